@@ -1,0 +1,82 @@
+/**
+ * The contract of one capability: data and plain functions. Adding a capability is adding one file that exports a
+ * `Capability`, and naming it in `host/capability/mod.ts`.
+ */
+import type { FunctionType, ResourceType, ValueType } from "../../schemas/wit/model.ts"
+import type { Ports } from "../port/mod.ts"
+import type { Grant, GrantSet } from "./grant.ts"
+
+/**
+ * What a host function sees of the call it serves. One object per plugin instance, reused between calls: never
+ * keep it beyond the host call.
+ */
+export interface CallContext {
+  /** Opaque tenant; prefixes every port key. */
+  readonly tenant: string
+  /** `sha256:…` of the component. */
+  readonly plugin: string
+  /** Live grants: a revocation is seen by the next `allows`. */
+  readonly grants: GrantSet
+  readonly ports: Ports
+  /** Set by `await plugin.call(…, { signal })`. */
+  readonly signal: AbortSignal | undefined
+  /** Milliseconds left of the call's deadline, ≥ 0; `Infinity` without one. */
+  remainingMs(): number
+  /** Counts one use of a grant and the bytes it moved, for `describe()` and the usage record. */
+  used(grant: string, bytes: number): void
+  /** Records a denial with the observer and returns the error to throw (or to map to the interface's own error). */
+  denied(grant: string): Error
+}
+
+/**
+ * A host function: receives lifted values in the form of HOST.md §1 (records as objects, `result` as `{tag,val}`),
+ * returns the same. Throwing a `SteleError` stops the guest with that error; throwing anything else is a
+ * `PluginError` with reason `HostCall`. It must not keep references to its arguments' buffers beyond what it copies.
+ */
+export type HostFunction = (call: CallContext, ...args: ReadonlyArray<never>) => unknown
+
+/** A resource the host owns: what a handle stands for. `drop` runs exactly once, also when the instance is discarded. */
+export interface HostResource {
+  readonly type: ResourceType
+  readonly drop?: (call: CallContext, rep: unknown) => void
+}
+
+/** One function served: its declared type (the guest's declaration must equal it) and its implementation. */
+export interface HostExport {
+  readonly type: FunctionType
+  readonly call: HostFunction
+}
+
+/** One interface served under a name, as plain data. Method names are those of the binary: `[method]bucket.get`, `[static]…`, `[constructor]…`. */
+export interface HostInterface {
+  /** Without version: `wasi:keyvalue/store`. */
+  readonly name: string
+  /** Served version; an import matches when semver-compatible (same major, or same 0.minor; a pre-release matches only itself). Absent: unversioned. */
+  readonly version?: string
+  readonly functions: ReadonlyMap<string, HostExport>
+  readonly resources: ReadonlyMap<string, HostResource>
+  /** Named value types the interface exports, for type checking of `(type (eq …))` imports. */
+  readonly types: ReadonlyMap<string, ValueType>
+}
+
+/** How far a capability can wait: `sync` never returns a promise. Asynchronous ports are refused at link time without JSPI. */
+export type Mode = "sync" | "async" | "either"
+
+export interface Capability {
+  /** First word of its grants: `kv`. The inert set uses `inert`. */
+  readonly name: string
+  /** What an operator must know before granting it, in plain words, one sentence. */
+  readonly risk: string
+  readonly mode: Mode
+  /** Grant patterns it understands, for help and errors: `["kv:read:PREFIX", "kv:write:PREFIX"]`. */
+  readonly forms: ReadonlyArray<string>
+  /** True for the inert set: linked without any grant, can do nothing to the outside. */
+  readonly isInert: boolean
+  /** Checks and normalises one grant of this capability, from its parts after the name; throws `CapabilityError` `Grammar`. */
+  readonly parse: (text: string, parts: ReadonlyArray<string>) => Grant
+  /** Is everything `inner` allows also allowed by `outer`? Both are of this capability. */
+  readonly subset: (inner: Grant, outer: Grant) => boolean
+  readonly interfaces: ReadonlyArray<HostInterface>
+  /** The least grant that lets `interface#function` be linked, for the error that names it: `kv:read:*`. */
+  readonly needs: (interfaceName: string) => string
+}

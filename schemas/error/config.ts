@@ -1,0 +1,23 @@
+import { family, reason } from "./family.ts"
+
+/** Options and command lines that cannot be used as written. */
+export class ConfigError extends family("ConfigError", {
+  UnknownOption: reason<{ readonly option: string; readonly known: ReadonlyArray<string> }>({
+    code: "STELE-CFG-0001",
+    status: 400,
+    exit: 2,
+    isRetryable: false,
+    explain: "Unknown option keys are rejected, so that a misspelt limit never goes unenforced.",
+    message: (d) => `Unknown option "${d.option}"`,
+    fix: (d) => `known options: ${d.known.join(", ")}`,
+  }),
+  Option: reason<{ readonly option: string; readonly expected: string; readonly actual: string }>({
+    code: "STELE-CFG-0002",
+    status: 400,
+    exit: 2,
+    isRetryable: false,
+    explain: "The option has a value outside its range or of another type.",
+    message: (d) => `Cannot use ${d.actual} as "${d.option}": expected ${d.expected}`,
+    fix: (d) => `pass ${d.expected}`,
+  }),
+}) {}
