@@ -23,6 +23,14 @@ export interface AbiContext {
   readonly budget: CallBudget
   /** Handle tables and resource destructors of the component instance that these options belong to. */
   readonly handles: HandleTable
+  /** The component instance that these options belong to. */
+  readonly instance: InstanceState
+}
+
+/** Flags of one component instance. */
+export interface InstanceState {
+  /** False while `realloc`, `post-return` or a destructor runs: a call out of the instance then is an `AbiTrap`. */
+  mayLeave: boolean
 }
 
 /** What one call may still move, and how it notices a stop. Reset at the start of each call; plain fields, no getters. */
@@ -39,6 +47,12 @@ export interface CallBudget {
   bytesOut: number
   /** Called every 4,096 elements while lifting or lowering lists; throws the recorded stop when the call is over. */
   checkStop(): void
+  /**
+   * Ends the call from inside a host function. A guest with `catch_all` can swallow what JavaScript throws, but no
+   * engine trap: so this records `error` as the call's outcome (the first one wins), poisons the call (stop bit,
+   * fuel −1) and traps by entering a tiny module that executes `unreachable`.
+   */
+  fail(error: unknown): never
 }
 
 /** One component instance's handles. Index 0 is never a handle. All methods throw `AbiTrap` on a bad handle. */
