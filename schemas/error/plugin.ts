@@ -101,4 +101,13 @@ export class PluginError extends family("PluginError", {
     message: (d) => `Plugin broke the canonical ABI in "${d.export}": ${d.detail}`,
     fix: () => "report it to the plugin's author: its toolchain or memory is broken",
   }),
+  Exit: reason<{ readonly status: number }>({
+    code: "STELE-PLG-0012",
+    status: 422,
+    exit: 1,
+    isRetryable: false,
+    explain: "The plugin ended its own call through `wasi:cli/exit`; its instance was discarded. Status 0 means it reported success.",
+    message: (d) => `Plugin ended the call with exit status ${d.status}`,
+    fix: () => "read the plugin's log for what it wrote before it exited",
+  }),
 }) {}
