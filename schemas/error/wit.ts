@@ -17,7 +17,34 @@ export class WitError extends family("WitError", {
     exit: 2,
     isRetryable: false,
     explain: "The call has too few or too many arguments.",
-    message: (d) => `Cannot call "${d.export}" with ${d.actual} arguments: it takes ${d.expected}`,
+    message: (d) => `Cannot call "${d.export}" with ${d.actual} argument${d.actual === 1 ? "" : "s"}: it takes ${d.expected}`,
     fix: () => "stele inspect FILE prints the parameters",
+  }),
+  Inexpressible: reason<{ readonly path: string; readonly type: string; readonly form: string }>({
+    code: "STELE-WIT-0003",
+    status: 422,
+    exit: 2,
+    isRetryable: false,
+    explain: "A resource handle has meaning only inside one instance, so it has no text form: JSON, WAVE and schemas of them cannot carry it.",
+    message: (d) => `Cannot write ${d.type} as ${d.form} at ${d.path}`,
+    fix: () => "call this export from a program, with the handle it was given",
+  }),
+  Text: reason<{
+    readonly path: string
+    /** Counted from 1. */
+    readonly line: number
+    /** In characters of the line, counted from 1. */
+    readonly column: number
+    readonly detail: string
+    /** The line, cut around the mistake, and a second line with a caret under it. */
+    readonly excerpt: string
+  }>({
+    code: "STELE-WIT-0004",
+    status: 400,
+    exit: 2,
+    isRetryable: false,
+    explain: "The text is not a WAVE value of the declared type; the caret stands under the first character that does not fit.",
+    message: (d) => `Cannot read WAVE text for ${d.path} at line ${d.line}, column ${d.column}: ${d.detail}\n${d.excerpt}`,
+    fix: () => "stele inspect FILE prints the type; WAVE writes records as {field: 1}, lists as [1, 2], variants as case(1)",
   }),
 }) {}
