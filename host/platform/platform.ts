@@ -3,10 +3,18 @@
  * `host/platform/{node,deno,bun,browser}.ts`, chosen by package conditions, and nowhere else.
  */
 
-/** A content cache for rewritten modules. Keys are lowercase hex; values are opaque bytes. Every failure is a miss, never an error. */
+/**
+ * A folder of opaque bytes by key (`host/meter/cache.ts` seals and checks what lies in it). Keys are lowercase hex.
+ * Every failure — missing, unreadable, full, read-only — is a miss or a write that did not happen, never an error.
+ */
 export interface CacheStore {
+  /** 32 random bytes made once per installation, readable by this user only: the key of the entries' HMAC. */
+  readonly secret: Uint8Array
   get(key: string): Promise<Uint8Array | undefined>
+  /** Appears whole or not at all, also when the process is killed or several write the same key. */
   put(key: string, value: Uint8Array): Promise<void>
+  /** Forgets an entry that turned out to be wrong. */
+  drop(key: string): Promise<void>
 }
 
 /** The thread that flips stop bits. */
@@ -15,21 +23,38 @@ export interface WatchdogThread {
   close(): void
 }
 
+/** What a JavaScript thread tells the watchdog when it joins: which seat it took, and the cell its guests look at. */
+export interface WatchdogJoin {
+  readonly slot: number
+  readonly nonce: number
+  readonly epoch: WebAssembly.Memory
+}
+
 export interface Platform {
   readonly name: "node" | "deno" | "bun" | "browser"
-  /** Milliseconds, monotonic within this thread; resolution ≤ 0.1 ms where the platform allows. Cheap: called twice a call. */
+  /** May this thread block in `Atomics.wait`? False on a browser's main thread only. */
+  readonly canBlock: boolean
+  /** Milliseconds, monotonic within this thread (origins differ between threads); resolution ≤ 0.1 ms. About 40 ns. */
   nowMs(): number
-  /** Milliseconds on a clock that all threads of the process share (CLOCK_MONOTONIC). */
-  sharedNowMs(): number
   /**
-   * Starts the watchdog thread over shared state (see `host/call/watchdog.ts`), or returns undefined where threads,
-   * shared memory or permission are missing. The thread must not keep the process alive.
+   * Starts a thread that runs `source`, the text of a function expression called with `{state, epoch}`; or returns
+   * undefined where threads, shared memory or permission are missing. The thread never keeps the process alive.
+   * `onEnd` runs when it ends for another reason than `close` or the end of the process.
    */
-  startWatchdog(state: SharedArrayBuffer): WatchdogThread | undefined
-  /** Reads a path or URL whole, up to `bytesMax`; throws `PluginError` `NotFound` or `LimitError`. */
+  startWatchdog(source: string, state: SharedArrayBuffer, epoch: WebAssembly.Memory, onEnd: () => void): WatchdogThread | undefined
+  /** Lets threads that this one starts from now on find the watchdog's state with `inheritedWatchdog`, where the platform can. */
+  offerWatchdog(state: SharedArrayBuffer): void
+  /** The state that the thread which started this one offered. */
+  inheritedWatchdog(): SharedArrayBuffer | undefined
+  /** A sender of join messages to the watchdog thread that listens on the named channel; `close` when it has answered. */
+  openJoin(channel: string): { send(join: WatchdogJoin): void; close(): void } | undefined
+  /** Reads a path or URL whole, up to `bytesMax`; throws `PluginError` `NotFound` or `Unreadable`, or `LimitError` `componentBytesMax`. */
   readBytes(source: string | URL, bytesMax: number): Promise<Uint8Array>
-  /** The per-user cache of rewritten modules, or undefined where there is no file system or permission. */
-  openCache(): Promise<CacheStore | undefined>
+  /**
+   * The per-user cache of rewritten modules (`$STELE_CACHE`, else `$XDG_CACHE_HOME/stele`, else `~/.cache/stele`, mode
+   * 0700; `STELE_CACHE=off` has none), kept below `bytesMax`; undefined where there is no file system or permission.
+   */
+  openCache(bytesMax: number): Promise<CacheStore | undefined>
   /** SHA-256, lowercase hex. */
   sha256(bytes: Uint8Array): Promise<string>
 }

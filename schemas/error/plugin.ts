@@ -110,4 +110,13 @@ export class PluginError extends family("PluginError", {
     message: (d) => `Plugin ended the call with exit status ${d.status}`,
     fix: () => "read the plugin's log for what it wrote before it exited",
   }),
+  Unreadable: reason<{ readonly source: string; readonly detail: string }>({
+    code: "STELE-PLG-0013",
+    status: 422,
+    exit: 1,
+    isRetryable: true,
+    explain: "The file or URL is there but could not be read: a folder, missing permission, a broken connection, a scheme that is not served.",
+    message: (d) => `Cannot read "${d.source}": ${d.detail}`,
+    fix: () => "pass a readable file, or a file, http or https URL",
+  }),
 }) {}

@@ -1,0 +1,156 @@
+/**
+ * The cache on disk: one folder of mode 0700 with one file an entry and the installation's key. Several processes
+ * share it without locks: whatever is written appears by `rename` or `link`, whole or not at all.
+ */
+import type * as NodeFs from "node:fs"
+import type { CacheStore } from "./platform.ts"
+import { builtin } from "./server.ts"
+
+const secretBytes = 32
+/** What a killed writer left behind is removed after this long. */
+const staleMs = 3_600_000
+/** An entry's time of last use is refreshed when older than this: once an hour keeps pruning honest without a write a read. */
+const touchMs = 3_600_000
+
+/** Entries that this module would create, so that a foreign file in the folder is never pruned. */
+const entryName = /^m-[0-9a-f]{16,128}$/
+const temporaryName = /^t-[0-9a-f]{32}$/
+const keyPattern = /^[0-9a-f]{16,128}$/
+
+type Fs = typeof NodeFs.promises
+
+/** Ours and closed to everybody else? Where there are no owners (Windows) the profile folder's rights stand in. */
+const isPrivate = (stat: NodeFs.Stats): boolean => {
+  const uid = process.getuid?.()
+  return uid === undefined || (stat.uid === uid && (stat.mode & 0o077) === 0)
+}
+
+/**
+ * Reads the installation's key, or makes it. The key is written to a file of its own and linked into place: of
+ * several processes exactly one succeeds and the others read what it linked, never a part of it.
+ */
+async function openSecret(fs: Fs, path: string, temporary: () => string): Promise<Uint8Array | undefined> {
+  for (let attempt = 0; attempt < 4; attempt++) {
+    try {
+      const found = new Uint8Array(await fs.readFile(path))
+      if (found.length === secretBytes && isPrivate(await fs.lstat(path))) return found
+      // Truncated by a crash of the machine, or readable by others: no key. Entries under it become misses.
+      await fs.rm(path, { force: true })
+    } catch (error) {
+      if ((error as { readonly code?: unknown }).code !== "ENOENT") return undefined
+    }
+    const secret = crypto.getRandomValues(new Uint8Array(secretBytes))
+    const made = temporary()
+    try {
+      await fs.writeFile(made, secret, { flag: "wx", mode: 0o600 })
+      await fs.link(made, path)
+    } catch (error) {
+      const code = (error as { readonly code?: unknown }).code
+      if (code === "EEXIST") continue
+      // A file system without hard links: exclusive creation; who reads it half-written finds the wrong length and tries again.
+      if (code !== "EPERM" && code !== "ENOTSUP" && code !== "ENOSYS" && code !== "EMLINK") return undefined
+      try {
+        await fs.writeFile(path, secret, { flag: "wx", mode: 0o600 })
+      } catch {
+        continue
+      }
+    } finally {
+      await fs.rm(made, { force: true }).catch(() => undefined)
+    }
+    return secret
+  }
+  return undefined
+}
+
+/**
+ * Opens, or makes, the cache in `folder`; undefined where it cannot be had or belongs to somebody else. A read-only
+ * folder with a key in it still serves reads. Kept below `bytesMax` bytes by removing what was unused longest.
+ */
+export async function openFolderCache(folder: string, bytesMax: number): Promise<CacheStore | undefined> {
+  const fs = builtin("node:fs").promises
+  const { join } = builtin("node:path")
+  const temporary = (): string => join(folder, "t-" + builtin("node:crypto").randomBytes(16).toString("hex"))
+  const entry = (key: string): string => join(folder, `m-${key}`)
+  try {
+    await fs.mkdir(folder, { recursive: true, mode: 0o700 })
+    let stat = await fs.stat(folder)
+    if (!stat.isDirectory()) return undefined
+    if (!isPrivate(stat)) {
+      await fs.chmod(folder, 0o700)
+      stat = await fs.stat(folder)
+      if (!isPrivate(stat)) return undefined
+    }
+  } catch {
+    return undefined
+  }
+  const secret = await openSecret(fs, join(folder, "key"), temporary)
+  if (secret === undefined) return undefined
+
+  // Bytes written since the folder was last measured; the first write measures it.
+  let unmeasured = Infinity
+  let pruning: Promise<void> | undefined
+
+  async function prune(): Promise<void> {
+    const entries: Array<{ readonly path: string; readonly size: number; readonly usedMs: number }> = []
+    let total = 0
+    for (const name of await fs.readdir(folder)) {
+      const path = join(folder, name)
+      const stat = await fs.lstat(path).catch(() => undefined)
+      if (stat === undefined) continue
+      if (temporaryName.test(name)) {
+        if (Date.now() - stat.mtimeMs > staleMs) await fs.rm(path, { force: true }).catch(() => undefined)
+        else total += stat.size
+      } else if (entryName.test(name)) {
+        entries.push({ path, size: stat.size, usedMs: stat.mtimeMs })
+        total += stat.size
+      }
+    }
+    if (total <= bytesMax) return
+    // Down to three quarters, so that a full cache is not measured at every write.
+    entries.sort((a, b) => a.usedMs - b.usedMs)
+    for (const { path, size } of entries) {
+      if (total <= bytesMax * 0.75) break
+      await fs.rm(path, { force: true }).catch(() => undefined)
+      total -= size
+    }
+  }
+
+  return {
+    secret,
+    async get(key) {
+      if (!keyPattern.test(key)) return undefined
+      let file: NodeFs.promises.FileHandle | undefined
+      try {
+        file = await fs.open(entry(key), "r")
+        const stat = await file.stat()
+        if (!stat.isFile() || stat.size > bytesMax) return undefined
+        const bytes = new Uint8Array(await file.readFile())
+        if (Date.now() - stat.mtimeMs > touchMs) await file.utimes(new Date(), new Date()).catch(() => undefined)
+        return bytes
+      } catch {
+        return undefined
+      } finally {
+        await file?.close().catch(() => undefined)
+      }
+    },
+    async put(key, value) {
+      // An entry that would push out most others is cheaper to rebuild.
+      if (!keyPattern.test(key) || value.length > bytesMax / 2) return
+      const made = temporary()
+      try {
+        await fs.writeFile(made, value, { flag: "wx", mode: 0o600 })
+        await fs.rename(made, entry(key))
+        unmeasured += value.length
+        if (unmeasured > bytesMax / 8) {
+          unmeasured = 0
+          await (pruning ??= prune().finally(() => (pruning = undefined)))
+        }
+      } catch {
+        await fs.rm(made, { force: true }).catch(() => undefined)
+      }
+    },
+    async drop(key) {
+      if (keyPattern.test(key)) await fs.rm(entry(key), { force: true }).catch(() => undefined)
+    },
+  }
+}
