@@ -8,10 +8,14 @@ import type { ResourceType } from "../../schemas/wit/model.ts"
 /** The three string encodings of the canonical ABI. */
 export type StringEncoding = "utf8" | "utf16" | "latin1+utf16"
 
+/** `cabi_realloc(old, oldSize, align, newSize) -> ptr`; the result is untrusted. */
+export type Realloc = (old: number, oldSize: number, align: number, newSize: number) => number
+
+/** Made by `createContext` only, so that every context has one hidden class and the closures stay monomorphic. */
 export interface AbiContext {
-  readonly memory: WebAssembly.Memory | undefined
-  /** `cabi_realloc(old, oldSize, align, newSize) -> ptr`; the result is untrusted. */
-  readonly realloc: ((old: number, oldSize: number, align: number, newSize: number) => number) | undefined
+  /** Set by `createContext`, or later by `attachMemory` where a core instance exists after the functions that need it. */
+  memory: WebAssembly.Memory | undefined
+  realloc: Realloc | undefined
   /** Views of `memory.buffer`; refreshed with `refreshViews` after every entry into the guest. */
   u8: Uint8Array
   u16: Uint16Array
@@ -19,6 +23,10 @@ export interface AbiContext {
   f32: Float32Array
   f64: Float64Array
   i64: BigInt64Array
+  /** Second half of what a string or list lowers to: its length in code units (tagged) or elements; valid until the next lowering. */
+  loweredLength: number
+  /** List elements (in leaves of their type) that may still be moved before the next `budget.checkStop()`. */
+  leavesUntilCheck: number
   /** Shared by all contexts of one plugin instance. */
   readonly budget: CallBudget
   /** Handle tables and resource destructors of the component instance that these options belong to. */
@@ -31,10 +39,23 @@ export interface AbiContext {
 export interface InstanceState {
   /** False while `realloc`, `post-return` or a destructor runs: a call out of the instance then is an `AbiTrap`. */
   mayLeave: boolean
+  /**
+   * Did the export call that runs now, or ran last, enter the guest or give it a handle? A call that failed with
+   * `WitError` while this is false left no trace, and the instance may serve the next call.
+   */
+  isTouched: boolean
 }
 
-/** What one call may still move, and how it notices a stop. Reset at the start of each call; plain fields, no getters. */
+/**
+ * What one call may still move, and how it notices a stop. Plain fields, no getters. Whoever starts a call sets
+ * `liftBytesLeft = liftBytesMax` and the counters to 0; the `scope` fields belong to `host/abi`, which sets them
+ * before it lifts a result or a host call's arguments.
+ */
 export interface CallBudget {
+  /** The limits of the same names, in bytes. */
+  readonly liftBytesMax: number
+  readonly outputBytesMax: number
+  readonly hostCallBytesMax: number
   /** Bytes that may still be lifted out of the guest in this call (`liftBytesMax`). */
   liftBytesLeft: number
   /** Smaller cap of the value being lifted now: the result (`outputBytesMax`) or one host call's arguments (`hostCallBytesMax`). */
@@ -61,13 +82,76 @@ export interface HandleTable {
   own(type: ResourceType, rep: unknown): number
   /** Lift an owned handle: leaves the table; returns the rep. Traps while it is lent. */
   takeOwn(type: ResourceType, handle: number): unknown
-  /** Lift a borrowed handle for the duration of the current host call (counts the loan, undone by `endLoans`). */
+  /** Lift a borrowed handle for the duration of the current host call (counts the loan, undone by `endScope`). */
   lend(type: ResourceType, handle: number): unknown
   /** Lower a borrow for the duration of the current guest call; the guest must drop it before returning. When the resource is implemented by the callee itself, the rep passes directly. */
   borrow(type: ResourceType, rep: unknown): number
+  /**
+   * Opens a scope for loans and borrows (scopes nest): before the parameters of a function whose type mentions
+   * `borrow` are moved. Not called for other functions.
+   */
+  beginScope(): void
+  /** Ends the innermost scope: returns its loans; `AbiTrap` when a handle lowered by `borrow` in it was not dropped. Not called when the call fails. */
+  endScope(): void
 }
 
 /** The guest broke the canonical ABI. Caught at the boundary and turned into `PluginError` `AbiViolation`. */
 export class AbiTrap extends Error {
   override readonly name = "AbiTrap"
+}
+
+/** List leaves moved between two looks at the stop (HOST.md §4: lift and lower test the deadline every 4,096 elements). */
+export const checkLeaves = 4096
+
+const noBytes = new ArrayBuffer(0)
+
+/** Makes a context; `memory` and `realloc` may be attached later, before the first call that needs them. */
+export function createContext(options: {
+  readonly memory: WebAssembly.Memory | undefined
+  readonly realloc: Realloc | undefined
+  readonly budget: CallBudget
+  readonly handles: HandleTable
+  readonly instance: InstanceState
+}): AbiContext {
+  const buffer = options.memory === undefined ? noBytes : options.memory.buffer
+  return {
+    memory: options.memory,
+    realloc: options.realloc,
+    u8: new Uint8Array(buffer),
+    u16: new Uint16Array(buffer),
+    i32: new Int32Array(buffer),
+    f32: new Float32Array(buffer),
+    f64: new Float64Array(buffer),
+    i64: new BigInt64Array(buffer),
+    loweredLength: 0,
+    leavesUntilCheck: checkLeaves,
+    budget: options.budget,
+    handles: options.handles,
+    instance: options.instance,
+  }
+}
+
+/** Gives a context its memory and allocator after the fact: nothing captures them, so functions made before see them. */
+export function attachMemory(cx: AbiContext, memory: WebAssembly.Memory | undefined, realloc: Realloc | undefined): void {
+  cx.memory = memory
+  cx.realloc = realloc
+  renewViews(cx)
+}
+
+/**
+ * Makes the views valid again after the guest ran. `memory.grow` detaches the old buffer (JS API, "refresh the memory
+ * buffer"), so a length of 0 tells; reading `memory.buffer` on each call would cost more than everything else here.
+ */
+export function refreshViews(cx: AbiContext): void {
+  if (cx.u8.length === 0) renewViews(cx)
+}
+
+function renewViews(cx: AbiContext): void {
+  const buffer = cx.memory === undefined ? noBytes : cx.memory.buffer
+  cx.u8 = new Uint8Array(buffer)
+  cx.u16 = new Uint16Array(buffer)
+  cx.i32 = new Int32Array(buffer)
+  cx.f32 = new Float32Array(buffer)
+  cx.f64 = new Float64Array(buffer)
+  cx.i64 = new BigInt64Array(buffer)
 }

@@ -1,0 +1,188 @@
+/**
+ * Alignment, size and flattening of WIT types: CanonicalABI.md "Alignment", "Element Size", "Flattening".
+ * Memoised by type identity, so a type that occurs twice is laid out once.
+ */
+import type { Case, FunctionType, ValueType } from "../../schemas/wit/model.ts"
+
+export type FlatType = "i32" | "i64" | "f32" | "f64"
+
+/** The core function type of a lifted or lowered function. */
+export interface CoreSignature {
+  readonly params: ReadonlyArray<FlatType>
+  readonly results: ReadonlyArray<FlatType>
+}
+
+/** CanonicalABI.md "Flattening": more flat values than these go through linear memory. */
+export const flatParamsMax = 16
+export const flatResultsMax = 1
+
+export interface Layout {
+  /** Bytes in linear memory, a multiple of `align`. */
+  readonly size: number
+  readonly align: 1 | 2 | 4 | 8
+  /** Core values it flattens to; undefined when more than `flatParamsMax`, which no signature ever spells out. */
+  readonly flat: ReadonlyArray<FlatType> | undefined
+  /** Primitive values one value holds at most, lists not followed; ≥ 1. Weighs how often list loops look at the stop. */
+  readonly leaves: number
+}
+
+export interface RecordLayout extends Layout {
+  readonly offsets: ReadonlyArray<number>
+}
+
+const known = new WeakMap<ValueType, Layout>()
+
+export const alignTo = (at: number, align: number): number => Math.ceil(at / align) * align
+
+/** Bytes of the discriminant of `n` cases: the smallest of 1, 2 and 4 that counts them. */
+export const discriminantSize = (n: number): 1 | 2 | 4 => (n <= 0x100 ? 1 : n <= 0x10000 ? 2 : 4)
+
+/** Size in bytes of a value in linear memory. */
+export const sizeOf = (type: ValueType): number => layoutOf(type).size
+/** Alignment in bytes of a value in linear memory: 1, 2, 4 or 8. */
+export const alignOf = (type: ValueType): number => layoutOf(type).align
+
+export function layoutOf(type: ValueType): Layout {
+  let layout = known.get(type)
+  if (layout === undefined) {
+    layout = compute(type)
+    known.set(type, layout)
+  }
+  return layout
+}
+
+const scalar = (size: 1 | 2 | 4 | 8, flat: FlatType): Layout => ({ size, align: size, flat: [flat], leaves: 1 })
+const pair: Layout = { size: 8, align: 4, flat: ["i32", "i32"], leaves: 1 }
+
+function compute(type: ValueType): Layout {
+  switch (type.kind) {
+    case "bool":
+    case "s8":
+    case "u8":
+      return scalar(1, "i32")
+    case "s16":
+    case "u16":
+      return scalar(2, "i32")
+    case "s32":
+    case "u32":
+    case "char":
+    case "own":
+    case "borrow":
+      return scalar(4, "i32")
+    case "s64":
+    case "u64":
+      return scalar(8, "i64")
+    case "f32":
+      return scalar(4, "f32")
+    case "f64":
+      return scalar(8, "f64")
+    case "string":
+    case "list":
+      return pair
+    case "record":
+      return recordLayout(type.fields.map((field) => field.type))
+    case "tuple":
+      return recordLayout(type.types)
+    case "flags":
+      return flagsLayout(type.labels.length)
+    default:
+      return variantLayout(casesOf(type).map((one) => one.type))
+  }
+}
+
+/** Layout of fields in order: of a record, a tuple, or a parameter list that goes through memory. */
+export function recordLayout(types: ReadonlyArray<ValueType>): RecordLayout {
+  let size = 0
+  let align: Layout["align"] = 1
+  let leaves = 0
+  let flat: Array<FlatType> | undefined = []
+  const offsets: Array<number> = []
+  for (const type of types) {
+    const field = layoutOf(type)
+    size = alignTo(size, field.align)
+    offsets.push(size)
+    size += field.size
+    if (field.align > align) align = field.align
+    leaves += field.leaves
+    if (flat !== undefined) flat = field.flat === undefined || flat.length + field.flat.length > flatParamsMax ? undefined : [...flat, ...field.flat]
+  }
+  return { size: alignTo(size, align), align, flat, leaves: Math.max(leaves, 1), offsets }
+}
+
+export interface VariantLayout extends Layout {
+  readonly discriminant: 1 | 2 | 4
+  readonly payloadOffset: number
+}
+
+/** Layout of a variant's cases; `undefined` is a case without payload. */
+export function variantLayout(payloads: ReadonlyArray<ValueType | undefined>): VariantLayout {
+  const discriminant = discriminantSize(payloads.length)
+  let payloadAlign: Layout["align"] = 1
+  let payloadSize = 0
+  let leaves = 0
+  let flat: Array<FlatType> | undefined = ["i32"]
+  for (const type of payloads) {
+    if (type === undefined) continue
+    const payload = layoutOf(type)
+    if (payload.align > payloadAlign) payloadAlign = payload.align
+    if (payload.size > payloadSize) payloadSize = payload.size
+    if (payload.leaves > leaves) leaves = payload.leaves
+    if (flat === undefined) continue
+    if (payload.flat === undefined || payload.flat.length >= flatParamsMax) flat = undefined
+    else for (const [i, one] of payload.flat.entries()) flat[i + 1] = flat[i + 1] === undefined ? one : join(flat[i + 1] as FlatType, one)
+  }
+  const align = discriminant > payloadAlign ? discriminant : payloadAlign
+  const payloadOffset = alignTo(discriminant, payloadAlign)
+  return { size: alignTo(payloadOffset + payloadSize, align), align, flat, leaves: leaves + 1, discriminant, payloadOffset }
+}
+
+/** The tightest core type that carries both (CanonicalABI.md `join`). */
+export function join(a: FlatType, b: FlatType): FlatType {
+  if (a === b) return a
+  return (a === "i32" && b === "f32") || (a === "f32" && b === "i32") ? "i32" : "i64"
+}
+
+function flagsLayout(n: number): Layout {
+  const words = Math.ceil(n / 32)
+  const flat: ReadonlyArray<FlatType> | undefined = words > flatParamsMax ? undefined : Array.from({ length: words }, () => "i32" as const)
+  const leaves = Math.max(n, 1)
+  // More than 32 flags are gone from the newest text of the specification; toolchains in use still emit them as below.
+  if (n === 0) return { size: 0, align: 1, flat, leaves }
+  if (n <= 8) return { size: 1, align: 1, flat, leaves }
+  if (n <= 16) return { size: 2, align: 2, flat, leaves }
+  return { size: 4 * words, align: 4, flat, leaves }
+}
+
+/** A variant-like type as its cases (CanonicalABI.md `despecialize`). */
+export function casesOf(type: Extract<ValueType, { readonly kind: "variant" | "enum" | "option" | "result" }>): ReadonlyArray<Case> {
+  const payload = (label: string, of: ValueType | undefined): Case => (of === undefined ? { label } : { label, type: of })
+  switch (type.kind) {
+    case "variant":
+      return type.cases
+    case "enum":
+      return type.labels.map((label) => ({ label }))
+    case "option":
+      return [{ label: "none" }, { label: "some", type: type.type }]
+    case "result":
+      return [payload("ok", type.ok), payload("err", type.err)]
+  }
+}
+
+const flatResult = (type: FunctionType): ReadonlyArray<FlatType> | undefined => {
+  if (type.result === undefined) return []
+  const { flat } = layoutOf(type.result)
+  return flat === undefined || flat.length > flatResultsMax ? undefined : flat
+}
+
+const flatParams = (type: FunctionType): ReadonlyArray<FlatType> => recordLayout(type.params.map((param) => param.type)).flat ?? ["i32"]
+
+/** The core function that `canon lift` takes: a result that does not fit comes back as a pointer. */
+export function flattenExport(type: FunctionType): CoreSignature {
+  return { params: flatParams(type), results: flatResult(type) ?? ["i32"] }
+}
+
+/** The core function that `canon lower` makes: a result that does not fit is written to a pointer, the last parameter. */
+export function flattenImport(type: FunctionType): CoreSignature {
+  const results = flatResult(type)
+  return results === undefined ? { params: [...flatParams(type), "i32"], results: [] } : { params: flatParams(type), results }
+}
