@@ -95,7 +95,7 @@ export class VerifyError extends family("VerifyError", {
     isRetryable: false,
     explain: "Relaxed SIMD gives different results on different machines, so it cannot be metered by fuel, whose results are reproducible.",
     message: (d) => `Cannot run relaxed SIMD under fuel metering (byte ${d.offset})`,
-    fix: () => "rebuild without -mrelaxed-simd, or load with metering: \\"deadline\\"",
+    fix: () => 'rebuild without -mrelaxed-simd, or load with metering: "deadline"',
   }),
   TypedReferences: reason<At>({
     code: "STELE-VFY-0011",
