@@ -97,6 +97,7 @@ export function arbitraryType(options: TypeOptions = {}): fc.Arbitrary<ValueType
     return fc.oneof(
       { weight: 3, arbitrary: leaf },
       { weight: 3, arbitrary: inner.map((element): ValueType => ({ kind: "list", element })) },
+      { weight: 2, arbitrary: fc.constantFrom(...primitiveKinds).map((kind): ValueType => ({ kind: "list", element: primitive[kind] })) },
       { weight: 3, arbitrary: labelled(1, 5).map((fields): ValueType => ({ kind: "record", fields })) },
       { weight: 2, arbitrary: fc.array(inner, { minLength: 1, maxLength: 4 }).map((types): ValueType => ({ kind: "tuple", types })) },
       { weight: 3, arbitrary: cases.map((found): ValueType => ({ kind: "variant", cases: found })) },
