@@ -6,7 +6,7 @@
 export * from "./error/mod.ts"
 export { answerToJson, argumentsFromJson, fromJson, type Json, toJson } from "./value/json.ts"
 export { argumentsFromWave, fromWave, toWave } from "./value/wave.ts"
-export { differenceOfFunctions, differenceOfInterfaces, differenceOfTypes, type SameResource } from "./wit/equal.ts"
+export { differenceText, functionDifference, interfaceDifference, type ResourceMap, typeDifference, type TypeDifference } from "./wit/equal.ts"
 export type { AnswerOf, Arguments, ExportName, UntypedExports } from "./wit/exports.ts"
 export { functionJsonSchema, type FunctionJsonSchema, jsonSchema, type JsonSchema } from "./wit/json-schema.ts"
 export * from "./wit/model.ts"

@@ -12,17 +12,26 @@ import type { Case, FunctionType, InterfaceType, Labelled, ResourceType, ValueTy
 import { functionText, shapeText } from "./print.ts"
 import { depth } from "./tree.ts"
 
-/** Whether a resource the left side names is the one the right side names. Identity where nothing else is given. */
-export type SameResource = (declared: ResourceType, actual: ResourceType) => boolean
+/** Where two types first differ, in declaration order. */
+export interface TypeDifference {
+  /** From the root, such as `get.param key` or `open.result.ok.size`. */
+  readonly path: string
+  /** What is expected there, as WIT text. */
+  readonly expected: string
+  readonly actual: string
+}
 
-const identical: SameResource = (declared, actual) => declared === actual
+/** Which resource of the actual type stands for which of the expected; comparing interfaces binds resources they export by name. */
+export type ResourceMap = Map<ResourceType, ResourceType>
+
+export const differenceText = (difference: TypeDifference): string => `"${difference.path}" is ${difference.actual}, expected ${difference.expected}`
 
 class Comparison {
   readonly #parents = new Map<ValueType, ValueType>()
-  readonly #sameResource: SameResource
+  readonly #resources: ReadonlyMap<ResourceType, ResourceType>
 
-  constructor(sameResource: SameResource) {
-    this.#sameResource = sameResource
+  constructor(resources: ReadonlyMap<ResourceType, ResourceType>) {
+    this.#resources = resources
   }
 
   #find(type: ValueType): ValueType {
@@ -36,74 +45,94 @@ class Comparison {
     return at
   }
 
-  values(declared: ValueType, actual: ValueType, path: string): string | undefined {
-    if (declared === actual) return undefined
-    const left = this.#find(declared)
-    const right = this.#find(actual)
+  values(actual: ValueType, expected: ValueType, path: string): TypeDifference | undefined {
+    if (actual === expected) return undefined
+    const left = this.#find(actual)
+    const right = this.#find(expected)
     if (left === right) return undefined
     this.#parents.set(left, right)
-    return this.#open(declared, actual, path)
+    return this.#open(actual, expected, path)
   }
 
-  #open(declared: ValueType, actual: ValueType, path: string): string | undefined {
-    const differ = (): string => sentence(path, shapeText(declared), shapeText(actual))
-    const inner = (part: string, a: ValueType | undefined, b: ValueType | undefined): string | undefined => {
+  #open(actual: ValueType, expected: ValueType, path: string): TypeDifference | undefined {
+    const differ: TypeDifference = { path, expected: shapeText(expected), actual: shapeText(actual) }
+    const inner = (part: string, a: ValueType | undefined, b: ValueType | undefined): TypeDifference | undefined => {
       if (a === undefined && b === undefined) return undefined
-      return a === undefined || b === undefined ? differ() : this.values(a, b, `${path}.${part}`)
+      return a === undefined || b === undefined ? differ : this.values(a, b, `${path}.${part}`)
     }
-    if (declared.kind !== actual.kind) return differ()
-    switch (declared.kind) {
+    if (actual.kind !== expected.kind) return differ
+    switch (actual.kind) {
       case "list":
-        return inner("element", declared.element, (actual as typeof declared).element)
+        return inner("element", actual.element, (expected as typeof actual).element)
       case "option":
-        return inner("some", declared.type, (actual as typeof declared).type)
+        return inner("some", actual.type, (expected as typeof actual).type)
       case "result":
-        return inner("ok", declared.ok, (actual as typeof declared).ok) ?? inner("err", declared.err, (actual as typeof declared).err)
+        return inner("ok", actual.ok, (expected as typeof actual).ok) ?? inner("err", actual.err, (expected as typeof actual).err)
       case "tuple":
-        return first(declared.types, (actual as typeof declared).types, differ, (a, b, i) => inner(String(i), a, b))
+        return first(actual.types, (expected as typeof actual).types, differ, (a, b, i) => inner(String(i), a, b))
       case "record":
-        return this.#labelled(declared.fields, (actual as typeof declared).fields, differ, inner)
+        return this.#labelled(actual.fields, (expected as typeof actual).fields, differ, inner)
       case "variant":
-        return this.#labelled(declared.cases, (actual as typeof declared).cases, differ, inner)
+        return this.#labelled(actual.cases, (expected as typeof actual).cases, differ, inner)
       case "enum":
       case "flags":
-        return first(declared.labels, (actual as typeof declared).labels, differ, (a, b) => (a === b ? undefined : differ()))
+        return first(actual.labels, (expected as typeof actual).labels, differ, (a, b) => (a === b ? undefined : differ))
       case "own":
-      case "borrow":
-        return this.#sameResource(declared.resource, (actual as typeof declared).resource) ? undefined : `${differ()} of another resource`
+      case "borrow": {
+        const resource = this.#resources.get(actual.resource) ?? actual.resource
+        return resource === (expected as typeof actual).resource ? undefined : differ
+      }
       default:
         return undefined
     }
   }
 
   #labelled(
-    declared: ReadonlyArray<Labelled | Case>,
     actual: ReadonlyArray<Labelled | Case>,
-    differ: () => string,
-    inner: (part: string, a: ValueType | undefined, b: ValueType | undefined) => string | undefined,
-  ): string | undefined {
-    return first(declared, actual, differ, (a, b) => (a.label === b.label ? inner(a.label, a.type, b.type) : differ()))
+    expected: ReadonlyArray<Labelled | Case>,
+    differ: TypeDifference,
+    inner: (part: string, a: ValueType | undefined, b: ValueType | undefined) => TypeDifference | undefined,
+  ): TypeDifference | undefined {
+    return first(actual, expected, differ, (a, b) => (a.label === b.label ? inner(a.label, a.type, b.type) : differ))
   }
 
-  functions(declared: FunctionType, actual: FunctionType, name: string): string | undefined {
-    const differ = (): string => sentence(name === "" ? "function" : name, functionText(declared), functionText(actual))
-    const prefix = name === "" ? "" : `${name} `
-    const params = first(declared.params, actual.params, differ, (a, b) => (a.label === b.label ? this.values(a.type, b.type, `${prefix}param ${a.label}`) : differ()))
+  functions(actual: FunctionType, expected: FunctionType, path: string): TypeDifference | undefined {
+    const differ: TypeDifference = { path, expected: functionText(expected), actual: functionText(actual) }
+    const params = first(actual.params, expected.params, differ, (a, b) =>
+      a.label === b.label ? this.values(a.type, b.type, `${path}.param ${a.label}`) : differ,
+    )
     if (params !== undefined) return params
-    if (declared.result === undefined || actual.result === undefined) return declared.result === actual.result ? undefined : differ()
-    return this.values(declared.result, actual.result, `${prefix}result`)
+    if (actual.result === undefined || expected.result === undefined) return actual.result === expected.result ? undefined : differ
+    return this.values(actual.result, expected.result, `${path}.result`)
   }
 }
 
-const sentence = (path: string, declared: string, actual: string): string => `"${path}" is declared as ${declared} but is ${actual}`
-
-function first<T>(declared: ReadonlyArray<T>, actual: ReadonlyArray<T>, differ: () => string, each: (a: T, b: T, index: number) => string | undefined): string | undefined {
-  if (declared.length !== actual.length) return differ()
-  for (let i = 0; i < declared.length; i++) {
-    const difference = each(declared[i] as T, actual[i] as T, i)
+function first<T>(
+  actual: ReadonlyArray<T>,
+  expected: ReadonlyArray<T>,
+  differ: TypeDifference,
+  each: (a: T, b: T, index: number) => TypeDifference | undefined,
+): TypeDifference | undefined {
+  if (actual.length !== expected.length) return differ
+  for (let i = 0; i < actual.length; i++) {
+    const difference = each(actual[i] as T, expected[i] as T, i)
     if (difference !== undefined) return difference
   }
   return undefined
+}
+
+const noResources: ReadonlyMap<ResourceType, ResourceType> = new Map()
+
+/**
+ * Where `actual` first differs from `expected`, or undefined when they are equal. Almost linear in the nodes of both.
+ *
+ * @param resources resources of `actual` → the resource of `expected` each stands for; a resource not in it equals only itself.
+ * @throws LimitError `typeDepthMax` for a type over 1,000 levels.
+ */
+export function typeDifference(actual: ValueType, expected: ValueType, resources: ReadonlyMap<ResourceType, ResourceType> = noResources, path = "type"): TypeDifference | undefined {
+  depth(actual)
+  depth(expected)
+  return new Comparison(resources).values(actual, expected, path)
 }
 
 const checkDepth = (func: FunctionType): void => {
@@ -111,41 +140,34 @@ const checkDepth = (func: FunctionType): void => {
   if (func.result !== undefined) depth(func.result)
 }
 
-/**
- * Where two value types first differ, as text like `"type.items.element" is declared as u32 but is u64`; undefined when
- * they are equal. Almost linear in the nodes of both.
- *
- * @throws LimitError `typeDepthMax` for a type over 1,000 levels.
- */
-export function differenceOfTypes(declared: ValueType, actual: ValueType, sameResource: SameResource = identical): string | undefined {
-  depth(declared)
-  depth(actual)
-  return new Comparison(sameResource).values(declared, actual, "type")
-}
-
-/** The same for function types, whose parameters must agree in order, label and type: `"param key" is declared as …`. */
-export function differenceOfFunctions(declared: FunctionType, actual: FunctionType, sameResource: SameResource = identical): string | undefined {
-  checkDepth(declared)
+/** The same for function types: parameters must agree in order, label and type. */
+export function functionDifference(
+  actual: FunctionType,
+  expected: FunctionType,
+  resources: ReadonlyMap<ResourceType, ResourceType> = noResources,
+  path = "func",
+): TypeDifference | undefined {
   checkDepth(actual)
-  return new Comparison(sameResource).functions(declared, actual, "")
+  checkDepth(expected)
+  return new Comparison(resources).functions(actual, expected, path)
 }
 
 /**
- * Where `declared` asks for what `actual` does not have: every export of `declared` must be in `actual` with an equal
- * type, `actual` may have more (an instance type is a subtype of one with fewer exports, Explainer.md "Type Checking").
- * Resources that both export under one name are taken to be the same, and are added to `resources`.
+ * Where `declared` asks for what `served` does not have: every export of `declared` must be in `served` with an equal type,
+ * `served` may have more (an instance type is a subtype of one with fewer exports, Explainer.md "Type Checking").
+ * Resources that `declared` exports are bound by name to those of `served` and added to `resources`.
  */
-export function differenceOfInterfaces(declared: InterfaceType, actual: InterfaceType, resources: Map<ResourceType, ResourceType> = new Map()): string | undefined {
+export function interfaceDifference(declared: InterfaceType, served: InterfaceType, resources: ResourceMap = new Map()): TypeDifference | undefined {
   for (const [name, extern] of declared.exports) {
-    const found = actual.exports.get(name)
+    const found = served.exports.get(name)
     if (extern.kind === "resource-type" && found?.kind === "resource-type") resources.set(extern.resource, found.resource)
   }
-  const comparison = new Comparison((a, b) => (resources.get(a) ?? a) === b)
+  const comparison = new Comparison(resources)
   for (const [name, extern] of declared.exports) {
-    const found = actual.exports.get(name)
-    if (found === undefined) return sentence(name, extern.kind === "function" ? functionText(extern) : extern.kind, "absent")
-    if (extern.kind !== found.kind) return sentence(name, extern.kind, found.kind)
-    let difference: string | undefined
+    const found = served.exports.get(name)
+    if (found === undefined) return { path: name, expected: "no such export", actual: extern.kind === "function" ? functionText(extern) : extern.kind }
+    if (extern.kind !== found.kind) return { path: name, expected: found.kind, actual: extern.kind }
+    let difference: TypeDifference | undefined
     if (extern.kind === "function") {
       checkDepth(extern)
       checkDepth(found as typeof extern)
@@ -154,7 +176,7 @@ export function differenceOfInterfaces(declared: InterfaceType, actual: Interfac
       depth(extern.type)
       depth((found as typeof extern).type)
       difference = comparison.values(extern.type, (found as typeof extern).type, name)
-    } else if (extern.kind === "interface") difference = differenceOfInterfaces(extern, found as typeof extern, resources)
+    } else if (extern.kind === "interface") difference = interfaceDifference(extern, found as typeof extern, resources)
     if (difference !== undefined) return difference
   }
   return undefined

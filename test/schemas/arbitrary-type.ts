@@ -112,7 +112,7 @@ export function arbitraryType(options: TypeOptions = {}): fc.Arbitrary<ValueType
       { weight: 1, arbitrary: listOfVariantOfRecord(options, inner) },
       { weight: 1, arbitrary: fc.array(leaf, { minLength: 17, maxLength: 20 }).map((types): ValueType => ({ kind: "tuple", types })) },
       { weight: 1, arbitrary: wideCases.map((found): ValueType => ({ kind: "variant", cases: found })) },
-      { weight: 1, arbitrary: joins(options) },
+      { weight: 2, arbitrary: joins(options) },
     )
   }
   return level(options.levels ?? 4)
@@ -125,11 +125,11 @@ function listOfVariantOfRecord(options: TypeOptions, inner: fc.Arbitrary<ValueTy
   })
 }
 
-/** A variant of two or more flat numbers: every pair of core types that CanonicalABI.md `join` distinguishes. */
+/** A variant whose payloads flatten to different core types: every pair that CanonicalABI.md `join` distinguishes. */
 const joins = (options: TypeOptions): fc.Arbitrary<ValueType> =>
   fc
-    .tuple(arbitraryLabels(options, 2, 4), fc.array(fc.constantFrom("u8", "s64", "u64", "f32", "f64", "char", "string") as fc.Arbitrary<PrimitiveKind>, { minLength: 4, maxLength: 4 }))
-    .map(([labels, kinds]) => ({ kind: "variant", cases: labels.map((label, i) => payload(label, primitive[kinds[i] as PrimitiveKind])) }))
+    .tuple(arbitraryLabels(options, 3, 5), fc.shuffledSubarray(["u8", "s64", "f32", "f64", "u64", "string"] as ReadonlyArray<PrimitiveKind>, { minLength: 3, maxLength: 5 }))
+    .map(([labels, kinds]) => ({ kind: "variant", cases: labels.map((label, i) => payload(label, kinds[i] === undefined ? undefined : primitive[kinds[i]])) }))
 
 /** A function of up to 6, sometimes up to 20, parameters. */
 export function arbitraryFunction(options: TypeOptions = {}): fc.Arbitrary<FunctionType> {
@@ -359,12 +359,15 @@ export class Coverage {
 
   #variant(payloads: ReadonlyArray<ValueType | undefined>, inner: (type: ValueType) => ReadonlyArray<CoreType>): ReadonlyArray<CoreType> {
     const flat: Array<CoreType> = []
+    const met: Array<Set<CoreType>> = []
     for (const part of payloads) {
       if (part === undefined) continue
       const types = inner(part)
       for (let i = 0; i < types.length; i++) {
         const [known, next] = [flat[i], types[i] as CoreType]
-        if (known !== undefined && known !== next) this.#add(`join ${[known, next].sort().join("+")}`)
+        const others = (met[i] ??= new Set())
+        if (!others.has(next)) for (const other of others) this.#add(`join ${[other, next].sort().join("+")}`)
+        others.add(next)
         flat[i] = known === undefined ? next : join(known, next)
       }
     }
