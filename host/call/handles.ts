@@ -1,0 +1,227 @@
+/**
+ * Handle tables of the canonical ABI: what an i32 in a guest stands for. One table per component instance; index 0 is
+ * never a handle. A host resource's entry holds the host's object; a guest resource's entry holds the i32 its
+ * component gave to `resource.new`, and appears in JavaScript as a `GuestResource`.
+ *
+ * Source: component-model `design/mvp/CanonicalABI.md`, "Resource State" and `canon resource.*`.
+ */
+import { LimitError } from "../../schemas/error/limit.ts"
+import { WitError } from "../../schemas/error/wit.ts"
+import type { ResourceType } from "../../schemas/wit/model.ts"
+import { AbiTrap, type HandleTable } from "../abi/context.ts"
+import type { Instance } from "./instance.ts"
+
+interface Entry {
+  readonly type: ResourceType
+  readonly rep: unknown
+  readonly isOwn: boolean
+  /** Borrows of this own handle that have not ended. */
+  lends: number
+}
+
+/**
+ * A resource that a guest implements, held by the host. It keeps the instance it lives in busy with it: calls that
+ * take it run in that instance. Dispose it to run the guest's destructor; after a stop or trap of its instance every
+ * use is a typed error.
+ */
+export class GuestResource {
+  readonly type: ResourceType
+  readonly #instance: Instance
+  readonly #rep: number
+  readonly #isOwn: boolean
+  #isLive = true
+
+  constructor(type: ResourceType, rep: number, instance: Instance, isOwn: boolean) {
+    this.type = type
+    this.#rep = rep
+    this.#instance = instance
+    this.#isOwn = isOwn
+  }
+
+  get isLive(): boolean {
+    return this.#isLive && !this.#instance.isDiscarded
+  }
+
+  /** The instance this resource lives in. */
+  static instanceOf(resource: GuestResource): Instance {
+    return resource.#instance
+  }
+
+  /** The guest's representation, if `resource` is a live one of this type and instance. */
+  static rep(resource: unknown, type: ResourceType, instance: Instance, take: boolean): number | undefined {
+    if (!(resource instanceof GuestResource) || !resource.isLive) return undefined
+    if (resource.type !== type || resource.#instance !== instance) return undefined
+    if (take) {
+      if (!resource.#isOwn) return undefined
+      resource.#isLive = false
+      instance.ownedOutside--
+    }
+    return resource.#rep
+  }
+
+  /** Ends a borrow that a host function received: it must not outlive its call. */
+  static expire(resource: GuestResource): void {
+    resource.#isLive = false
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.isLive || !this.#isOwn) return
+    this.#isLive = false
+    const instance = this.#instance
+    instance.ownedOutside--
+    instance.destroy(this.type, this.#rep)
+    instance.linked.released(instance)
+  }
+}
+
+const describe = (value: unknown): string => (value === null ? "null" : typeof value === "object" ? "an object" : typeof value)
+
+export class Handles implements HandleTable {
+  readonly instance: Instance
+  /** Component instance number this table belongs to. */
+  readonly owner: number
+  readonly #entries: Array<Entry | undefined> = [undefined]
+  readonly #free: Array<number> = []
+  readonly #loans: Array<Entry> = []
+  readonly #borrowed: Array<GuestResource> = []
+  /** Per open scope: loans and borrows when it began. */
+  readonly #scopes: Array<number> = []
+  /** Borrowed handles the guest holds and must drop before its call returns. */
+  #borrows = 0
+
+  constructor(instance: Instance, owner: number) {
+    this.instance = instance
+    this.owner = owner
+  }
+
+  #add(entry: Entry): number {
+    if (this.instance.handles >= this.instance.limits.handlesMax) {
+      throw new LimitError("handlesMax", { limit: this.instance.limits.handlesMax })
+    }
+    this.instance.handles++
+    const free = this.#free.pop()
+    if (free !== undefined) {
+      this.#entries[free] = entry
+      return free
+    }
+    this.#entries.push(entry)
+    return this.#entries.length - 1
+  }
+
+  #get(type: ResourceType, handle: number): Entry {
+    const entry = this.#entries[handle >>> 0]
+    if (entry === undefined) throw new AbiTrap(`handle ${handle >>> 0} is unknown`)
+    if (entry.type !== type) throw new AbiTrap(`handle ${handle >>> 0} is of another resource type`)
+    return entry
+  }
+
+  #remove(handle: number): void {
+    this.#entries[handle >>> 0] = undefined
+    this.#free.push(handle >>> 0)
+    this.instance.handles--
+  }
+
+  #isGuest(type: ResourceType): boolean {
+    return this.instance.linked.blueprint.resources.has(type)
+  }
+
+  /** `resource.new`: a representation of this component's own becomes a handle. */
+  create(type: ResourceType, rep: number): number {
+    return this.#add({ type, rep, isOwn: true, lends: 0 })
+  }
+
+  /** `resource.rep`. */
+  rep(type: ResourceType, handle: number): number {
+    return this.#get(type, handle).rep as number
+  }
+
+  /** `resource.drop`. */
+  drop(type: ResourceType, handle: number): void {
+    const entry = this.#get(type, handle)
+    if (entry.lends > 0) throw new AbiTrap(`handle ${handle >>> 0} is dropped while it is borrowed`)
+    this.#remove(handle)
+    if (!entry.isOwn) this.#borrows--
+    else if (this.#isGuest(type)) this.instance.destroy(type, entry.rep as number)
+    else this.instance.dropHost(type, entry.rep)
+  }
+
+  own(type: ResourceType, value: unknown): number {
+    if (!this.#isGuest(type)) {
+      if (typeof value !== "object" || value === null) throw this.#notA(type, value)
+      return this.#add({ type, rep: value, isOwn: true, lends: 0 })
+    }
+    const rep = GuestResource.rep(value, type, this.instance, true)
+    if (rep === undefined) throw this.#notA(type, value)
+    return this.#add({ type, rep, isOwn: true, lends: 0 })
+  }
+
+  takeOwn(type: ResourceType, handle: number): unknown {
+    const entry = this.#get(type, handle)
+    if (!entry.isOwn) throw new AbiTrap(`handle ${handle >>> 0} is borrowed, not owned`)
+    if (entry.lends > 0) throw new AbiTrap(`handle ${handle >>> 0} is given away while it is borrowed`)
+    this.#remove(handle)
+    if (!this.#isGuest(type)) return entry.rep
+    this.instance.ownedOutside++
+    return new GuestResource(type, entry.rep as number, this.instance, true)
+  }
+
+  lend(type: ResourceType, handle: number): unknown {
+    const entry = this.#get(type, handle)
+    entry.lends++
+    this.#loans.push(entry)
+    if (!this.#isGuest(type)) return entry.rep
+    const resource = new GuestResource(type, entry.rep as number, this.instance, false)
+    this.#borrowed.push(resource)
+    return resource
+  }
+
+  borrow(type: ResourceType, value: unknown): number {
+    let rep = value
+    if (this.#isGuest(type)) {
+      rep = GuestResource.rep(value, type, this.instance, false)
+      if (rep === undefined) throw this.#notA(type, value)
+      // CanonicalABI.md lower_borrow: the component that implements the resource receives its representation.
+      if (this.instance.linked.blueprint.resources.get(type)?.owner === this.owner) return rep as number
+    } else if (typeof value !== "object" || value === null) {
+      throw this.#notA(type, value)
+    }
+    this.#borrows++
+    return this.#add({ type, rep, isOwn: false, lends: 0 })
+  }
+
+  beginScope(): void {
+    this.#scopes.push(this.#loans.length, this.#borrows)
+  }
+
+  endScope(): void {
+    const borrows = this.#scopes.pop() as number
+    const from = this.#scopes.pop() as number
+    while (this.#loans.length > from) (this.#loans.pop() as Entry).lends--
+    for (const resource of this.#borrowed) GuestResource.expire(resource)
+    this.#borrowed.length = 0
+    if (this.#borrows > borrows) throw new AbiTrap("a borrowed handle was not dropped before the call returned")
+  }
+
+  /** Forgets scopes that a refused call left open. */
+  reset(): void {
+    if (this.#scopes.length === 0) return
+    this.#scopes.length = 0
+    this.#loans.length = 0
+    this.#borrowed.length = 0
+  }
+
+  /** The instance is gone: host resources it still owned are released, each once. */
+  discard(): void {
+    for (const entry of this.#entries) {
+      if (entry !== undefined && entry.isOwn && !this.#isGuest(entry.type)) this.instance.dropHost(entry.type, entry.rep)
+    }
+    this.#entries.length = 1
+    this.#free.length = 0
+    this.#loans.length = 0
+  }
+
+  #notA(type: ResourceType, value: unknown): WitError {
+    const actual = value instanceof GuestResource ? (value.isLive ? "a resource of another type or instance" : "a resource that was dropped or given away") : describe(value)
+    return new WitError("Value", { path: "", expected: `resource ${type.name?.name ?? "handle"}`, actual })
+  }
+}

@@ -1,0 +1,364 @@
+/**
+ * One live instance of a plugin: its core instances, handle tables, meter and budgets. Plain functions; one
+ * synchronous call at a time. After any failure the instance is discarded, never reused.
+ */
+import { CapabilityError } from "../../schemas/error/capability.ts"
+import { SteleError } from "../../schemas/error/family.ts"
+import { LimitError } from "../../schemas/error/limit.ts"
+import { PluginError } from "../../schemas/error/plugin.ts"
+import { WitError } from "../../schemas/error/wit.ts"
+import type { ResourceType } from "../../schemas/wit/model.ts"
+import { type AbiContext, AbiTrap, attachMemory, type CallBudget, createContext, type InstanceState, type Realloc } from "../abi/context.ts"
+import type { CoreFunction } from "../abi/mod.ts"
+import type { CallContext } from "../capability/capability.ts"
+import type { GrantSet } from "../capability/grant.ts"
+import type { CoreRef } from "../component/blueprint.ts"
+import { printable } from "../component/name.ts"
+import type { LinkedFunction } from "../link/link.ts"
+import type { Linked } from "../link/prepare.ts"
+import { hostCallFuel, hostCallFuelPerByte } from "../meter/cost-table.ts"
+import type { Ports } from "../port/mod.ts"
+import { Handles } from "./handles.ts"
+import { Meter } from "./meter.ts"
+import { trap } from "./trap.ts"
+
+/** Flags and tables of one component instance. */
+interface Component extends InstanceState {
+  readonly handles: Handles
+  /** A core function of this component instance is on the stack. */
+  isEntered: boolean
+}
+
+interface LiftedFunction {
+  readonly core: CoreFunction
+  readonly postReturn: CoreFunction | undefined
+  readonly context: AbiContext
+  readonly component: Component
+}
+
+/** What one call may use; `Infinity` and 0n where a limit does not apply. */
+export interface CallLimits {
+  readonly deadlineAtMs: number
+  readonly deadlineMs: number
+  readonly fuel: bigint
+}
+
+class Budget implements CallBudget {
+  readonly liftBytesMax: number
+  readonly outputBytesMax: number
+  readonly hostCallBytesMax: number
+  liftBytesLeft = 0
+  scopeBytesLeft = 0
+  scope: "outputBytesMax" | "hostCallBytesMax" = "outputBytesMax"
+  bytesIn = 0
+  bytesOut = 0
+  hostCallsLeft = 0
+  failure: unknown = undefined
+  readonly #instance: Instance
+
+  constructor(instance: Instance) {
+    this.#instance = instance
+    const { liftBytesMax, outputBytesMax, hostCallBytesMax } = instance.limits
+    this.liftBytesMax = liftBytesMax
+    this.outputBytesMax = outputBytesMax
+    this.hostCallBytesMax = hostCallBytesMax
+  }
+
+  checkStop(): void {
+    if (this.#instance.meter.isStopped()) throw this.failure ?? this.#instance.meter.deadlineError()
+  }
+
+  fail(error: unknown): never {
+    this.failure ??= error
+    this.#instance.meter.poison()
+    trap()
+  }
+}
+
+export class Instance implements CallContext {
+  readonly linked: Linked
+  readonly limits: Linked["limits"]
+  readonly meter: Meter
+  readonly budget: Budget
+  readonly tenant: string
+  readonly plugin: string
+  readonly grants: GrantSet
+  readonly ports: Ports
+  signal: AbortSignal | undefined = undefined
+  /** Live handles over all tables, against `handlesMax`. */
+  handles = 0
+  /** Own handles of guest resources that the embedder holds: the instance is kept for them. */
+  ownedOutside = 0
+  isDiscarded = false
+  isRunning = false
+  /** The export that runs, for messages. */
+  running = ""
+  readonly counts = new Map<string, { calls: number; bytes: number }>()
+  readonly #components: Array<Component> = []
+  readonly #contexts: Array<AbiContext>
+  readonly #cores: Array<WebAssembly.Exports> = []
+  readonly #lifted: Array<LiftedFunction | undefined> = []
+  readonly #memories: Array<WebAssembly.Memory> = []
+
+  /** Instantiates: start functions run here, so the caller arms the meter first through `begin`. */
+  constructor(linked: Linked, call: CallLimits) {
+    this.linked = linked
+    this.limits = linked.limits
+    this.tenant = linked.tenant
+    this.plugin = linked.digest
+    this.grants = linked.grants
+    this.ports = linked.ports
+    this.budget = new Budget(this)
+    this.meter = new Meter({
+      mechanism: linked.mechanism,
+      watchdog: linked.watchdog,
+      nowMs: linked.nowMs,
+      stackBytesMax: this.limits.stackBytesMax,
+      pagesLeft: linked.pagesLeft,
+      elementsLeft: linked.elementsLeft,
+      stop: (error) => (this.budget.failure ??= error),
+    })
+    const { blueprint } = linked
+    for (let owner = 0; owner < blueprint.componentInstances; owner++) {
+      this.#components.push({ mayLeave: true, isTouched: false, isEntered: false, handles: new Handles(this, owner) })
+    }
+    this.#contexts = blueprint.contexts.map((spec) => {
+      const component = this.#components[spec.owner] as Component
+      return createContext({ memory: undefined, realloc: undefined, budget: this.budget, handles: component.handles, instance: component })
+    })
+    this.run("(instantiate)", call, () => this.#instantiate())
+  }
+
+  #instantiate(): undefined {
+    const { blueprint, modules, injected } = this.linked
+    const lowered: Array<CoreFunction | undefined> = []
+    for (let i = 0; i < blueprint.instantiations.length; i++) {
+      const step = blueprint.instantiations[i] as (typeof blueprint.instantiations)[number]
+      const compiled = modules[step.module] as (typeof modules)[number]
+      const imports = Object.create(null) as Record<string, Record<string, WebAssembly.ImportValue>>
+      for (const { module, name, item } of step.imports) {
+        const group = (imports[module] ??= Object.create(null) as Record<string, WebAssembly.ImportValue>)
+        group[name] = item.kind === "lowering" ? (lowered[item.lowering] ??= this.#lower(item.lowering)) : this.#resolve(item)
+      }
+      if (compiled.isMetered) imports[injected] = this.meter.imports
+      this.#cores.push(new WebAssembly.Instance(compiled.module, imports).exports)
+      for (let c = 0; c < blueprint.contexts.length; c++) {
+        if (this.linked.contextReadyAfter[c] === i) this.#ready(c)
+      }
+    }
+    return undefined
+  }
+
+  #ready(index: number): void {
+    const spec = this.linked.blueprint.contexts[index] as (typeof this.linked.blueprint.contexts)[number]
+    const memory = spec.memory === undefined ? undefined : (this.#resolve(spec.memory) as WebAssembly.Memory)
+    if (memory !== undefined && !this.#memories.includes(memory)) this.#memories.push(memory)
+    attachMemory(this.#contexts[index] as AbiContext, memory, spec.realloc === undefined ? undefined : (this.#resolve(spec.realloc) as Realloc))
+  }
+
+  #resolve(ref: CoreRef): WebAssembly.ExportValue {
+    switch (ref.kind) {
+      case "export":
+        return (this.#cores[ref.instance] as WebAssembly.Exports)[ref.name] as WebAssembly.ExportValue
+      case "lowering":
+        return this.#lower(ref.lowering)
+      default: {
+        const component = this.#components[ref.owner] as Component
+        const { handles } = component
+        const type = ref.resource
+        const guard = <A>(body: () => A): A => {
+          try {
+            if (!component.mayLeave) throw new AbiTrap("a resource operation runs inside realloc, post-return or a destructor")
+            return body()
+          } catch (error) {
+            return this.budget.fail(error)
+          }
+        }
+        if (ref.kind === "resource-new") return (rep: number) => guard(() => handles.create(type, rep))
+        if (ref.kind === "resource-rep") return (handle: number) => guard(() => handles.rep(type, handle))
+        return (handle: number) => guard(() => handles.drop(type, handle))
+      }
+    }
+  }
+
+  #lower(index: number): CoreFunction {
+    const spec = this.linked.blueprint.lowerings[index] as (typeof this.linked.blueprint.lowerings)[number]
+    const context = this.#contexts[spec.context] as AbiContext
+    const bind = this.linked.lowerings[index] as (typeof this.linked.lowerings)[number]
+    const { source } = spec
+    // A call from one component instance of this plugin into another.
+    if (source.kind === "lift") return bind(context, (args) => this.#enter(source.lift, args))
+    const linked = this.linked.functions.get(source.interface === undefined ? source.name : `${source.interface}#${source.name}`) as LinkedFunction
+    return bind(context, (args) => this.#hostCall(linked, args))
+  }
+
+  #hostCall(linked: LinkedFunction, args: ReadonlyArray<unknown>): unknown {
+    const { budget, meter } = this
+    if (budget.hostCallsLeft-- <= 0) throw new LimitError("hostCallsMax", { limit: this.limits.hostCallsMax })
+    if (meter.countsFuel) meter.charge(hostCallFuel + hostCallFuelPerByte * (this.limits.hostCallBytesMax - budget.scopeBytesLeft))
+    let value: unknown
+    try {
+      value = (linked.call as (call: CallContext, ...args: ReadonlyArray<unknown>) => unknown)(this, ...args)
+    } catch (error) {
+      if (error instanceof SteleError || budget.failure !== undefined) throw error
+      throw new PluginError("HostCall", { export: this.running, import: linked.name, detail: error instanceof Error ? error.message : String(error) }, { cause: error })
+    }
+    if (typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function") {
+      throw new CapabilityError("Async", { import: linked.name })
+    }
+    if (meter.isStopped()) throw budget.failure ?? meter.deadlineError()
+    return value
+  }
+
+  #lift(index: number): LiftedFunction {
+    const known = this.#lifted[index]
+    if (known !== undefined) return known
+    const spec = this.linked.blueprint.lifts[index] as (typeof this.linked.blueprint.lifts)[number]
+    const context = this.#contexts[spec.context] as AbiContext
+    const owner = (this.linked.blueprint.contexts[spec.context] as { owner: number }).owner
+    const lifted: LiftedFunction = {
+      core: this.#resolve(spec.core) as CoreFunction,
+      postReturn: spec.postReturn === undefined ? undefined : (this.#resolve(spec.postReturn) as CoreFunction),
+      context,
+      component: this.#components[owner] as Component,
+    }
+    this.#lifted[index] = lifted
+    return lifted
+  }
+
+  #enter(index: number, args: ReadonlyArray<unknown>): unknown {
+    const lifted = this.#lift(index)
+    const { component } = lifted
+    if (component.isEntered) throw new AbiTrap("a component is entered again while it runs")
+    component.isEntered = true
+    const result = (this.linked.lifts[index] as (typeof this.linked.lifts)[number]).call(lifted.context, lifted.core, lifted.postReturn, args)
+    component.isEntered = false
+    return result
+  }
+
+  /** Calls lifted export number `lift`. Throws typed errors only; on any error the instance is discarded. */
+  call(name: string, lift: number, args: ReadonlyArray<unknown>, limits: CallLimits): unknown {
+    return this.run(name, limits, () => this.#enter(lift, args))
+  }
+
+  /** Arms the meter and budgets around `body`, and turns whatever it throws into a typed error. */
+  run<A>(name: string, call: CallLimits, body: () => A): A {
+    if (this.isRunning) throw new PluginError("Busy", { export: name })
+    const { budget, limits, meter } = this
+    this.isRunning = true
+    budget.failure = undefined
+    budget.liftBytesLeft = limits.liftBytesMax
+    budget.bytesIn = 0
+    budget.bytesOut = 0
+    budget.hostCallsLeft = limits.hostCallsMax
+    if (this.counts.size > 0) this.counts.clear()
+    this.running = name
+    meter.begin(call.deadlineAtMs, call.deadlineMs, call.fuel)
+    try {
+      return body()
+    } catch (error) {
+      // Read before `end`: ending the call clears the stop bit.
+      const typed = this.#outcome(name, error)
+      // A refused argument is the caller's mistake: a guest that was not entered keeps its state.
+      const isClean = typed instanceof WitError && budget.failure === undefined && !this.#components.some((c) => c.isTouched)
+      if (!isClean) this.discard()
+      for (const component of this.#components) {
+        component.isEntered = false
+        component.handles.reset()
+      }
+      throw typed
+    } finally {
+      meter.end()
+      this.isRunning = false
+    }
+  }
+
+  #outcome(name: string, error: unknown): unknown {
+    const cause = this.budget.failure ?? error
+    if (cause instanceof SteleError) return cause
+    if (cause instanceof AbiTrap) return new PluginError("AbiViolation", { export: name, detail: cause.message }, { cause })
+    if (this.meter.isStopped()) return this.meter.deadlineError()
+    if (this.meter.stack.value < 0) return new LimitError("stackBytesMax", { limit: this.limits.stackBytesMax })
+    if (cause instanceof RangeError) {
+      return new PluginError("Trap", { export: name, trap: "the engine's call stack is exhausted", frames: framesOf(cause) }, { cause })
+    }
+    if (cause instanceof WebAssembly.RuntimeError) {
+      return new PluginError("Trap", { export: name, trap: printable(cause.message), frames: framesOf(cause) }, { cause })
+    }
+    if (cause instanceof WebAssembly.Exception) {
+      return new PluginError("Trap", { export: name, trap: "an exception was not caught", frames: [] }, { cause })
+    }
+    if (cause instanceof WebAssembly.LinkError) {
+      return new PluginError("Trap", { export: name, trap: printable(cause.message), frames: [] }, { cause })
+    }
+    return cause
+  }
+
+  /** Runs a guest resource's destructor, inside the running call or as a call of its own. */
+  destroy(type: ResourceType, rep: number): void {
+    const spec = this.linked.blueprint.resources.get(type)
+    if (spec?.destructor === undefined) return
+    const destructor = this.#resolve(spec.destructor) as CoreFunction
+    const component = this.#components[spec.owner] as Component
+    const body = (): void => {
+      const mayLeave = component.mayLeave
+      component.mayLeave = false
+      destructor(rep)
+      component.mayLeave = mayLeave
+    }
+    if (this.isRunning) body()
+    else this.run(`[drop]${type.name?.name ?? "resource"}`, this.linked.callLimits(), body)
+  }
+
+  /** Releases a host resource the guest dropped or the instance left behind. */
+  dropHost(type: ResourceType, rep: unknown): void {
+    this.linked.drops.get(type)?.(this, rep)
+  }
+
+  discard(): void {
+    if (this.isDiscarded) return
+    this.isDiscarded = true
+    for (const component of this.#components) component.handles.discard()
+    this.linked.discarded(this)
+  }
+
+  /** Bytes of all linear memories now. Memories never shrink: this is the peak. */
+  memoryBytes(): number {
+    let bytes = 0
+    for (const memory of this.#memories) bytes += memory.buffer.byteLength
+    return bytes
+  }
+
+  // ── CallContext ───────────────────────────────────────────────────────────
+
+  remainingMs(): number {
+    return Math.max(0, this.meter.deadlineAtMs - this.linked.nowMs())
+  }
+
+  used(grant: string, bytes: number): void {
+    const count = this.counts.get(grant)
+    if (count === undefined) this.counts.set(grant, { calls: 1, bytes })
+    else {
+      count.calls++
+      count.bytes += bytes
+    }
+    this.linked.used(grant, bytes)
+    if (bytes > 0 && this.meter.countsFuel) this.meter.charge(hostCallFuelPerByte * bytes)
+  }
+
+  denied(grant: string): Error {
+    return this.linked.denied(grant)
+  }
+}
+
+/** Guest function names of a stack trace: at most 20, at most 200 characters each, escaped. V8: "at NAME (wasm://…"; JavaScriptCore: "NAME@[wasm code]" or "<?>.wasm-function[NAME]@". */
+export function framesOf(error: Error): ReadonlyArray<string> {
+  const frames: Array<string> = []
+  for (const line of (error.stack ?? "").split("\n")) {
+    const match = /^\s*at (?:async )?(.*?) ?\(?wasm:\/\//.exec(line) ?? /^(?:<\?>\.)?(?:wasm-function\[)?(.*?)\]?@\[wasm code\]/.exec(line)
+    if (match === null) continue
+    frames.push(printable(match[1] === "" ? (/wasm-function\[\d+\]/.exec(line)?.[0] ?? "?") : (match[1] as string)))
+    if (frames.length === 20) break
+  }
+  return frames
+}

@@ -1,0 +1,105 @@
+/**
+ * What elaboration makes of a component: a straight list of steps that instantiates it, with every index resolved.
+ * Nested components are gone (each instantiation is spelled out), so linking and instantiating never look at
+ * component-level structure again. Immutable, shared by all instances of a plugin.
+ */
+import type { FunctionType, ResourceType, World } from "../../schemas/wit/model.ts"
+import type { CoreFunctionType, CoreModule } from "../harden/core-module.ts"
+import type { StringEncoding } from "../abi/context.ts"
+
+/** A core item that exists at run time. */
+export type CoreRef =
+  /** export `name` of core instance number `instance` */
+  | { readonly kind: "export"; readonly instance: number; readonly name: string }
+  /** the core function made for lowering number `lowering` */
+  | { readonly kind: "lowering"; readonly lowering: number }
+  /** `resource.new|drop|rep` as seen from component instance `owner` */
+  | { readonly kind: "resource-new" | "resource-drop" | "resource-rep"; readonly resource: ResourceType; readonly owner: number }
+
+/** Memory, allocator and handle table that a lift or lower works with. */
+export interface ContextSpec {
+  /** Component instance whose handle table and flags apply. */
+  readonly owner: number
+  readonly encoding: StringEncoding
+  readonly memory: CoreRef | undefined
+  readonly realloc: CoreRef | undefined
+}
+
+/** Where a component-level function comes from. */
+export type FunctionSource =
+  | { readonly kind: "import"; readonly interface: string | undefined; readonly name: string }
+  | { readonly kind: "lift"; readonly lift: number }
+
+/** `canon lift`: a core function of component instance `owner`, callable with component-level values. */
+export interface LiftSpec {
+  readonly type: FunctionType
+  readonly core: CoreRef
+  readonly context: number
+  readonly postReturn: CoreRef | undefined
+}
+
+/** `canon lower`: a component-level function made callable from core code. */
+export interface LoweringSpec {
+  readonly type: FunctionType
+  readonly source: FunctionSource
+  readonly context: number
+}
+
+export interface ResourceSpec {
+  readonly resource: ResourceType
+  /** Component instance that defines it. */
+  readonly owner: number
+  readonly destructor: CoreRef | undefined
+}
+
+export interface CoreInstantiation {
+  /** Index into `Blueprint.coreModules`. */
+  readonly module: number
+  /** Per import of the module: what to give it. */
+  readonly imports: ReadonlyArray<{ readonly module: string; readonly name: string; readonly item: CoreRef }>
+}
+
+/** A function the component exports, under its full name `acme:greeter/api#greet` (or `greet` for a world's own). */
+export interface ExportSpec {
+  readonly name: string
+  readonly type: FunctionType
+  readonly source: FunctionSource
+}
+
+/** A function the component imports. `interface` is absent for a world's own function. */
+export interface ImportSpec {
+  readonly interface: string | undefined
+  readonly name: string
+  readonly type: FunctionType
+}
+
+/** A resource the component imports. */
+export interface ResourceImportSpec {
+  readonly interface: string | undefined
+  readonly name: string
+  readonly resource: ResourceType
+}
+
+export interface Blueprint {
+  readonly world: World
+  /** Original bytes and decoded headers of every core module that is instantiated. */
+  readonly coreModules: ReadonlyArray<{ readonly bytes: Uint8Array; readonly module: CoreModule }>
+  /** In order: instance number = position. */
+  readonly instantiations: ReadonlyArray<CoreInstantiation>
+  readonly contexts: ReadonlyArray<ContextSpec>
+  readonly lifts: ReadonlyArray<LiftSpec>
+  readonly lowerings: ReadonlyArray<LoweringSpec>
+  readonly resources: ReadonlyMap<ResourceType, ResourceSpec>
+  readonly imports: ReadonlyArray<ImportSpec>
+  readonly resourceImports: ReadonlyArray<ResourceImportSpec>
+  readonly exports: ReadonlyMap<string, ExportSpec>
+  /** Component instances, the root included: each has its own handle table and flags. */
+  readonly componentInstances: number
+}
+
+/** The signature `resource.new`, `resource.rep` (i32 → i32) and `resource.drop` (i32 → nothing) have. */
+export const resourceSignatures: Readonly<Record<"resource-new" | "resource-drop" | "resource-rep", CoreFunctionType>> = {
+  "resource-new": { params: ["i32"], results: ["i32"] },
+  "resource-rep": { params: ["i32"], results: ["i32"] },
+  "resource-drop": { params: ["i32"], results: [] },
+}

@@ -1,0 +1,508 @@
+/**
+ * Component binary → syntax. Total on any bytes: every malformed input ends in a `VerifyError` with its byte offset
+ * or a `LimitError`; work and memory are linear in the size of the input. Indexes are not resolved here: that is
+ * `elaborate.ts`, which runs the definitions in order.
+ *
+ * Source: component-model `design/mvp/Binary.md` at the commit pinned in `schemas/wit/README.md`. Opcodes stand
+ * beside the production they decode.
+ */
+import { LimitError } from "../../schemas/error/limit.ts"
+import { VerifyError } from "../../schemas/error/verify.ts"
+import type { PrimitiveKind } from "../../schemas/wit/model.ts"
+import type { StringEncoding } from "../abi/context.ts"
+import { checkLabel, externName } from "./name.ts"
+import { Reader } from "./reader.ts"
+
+/** What a sort index points into. */
+export type CoreSort = "core-func" | "core-table" | "core-memory" | "core-global" | "core-tag" | "core-module" | "core-instance"
+export type Sort = CoreSort | "func" | "type" | "component" | "instance"
+export interface SortIndex {
+  readonly sort: Sort
+  readonly index: number
+}
+
+/** A primitive, or an index into the type space. */
+export type TypeRef = PrimitiveKind | number
+
+export type ValueSyntax =
+  | { readonly kind: "primitive"; readonly primitive: PrimitiveKind }
+  | { readonly kind: "record"; readonly fields: ReadonlyArray<readonly [label: string, type: TypeRef]> }
+  | { readonly kind: "variant"; readonly cases: ReadonlyArray<readonly [label: string, type: TypeRef | undefined]> }
+  | { readonly kind: "list" | "option"; readonly element: TypeRef }
+  | { readonly kind: "tuple"; readonly types: ReadonlyArray<TypeRef> }
+  | { readonly kind: "flags" | "enum"; readonly labels: ReadonlyArray<string> }
+  | { readonly kind: "result"; readonly ok: TypeRef | undefined; readonly err: TypeRef | undefined }
+  | { readonly kind: "own" | "borrow"; readonly resource: number }
+
+export type TypeSyntax =
+  | { readonly kind: "value"; readonly value: ValueSyntax }
+  | { readonly kind: "function"; readonly params: ReadonlyArray<readonly [label: string, type: TypeRef]>; readonly result: TypeRef | undefined }
+  | { readonly kind: "instance" | "component"; readonly declarations: ReadonlyArray<Definition> }
+  | { readonly kind: "resource"; readonly destructor: number | undefined }
+
+/** What an import or export declares. */
+export type ExternSyntax =
+  | { readonly kind: "func" | "component" | "instance"; readonly type: number }
+  | { readonly kind: "type"; readonly eq: number }
+  | { readonly kind: "resource" }
+
+export interface CanonicalOptions {
+  readonly encoding: StringEncoding
+  readonly memory: number | undefined
+  readonly realloc: number | undefined
+  readonly postReturn: number | undefined
+}
+
+/** One definition, in the order of the binary; each adds one index to one space (exports too). */
+export type Definition = { readonly offset: number } & (
+  | { readonly op: "core-module"; readonly bytes: Uint8Array }
+  | { readonly op: "core-instantiate"; readonly module: number; readonly args: ReadonlyArray<readonly [name: string, instance: number]> }
+  | { readonly op: "core-exports"; readonly exports: ReadonlyArray<readonly [name: string, item: SortIndex]> }
+  | { readonly op: "component"; readonly component: ComponentSyntax }
+  | { readonly op: "instantiate"; readonly component: number; readonly args: ReadonlyArray<readonly [name: string, item: SortIndex]> }
+  | { readonly op: "exports"; readonly exports: ReadonlyArray<readonly [name: string, item: SortIndex]> }
+  | { readonly op: "alias-export"; readonly sort: Sort; readonly instance: number; readonly name: string }
+  | { readonly op: "alias-core-export"; readonly sort: CoreSort; readonly instance: number; readonly name: string }
+  | { readonly op: "alias-outer"; readonly sort: Sort; readonly depth: number; readonly index: number }
+  | { readonly op: "type"; readonly type: TypeSyntax }
+  | { readonly op: "lift"; readonly func: number; readonly options: CanonicalOptions; readonly type: number }
+  | { readonly op: "lower"; readonly func: number; readonly options: CanonicalOptions }
+  | { readonly op: "resource-new" | "resource-drop" | "resource-rep"; readonly resource: number }
+  | { readonly op: "import"; readonly name: string; readonly extern: ExternSyntax }
+  | { readonly op: "export"; readonly name: string; readonly item: SortIndex; readonly extern: ExternSyntax | undefined }
+  | { readonly op: "declare-export"; readonly name: string; readonly extern: ExternSyntax }
+)
+
+export interface ComponentSyntax {
+  readonly definitions: ReadonlyArray<Definition>
+}
+
+export interface DecodeLimits {
+  readonly componentBytesMax: number
+  readonly coreModulesMax: number
+  readonly typeDepthMax: number
+}
+
+/** Nesting of components and of instance and component types. */
+const nestingMax = 32
+
+interface Decoding {
+  readonly limits: DecodeLimits
+  coreModules: number
+}
+
+/** Decodes a whole component. Throws `VerifyError` or `LimitError`, never anything else. */
+export function decodeComponent(bytes: Uint8Array, limits: DecodeLimits): ComponentSyntax {
+  if (bytes.length > limits.componentBytesMax) {
+    throw new LimitError("componentBytesMax", { limit: limits.componentBytesMax, actual: bytes.length })
+  }
+  const head = bytes.subarray(0, 8)
+  const hex = [...head].map((byte) => byte.toString(16).padStart(2, "0")).join(" ")
+  if (!(head[0] === 0x00 && head[1] === 0x61 && head[2] === 0x73 && head[3] === 0x6d)) {
+    throw new VerifyError("NotWasm", { found: head.length === 0 ? "nothing (0 bytes)" : `bytes ${hex}` })
+  }
+  if (head.length === 8 && hex.endsWith("01 00 00 00")) throw new VerifyError("CoreModule", {})
+  return component(new Reader(bytes, 0, bytes.length), { limits, coreModules: 0 }, 0)
+}
+
+function component(reader: Reader, decoding: Decoding, depth: number): ComponentSyntax {
+  if (depth > nestingMax) throw reader.malformed(`components are nested deeper than ${nestingMax}`)
+  // preamble: magic, version 0x000d, layer 0x0001
+  for (const expected of [0x00, 0x61, 0x73, 0x6d, 0x0d, 0x00, 0x01, 0x00]) {
+    if (reader.byte() !== expected) throw reader.malformed("the preamble is not that of a component of version 0x0d, layer 1", reader.at - 1)
+  }
+  const definitions: Array<Definition> = []
+  while (!reader.isAtEnd) {
+    const offset = reader.at
+    const id = reader.byte()
+    const section = reader.slice(reader.u32())
+    if (id === 0) {
+      section.name()
+      continue
+    }
+    if (id === 1) {
+      if (++decoding.coreModules > decoding.limits.coreModulesMax) {
+        throw new LimitError("coreModulesMax", { limit: decoding.limits.coreModulesMax, actual: decoding.coreModules })
+      }
+      definitions.push({ op: "core-module", offset, bytes: section.bytes.subarray(section.at, section.end) })
+      continue
+    }
+    if (id === 4) {
+      definitions.push({ op: "component", offset, component: component(section, decoding, depth + 1) })
+      continue
+    }
+    const decode = sections[id]
+    if (decode === undefined) {
+      throw id === 3 || id === 9 || id === 12 ? reader.unsupported(unsupportedSections[id] as string, offset) : reader.malformed(`section id ${id} is unknown`, offset)
+    }
+    const count = section.count()
+    for (let i = 0; i < count; i++) definitions.push(decode(section, section.at, depth))
+    if (!section.isAtEnd) throw section.malformed("a section is longer than its contents")
+  }
+  return { definitions }
+}
+
+const unsupportedSections: Readonly<Record<number, string>> = { 3: "core type definitions", 9: "a component start function", 12: "component values" }
+
+const sections: Readonly<Record<number, (r: Reader, offset: number, depth: number) => Definition>> = {
+  2: coreInstance,
+  5: instance,
+  6: alias,
+  7: (r, offset, depth) => ({ op: "type", offset, type: type(r, depth) }),
+  8: canon,
+  10: (r, offset) => ({ op: "import", offset, name: importOrExportName(r), extern: extern(r) }),
+  11: (r, offset) => {
+    const name = importOrExportName(r)
+    const item = sortIndex(r)
+    return { op: "export", offset, name, item, extern: flag(r) ? extern(r) : undefined }
+  },
+}
+
+/** `<T>?`: 0x00 absent, 0x01 present. */
+function flag(r: Reader): boolean {
+  const byte = r.byte()
+  if (byte > 1) throw r.malformed(`0x${byte.toString(16)} is not an optional's flag`, r.at - 1)
+  return byte === 1
+}
+
+function importOrExportName(r: Reader): string {
+  const offset = r.at
+  const form = r.byte()
+  // 0x00 and 0x01 carry a name alone; 0x02 adds a version suffix that no released toolchain writes.
+  if (form === 2) throw r.unsupported("version suffixes of names", offset)
+  if (form > 2) throw r.malformed(`0x${form.toString(16)} does not introduce a name`, offset)
+  return externName(r.name(), r, offset)
+}
+
+function coreSort(r: Reader): CoreSort {
+  const offset = r.at
+  const byte = r.byte()
+  const sort = coreSorts[byte]
+  if (sort !== undefined) return sort
+  throw byte === 0x10 ? r.unsupported("core type indexes", offset) : r.malformed(`0x${byte.toString(16)} is not a core sort`, offset)
+}
+
+const coreSorts: Readonly<Record<number, CoreSort>> = {
+  0x00: "core-func",
+  0x01: "core-table",
+  0x02: "core-memory",
+  0x03: "core-global",
+  0x04: "core-tag",
+  0x11: "core-module",
+  0x12: "core-instance",
+}
+
+function sort(r: Reader): Sort {
+  const offset = r.at
+  switch (r.byte()) {
+    case 0x00:
+      return coreSort(r)
+    case 0x01:
+      return "func"
+    case 0x02:
+      throw r.unsupported("component values", offset)
+    case 0x03:
+      return "type"
+    case 0x04:
+      return "component"
+    case 0x05:
+      return "instance"
+    default:
+      throw r.malformed("a sort is unknown", offset)
+  }
+}
+
+const sortIndex = (r: Reader): SortIndex => ({ sort: sort(r), index: r.u32() })
+
+function vector<A>(r: Reader, bytesMin: number, element: (r: Reader) => A): ReadonlyArray<A> {
+  const count = r.count(bytesMin)
+  const out: Array<A> = []
+  for (let i = 0; i < count; i++) out.push(element(r))
+  return out
+}
+
+function coreInstance(r: Reader, offset: number): Definition {
+  switch (r.byte()) {
+    case 0x00: {
+      const module = r.u32()
+      const args = vector(r, 3, (r) => {
+        const name = r.name()
+        if (r.byte() !== 0x12) throw r.malformed("a core module is instantiated with something that is not an instance", r.at - 1)
+        return [name, r.u32()] as const
+      })
+      return { op: "core-instantiate", offset, module, args }
+    }
+    case 0x01:
+      return { op: "core-exports", offset, exports: vector(r, 3, (r) => [r.name(), { sort: coreSort(r), index: r.u32() }] as const) }
+    default:
+      throw r.malformed("a core instance expression is unknown", offset)
+  }
+}
+
+function instance(r: Reader, offset: number): Definition {
+  switch (r.byte()) {
+    case 0x00:
+      return { op: "instantiate", offset, component: r.u32(), args: vector(r, 3, (r) => [r.name(), sortIndex(r)] as const) }
+    case 0x01:
+      return { op: "exports", offset, exports: vector(r, 4, (r) => [importOrExportName(r), sortIndex(r)] as const) }
+    default:
+      throw r.malformed("an instance expression is unknown", offset)
+  }
+}
+
+function alias(r: Reader, offset: number): Definition {
+  const of = sort(r)
+  switch (r.byte()) {
+    case 0x00:
+      return { op: "alias-export", offset, sort: of, instance: r.u32(), name: r.name() }
+    case 0x01:
+      if (!of.startsWith("core-")) throw r.malformed("a core export is aliased as something that is not core", offset)
+      return { op: "alias-core-export", offset, sort: of as CoreSort, instance: r.u32(), name: r.name() }
+    case 0x02: {
+      if (of !== "type" && of !== "component" && of !== "core-module") throw r.malformed(`an outer alias cannot name a ${of}`, offset)
+      return { op: "alias-outer", offset, sort: of, depth: r.u32(), index: r.u32() }
+    }
+    default:
+      throw r.malformed("an alias target is unknown", offset)
+  }
+}
+
+const primitives: Readonly<Record<number, PrimitiveKind>> = {
+  0x7f: "bool",
+  0x7e: "s8",
+  0x7d: "u8",
+  0x7c: "s16",
+  0x7b: "u16",
+  0x7a: "s32",
+  0x79: "u32",
+  0x78: "s64",
+  0x77: "u64",
+  0x76: "f32",
+  0x75: "f64",
+  0x74: "char",
+  0x73: "string",
+}
+
+function typeRef(r: Reader): TypeRef {
+  const offset = r.at
+  const value = r.s33()
+  if (value >= 0) return value
+  const known = primitives[value + 0x80]
+  if (known !== undefined) return known
+  throw value + 0x80 === 0x64 ? r.unsupported("error-context", offset) : r.malformed("a value type is unknown", offset)
+}
+
+const optionalTypeRef = (r: Reader): TypeRef | undefined => (flag(r) ? typeRef(r) : undefined)
+
+/** Labels of one record, variant, flags, enum or parameter list: kebab-case, and unique ignoring case and dashes. */
+function unique<A>(r: Reader, offset: number, what: string, entries: ReadonlyArray<A>, labelOf: (entry: A) => string): ReadonlyArray<A> {
+  const seen = new Set<string>()
+  for (const entry of entries) {
+    const folded = labelOf(entry).replaceAll("-", "").toLowerCase()
+    if (seen.has(folded)) throw r.malformed(`${what} has two labels that are equal to "${labelOf(entry)}" but for case and dashes`, offset)
+    seen.add(folded)
+  }
+  return entries
+}
+
+const label = (r: Reader): string => {
+  const offset = r.at
+  return checkLabel(r.name(), r, offset)
+}
+const labelled = (r: Reader) => [label(r), typeRef(r)] as const
+
+function nonEmpty<A>(r: Reader, offset: number, what: string, entries: ReadonlyArray<A>): ReadonlyArray<A> {
+  if (entries.length === 0) throw r.malformed(`${what} is empty`, offset)
+  return entries
+}
+
+function type(r: Reader, depth: number): TypeSyntax {
+  const offset = r.at
+  const opcode = r.byte()
+  const primitive = primitives[opcode]
+  if (primitive !== undefined) return { kind: "value", value: { kind: "primitive", primitive } }
+  switch (opcode) {
+    case 0x72: {
+      const fields = unique(r, offset, "a record", vector(r, 2, labelled), (f) => f[0])
+      return { kind: "value", value: { kind: "record", fields: nonEmpty(r, offset, "a record", fields) } }
+    }
+    case 0x71: {
+      const cases = vector(r, 3, (r) => {
+        const entry = [label(r), optionalTypeRef(r)] as const
+        if (r.byte() !== 0x00) throw r.malformed("a variant case refines another", r.at - 1)
+        return entry
+      })
+      return { kind: "value", value: { kind: "variant", cases: nonEmpty(r, offset, "a variant", unique(r, offset, "a variant", cases, (c) => c[0])) } }
+    }
+    case 0x70:
+      return { kind: "value", value: { kind: "list", element: typeRef(r) } }
+    case 0x6f:
+      return { kind: "value", value: { kind: "tuple", types: nonEmpty(r, offset, "a tuple", vector(r, 1, typeRef)) } }
+    case 0x6e:
+    case 0x6d: {
+      const kind = opcode === 0x6e ? "flags" : "enum"
+      const labels = unique(r, offset, kind, vector(r, 2, label), (l) => l)
+      return { kind: "value", value: { kind, labels: nonEmpty(r, offset, kind, labels) } }
+    }
+    case 0x6b:
+      return { kind: "value", value: { kind: "option", element: typeRef(r) } }
+    case 0x6a:
+      return { kind: "value", value: { kind: "result", ok: optionalTypeRef(r), err: optionalTypeRef(r) } }
+    case 0x69:
+      return { kind: "value", value: { kind: "own", resource: r.u32() } }
+    case 0x68:
+      return { kind: "value", value: { kind: "borrow", resource: r.u32() } }
+    case 0x67:
+      throw r.unsupported("fixed-length lists", offset)
+    case 0x66:
+      throw r.unsupported("streams", offset)
+    case 0x65:
+      throw r.unsupported("futures", offset)
+    case 0x64:
+      throw r.unsupported("error-context", offset)
+    case 0x63:
+      throw r.unsupported("maps", offset)
+    case 0x40: {
+      const params = unique(r, offset, "a function", vector(r, 2, labelled), (p) => p[0])
+      const form = r.byte()
+      if (form === 0x00) return { kind: "function", params, result: typeRef(r) }
+      if (form !== 0x01 || r.byte() !== 0x00) throw r.malformed("a function has named results", r.at - 1)
+      return { kind: "function", params, result: undefined }
+    }
+    case 0x43:
+      throw r.unsupported("async functions", offset)
+    case 0x41:
+    case 0x42: {
+      if (depth + 1 > nestingMax) throw r.malformed(`types are nested deeper than ${nestingMax}`, offset)
+      const kind = opcode === 0x41 ? "component" : "instance"
+      return { kind, declarations: vector(r, 2, (r) => declaration(r, kind, depth + 1)) }
+    }
+    case 0x3f: {
+      if (r.byte() !== 0x7f) throw r.unsupported("resources whose representation is not i32", r.at - 1)
+      return { kind: "resource", destructor: flag(r) ? r.u32() : undefined }
+    }
+    case 0x3e:
+      throw r.unsupported("async destructors", offset)
+    default:
+      throw r.malformed(`0x${opcode.toString(16)} is not a type`, offset)
+  }
+}
+
+function declaration(r: Reader, kind: "component" | "instance", depth: number): Definition {
+  const offset = r.at
+  switch (r.byte()) {
+    case 0x00:
+      throw r.unsupported("core type definitions", offset)
+    case 0x01:
+      return { op: "type", offset, type: type(r, depth) }
+    case 0x02: {
+      const definition = alias(r, offset)
+      if (definition.op === "alias-core-export") throw r.malformed("a type declares an alias of a core export", offset)
+      return definition
+    }
+    case 0x03:
+      if (kind === "instance") throw r.malformed("an instance type declares an import", offset)
+      return { op: "import", offset, name: importOrExportName(r), extern: extern(r) }
+    case 0x04:
+      return { op: "declare-export", offset, name: importOrExportName(r), extern: extern(r) }
+    default:
+      throw r.malformed("a declaration is unknown", offset)
+  }
+}
+
+function extern(r: Reader): ExternSyntax {
+  const offset = r.at
+  switch (r.byte()) {
+    case 0x00:
+      throw r.unsupported("core modules as imports and exports", offset)
+    case 0x01:
+      return { kind: "func", type: r.u32() }
+    case 0x02:
+      throw r.unsupported("component values", offset)
+    case 0x03:
+      switch (r.byte()) {
+        case 0x00:
+          return { kind: "type", eq: r.u32() }
+        case 0x01:
+          return { kind: "resource" }
+        default:
+          throw r.malformed("a type bound is unknown", offset)
+      }
+    case 0x04:
+      return { kind: "component", type: r.u32() }
+    case 0x05:
+      return { kind: "instance", type: r.u32() }
+    default:
+      throw r.malformed("an import or export description is unknown", offset)
+  }
+}
+
+function canon(r: Reader, offset: number): Definition {
+  const opcode = r.byte()
+  switch (opcode) {
+    case 0x00:
+      if (r.byte() !== 0x00) throw r.malformed("a canonical function is unknown", offset)
+      return { op: "lift", offset, func: r.u32(), options: canonicalOptions(r), type: r.u32() }
+    case 0x01:
+      if (r.byte() !== 0x00) throw r.malformed("a canonical function is unknown", offset)
+      return { op: "lower", offset, func: r.u32(), options: canonicalOptions(r) }
+    case 0x02:
+      return { op: "resource-new", offset, resource: r.u32() }
+    case 0x03:
+      return { op: "resource-drop", offset, resource: r.u32() }
+    case 0x04:
+      return { op: "resource-rep", offset, resource: r.u32() }
+    default:
+      // 0x05…0x3f: tasks, waitables, streams, futures, error contexts and threads of the async proposal.
+      throw opcode < 0x60 ? r.unsupported("asynchronous canonical functions", offset) : r.malformed("a canonical function is unknown", offset)
+  }
+}
+
+function canonicalOptions(r: Reader): CanonicalOptions {
+  let encoding: StringEncoding | undefined
+  let memory: number | undefined
+  let realloc: number | undefined
+  let postReturn: number | undefined
+  const once = (seen: unknown, at: number): void => {
+    if (seen !== undefined) throw r.malformed("a canonical option is given twice", at)
+  }
+  const count = r.count()
+  for (let i = 0; i < count; i++) {
+    const at = r.at
+    switch (r.byte()) {
+      case 0x00:
+        once(encoding, at)
+        encoding = "utf8"
+        break
+      case 0x01:
+        once(encoding, at)
+        encoding = "utf16"
+        break
+      case 0x02:
+        once(encoding, at)
+        encoding = "latin1+utf16"
+        break
+      case 0x03:
+        once(memory, at)
+        memory = r.u32()
+        break
+      case 0x04:
+        once(realloc, at)
+        realloc = r.u32()
+        break
+      case 0x05:
+        once(postReturn, at)
+        postReturn = r.u32()
+        break
+      case 0x06:
+      case 0x07:
+        throw r.unsupported("asynchronous lifts and lowers", at)
+      case 0x08:
+      case 0x09:
+        throw r.unsupported("canonical options for GC types", at)
+      default:
+        throw r.malformed("a canonical option is unknown", at)
+    }
+  }
+  return { encoding: encoding ?? "utf8", memory, realloc, postReturn }
+}

@@ -1,0 +1,95 @@
+/**
+ * `stele/effect`: the host as Effect services and layers. Ports come from their services, plugins live in a `Scope`,
+ * errors are the typed families, and interruption before a call starts refuses it.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { SteleError } from "../schemas/error/family.ts"
+import type { CapabilityError, ConfigError, LimitError, PluginError, VerifyError, WitError } from "../schemas/error/mod.ts"
+import { Host as PromiseHost, type HostOptions, type Source } from "./host.ts"
+import type { CallOptions, LoadOptions } from "./options.ts"
+import type { Description, Exports, Plugin as PromisePlugin, UnknownExports } from "./plugin.ts"
+import { layerMemory as portsMemory, portsEffect } from "./port/layer.ts"
+import type { UsageRecord } from "./port/mod.ts"
+
+export * from "./port/layer.ts"
+
+/** What a load can fail with. */
+export type LoadError = VerifyError | CapabilityError | LimitError | PluginError | ConfigError
+/** What a call can fail with. */
+export type CallError = PluginError | WitError | LimitError | CapabilityError | ConfigError
+
+/** A loaded plugin. Closed with the scope it was loaded in. */
+export interface Plugin<E extends Exports = UnknownExports> {
+  readonly digest: string
+  readonly describe: Effect.Effect<Description>
+  readonly call: <K extends keyof E & string>(name: K, args: Parameters<E[K]>, options?: Omit<CallOptions, "signal">) => Effect.Effect<ReturnType<E[K]>, CallError>
+  readonly callWithUsage: <K extends keyof E & string>(
+    name: K,
+    args: Parameters<E[K]>,
+    options?: Omit<CallOptions, "signal">,
+  ) => Effect.Effect<{ readonly result: ReturnType<E[K]>; readonly usage: UsageRecord }, CallError>
+  readonly grant: (grant: string) => Effect.Effect<void, CapabilityError>
+  readonly revoke: (grant: string) => Effect.Effect<boolean, CapabilityError>
+}
+
+/** Typed errors fail the effect; anything else is a defect. */
+const attempt = <A, E>(body: (signal: AbortSignal) => Promise<A>): Effect.Effect<A, E> =>
+  Effect.tryPromise({ try: body, catch: (error) => error }).pipe(
+    Effect.catch((error) => (error instanceof SteleError ? Effect.fail(error as unknown as E) : Effect.die(error))),
+  )
+
+const trySync = <A, E>(body: () => A): Effect.Effect<A, E> =>
+  Effect.try({ try: body, catch: (error) => error }).pipe(Effect.catch((error) => (error instanceof SteleError ? Effect.fail(error as unknown as E) : Effect.die(error))))
+
+function wrap<E extends Exports>(plugin: PromisePlugin<E>): Plugin<E> {
+  return {
+    digest: plugin.digest,
+    describe: Effect.sync(() => plugin.describe()),
+    call: (name, args, options) => attempt((signal) => plugin.call(name, args, { ...options, signal })),
+    callWithUsage: (name, args, options) => attempt((signal) => plugin.callWithUsage(name, args, { ...options, signal })),
+    grant: (grant) => trySync(() => plugin.grant(grant)),
+    revoke: (grant) => trySync(() => plugin.revoke(grant)),
+  }
+}
+
+/**
+ *     const program = Effect.gen(function* () {
+ *       const host = yield* Host
+ *       const plugin = yield* host.load("./greeter.wasm", { grants: ["log"] })
+ *       return yield* plugin.call("acme:greeter/api#greet", [{ name: "Ada" }])
+ *     }).pipe(Effect.scoped, Effect.provide(Host.layerMemory))
+ */
+export class Host extends Context.Service<
+  Host,
+  {
+    readonly load: <E extends Exports = UnknownExports>(source: Source, options?: LoadOptions) => Effect.Effect<Plugin<E>, LoadError, Scope.Scope>
+    readonly store: (bytes: Uint8Array) => Effect.Effect<string>
+  }
+>()("stele/Host") {
+  /** The host over the port services; closes with the layer's scope. */
+  static readonly layer = (options: Omit<HostOptions, "ports"> = {}) =>
+    Layer.effect(
+      Host,
+      Effect.gen(function* () {
+        const ports = yield* portsEffect
+        const host = yield* Effect.acquireRelease(
+          attempt<PromiseHost, ConfigError>(() => PromiseHost.open({ ...options, ports })),
+          (host) => Effect.promise(() => host.close()),
+        )
+        return Host.of({
+          load: <E extends Exports = UnknownExports>(source: Source, options?: LoadOptions) =>
+            Effect.acquireRelease(
+              attempt<PromisePlugin<E>, LoadError>(() => host.load<E>(source, options)),
+              (plugin) => Effect.promise(() => plugin.close()),
+            ).pipe(Effect.map(wrap)),
+          store: (bytes) => Effect.promise(() => host.store(bytes)),
+        })
+      }),
+    )
+
+  /** The host with every port in memory. */
+  static readonly layerMemory = Host.layer().pipe(Layer.provide(portsMemory))
+}

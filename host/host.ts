@@ -1,0 +1,150 @@
+/** The host: loads components into plugins and closes them. Promises; `stele/effect` offers the same as services and layers. */
+import { ConfigError } from "../schemas/error/config.ts"
+import { LimitError } from "../schemas/error/limit.ts"
+import { PluginError } from "../schemas/error/plugin.ts"
+import { type Watchdog, watchdog } from "./call/watchdog.ts"
+import { prepare, PreparedCache } from "./link/prepare.ts"
+import { createModuleCache, injectedNameBytes, type ModuleCache } from "./meter/cache.ts"
+import { type LoadOptions, rejectUnknown, resolveLoadOptions } from "./options.ts"
+import { type Exports, Plugin, type UnknownExports } from "./plugin.ts"
+import { platform } from "./platform/mod.ts"
+import { contentKey, memoryPorts, type Ports } from "./port/mod.ts"
+
+export interface HostOptions {
+  /** Ports that differ from the ones in memory. */
+  readonly ports?: Partial<Ports>
+  /** Keep rewritten modules in the user's cache folder between processes. Default true; `false` keeps them in memory only. */
+  readonly cache?: boolean
+  /** How `deadline` stops a guest: the watchdog's epoch where there is one (default), or fuel slices. */
+  readonly stop?: "epoch" | "fuel slices"
+}
+
+const hostKeys = ["ports", "cache", "stop"]
+
+/** A component: its bytes, a path, a `file:` or `http(s):` URL, or `sha256:…` of bytes in this host's blob port. */
+export type Source = string | URL | Uint8Array | ArrayBuffer
+
+const digestPattern = /^sha256:[0-9a-f]{64}$/
+const registryPattern = /^[a-z0-9][a-z0-9-]*(?:[/:][a-z0-9-]+)*@[\^~]?\d[\w.+-]*$/i
+
+/** Import module name of the injected meter imports: 110 random bits, so that no guest can name it. */
+const injectedModule = Array.from(crypto.getRandomValues(new Uint8Array(injectedNameBytes)), (byte) => "abcdefghijklmnopqrstuvwxyz012345"[byte & 31]).join("")
+
+/** Rewritten modules kept on disk, and kept compiled in memory, in bytes of their binaries. */
+const diskBytesMax = 1024 ** 3
+const moduleBytesMax = 256 * 1024 ** 2
+
+/** Calls on the stack of this thread, over all hosts. */
+const nesting = { depth: 0 }
+
+export class Host implements AsyncDisposable {
+  readonly ports: Ports
+  readonly #watchdog: Watchdog | undefined
+  readonly #prepared = new PreparedCache()
+  readonly #isOnDisk: boolean
+  #modules: Promise<ModuleCache> | undefined
+  readonly #plugins = new Set<Plugin>()
+  #isClosed = false
+
+  private constructor(ports: Ports, dog: Watchdog | undefined, isOnDisk: boolean) {
+    this.ports = ports
+    this.#watchdog = dog
+    this.#isOnDisk = isOnDisk
+  }
+
+  /** Opens a host. Everything is denied, and calls have a deadline, unless a load says otherwise. */
+  static async open(options: HostOptions = {}): Promise<Host> {
+    rejectUnknown(options, hostKeys, "")
+    if (options.stop !== undefined && options.stop !== "epoch" && options.stop !== "fuel slices") {
+      throw new ConfigError("Option", { option: "stop", expected: '"epoch" or "fuel slices"', actual: String(options.stop) })
+    }
+    // The thread boots while the first component is read and compiled.
+    const dog = options.stop === "fuel slices" ? undefined : watchdog(platform)
+    return new Host(memoryPorts(options.ports), dog, options.cache !== false)
+  }
+
+  /**
+   * Loads a component: decoded, checked, linked to its grants, instrumented, compiled. No guest code runs.
+   * @throws VerifyError for bytes it does not accept; CapabilityError for imports without a grant, naming it;
+   * LimitError; PluginError `NotFound`, `NotBuilt`, `Refused`; ConfigError for options
+   */
+  async load<E extends Exports = UnknownExports>(source: Source, options: LoadOptions = {}): Promise<Plugin<E>> {
+    if (this.#isClosed) throw new PluginError("Closed", { what: "the host" })
+    const resolved = resolveLoadOptions(options)
+    const bytes = await this.#read(source, resolved.limits.componentBytesMax)
+    const digest = `sha256:${await platform.sha256(bytes)}`
+    const { admission } = this.ports
+    if (admission !== undefined) {
+      const decision = await admission.load({ plugin: digest, tenant: resolved.tenant, bytes: bytes.length, grants: resolved.grants })
+      if (!decision.admit) throw new PluginError("Refused", { reason: decision.reason, admissionCode: decision.code })
+    }
+    const linked = await prepare(bytes, digest, resolved, {
+      ports: this.ports,
+      watchdog: this.#watchdog,
+      nowMs: platform.nowMs,
+      injected: injectedModule,
+      nesting,
+      prepared: this.#prepared,
+      modules: () => (this.#modules ??= this.#openModules()),
+      sha256: platform.sha256,
+    })
+    if (this.#isClosed) throw new PluginError("Closed", { what: "the host" })
+    const plugin = new Plugin<E>(linked, resolved, (closed) => this.#plugins.delete(closed))
+    this.#plugins.add(plugin as unknown as Plugin)
+    return plugin
+  }
+
+  /** Puts a component into the content store; load it by the digest returned. */
+  async store(bytes: Uint8Array): Promise<string> {
+    const digest = `sha256:${await platform.sha256(bytes)}`
+    await this.ports.blob.put(contentKey(digest), bytes)
+    return digest
+  }
+
+  /** Plugins that are loaded now. */
+  get plugins(): ReadonlyArray<Plugin> {
+    return [...this.#plugins]
+  }
+
+  /** Closes every plugin; later loads are refused. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    for (const plugin of this.#plugins) await plugin.close()
+    this.#prepared.clear()
+    await (await this.#modules)?.flush()
+  }
+
+  async #openModules(): Promise<ModuleCache> {
+    const store = this.#isOnDisk ? await platform.openCache(diskBytesMax) : undefined
+    return createModuleCache({ memoryBytesMax: moduleBytesMax, injectedName: injectedModule, store })
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  /** The bytes, copied: nobody can change them between check and use. */
+  async #read(source: Source, bytesMax: number): Promise<Uint8Array> {
+    if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) {
+      const view = source instanceof ArrayBuffer ? new Uint8Array(source) : new Uint8Array(source.buffer, source.byteOffset, source.byteLength)
+      if (view.length > bytesMax) throw new LimitError("componentBytesMax", { limit: bytesMax, actual: view.length })
+      return Uint8Array.from(view)
+    }
+    if (source instanceof URL) return platform.readBytes(source, bytesMax)
+    if (typeof source !== "string") throw new ConfigError("Option", { option: "source", expected: "bytes, a path, a URL or a digest", actual: typeof source })
+    if (source.startsWith("sha256:")) {
+      if (!digestPattern.test(source)) throw new ConfigError("Option", { option: "source", expected: "sha256: and 64 lowercase hexadecimal digits", actual: JSON.stringify(source) })
+      const stored = await this.ports.blob.get(contentKey(source))
+      if (stored === undefined) throw new PluginError("NotFound", { source })
+      const bytes = Uint8Array.from(stored)
+      // The store is not trusted to hold what its key says.
+      if (`sha256:${await platform.sha256(bytes)}` !== source) throw new PluginError("NotFound", { source: `${source} (the stored bytes have another digest)` })
+      return bytes
+    }
+    if (registryPattern.test(source) && !/\.wasm$/.test(source)) {
+      throw new PluginError("NotBuilt", { asked: `a package name such as "${source}"`, exists: ["paths", "URLs", "bytes", "sha256 digests"] })
+    }
+    return platform.readBytes(source, bytesMax)
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * Links a blueprint's imports: from what the embedder provides, from capabilities that are granted, or from the inert
+ * set. Everything else is denied by default, and the denial names the grant to add.
+ */
+import { CapabilityError } from "../../schemas/error/capability.ts"
+import { ConfigError } from "../../schemas/error/config.ts"
+import { differenceText, functionDifference } from "../../schemas/wit/equal.ts"
+import { propertyName, type ResourceType } from "../../schemas/wit/model.ts"
+import type { CallContext, HostFunction } from "../capability/capability.ts"
+import type { Grant } from "../capability/grant.ts"
+import { findInterface } from "../capability/mod.ts"
+import type { Blueprint, ImportSpec } from "../component/blueprint.ts"
+import { printable, resourceFunction } from "../component/name.ts"
+import type { Ports } from "../port/mod.ts"
+
+/** A host function bound to one import. */
+export interface LinkedFunction {
+  /** `interface#function`, or the function alone when the world imports it itself. */
+  readonly name: string
+  readonly call: HostFunction
+}
+
+/**
+ * An interface the embedder implements itself: functions by lowerCamelCase name, resources as classes by
+ * UpperCamelCase name (constructor, methods, statics; `[Symbol.dispose]` runs when the guest drops its handle).
+ * A function whose type is `result` returns `{tag:"ok",val}` or `{tag:"err",val}`.
+ */
+export type ProvidedInterface = Readonly<Record<string, unknown>>
+
+/** How an import was met, for `describe()`. */
+export interface ImportReport {
+  /** Full name with version, or the function's name for a world's own import. */
+  readonly name: string
+  readonly functions: ReadonlyArray<string>
+  readonly status: "granted" | "inert" | "provided" | "missing"
+  /** The least grant that links it, and what granting it means; absent for provided and unknown ones. */
+  readonly grant?: string
+  readonly risk?: string
+}
+
+export interface LinkedImports {
+  /** By `interface#function`. */
+  readonly functions: ReadonlyMap<string, LinkedFunction>
+  readonly drops: ReadonlyMap<ResourceType, (call: CallContext, rep: unknown) => void>
+  readonly report: ReadonlyArray<ImportReport>
+}
+
+export interface LinkOptions {
+  readonly ports: Ports
+  readonly grants: ReadonlyArray<Grant>
+  readonly provided: Readonly<Record<string, ProvidedInterface>>
+  readonly missing: "refuse" | "trap"
+}
+
+/** `ns:pkg/iface@1.2.3` → name and version. */
+export function splitVersion(name: string): { readonly name: string; readonly version: string | undefined } {
+  const at = name.lastIndexOf("@")
+  return at < 0 ? { name, version: undefined } : { name: name.slice(0, at), version: name.slice(at + 1) }
+}
+
+export function link(blueprint: Blueprint, options: LinkOptions): LinkedImports {
+  const functions = new Map<string, LinkedFunction>()
+  const drops = new Map<ResourceType, (call: CallContext, rep: unknown) => void>()
+  const report: Array<ImportReport> = []
+  const granted = new Set(options.grants.map((grant) => grant.head))
+  const used = new Set<string>()
+
+  // Resources first: a function of one interface may take a resource of another.
+  const served = new Map<ResourceType, ResourceType>()
+  const groups = new Map<string, Array<ImportSpec>>()
+  for (const { interface: of } of blueprint.resourceImports) if (of !== undefined) groups.set(of, [])
+  for (const spec of blueprint.imports) {
+    const key = spec.interface ?? spec.name
+    const group = groups.get(key)
+    if (group === undefined) groups.set(key, [spec])
+    else group.push(spec)
+  }
+  for (const { interface: of, name, resource } of blueprint.resourceImports) {
+    if (of === undefined || provide(options.provided, of) !== undefined) continue
+    const { name: plain, version } = splitVersion(of)
+    const host = findInterface(plain, version)?.interface.resources.get(name)
+    if (host === undefined) continue
+    served.set(resource, host.type)
+    if (host.drop !== undefined) drops.set(resource, host.drop)
+  }
+
+  for (const [name, specs] of groups) {
+    const labels = specs.map((spec) => spec.name)
+    const add = (spec: ImportSpec, call: HostFunction): void => {
+      const full = spec.interface === undefined ? spec.name : `${spec.interface}#${spec.name}`
+      functions.set(full, { name: full, call })
+    }
+    const provided = provide(options.provided, name)
+    if (provided !== undefined) {
+      used.add(provided.key)
+      for (const spec of specs) add(spec, providedFunction(provided.value, spec))
+      for (const { interface: of, resource } of blueprint.resourceImports) {
+        if (of === name) drops.set(resource, (_call, rep) => (rep as Partial<Disposable>)[Symbol.dispose]?.())
+      }
+      report.push({ name, functions: labels, status: "provided" })
+      continue
+    }
+    const { name: plain, version } = splitVersion(name)
+    const found = findInterface(plain, version)
+    if (found === undefined) {
+      if (specs.length === 0) continue
+      const error = new CapabilityError("UnknownImport", { import: printable(name), detail: "no capability of this host serves it" })
+      if (options.missing === "refuse") throw error
+      for (const spec of specs) add(spec, () => {
+        throw error
+      })
+      report.push({ name, functions: labels, status: "missing" })
+      continue
+    }
+    const { capability, interface: host } = found
+    for (const spec of specs) {
+      const serves = host.functions.get(spec.name)
+      if (serves === undefined) {
+        throw new CapabilityError("TypeMismatch", { import: `${name}#${spec.name}`, detail: "the host serves this interface without that function" })
+      }
+      const difference = functionDifference(spec.type, serves.type, served, spec.name)
+      if (difference !== undefined) throw new CapabilityError("TypeMismatch", { import: `${name}#${spec.name}`, detail: differenceText(difference) })
+    }
+    const grant = capability.needs(plain)
+    const about = { name, functions: labels, ...(capability.isInert ? {} : { grant, risk: capability.risk }) }
+    if (capability.isInert || capability.heads(plain).some((head) => granted.has(head))) {
+      const waits = capability.ports.find((port) => (options.ports[port] as { readonly isAsync?: boolean } | undefined)?.isAsync === true)
+      if (waits !== undefined) throw new CapabilityError("Async", { import: name })
+      for (const spec of specs) add(spec, (host.functions.get(spec.name) as { call: HostFunction }).call)
+      report.push({ ...about, status: capability.isInert ? "inert" : "granted" })
+      continue
+    }
+    if (specs.length > 0 && options.missing === "refuse") {
+      throw new CapabilityError("Missing", { import: name, grant, granted: options.grants.map((g) => g.text) })
+    }
+    // Linked but denied: a later grant is seen by the implementation, which asks the live set at every operation.
+    for (const spec of specs) add(spec, (host.functions.get(spec.name) as { call: HostFunction }).call)
+    report.push({ ...about, status: "missing" })
+  }
+
+  for (const key of Object.keys(options.provided)) {
+    if (!used.has(key)) throw new ConfigError("UnknownOption", { option: `imports["${key}"]`, known: [...groups.keys()] })
+  }
+  return { functions, drops, report }
+}
+
+/** The embedder's own implementation of an import: by full name, or by name without version. */
+function provide(provided: LinkOptions["provided"], name: string): { readonly key: string; readonly value: ProvidedInterface } | undefined {
+  for (const key of [name, splitVersion(name).name]) {
+    if (Object.hasOwn(provided, key)) return { key, value: provided[key] as ProvidedInterface }
+  }
+  return undefined
+}
+
+const className = (label: string): string => {
+  const property = propertyName(label)
+  return property.charAt(0).toUpperCase() + property.slice(1)
+}
+
+type AnyFunction = (...args: Array<unknown>) => unknown
+
+function providedFunction(provided: ProvidedInterface, spec: ImportSpec): HostFunction {
+  const miss = (what: string): ConfigError =>
+    new ConfigError("Option", { option: `imports["${spec.interface ?? spec.name}"]`, expected: what, actual: "an object without it" })
+  // A world's own function is provided as the function itself.
+  if (spec.interface === undefined && typeof provided === "function") return (_call, ...args) => (provided as AnyFunction)(...args)
+  const annotated = resourceFunction(spec.name)
+  if (annotated === undefined) {
+    const body = provided[propertyName(spec.name)]
+    if (typeof body !== "function") throw miss(`a function "${propertyName(spec.name)}"`)
+    return (_call, ...args) => (body as AnyFunction).apply(provided, [...args])
+  }
+  const constructor = provided[className(annotated.resource)] as (new (...args: ReadonlyArray<unknown>) => object) | undefined
+  if (typeof constructor !== "function") throw miss(`a class "${className(annotated.resource)}"`)
+  if (annotated.kind === "constructor") return (_call, ...args) => new constructor(...args)
+  const method = propertyName(spec.name.slice(spec.name.indexOf(".") + 1))
+  if (annotated.kind === "static") {
+    const body = (constructor as unknown as Record<string, unknown>)[method]
+    if (typeof body !== "function") throw miss(`a static method "${method}" of "${className(annotated.resource)}"`)
+    return (_call, ...args) => (body as AnyFunction).apply(constructor, [...args])
+  }
+  if (typeof (constructor.prototype as Record<string, unknown>)[method] !== "function") throw miss(`a method "${method}" of "${className(annotated.resource)}"`)
+  return (_call, self, ...args) => (self as Record<string, AnyFunction>)[method]?.(...args)
+}

@@ -1,0 +1,243 @@
+/**
+ * Bytes → `Linked`: everything about a plugin that its instances share. Decode, elaborate, link (so that a missing
+ * grant is named before anything compiles), validate the original core modules, rewrite, compile.
+ */
+import { CapabilityError } from "../../schemas/error/capability.ts"
+import { LimitError } from "../../schemas/error/limit.ts"
+import { VerifyError } from "../../schemas/error/verify.ts"
+import type { ResourceType } from "../../schemas/wit/model.ts"
+import { bindExport, bindImport, type ExportBinding, type ImportBinding } from "../abi/mod.ts"
+import type { CallLimits, Instance } from "../call/instance.ts"
+import type { Mechanism } from "../call/meter.ts"
+import type { Watchdog } from "../call/watchdog.ts"
+import type { CallContext } from "../capability/capability.ts"
+import { GrantSet, parseGrant } from "../capability/grant.ts"
+import type { Blueprint, CoreRef } from "../component/blueprint.ts"
+import { decodeComponent } from "../component/decode.ts"
+import { elaborate } from "../component/elaborate.ts"
+import type { ModuleCache } from "../meter/cache.ts"
+import { costTable } from "../meter/cost-table.ts"
+import { instrumenterVersion, rewriteCoreModule } from "../meter/rewrite.ts"
+import type { Limits, ResolvedOptions } from "../options.ts"
+import type { Ports } from "../port/mod.ts"
+import { type ImportReport, link, type LinkedFunction } from "./link.ts"
+
+export interface CompiledModule {
+  readonly module: WebAssembly.Module
+  /** It imports fuel, epoch or a budget, so it gets the meter's imports. */
+  readonly isMetered: boolean
+}
+
+/** A plugin ready to instantiate. Shared by its instances; mutable only in the hooks its `Plugin` sets. */
+export interface Linked extends Prepared {
+  readonly digest: string
+  readonly componentBytes: number
+  readonly tenant: string
+  /** Import module name of the injected meter imports: random per process, so no guest can import them. */
+  readonly injected: string
+  readonly functions: ReadonlyMap<string, LinkedFunction>
+  readonly drops: ReadonlyMap<ResourceType, (call: CallContext, rep: unknown) => void>
+  readonly report: ReadonlyArray<ImportReport>
+  readonly mechanism: Mechanism
+  readonly watchdog: Watchdog | undefined
+  readonly nowMs: () => number
+  readonly limits: Limits
+  readonly grants: GrantSet
+  readonly ports: Ports
+  /** Calls on this host's thread that are on the stack. */
+  readonly nesting: { depth: number }
+  /** Default limits of a call that starts now, for destructors run from outside. */
+  callLimits(): CallLimits
+  used(grant: string, bytes: number): void
+  denied(grant: string): Error
+  discarded: (instance: Instance) => void
+  released: (instance: Instance) => void
+}
+
+/** What a host lends to all its plugins. */
+export interface PrepareContext {
+  readonly ports: Ports
+  readonly watchdog: Watchdog | undefined
+  readonly nowMs: () => number
+  readonly injected: string
+  readonly nesting: { depth: number }
+  /** Components decoded and compiled before, by everything that decided the result. */
+  readonly prepared: PreparedCache
+  /** Rewritten modules that outlive the process; opened when first needed. */
+  readonly modules: () => Promise<ModuleCache>
+  readonly sha256: (bytes: Uint8Array) => Promise<string>
+}
+
+/** What of a plugin depends on its bytes, limits and mechanism alone: shared by all loads of the same component. */
+interface Prepared {
+  readonly blueprint: Blueprint
+  readonly modules: ReadonlyArray<CompiledModule>
+  readonly lifts: ReadonlyArray<ExportBinding>
+  readonly lowerings: ReadonlyArray<ImportBinding>
+  /** Per context: the instantiation after which its memory and realloc exist. */
+  readonly contextReadyAfter: ReadonlyArray<number>
+  readonly pagesLeft: number
+  readonly elementsLeft: number
+}
+
+/** The most recently prepared components of a host. */
+export class PreparedCache {
+  readonly #entries = new Map<string, Prepared>()
+  readonly #entriesMax: number
+
+  constructor(entriesMax = 64) {
+    this.#entriesMax = entriesMax
+  }
+
+  get(key: string): Prepared | undefined {
+    const entry = this.#entries.get(key)
+    if (entry !== undefined) {
+      this.#entries.delete(key)
+      this.#entries.set(key, entry)
+    }
+    return entry
+  }
+
+  set(key: string, entry: Prepared): void {
+    this.#entries.set(key, entry)
+    for (const oldest of this.#entries.keys()) {
+      if (this.#entries.size <= this.#entriesMax) break
+      this.#entries.delete(oldest)
+    }
+  }
+
+  clear(): void {
+    this.#entries.clear()
+  }
+}
+
+/** Below this size rewriting costs less than looking on disk. */
+const diskCacheBytesMin = 65_536
+
+const pageBytes = 65_536
+
+/** The instantiation after which `ref` can be resolved; −1: at once. */
+const readyAfter = (ref: CoreRef | undefined): number => (ref?.kind === "export" ? ref.instance : -1)
+
+export async function prepare(bytes: Uint8Array, digest: string, options: ResolvedOptions, host: PrepareContext): Promise<Linked> {
+  const { limits } = options
+  const startedMs = host.nowMs()
+  const inTime = (): void => {
+    const actual = host.nowMs() - startedMs
+    if (actual > limits.loadMs) throw new LimitError("loadMs", { limit: limits.loadMs, actual: Math.round(actual) })
+  }
+  const mechanism: Mechanism = options.metering === "deadline" ? (host.watchdog === undefined ? "slice" : "watchdog") : options.metering
+  const parsed = options.grants.map((grant) => parseGrant(grant))
+  const key = `${digest} ${mechanism} ${decisiveLimits.map((name) => limits[name]).join(" ")}`
+  const known = host.prepared.get(key)
+  const blueprint = known?.blueprint ?? elaborate(decodeComponent(bytes, limits), limits)
+  inTime()
+  const imports = link(blueprint, { ports: host.ports, grants: parsed, provided: options.imports, missing: options.missing })
+  inTime()
+  const prepared = known ?? (await compile(bytes, blueprint, mechanism, limits, host, inTime))
+  if (known === undefined) host.prepared.set(key, prepared)
+
+  const { ports, watchdog, nowMs, injected, nesting } = host
+  const { tenant } = options
+  const grants = new GrantSet(parsed, ({ change, grant }) => ports.observer.emit({ type: "grant", plugin: digest, tenant, change, grant }))
+  return {
+    ...prepared,
+    digest,
+    componentBytes: bytes.length,
+    tenant,
+    injected,
+    functions: imports.functions,
+    drops: imports.drops,
+    report: imports.report,
+    mechanism,
+    watchdog,
+    nowMs,
+    limits,
+    grants,
+    ports,
+    nesting,
+    callLimits: () => ({ deadlineAtMs: nowMs() + limits.deadlineMs, deadlineMs: limits.deadlineMs, fuel: BigInt(limits.fuel) }),
+    used: (grant, moved) => grants.countUse(grant, moved),
+    denied: (grant) => {
+      grants.countDenial(grant)
+      ports.observer.emit({ type: "denial", plugin: digest, tenant, grant })
+      return new CapabilityError("Denied", { grant, granted: grants.list() })
+    },
+    discarded: () => undefined,
+    released: () => undefined,
+  }
+}
+
+/** Limits that decide what preparing gives or whether it is refused. */
+const decisiveLimits = ["memoryBytesMax", "tableElementsMax", "componentBytesMax", "coreModulesMax", "instancesMax", "typeSizeMax", "typeDepthMax", "functionBodyBytesMax"] as const
+
+async function compile(component: Uint8Array, blueprint: Blueprint, mechanism: Mechanism, limits: Limits, host: PrepareContext, inTime: () => void): Promise<Prepared> {
+  const memoryPagesMax = Math.min(Math.floor(limits.memoryBytesMax / pageBytes), 65_536)
+  let pages = 0
+  let elements = 0
+  for (const { module } of blueprint.instantiations) {
+    const { module: core } = blueprint.coreModules[module] as (typeof blueprint.coreModules)[number]
+    pages += core.memoryPagesInitial
+    elements += core.tableElementsInitial
+  }
+  if (pages > memoryPagesMax) throw new LimitError("memoryBytesMax", { limit: limits.memoryBytesMax, actual: pages * pageBytes })
+  if (elements > limits.tableElementsMax) throw new LimitError("tableElementsMax", { limit: limits.tableElementsMax, actual: elements })
+
+  const tier = mechanism === "watchdog" ? "deadline" : mechanism
+  const modules: Array<CompiledModule> = []
+  for (const { bytes, module } of blueprint.coreModules) {
+    // The engine judges the original first: the rewriter then only sees valid code.
+    if (!WebAssembly.validate(bytes as BufferSource)) {
+      throw new VerifyError("Malformed", { offset: bytes.byteOffset - component.byteOffset, detail: "a core module is not valid WebAssembly for this engine" })
+    }
+    inTime()
+    const rewrite = () => {
+      const { bytes: out, nameOffsets, needs } = rewriteCoreModule(bytes, module, {
+        tier,
+        injectedModule: host.injected,
+        memoryPagesMax,
+        tableElementsMax: limits.tableElementsMax,
+        functionBodyBytesMax: limits.functionBodyBytesMax,
+      })
+      return { bytes: out, nameOffsets, notes: Object.values(needs).some(Boolean) }
+    }
+    if (bytes.length < diskCacheBytesMin) {
+      const { bytes: out, notes } = rewrite()
+      modules.push({ module: new WebAssembly.Module(out as BufferSource), isMetered: notes })
+      continue
+    }
+    const cache = await host.modules()
+    const compiled = await cache.compile(
+      {
+        coreDigest: await host.sha256(bytes),
+        tier,
+        costTableVersion: costTable.version,
+        instrumenterVersion,
+        memoryPagesMax,
+        tableElementsMax: limits.tableElementsMax,
+        features: [],
+      },
+      rewrite,
+    )
+    modules.push({ module: compiled.module, isMetered: compiled.notes === true })
+    inTime()
+  }
+  return {
+    blueprint,
+    modules,
+    lifts: blueprint.lifts.map(({ type, context }, i) => bindExport(type, encodingOf(blueprint, context), nameOfLift(blueprint, i))),
+    lowerings: blueprint.lowerings.map(({ type, context, source }) =>
+      bindImport(type, encodingOf(blueprint, context), source.kind === "import" ? (source.interface === undefined ? source.name : `${source.interface}#${source.name}`) : nameOfLift(blueprint, source.lift)),
+    ),
+    contextReadyAfter: blueprint.contexts.map(({ memory, realloc }) => Math.max(readyAfter(memory), readyAfter(realloc), 0)),
+    pagesLeft: memoryPagesMax - pages,
+    elementsLeft: limits.tableElementsMax - elements,
+  }
+}
+
+const encodingOf = (blueprint: Blueprint, context: number) => (blueprint.contexts[context] as { encoding: "utf8" | "utf16" | "latin1+utf16" }).encoding
+
+function nameOfLift(blueprint: Blueprint, lift: number): string {
+  for (const { name, source } of blueprint.exports.values()) if (source.kind === "lift" && source.lift === lift) return name
+  return `function ${lift}`
+}

@@ -1,0 +1,146 @@
+/** Options of the embedding API: defaults, ranges, and refusal of unknown keys, so that a misspelt limit is never silently unenforced. */
+import { ConfigError } from "../schemas/error/config.ts"
+import { type LimitName, limits as limitTable } from "../schemas/error/limit.ts"
+import { PluginError } from "../schemas/error/plugin.ts"
+import type { ProvidedInterface } from "./link/link.ts"
+
+/** Limits by name; units, defaults and meanings are in the table `limits` of `stele/schemas`. */
+export type Limits = { readonly [K in LimitName]: number }
+
+export const defaultLimits: Limits = Object.fromEntries(Object.entries(limitTable).map(([name, { default: value }]) => [name, value])) as Limits
+
+export interface LoadOptions {
+  /** What the plugin may do; everything else is denied. `["log", "kv:read:prices/*"]` */
+  readonly grants?: ReadonlyArray<string>
+  /** Limits that differ from the defaults. */
+  readonly limits?: Partial<Limits>
+  /** `deadline` (default): wall-clock stop. `fuel`: exact, deterministic cost, and the deadline. `off`: neither. */
+  readonly metering?: "deadline" | "fuel" | "yield" | "off"
+  /** Where the guest runs; this version has `inline`. */
+  readonly isolation?: "inline" | "worker" | "process"
+  readonly instances?: {
+    /** `never` (default): a fresh instance for each call. `principal`: instances keep their state between calls. */
+    readonly reuse?: "never" | "principal"
+    /** Most live instances of this plugin; default 1 for `principal`, unlimited for `never`. */
+    readonly max?: number
+    /** How many idle instances are kept; default 1. */
+    readonly idle?: number
+  }
+  /** Whom the plugin works for: an opaque name that prefixes every key and stands in every record. Default `default`. */
+  readonly tenant?: string
+  /** What happens at load to imports without a grant: `refuse` (default) or `trap` when called. */
+  readonly missing?: "refuse" | "trap"
+  /** Interfaces the embedder implements itself, by name with or without version. */
+  readonly imports?: Readonly<Record<string, ProvidedInterface>>
+  /** The engine; this version has `js`. */
+  readonly engine?: "js" | "node-wasi" | "wasmtime"
+  /** How instances start; this version has `fresh`. */
+  readonly prepare?: "fresh" | "snapshot"
+}
+
+export interface ResolvedOptions {
+  readonly grants: ReadonlyArray<string>
+  readonly limits: Limits
+  readonly metering: "deadline" | "fuel" | "off"
+  readonly reuse: "never" | "principal"
+  readonly instancesMax: number
+  readonly idleMax: number
+  readonly tenant: string
+  readonly missing: "refuse" | "trap"
+  readonly imports: Readonly<Record<string, ProvidedInterface>>
+}
+
+/** Options of one call. */
+export interface CallOptions {
+  /** Wall-clock limit of this call in ms; at most the plugin's `limits.deadlineMs` unless that was not set. */
+  readonly deadlineMs?: number
+  /** Fuel of this call; only with `metering: "fuel"`. */
+  readonly fuel?: bigint
+  readonly signal?: AbortSignal
+}
+
+/** Deadlines are compared in 32-bit ticks: one day is the longest. */
+const deadlineMsMax = 86_400_000
+const memoryBytesCeiling = 4 * 1024 ** 3
+const tenantCharsMax = 256
+
+const loadKeys = ["grants", "limits", "metering", "isolation", "instances", "tenant", "missing", "imports", "engine", "prepare"]
+const instanceKeys = ["reuse", "max", "idle"]
+const callKeys = ["deadlineMs", "fuel", "signal"]
+
+export function rejectUnknown(options: object, known: ReadonlyArray<string>, where: string): void {
+  for (const key of Object.keys(options)) {
+    if (!known.includes(key)) throw new ConfigError("UnknownOption", { option: where === "" ? key : `${where}.${key}`, known })
+  }
+}
+
+const show = (value: unknown): string => (typeof value === "string" ? JSON.stringify(value) : typeof value === "object" && value !== null ? "an object" : String(value))
+
+function oneOf<const A extends string>(option: string, value: unknown, built: ReadonlyArray<A>, planned: ReadonlyArray<string>): A {
+  if (built.includes(value as A)) return value as A
+  if (planned.includes(value as string)) throw new PluginError("NotBuilt", { asked: `${option}: "${String(value)}"`, exists: built.map((name) => `"${name}"`) })
+  throw new ConfigError("Option", { option, expected: [...built, ...planned].map((name) => `"${name}"`).join(" or "), actual: show(value) })
+}
+
+function count(option: string, value: unknown, min: number, max: number): number {
+  if (typeof value !== "number" || !Number.isInteger(value) || value < min || value > max) {
+    throw new ConfigError("Option", { option, expected: `a whole number from ${min} to ${max}`, actual: show(value) })
+  }
+  return value
+}
+
+export function resolveLimits(given: Partial<Limits> | undefined): Limits {
+  if (given === undefined) return defaultLimits
+  rejectUnknown(given, Object.keys(limitTable), "limits")
+  const limits: { -readonly [K in LimitName]: number } = { ...defaultLimits }
+  for (const [name, value] of Object.entries(given) as Array<[LimitName, number | undefined]>) {
+    if (value === undefined) continue
+    if (name === "deadlineMs") limits[name] = deadline("limits.deadlineMs", value)
+    else limits[name] = count(`limits.${name}`, value, 0, name === "memoryBytesMax" ? memoryBytesCeiling : Number.MAX_SAFE_INTEGER)
+  }
+  return limits
+}
+
+export function deadline(option: string, value: unknown): number {
+  if (typeof value !== "number" || !(value > 0) || value > deadlineMsMax) {
+    throw new ConfigError("Option", { option, expected: `milliseconds above 0 and at most ${deadlineMsMax} (one day)`, actual: show(value) })
+  }
+  return value
+}
+
+export function resolveLoadOptions(options: LoadOptions): ResolvedOptions {
+  rejectUnknown(options, loadKeys, "")
+  const { instances = {}, tenant = "default" } = options
+  rejectUnknown(instances, instanceKeys, "instances")
+  if (typeof tenant !== "string" || tenant === "" || tenant.length > tenantCharsMax) {
+    throw new ConfigError("Option", { option: "tenant", expected: `a name of 1 to ${tenantCharsMax} characters`, actual: show(tenant) })
+  }
+  oneOf("isolation", options.isolation ?? "inline", ["inline"], ["worker", "process"])
+  oneOf("engine", options.engine ?? "js", ["js"], ["node-wasi", "wasmtime"])
+  oneOf("prepare", options.prepare ?? "fresh", ["fresh"], ["snapshot"])
+  const reuse = oneOf("instances.reuse", instances.reuse ?? "never", ["never", "principal"], [])
+  const instancesMax = instances.max === undefined ? (reuse === "principal" ? 1 : Number.MAX_SAFE_INTEGER) : count("instances.max", instances.max, 1, 16_000)
+  const grants = options.grants ?? []
+  if (!Array.isArray(grants)) throw new ConfigError("Option", { option: "grants", expected: "a list of grants", actual: show(grants) })
+  return {
+    grants: grants as ReadonlyArray<string>,
+    limits: resolveLimits(options.limits),
+    metering: oneOf("metering", options.metering ?? "deadline", ["deadline", "fuel", "off"], ["yield"]),
+    reuse,
+    instancesMax,
+    idleMax: instances.idle === undefined ? 1 : count("instances.idle", instances.idle, 0, 16_000),
+    tenant,
+    missing: oneOf("missing", options.missing ?? "refuse", ["refuse", "trap"], []),
+    imports: options.imports ?? {},
+  }
+}
+
+export function checkCallOptions(options: CallOptions, metering: ResolvedOptions["metering"]): void {
+  rejectUnknown(options, callKeys, "")
+  if (options.deadlineMs !== undefined) deadline("deadlineMs", options.deadlineMs)
+  if (options.fuel === undefined) return
+  if (metering !== "fuel") throw new ConfigError("Option", { option: "fuel", expected: `a plugin loaded with metering "fuel"`, actual: `metering "${metering}"` })
+  if (typeof options.fuel !== "bigint" || options.fuel < 0n || options.fuel > 0x7fff_ffff_ffff_ffffn) {
+    throw new ConfigError("Option", { option: "fuel", expected: "a bigint from 0n to 2n ** 63n - 1n", actual: show(options.fuel) })
+  }
+}
