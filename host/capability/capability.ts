@@ -79,4 +79,8 @@ export interface Capability {
   readonly interfaces: ReadonlyArray<HostInterface>
   /** The least grant that lets `interface#function` be linked, for the error that names it: `kv:read:*`. */
   readonly needs: (interfaceName: string) => string
+  /** Heads (`kv:read`), any one of which granted lets the interface be linked; empty for the inert set. */
+  readonly heads: (interfaceName: string) => ReadonlyArray<string>
+  /** Ports its functions call; one that is `isAsync` needs a guest that can wait. */
+  readonly ports: ReadonlyArray<keyof Ports>
 }

@@ -34,7 +34,7 @@ export const eventLimits = {
   topicEventsMax: 1_000,
   /** Bytes kept in one topic. */
   topicBytesKeptMax: 8 << 20,
-  /** Bytes kept in all topics of all tenants; above it nothing more is published until topics are dropped. */
+  /** Bytes kept in all topics of all tenants; above it nothing is published until `drop` makes room. */
   totalBytesMax: 256 << 20,
 }
 export type EventLimits = typeof eventLimits
@@ -47,7 +47,11 @@ interface Topic {
 }
 
 /** Topics in memory, lost with the process. */
-export function memoryEvent(options: Partial<EventLimits> = {}): EventPort & { readonly limits: EventLimits } {
+export function memoryEvent(options: Partial<EventLimits> = {}): EventPort & {
+  readonly limits: EventLimits
+  /** Forgets a topic and its events; its numbers start again. True when it existed. */
+  drop(topic: string): boolean
+} {
   const limits = limitsFrom("event", eventLimits, options)
   const topics = new Map<string, Topic>()
   const counts = new Map<string, number>()
@@ -88,6 +92,17 @@ export function memoryEvent(options: Partial<EventLimits> = {}): EventPort & { r
         events: topic.payloads.slice(start, start + countMax).map((payload, i) => ({ sequence: topic.first + BigInt(start + i), payload: payload.slice() })),
         lost,
       }
+    },
+    drop(name) {
+      const topic = topics.get(name)
+      if (topic === undefined) return false
+      topics.delete(name)
+      totalBytes -= topic.bytes
+      const tenant = tenantOf(name)
+      const count = (counts.get(tenant) ?? 1) - 1
+      if (count === 0) counts.delete(tenant)
+      else counts.set(tenant, count)
+      return true
     },
   }
 }

@@ -1,4 +1,4 @@
-import { type Awaitable, limitsFrom, type Port } from "./port.ts"
+import { limitsFrom } from "./port.ts"
 
 export type LogLevel = "trace" | "debug" | "info" | "warn" | "error" | "critical"
 
@@ -15,9 +15,9 @@ export interface LogRecord {
   readonly isTruncated: boolean
 }
 
-/** Where plugins' log messages go. `write` must be quick: it runs inside the call. */
-export interface LogPort extends Port {
-  write(record: LogRecord): Awaitable<void>
+/** Where plugins' log messages go. `write` runs inside the call and answers at once: a sink over a network buffers. */
+export interface LogPort {
+  write(record: LogRecord): void
   /** What one plugin may write; `logLimits` where absent. */
   readonly limits?: Partial<LogLimits>
 }

@@ -1,7 +1,5 @@
-import type { Port } from "./port.ts"
-
 /** Time that never goes back, from an origin that means nothing. */
-export interface MonotonicClockPort extends Port {
+export interface MonotonicClockPort {
   /** Nanoseconds since the origin, ≥ 0. Always at once: a clock that must be waited for tells the past. */
   nowNs(): bigint
   readonly resolutionNs: bigint

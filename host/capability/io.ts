@@ -1,0 +1,233 @@
+/**
+ * `wasi:io` 0.2 in memory: error, poll and streams, for the streams and timers that other capabilities hand out.
+ * Nothing here reaches outside: bytes come from what a granted capability put into a stream, and go to where it says.
+ *
+ * WIT: WASI 0.2.12 as shipped with jco 1.35 (`lib/wit/builtin/0.2.12/wasi-io`); 0.2.0 has the same functions.
+ *
+ * Nothing waits for bytes, they are there or never come. Only timers wait (`host/capability/clock.ts`), by the clock
+ * port's `wait`, never past the call's deadline: a wait that cannot end in time fails at once instead of sleeping first.
+ */
+import { CapabilityError } from "../../schemas/error/mod.ts"
+import { borrow, func, list, own, primitive, resource, result, variant } from "../../schemas/wit/model.ts"
+import type { CallContext, HostResource } from "./capability.ts"
+import { clip, done, err, hostInterface, ok, plainResource, type Result, serve } from "./serve.ts"
+
+/** The newest WASI 0.2 served; a 0.2.x import of any x matches. */
+export const wasiVersion = "0.2.12"
+
+/** Rep of `wasi:io/error.error`: text for a human. */
+export class IoError {
+  readonly message: string
+  constructor(message: string) {
+    this.message = message
+  }
+}
+
+/** Why a stream operation failed: for good, or this once. */
+export type StreamFailure = { readonly tag: "last-operation-failed"; readonly val: IoError } | { readonly tag: "closed" }
+export const closed: StreamFailure = { tag: "closed" }
+export const failed = (message: string): StreamFailure => ({ tag: "last-operation-failed", val: new IoError(message) })
+
+/** Rep of `pollable`. */
+export interface Pollable {
+  /** Milliseconds until it is ready, 0 when it is; throws what a denied operation throws. */
+  readyInMs(call: CallContext): number
+}
+const always: Pollable = { readyInMs: () => 0 }
+
+/** Rep of `input-stream`. */
+export interface InputStream {
+  /** 1 to `countMax` bytes, or none for `countMax` 0. The answer is the caller's. */
+  read(call: CallContext, countMax: number): Result<Uint8Array, StreamFailure>
+  drop?(call: CallContext): void
+}
+
+/** Rep of `output-stream`. */
+export interface OutputStream {
+  /** Bytes the next write may have, 1 to `chunkBytesMax`. */
+  permit(call: CallContext): Result<number, StreamFailure>
+  /** Takes all of `bytes`, which it must copy if it keeps them. */
+  write(call: CallContext, bytes: Uint8Array): Result<undefined, StreamFailure>
+  flush(call: CallContext): Result<undefined, StreamFailure>
+  drop?(call: CallContext): void
+}
+
+/** Bytes one read or write moves at most. */
+export const chunkBytesMax = 256 << 10
+
+/** Bytes that streams and blob values hold outside the guest's memory, for one plugin instance. */
+export const heldBytesMax = 64 << 20
+
+const held = new WeakMap<CallContext, { bytes: number }>()
+
+/** Room left under `heldBytesMax`. */
+export const holdable = (call: CallContext): number => heldBytesMax - (held.get(call)?.bytes ?? 0)
+
+/** Counts bytes the host keeps for this instance (negative: lets go); throws `PortLimit` when they are too many. */
+export function hold(call: CallContext, bytes: number): void {
+  let entry = held.get(call)
+  if (entry === undefined) held.set(call, (entry = { bytes: 0 }))
+  if (bytes > 0 && entry.bytes + bytes > heldBytesMax)
+    throw new CapabilityError("PortLimit", { port: "streams", limit: "heldBytesMax", unit: "bytes", max: heldBytesMax, actual: entry.bytes + bytes })
+  entry.bytes = Math.max(0, entry.bytes + bytes)
+}
+
+/** An input stream at its end. */
+export const emptyInput: InputStream = { read: () => err(closed) }
+
+/** An input stream over bytes already counted by `hold`; `guard` answers with a failure when its grant is gone. */
+export function bytesInput(bytes: Uint8Array, guard: (call: CallContext) => StreamFailure | undefined): InputStream {
+  let at = 0
+  let isHeld = true
+  return {
+    read(call, countMax) {
+      const failure = guard(call)
+      if (failure !== undefined) return err(failure)
+      if (at >= bytes.length) return err(closed)
+      const chunk = bytes.slice(at, at + Math.min(countMax, chunkBytesMax))
+      at += chunk.length
+      return ok(chunk)
+    },
+    drop(call) {
+      if (isHeld) hold(call, -bytes.length)
+      isHeld = false
+    },
+  }
+}
+
+/** An output stream that takes everything and keeps nothing. */
+export const discard: OutputStream = { permit: () => ok(chunkBytesMax), write: () => done, flush: () => done }
+
+/** Blocks for a timer, within the port's longest wait and the call's deadline; otherwise throws `Wait` without blocking. */
+export function waitFor(call: CallContext, pollables: ReadonlyArray<Pollable>, importName: string): void {
+  const refuse = (detail: string): never => {
+    throw new CapabilityError("Wait", { import: importName, detail })
+  }
+  const clock = call.ports.monotonicClock
+  for (let budgetMs = clock.waitMsMax; ; ) {
+    let ms = Number.POSITIVE_INFINITY
+    for (const pollable of pollables) ms = Math.min(ms, pollable.readyInMs(call))
+    if (ms <= 0) return
+    if (clock.wait === undefined) return refuse("this thread cannot block")
+    if (call.signal?.aborted === true) return refuse("the signal of the call is aborted")
+    const remainingMs = call.remainingMs()
+    if (ms > remainingMs) return refuse(`it would take ${Math.ceil(ms)} ms and the call has ${Math.floor(remainingMs)} ms left`)
+    if (ms > budgetMs) return refuse(`it would take ${Math.ceil(ms)} ms and the longest wait is ${clock.waitMsMax} ms`)
+    clock.wait(ms)
+    // The clock may come back early, but a clock that stands still must not keep the thread.
+    budgetMs -= ms
+  }
+}
+
+const errorType = resource("error")
+const pollableType = resource("pollable")
+const inputType = resource("input-stream")
+const outputType = resource("output-stream")
+export const streamErrorType = variant({ "last-operation-failed": own(errorType), closed: undefined })
+
+export const errorResource: HostResource = plainResource(errorType)
+export const pollableResource: HostResource = plainResource(pollableType)
+export const inputResource: HostResource = { type: inputType, drop: (call, rep) => (rep as InputStream).drop?.(call) }
+export const outputResource: HostResource = { type: outputType, drop: (call, rep) => (rep as OutputStream).drop?.(call) }
+
+const { bool, string, u8, u32, u64 } = primitive
+const bytes = list(u8)
+const count = result(u64, streamErrorType)
+const nothing = result(undefined, streamErrorType)
+const input = { self: borrow(inputType) }
+const output = { self: borrow(outputType) }
+
+function read(call: CallContext, self: InputStream, len: bigint): Result<Uint8Array, StreamFailure> {
+  return self.read(call, clip(len, chunkBytesMax))
+}
+
+function skip(call: CallContext, self: InputStream, len: bigint): Result<bigint, StreamFailure> {
+  const answer = self.read(call, clip(len, chunkBytesMax))
+  return answer.tag === "ok" ? ok(BigInt(answer.val.length)) : answer
+}
+
+/** A write above the permit breaks the stream's contract, which traps ("Calling `write` with more bytes than this function has permitted will trap"). */
+function permitted(call: CallContext, self: OutputStream, length: number): Result<number, StreamFailure> {
+  const permit = self.permit(call)
+  if (permit.tag === "ok" && length > permit.val)
+    throw new CapabilityError("PortLimit", { port: "streams", limit: "check-write", unit: "bytes", max: permit.val, actual: length })
+  return permit
+}
+
+function write(call: CallContext, self: OutputStream, contents: Uint8Array): Result<undefined, StreamFailure> {
+  const permit = permitted(call, self, contents.length)
+  return permit.tag === "ok" ? self.write(call, contents) : permit
+}
+
+function writeAndFlush(call: CallContext, self: OutputStream, contents: Uint8Array): Result<undefined, StreamFailure> {
+  const written = write(call, self, contents)
+  return written.tag === "ok" ? self.flush(call) : written
+}
+
+function zeroes(call: CallContext, self: OutputStream, len: bigint): Result<undefined, StreamFailure> {
+  const length = clip(len, Number.MAX_SAFE_INTEGER)
+  const permit = permitted(call, self, length)
+  return permit.tag === "ok" ? self.write(call, new Uint8Array(length)) : permit
+}
+
+function zeroesAndFlush(call: CallContext, self: OutputStream, len: bigint): Result<undefined, StreamFailure> {
+  const written = zeroes(call, self, len)
+  return written.tag === "ok" ? self.flush(call) : written
+}
+
+function splice(call: CallContext, self: OutputStream, src: InputStream, len: bigint): Result<bigint, StreamFailure> {
+  const permit = self.permit(call)
+  if (permit.tag === "err") return permit
+  const chunk = src.read(call, Math.min(clip(len, chunkBytesMax), permit.val))
+  if (chunk.tag === "err") return chunk
+  const written = self.write(call, chunk.val)
+  return written.tag === "ok" ? ok(BigInt(chunk.val.length)) : written
+}
+
+export const ioInterfaces = [
+  hostInterface("wasi:io/error", wasiVersion, {
+    resources: { error: errorResource },
+    functions: {
+      "[method]error.to-debug-string": serve(func({ self: borrow(errorType) }, string), (_call, self: IoError) => self.message),
+    },
+  }),
+  hostInterface("wasi:io/poll", wasiVersion, {
+    resources: { pollable: pollableResource },
+    functions: {
+      "[method]pollable.ready": serve(func({ self: borrow(pollableType) }, bool), (call, self: Pollable) => self.readyInMs(call) <= 0),
+      "[method]pollable.block": serve(func({ self: borrow(pollableType) }), (call, self: Pollable) => waitFor(call, [self], "wasi:io/poll")),
+      poll: serve(func({ in: list(borrow(pollableType)) }, list(u32)), (call, pollables: ReadonlyArray<Pollable>) => {
+        // "This function traps if either: the list is empty" (wasi-io, `poll`).
+        if (pollables.length === 0) throw new CapabilityError("Wait", { import: "wasi:io/poll", detail: "the list of pollables is empty" })
+        waitFor(call, pollables, "wasi:io/poll")
+        const ready: Array<number> = []
+        for (let i = 0; i < pollables.length; i++) if ((pollables[i] as Pollable).readyInMs(call) <= 0) ready.push(i)
+        return Uint32Array.from(ready)
+      }),
+    },
+  }),
+  hostInterface("wasi:io/streams", wasiVersion, {
+    resources: { error: errorResource, pollable: pollableResource, "input-stream": inputResource, "output-stream": outputResource },
+    types: { "stream-error": streamErrorType },
+    functions: {
+      "[method]input-stream.read": serve(func({ ...input, len: u64 }, result(bytes, streamErrorType)), read),
+      "[method]input-stream.blocking-read": serve(func({ ...input, len: u64 }, result(bytes, streamErrorType)), read),
+      "[method]input-stream.skip": serve(func({ ...input, len: u64 }, count), skip),
+      "[method]input-stream.blocking-skip": serve(func({ ...input, len: u64 }, count), skip),
+      "[method]input-stream.subscribe": serve(func(input, own(pollableType)), () => always),
+      "[method]output-stream.check-write": serve(func(output, count), (call, self: OutputStream) => {
+        const permit = self.permit(call)
+        return permit.tag === "ok" ? ok(BigInt(permit.val)) : permit
+      }),
+      "[method]output-stream.write": serve(func({ ...output, contents: bytes }, nothing), write),
+      "[method]output-stream.blocking-write-and-flush": serve(func({ ...output, contents: bytes }, nothing), writeAndFlush),
+      "[method]output-stream.flush": serve(func(output, nothing), (call, self: OutputStream) => self.flush(call)),
+      "[method]output-stream.blocking-flush": serve(func(output, nothing), (call, self: OutputStream) => self.flush(call)),
+      "[method]output-stream.subscribe": serve(func(output, own(pollableType)), () => always),
+      "[method]output-stream.write-zeroes": serve(func({ ...output, len: u64 }, nothing), zeroes),
+      "[method]output-stream.blocking-write-zeroes-and-flush": serve(func({ ...output, len: u64 }, nothing), zeroesAndFlush),
+      "[method]output-stream.splice": serve(func({ ...output, src: borrow(inputType), len: u64 }, count), splice),
+      "[method]output-stream.blocking-splice": serve(func({ ...output, src: borrow(inputType), len: u64 }, count), splice),
+    },
+  }),
+]
