@@ -152,21 +152,22 @@ const member = (name: string): { readonly role: string; readonly resource: strin
 
 /** Named types and resources that `externs` use but do not define, by the interface that owns them. */
 function foreign(externs: ReadonlyMap<string, ExternType>, self: string | undefined): ReadonlyMap<string, ReadonlySet<string>> {
+  const isForeign = (name: TypeName | undefined): name is TypeName & { readonly interface: string } => name?.interface !== undefined && name.interface !== self
   const own = new Set<ValueType | ResourceType>()
   for (const extern of externs.values()) {
-    if (extern.kind === "type") own.add(extern.type)
+    if (extern.kind === "type" && !isForeign(extern.type.name)) own.add(extern.type)
     if (extern.kind === "resource-type") own.add(extern.resource)
   }
   const uses = new Map<string, Set<string>>()
   const seen = new Set<ValueType>()
   const note = (name: TypeName | undefined): void => {
-    if (name?.interface === undefined || name.interface === self) return
+    if (!isForeign(name)) return
     uses.set(name.interface, (uses.get(name.interface) ?? new Set()).add(name.name))
   }
   const pending: Array<ValueType> = []
   for (const extern of externs.values()) {
     if (extern.kind === "function") pending.push(...extern.params.map((param) => param.type), ...(extern.result === undefined ? [] : [extern.result]))
-    if (extern.kind === "type") pending.push(...children(extern.type))
+    if (extern.kind === "type") pending.push(...(own.has(extern.type) ? children(extern.type) : [extern.type]))
   }
   for (let type = pending.pop(); type !== undefined; type = pending.pop()) {
     if (seen.has(type)) continue
@@ -175,7 +176,7 @@ function foreign(externs: ReadonlyMap<string, ExternType>, self: string | undefi
     if (own.has(type)) continue
     note(type.name)
     // A named foreign type is used by name: what is inside it is its owner's business.
-    if (type.name?.interface === undefined || type.name.interface === self) pending.push(...children(type))
+    if (!isForeign(type.name)) pending.push(...children(type))
   }
   return uses
 }
@@ -197,7 +198,8 @@ function externLines(externs: ReadonlyMap<string, ExternType>, self: string | un
   for (const [name, extern] of externs) {
     switch (extern.kind) {
       case "type":
-        lines.push(...definition(name, extern.type))
+        // `use` has brought a foreign type in under its own name already.
+        if (extern.type.name?.interface === undefined || extern.type.name.interface === self || extern.type.name.name !== name) lines.push(...definition(name, extern.type))
         break
       case "resource-type": {
         const body = members.get(name)

@@ -128,7 +128,7 @@ function listOfVariantOfRecord(options: TypeOptions, inner: fc.Arbitrary<ValueTy
 /** A variant whose payloads flatten to different core types: every pair that CanonicalABI.md `join` distinguishes. */
 const joins = (options: TypeOptions): fc.Arbitrary<ValueType> =>
   fc
-    .tuple(arbitraryLabels(options, 3, 5), fc.shuffledSubarray(["u8", "s64", "f32", "f64", "u64", "string"] as ReadonlyArray<PrimitiveKind>, { minLength: 3, maxLength: 5 }))
+    .tuple(arbitraryLabels(options, 3, 5), fc.shuffledSubarray(["u8", "s64", "f32", "f64", "u64", "string"] as Array<PrimitiveKind>, { minLength: 3, maxLength: 5 }))
     .map(([labels, kinds]) => ({ kind: "variant", cases: labels.map((label, i) => payload(label, kinds[i] === undefined ? undefined : primitive[kinds[i]])) }))
 
 /** A function of up to 6, sometimes up to 20, parameters. */
