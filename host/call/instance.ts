@@ -16,7 +16,7 @@ import type { CoreRef } from "../component/blueprint.ts"
 import { printable } from "../component/name.ts"
 import type { LinkedFunction } from "../link/link.ts"
 import type { Linked } from "../link/prepare.ts"
-import { hostCallFuel, hostCallFuelPerByte } from "../meter/cost-table.ts"
+import { costTable } from "../meter/cost-table.ts"
 import type { Ports } from "../port/mod.ts"
 import { Handles } from "./handles.ts"
 import { Meter } from "./meter.ts"
@@ -74,6 +74,8 @@ class Budget implements CallBudget {
     trap()
   }
 }
+
+const hostCallFuel = (bytes: number): number => costTable.hostCall + Math.ceil(bytes / costTable.hostCallBytesPerUnit)
 
 export class Instance implements CallContext {
   readonly linked: Linked
@@ -195,7 +197,7 @@ export class Instance implements CallContext {
   #hostCall(linked: LinkedFunction, args: ReadonlyArray<unknown>): unknown {
     const { budget, meter } = this
     if (budget.hostCallsLeft-- <= 0) throw new LimitError("hostCallsMax", { limit: this.limits.hostCallsMax })
-    if (meter.countsFuel) meter.charge(hostCallFuel + hostCallFuelPerByte * (this.limits.hostCallBytesMax - budget.scopeBytesLeft))
+    if (meter.countsFuel) meter.charge(hostCallFuel(this.limits.hostCallBytesMax - budget.scopeBytesLeft))
     let value: unknown
     try {
       value = (linked.call as (call: CallContext, ...args: ReadonlyArray<unknown>) => unknown)(this, ...args)
@@ -343,7 +345,7 @@ export class Instance implements CallContext {
       count.bytes += bytes
     }
     this.linked.used(grant, bytes)
-    if (bytes > 0 && this.meter.countsFuel) this.meter.charge(hostCallFuelPerByte * bytes)
+    if (bytes > 0 && this.meter.countsFuel) this.meter.charge(Math.ceil(bytes / costTable.hostCallBytesPerUnit))
   }
 
   denied(grant: string): Error {

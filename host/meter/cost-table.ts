@@ -22,6 +22,9 @@ export const costTable = {
   call: 5,
   callIndirect: 8,
   throw: 200,
+  /** A call of a host function, and the bytes of arguments and results that one unit moves; charged by the host. */
+  hostCall: 500,
+  hostCallBytesPerUnit: 8,
   tableAccess: 3,
   /** data.drop, elem.drop. */
   drop: 20,
