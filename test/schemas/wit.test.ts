@@ -348,7 +348,7 @@ t.test("declarations() of any world compile, and no name becomes code", async (t
     arbitrary[`arbitrary${i}.d.ts`] = declarations({ imports: new Map(), exports })
   }
   const texts = { "evil.d.ts": declarations(bad, "header\u2028export const PWN = 1\nexport const PWN = 2"), "shared.d.ts": declarations({ imports: new Map(), exports: new Map([["f", func({ a: shared() })]]) }), ...arbitrary }
-  const probe = 'import * as evil from "./evil.d.ts"\nexport const names: keyof typeof evil extends never ? true : false = true\n'
+  const probe = 'import type * as evil from "./evil.d.ts"\nexport const names: keyof typeof evil extends never ? true : false = true\n'
   t.equal(compile({ ...texts, "probe.ts": probe }), "")
   t.ok(texts["shared.d.ts"].length < 100_000, `${texts["shared.d.ts"].length} characters for 2^90 leaves`)
   // Taken out of strings and comments, the word is gone.
