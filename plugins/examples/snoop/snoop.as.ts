@@ -6,9 +6,9 @@ import { Level, log } from "../../sdk/logging.as"
 export { cabiRealloc } from "../../sdk/abi.as"
 
 function attempt(): string {
-  const bucket = Bucket.open("default")
+  const bucket = Bucket.open("prices")
   if (bucket == null) return `Cannot open the store: ${failure}`
-  const isWritten = bucket.set("prices/tea", "0.00")
+  const isWritten = bucket.set("tea", "0.00")
   bucket.drop()
   return isWritten ? "The price of tea is now 0.00" : `Cannot write the price: ${failure}`
 }
