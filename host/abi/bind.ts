@@ -4,6 +4,7 @@
  */
 import { WitError } from "../../schemas/error/wit.ts"
 import type { FunctionType, ValueType } from "../../schemas/wit/model.ts"
+import { children } from "../../schemas/wit/tree.ts"
 import { type Flat, type Lift, liftOf, type Load, loadOf, type Lower, lowerOf, type Store, storeOf } from "./codec.ts"
 import { type AbiContext, AbiTrap, refreshViews, type StringEncoding } from "./context.ts"
 import { type CoreSignature, flatResultsMax, flattenExport, flattenImport, layoutOf, recordLayout } from "./layout.ts"
@@ -82,25 +83,6 @@ function hasBorrow(type: ValueType): boolean {
     borrows.set(type, has)
   }
   return has
-}
-
-function children(type: ValueType): ReadonlyArray<ValueType> {
-  switch (type.kind) {
-    case "list":
-      return [type.element]
-    case "option":
-      return [type.type]
-    case "tuple":
-      return type.types
-    case "record":
-      return type.fields.map((field) => field.type)
-    case "variant":
-      return type.cases.flatMap((one) => one.type ?? [])
-    case "result":
-      return [type.ok, type.err].flatMap((one) => one ?? [])
-    default:
-      return []
-  }
 }
 
 /** Calls a core function with the values of an array: V8 passes spelt-out arguments without an adaptor or a spread. */
