@@ -1,0 +1,134 @@
+/**
+ * Runs every `*.test.ts` below `test` in parallel processes and ends with one line: `N passed, N failed, N skipped`.
+ *
+ *     node test/run.ts [--full] [--verbose] [WORD…]
+ *
+ * Tests are plain programs that print TAP, so a file runs alone with `node FILE`; the runner adds counting, a time
+ * limit and an order. Files that have `@alone` in their first comment measure time, and run one after the other at
+ * the end. `--full` sets STELE_TEST_FULL=1, for which tests raise their counts. Words select files by path.
+ */
+import { spawn } from "node:child_process"
+import { glob, mkdir, readFile, writeFile } from "node:fs/promises"
+import { availableParallelism } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { parseArgs } from "node:util"
+
+interface Outcome {
+  readonly file: string
+  readonly passed: number
+  readonly failed: number
+  readonly skips: ReadonlyArray<string>
+  readonly ms: number
+  /** What to show of a file that failed. */
+  readonly report: string
+}
+
+const root = fileURLToPath(new URL("..", import.meta.url))
+const { values: flags, positionals: words } = parseArgs({ allowPositionals: true, options: { full: { type: "boolean" }, verbose: { type: "boolean" } } })
+const limitMs = flags.full === true ? 3_600_000 : 300_000
+const durationsPath = join(root, ".cache/test-durations.json")
+
+/**
+ * Counts the tests of one file: the top-level results of its TAP (TAP 14: `ok 3 - title # SKIP why`; subtests are
+ * indented). A skip anywhere below counts as one. A file that says nothing, or dies without saying `not ok`, failed.
+ */
+function count(file: string, tap: string, problem: string | undefined, ms: number): Outcome {
+  const results = [...tap.matchAll(/^( *)(not )?ok\b(.*)$/gm)].map(([, indent = "", not, text = ""]) => ({
+    isTop: indent === "",
+    isOk: not === undefined || /# TODO\b/i.test(text),
+    skip: /# SKIP\b(.*)/i.exec(text)?.[1]?.trim(),
+    title: text.replace(/^ \d+( - )?/, "").replace(/ # .*/, ""),
+  }))
+  const skipped = results.filter(({ skip }) => skip !== undefined)
+  const tops = results.filter(({ isTop, skip }) => isTop && skip === undefined)
+  const failed = tops.filter(({ isOk }) => !isOk).length
+  const passed = tops.length - failed
+  const isSilent = results.length === 0
+  const died = problem ?? (isSilent ? "it printed no test result" : undefined)
+  return {
+    file,
+    passed,
+    failed: failed === 0 && died !== undefined ? 1 : failed,
+    skips: skipped.map(({ title, skip }) => `${file}: ${title}${skip ? ` (${skip})` : ""}`),
+    ms,
+    report: died === undefined ? "" : `${died}\n`,
+  }
+}
+
+/** The part of a TAP stream that explains failures: each `not ok` with its diagnostics. */
+function failures(tap: string): string {
+  const lines = tap.split("\n")
+  const kept: Array<string> = []
+  for (let index = 0; index < lines.length; index += 1) {
+    const indent = /^( *)not ok\b/.exec(lines[index] as string)?.[1]
+    if (indent === undefined) continue
+    do kept.push(lines[index] as string)
+    while (++index < lines.length && new RegExp(`^${indent}  `).test(lines[index] as string) && kept.length < 400)
+    index -= 1
+  }
+  return kept.join("\n")
+}
+
+function run(file: string): Promise<Outcome> {
+  return new Promise((settle) => {
+    const started = performance.now()
+    const env = { ...process.env, ...(flags.full === true && { STELE_TEST_FULL: "1" }), NO_COLOR: "1", FORCE_COLOR: undefined }
+    const child = spawn(process.execPath, [file], { cwd: root, env, stdio: ["ignore", "pipe", "pipe"] })
+    const output: Array<string> = []
+    const errors: Array<string> = []
+    child.stdout.setEncoding("utf8").on("data", (text: string) => output.push(text))
+    child.stderr.setEncoding("utf8").on("data", (text: string) => errors.push(text))
+    let isLate = false
+    const timer = setTimeout(() => {
+      isLate = true
+      child.kill("SIGKILL")
+    }, limitMs)
+    child.on("close", (code, signal) => {
+      clearTimeout(timer)
+      const tap = output.join("")
+      const how = isLate ? `it did not end within ${limitMs / 1000} s` : code === 0 ? undefined : `it ended with ${code === null ? `signal ${signal}` : `exit code ${code}`}`
+      const outcome = count(file, tap, how, Math.round(performance.now() - started))
+      const report = outcome.failed > 0 ? `${outcome.report}${failures(tap)}\n${errors.join("").slice(-8000)}`.trimEnd() : ""
+      // What a test tells besides its results: seeds, coverage, counts.
+      const told = flags.full === true || flags.verbose === true ? (tap.match(/^ *# (?!Subtest|\{|time=).*$/gm) ?? []).map((line) => line.trim()) : []
+      settle({ ...outcome, report: [report, ...told].filter((part) => part !== "").join("\n") })
+    })
+  })
+}
+
+function show({ file, passed, failed, skips, ms, report }: Outcome): void {
+  console.log(`${failed > 0 ? "not ok" : "ok"} ${file}: ${passed} passed, ${failed} failed, ${skips.length} skipped, ${(ms / 1000).toFixed(1)} s`)
+  if (report !== "") console.log(report.replace(/^/gm, "    "))
+  for (const skip of skips) console.log(`skipped ${skip}`)
+}
+
+const durations = JSON.parse(await readFile(durationsPath, "utf8").catch(() => "{}")) as Record<string, number>
+const found = (await Array.fromAsync(glob("test/**/*.test.ts", { cwd: root, exclude: (path) => path.includes("node_modules") }))).map((file) => file.replaceAll("\\", "/"))
+const files = found.filter((file) => words.length === 0 || words.some((word) => file.includes(word)))
+const isAlone = new Map(await Promise.all(files.map(async (file) => [file, (await readFile(join(root, file), "utf8")).slice(0, 2000).includes("@alone")] as const)))
+// Longest first, so that the last process does not start with the longest file; unknown ones count as long.
+const byTime = files.sort((a, b) => (durations[b] ?? 1e9) - (durations[a] ?? 1e9) || (a < b ? -1 : 1))
+const queue = byTime.filter((file) => isAlone.get(file) !== true)
+const outcomes: Array<Outcome> = []
+
+async function work(pending: Array<string>): Promise<void> {
+  for (let file = pending.shift(); file !== undefined; file = pending.shift()) {
+    const outcome = await run(file)
+    durations[file] = outcome.ms
+    outcomes.push(outcome)
+    show(outcome)
+  }
+}
+
+await Promise.all(Array.from({ length: Math.max(2, availableParallelism()) }, () => work(queue)))
+await work(byTime.filter((file) => isAlone.get(file) === true))
+
+await mkdir(join(root, ".cache"), { recursive: true })
+await writeFile(durationsPath, JSON.stringify(durations))
+const sum = (part: (outcome: Outcome) => number) => outcomes.reduce((total, outcome) => total + part(outcome), 0)
+const failed = sum((outcome) => outcome.failed)
+if (files.length === 0) console.log(`No test file matches ${words.join(" ") || "test/**/*.test.ts"}`)
+if (failed > 0) console.log(`Failed: ${outcomes.filter((outcome) => outcome.failed > 0).map(({ file }) => file).join(", ")}`)
+console.log(`${sum((outcome) => outcome.passed)} passed, ${failed} failed, ${sum((outcome) => outcome.skips.length)} skipped`)
+process.exitCode = failed > 0 || files.length === 0 ? 1 : 0
