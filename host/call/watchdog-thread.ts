@@ -34,6 +34,8 @@ export const SYNC = 3
 /** The thread's clock at the answer: whole 65,536 ms units, then the rest in 1/32,768 ms. */
 export const CLOCK_HIGH = 4
 export const CLOCK_LOW = 5
+/** Deadline of the call that last woke the thread, or `NONE`: what it sleeps until when that call has already ended. */
+export const HINT = 6
 export const SEAT_WORDS = 16
 /** Threads one watchdog serves; the next starts its own. */
 export const SEATS = 256
@@ -65,8 +67,9 @@ export const channelOf = (state: Int32Array): string =>
  * Sleep protocol (Dekker's: each side writes its own word, then reads the other's). The thread marks itself AWAKE,
  * reads the deadlines, publishes the tick it will sleep until and waits on WAKE as it was before it read. An arming
  * thread writes its deadline, then reads TARGET: later than or equal to TARGET needs no wake-up, else it bumps WAKE
- * and notifies. Either the thread's scan saw the deadline, or the armer saw AWAKE or a later TARGET. A loop of short
- * calls therefore wakes the thread about once per deadline interval, not once per call.
+ * and notifies. Either the thread's scan saw the deadline, or the armer saw AWAKE or a later TARGET. Who wakes the
+ * thread leaves its deadline as a hint, so that the thread sleeps until then even if it finds the call ended: a loop
+ * of short calls wakes it about twice per deadline interval, not once per call.
  *
  * A call is stopped only by compareExchange of the cell that was read before the deadline. A caller disarms, then
  * changes the cell's generation, then arms: so a pair that was read across a change never exchanges.
@@ -128,8 +131,13 @@ export const watchdogSource = `({ state, epoch }) => {
         if (cell === undefined) continue
         const before = Atomics.load(cell, 0)
         const deadline = Atomics.load(S, seat + ${DEADLINE})
-        if (deadline === ${NONE} || (before & 1) === 1) continue
-        if (((now - deadline) | 0) >= 0) Atomics.compareExchange(cell, 0, before, before | 1)
+        if (deadline === ${NONE}) {
+          const hint = Atomics.load(S, seat + ${HINT})
+          if (hint === ${NONE}) continue
+          if (((now - hint) | 0) >= 0) Atomics.compareExchange(S, seat + ${HINT}, hint, ${NONE})
+          else if (next === ${NONE} || ((hint - next) | 0) < 0) next = hint
+        } else if ((before & 1) === 1) continue
+        else if (((now - deadline) | 0) >= 0) Atomics.compareExchange(cell, 0, before, before | 1)
         else if (next === ${NONE} || ((deadline - next) | 0) < 0) next = deadline
       }
       Atomics.store(S, ${TARGET}, next)
@@ -139,5 +147,5 @@ export const watchdogSource = `({ state, epoch }) => {
   }
   Atomics.store(S, ${STATUS}, ${READY})
   Atomics.notify(S, ${STATUS})
-  run()
+  return run()
 }`

@@ -14,6 +14,7 @@ import {
   FLAG,
   FREE,
   HEADER_WORDS,
+  HINT,
   LISTENING,
   NAME,
   NONCE,
@@ -143,6 +144,7 @@ export function createWatchdog(platform: Platform): Watchdog | undefined {
       const nonce = crypto.getRandomValues(new Int32Array(1))[0] as number
       Atomics.store(words, claimed + NONCE, nonce)
       Atomics.store(words, claimed + DEADLINE, NONE)
+      Atomics.store(words, claimed + HINT, NONE)
       Atomics.store(words, claimed + SYNC, 0)
       for (let used = Atomics.load(words, USED); used <= slot; used = Atomics.load(words, USED)) Atomics.compareExchange(words, USED, used, slot + 1)
       Atomics.add(words, WAKE, 1)
@@ -158,6 +160,10 @@ export function createWatchdog(platform: Platform): Watchdog | undefined {
         state = words
         seat = claimed
         isOwner = false
+        platform.onThreadEnd(() => {
+          Atomics.store(words, claimed + DEADLINE, NONE)
+          Atomics.compareExchange(words, claimed + FLAG, REGISTERED, FREE)
+        })
         return true
       }
       if (Atomics.compareExchange(words, claimed + FLAG, CLAIMED, FREE) !== CLAIMED) Atomics.compareExchange(words, claimed + FLAG, LISTENING, FREE)
@@ -217,7 +223,10 @@ export function createWatchdog(platform: Platform): Watchdog | undefined {
     const tick = tickOf(atMs + offsetMs)
     Atomics.store(state, seat + DEADLINE, tick)
     const target = Atomics.load(state, TARGET)
-    if (target === AWAKE || target === NONE || ((tick - target) | 0) < 0) wakeThread()
+    if (target === AWAKE || target === NONE || ((tick - target) | 0) < 0) {
+      Atomics.store(state, seat + HINT, tick)
+      wakeThread()
+    }
   }
 
   if (inherited === undefined && !start()) return undefined

@@ -29,6 +29,7 @@ export const platform: Platform = {
   offerWatchdog() {},
   inheritedWatchdog: () => undefined,
   openJoin: () => undefined,
+  onThreadEnd() {},
   async readBytes(source, bytesMax) {
     const base = (globalThis as { readonly location?: { readonly href: string } }).location?.href
     const address = webAddress(source) ?? (URL.canParse(String(source), base) ? new URL(String(source), base) : undefined)

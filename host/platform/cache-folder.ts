@@ -68,11 +68,25 @@ async function openSecret(fs: Fs, path: string, temporary: () => string): Promis
  */
 export async function openFolderCache(folder: string, bytesMax: number): Promise<CacheStore | undefined> {
   const fs = builtin("node:fs").promises
-  const { join } = builtin("node:path")
+  const { dirname, join } = builtin("node:path")
+  // Not `mkdir` with `recursive`: below a file system that answers ENOENT for a new folder (procfs) Node 26.10 never returns.
+  const makeFolder = async (path: string): Promise<void> => {
+    const make = (): Promise<unknown> =>
+      fs.mkdir(path, { mode: 0o700 }).catch((error: { readonly code?: unknown }) => {
+        if (error.code !== "EEXIST") throw error
+      })
+    try {
+      await make()
+    } catch (error) {
+      if ((error as { readonly code?: unknown }).code !== "ENOENT" || dirname(path) === path) throw error
+      await makeFolder(dirname(path))
+      await make()
+    }
+  }
   const temporary = (): string => join(folder, "t-" + builtin("node:crypto").randomBytes(16).toString("hex"))
   const entry = (key: string): string => join(folder, `m-${key}`)
   try {
-    await fs.mkdir(folder, { recursive: true, mode: 0o700 })
+    await makeFolder(folder)
     let stat = await fs.stat(folder)
     if (!stat.isDirectory()) return undefined
     if (!isPrivate(stat)) {

@@ -48,6 +48,8 @@ export interface Platform {
   inheritedWatchdog(): SharedArrayBuffer | undefined
   /** A sender of join messages to the watchdog thread that listens on the named channel; `close` when it has answered. */
   openJoin(channel: string): { send(join: WatchdogJoin): void; close(): void } | undefined
+  /** Runs `run` when this thread ends by itself, so that it gives its seat back; a terminated thread does not. */
+  onThreadEnd(run: () => void): void
   /** Reads a path or URL whole, up to `bytesMax`; throws `PluginError` `NotFound` or `Unreadable`, or `LimitError` `componentBytesMax`. */
   readBytes(source: string | URL, bytesMax: number): Promise<Uint8Array>
   /**

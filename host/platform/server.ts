@@ -61,7 +61,9 @@ async function readFile(path: string, bytesMax: number): Promise<Uint8Array> {
   let file: NodeFs.promises.FileHandle | undefined
   try {
     file = await fs.open(path, "r")
-    const size = (await file.stat()).size
+    const stat = await file.stat()
+    if (stat.isDirectory()) throw unreadable(path, "it is a folder")
+    const { size } = stat
     if (size > bytesMax) throw overSize(bytesMax, size)
     // The size is a hint: a pipe or device has none, and a file may grow. One byte more tells the end from the limit.
     let buffer = new Uint8Array(Math.min(bytesMax, size > 0 ? size : 65_536) + 1)
@@ -130,6 +132,9 @@ export function serverPlatform(name: "node" | "deno" | "bun", overrides: Partial
       } catch {
         return undefined
       }
+    },
+    onThreadEnd(run) {
+      process.once("exit", run)
     },
     async readBytes(source, bytesMax) {
       const address = webAddress(source)

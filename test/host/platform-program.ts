@@ -24,9 +24,9 @@ if (what === "watchdog") {
   if (cache !== undefined) {
     for (let i = 0; i < Number(args[0]); i++) {
       const key = `${args[1] ?? ""}${i.toString(16).padStart(32, "0")}`
-      await cache.put(key, new Uint8Array(1000).fill(i))
+      await cache.put(key, new Uint8Array(4000).fill(i))
       const back = await cache.get(key)
-      if (back !== undefined && back.length === 1000 && back.every((byte) => byte === (i & 255))) same++
+      if (back !== undefined && back.length === 4000 && back.every((byte) => byte === (i & 255))) same++
     }
   }
   console.log(JSON.stringify({ name: platform.name, open: cache !== undefined, same, secret: cache === undefined ? "" : await platform.sha256(cache.secret) }))

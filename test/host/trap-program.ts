@@ -4,17 +4,19 @@ import { type Code, Module, block, call, i32, tryCatch, tryTable } from "./wasm-
 
 const deep = (): number => deep() + 1
 
-let passed = 0
+let unwound = 0
 const events: Readonly<Record<string, () => void>> = {
   trap: () => trap(),
   trapThroughFinally: () => {
     try {
       trap()
     } finally {
-      passed++
+      unwound++
     }
   },
+  // Caught and thrown again is the point of these two.
   trapRethrown: () => {
+    // oxlint-disable-next-line no-useless-catch
     try {
       trap()
     } catch (error) {
@@ -22,6 +24,7 @@ const events: Readonly<Record<string, () => void>> = {
     }
   },
   overflowRethrown: () => {
+    // oxlint-disable-next-line no-useless-catch
     try {
       deep()
     } catch (error) {
@@ -68,4 +71,6 @@ for (const handler of ["legacy", "tryTable"] as const) {
   row["guestOverflow"] = outcome(guest(handler, (_event, recurse) => [call(recurse), "drop"]), () => undefined)
   found[handler] = row
 }
+// Both handlers' guests: JavaScript's own frames are unwound in order.
+if (unwound !== 2) throw new Error(`finally ran ${unwound} times`)
 console.log(JSON.stringify(found))

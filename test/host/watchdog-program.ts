@@ -4,11 +4,19 @@
  */
 import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads"
 import { createWatchdog } from "../../host/call/watchdog.ts"
+import { FLAG, HEADER_WORDS, SEAT_WORDS } from "../../host/call/watchdog-thread.ts"
 import { platform } from "../../host/platform/mod.ts"
 import { guest, traps } from "./watchdog-guest.ts"
 
 const { nowMs } = platform
-const dog = createWatchdog(platform)
+let offered: SharedArrayBuffer | undefined
+const dog = createWatchdog({
+  ...platform,
+  offerWatchdog(state) {
+    offered = state
+    platform.offerWatchdog(state)
+  },
+})
 if (dog === undefined) throw new Error("no watchdog on this engine")
 
 const sorted = (values: ReadonlyArray<number>): ReadonlyArray<number> => values.toSorted((a, b) => a - b)
@@ -105,13 +113,17 @@ if (!isMainThread) {
     const others = [0, 1].map(
       () =>
         new Promise((done, fail) => {
+          let answered: unknown
           const worker = new Worker(new URL(import.meta.url), { workerData: { count: Number(first) } })
-          worker.on("message", done)
+          worker.on("message", (message) => (answered = message))
+          worker.on("exit", () => done(answered))
           worker.on("error", fail)
         }),
     )
     const here = { ready, inherited: false, ...stop(Number(first), 25), calls: million(400, 2) }
-    console.log(JSON.stringify([here, ...(await Promise.all(others))]))
-    process.exit()
+    const threads = [here, ...(await Promise.all(others))]
+    // Seats 1 and 2 were the workers', who have ended.
+    const words = new Int32Array(offered as unknown as SharedArrayBuffer)
+    console.log(JSON.stringify({ threads, taken: [0, 1, 2].map((slot) => words[HEADER_WORDS + slot * SEAT_WORDS + FLAG]) }))
   }
 }

@@ -1,6 +1,6 @@
 import t from "tap"
 import { createWatchdog, deadlineMsMax, watchdog, watchdogDepthMax } from "../../host/call/watchdog.ts"
-import { HEADER_WORDS, NONE, READY, STATUS, channelOf, tickOf } from "../../host/call/watchdog-thread.ts"
+import { FREE, HEADER_WORDS, NONE, READY, REGISTERED, SEAT_WORDS, STATUS, channelOf, tickOf } from "../../host/call/watchdog-thread.ts"
 import { platform } from "../../host/platform/mod.ts"
 import type { Platform } from "../../host/platform/platform.ts"
 import { answer, engines, start } from "./engine.ts"
@@ -178,7 +178,7 @@ t.test("`createWatchdog()` starts its own thread when the inherited one does not
   dog.push(nowMs() + 5)
   t.ok(traps(guest(dog.epoch, () => 0).spin))
   t.ok(dog.pop())
-  t.equal(words[HEADER_WORDS + 16], 0, "the seat it claimed there is free again")
+  t.equal(words[HEADER_WORDS + SEAT_WORDS], FREE, "the seat it claimed there is free again")
   dog.close()
 })
 
@@ -236,11 +236,16 @@ for (const engine of engines) {
   })
 
   t.test(`one watchdog serves three threads, which do not disturb each other, on ${engine}`, async (t) => {
-    const threads = await answer<ReadonlyArray<Stops & { readonly ready: boolean; readonly inherited: boolean; readonly calls: object }>>(engine, "watchdog-program.ts", ["threads", "10"])
+    interface Threads {
+      readonly threads: ReadonlyArray<Stops & { readonly ready: boolean; readonly inherited: boolean; readonly calls: object }>
+      readonly taken: ReadonlyArray<number>
+    }
+    const { threads, taken } = await answer<Threads>(engine, "watchdog-program.ts", ["threads", "10"])
     t.same(
       threads.map(({ inherited }) => inherited),
       [false, true, true],
     )
+    t.same(taken, [REGISTERED, FREE, FREE], "threads that ended gave their seats back")
     for (const { ready: up, missed, leastMs, calls } of threads) {
       t.ok(up)
       t.equal(missed, 0)
