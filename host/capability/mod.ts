@@ -2,14 +2,11 @@
  * Every capability of this host. A new one is one file that exports a `Capability`, and its name in the list below:
  * grammar, linking, `describe()`, help and errors follow from it.
  */
-import { CapabilityError } from "../../schemas/error/mod.ts"
-import type { Ports } from "../port/mod.ts"
 import { blob } from "./blob.ts"
 import type { Capability, HostInterface } from "./capability.ts"
 import { clock } from "./clock.ts"
 import { config } from "./config.ts"
 import { events } from "./event.ts"
-import type { GrantSet } from "./grant.ts"
 import { inert } from "./inert.ts"
 import { keyValue } from "./key-value.ts"
 import { log } from "./log.ts"
@@ -29,12 +26,6 @@ export interface Served {
 const served = new Map<string, ReadonlyArray<Served>>()
 for (const capability of capabilities)
   for (const each of capability.interfaces) served.set(each.name, [...(served.get(each.name) ?? []), { capability, interface: each }])
-
-/** Splits `wasi:clocks/wall-clock@0.2.6` into name and version. */
-export function splitImport(text: string): { readonly name: string; readonly version: string | undefined } {
-  const at = text.lastIndexOf("@")
-  return at <= 0 ? { name: text, version: undefined } : { name: text.slice(0, at), version: text.slice(at + 1) }
-}
 
 /**
  * Semver compatibility as the component model canonicalises it (Explainer.md, "Canonical Interface Name"): the same
@@ -61,36 +52,3 @@ export function findInterface(name: string, version: string | undefined): Served
 
 /** Versions served under an interface's name, "" for unversioned: for the error when none fits. */
 export const versionsOf = (name: string): ReadonlyArray<string> => (served.get(name) ?? []).map((s) => s.interface.version ?? "")
-
-/** Every interface name served, in order: for help and "did you mean". */
-export const interfaceNames = (): ReadonlyArray<string> => [...served.keys()].sort()
-
-/** May the interface be linked under these grants? The inert set always; the others when any of their heads is granted. */
-export const isLinkable = (found: Served, grants: GrantSet): boolean =>
-  found.capability.isInert || found.capability.heads(found.interface.name).some((head) => grants.reaches(head))
-
-/** How an import stands, for `describe()` and `stele inspect`. */
-export interface ImportReport {
-  readonly import: string
-  /** "granted", "missing" (needs a grant), "inert" (needs none) or "unknown" (no capability serves it). */
-  readonly status: "granted" | "missing" | "inert" | "unknown"
-  /** Least grant that links it; absent for inert and unknown ones. */
-  readonly needs?: string
-  readonly risk?: string
-}
-
-/** Reports on one import name, version included. */
-export function reportImport(text: string, grants: GrantSet): ImportReport {
-  const { name, version } = splitImport(text)
-  const found = findInterface(name, version)
-  if (found === undefined) return { import: text, status: "unknown" }
-  const { capability } = found
-  if (capability.isInert) return { import: text, status: "inert", risk: capability.risk }
-  return { import: text, status: isLinkable(found, grants) ? "granted" : "missing", needs: capability.needs(name), risk: capability.risk }
-}
-
-/** Refuses, at link time, an interface over a port that answers later, for a guest that cannot wait. */
-export function checkPorts(found: Served, ports: Ports): void {
-  const port = found.capability.ports.map((name) => ports[name]).find((p) => p !== undefined && "isAsync" in p && p.isAsync === true)
-  if (port !== undefined) throw new CapabilityError("Async", { import: found.interface.name })
-}
