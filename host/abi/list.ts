@@ -5,11 +5,10 @@
  * buffer can say one length when memory is allocated and another when it is filled.
  */
 import type { ListType } from "../../schemas/wit/model.ts"
-import { describe } from "../../schemas/value/form.ts"
 import { type AbiContext, checkLeaves } from "./context.ts"
 import { layoutOf } from "./layout.ts"
 import { allocate, charge, checkRange, countLeaves } from "./memory.ts"
-import { Mismatch, mismatch, within } from "./mismatch.ts"
+import { Mismatch, mismatch, shown, within } from "./mismatch.ts"
 import { nan32, nan64 } from "./number.ts"
 
 /** Lowers a list: returns its pointer and leaves its length in elements in `cx.loweredLength`. */
@@ -65,7 +64,7 @@ function fixedBuffer(value: object): ArrayBuffer {
     // The getters of ArrayBuffer refuse a SharedArrayBuffer, of whatever realm.
     refused = "shared"
   }
-  if (refused !== undefined) throw new Mismatch("elements in a buffer of fixed length and sole owner", `${describe(value)} in a ${refused} buffer`)
+  if (refused !== undefined) throw new Mismatch("elements in a buffer of fixed length and sole owner", `${shown(value)} in a ${refused} buffer`)
   return buffer as ArrayBuffer
 }
 

@@ -48,7 +48,7 @@ function overdrawn(budget: CallBudget): LimitError {
 
 /** Counts leaves that a list is about to move and looks at the stop when the allowance is used up. */
 export function countLeaves(cx: AbiContext, leaves: number): void {
-  if ((cx.leavesUntilCheck -= leaves) < 0) {
+  if ((cx.leavesUntilCheck -= leaves) <= 0) {
     cx.leavesUntilCheck = checkLeaves
     cx.budget.checkStop()
   }

@@ -21,7 +21,16 @@ export class Mismatch {
 
 /** Refuses `value`; `expected` is a type or words for what would have been right. */
 export function mismatch(expected: ValueType | string, value: unknown): never {
-  throw new Mismatch(typeof expected === "string" ? expected : shapeText(expected), describe(value))
+  throw new Mismatch(typeof expected === "string" ? expected : shapeText(expected), shown(value))
+}
+
+/** In words; an object that throws when asked (a Proxy, an impostor of a typed array) is still only a wrong argument. */
+export function shown(value: unknown): string {
+  try {
+    return describe(value)
+  } catch {
+    return "object"
+  }
 }
 
 /** For `catch`: adds the step (`.name`, `[3]`) that led to a mismatch; anything else passes unchanged. */
