@@ -5,6 +5,7 @@ import { type Code, Module, block, call, i32, tryCatch, tryTable } from "./wasm-
 const deep = (): number => deep() + 1
 
 let unwound = 0
+let rethrown = 0
 const events: Readonly<Record<string, () => void>> = {
   trap: () => trap(),
   trapThroughFinally: () => {
@@ -16,18 +17,18 @@ const events: Readonly<Record<string, () => void>> = {
   },
   // Caught and thrown again is the point of these two.
   trapRethrown: () => {
-    // oxlint-disable-next-line no-useless-catch
     try {
       trap()
     } catch (error) {
+      rethrown++
       throw error
     }
   },
   overflowRethrown: () => {
-    // oxlint-disable-next-line no-useless-catch
     try {
       deep()
     } catch (error) {
+      rethrown++
       throw error
     }
   },
@@ -72,5 +73,5 @@ for (const handler of ["legacy", "tryTable"] as const) {
   found[handler] = row
 }
 // Both handlers' guests: JavaScript's own frames are unwound in order.
-if (unwound !== 2) throw new Error(`finally ran ${unwound} times`)
+if (unwound !== 2 || rethrown !== 4) throw new Error(`finally ran ${unwound} times, catch ${rethrown} times`)
 console.log(JSON.stringify(found))
