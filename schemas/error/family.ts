@@ -3,6 +3,8 @@
  * HTTP status, an exit code, and a fix. Plain TypeScript: the host's core throws these without loading Effect.
  */
 
+import { toBase64 } from "../value/base64.ts"
+
 /** Process exit codes (0 ok, 1 failed, 2 usage, 3 check found problems, 4 not found, 5 denied, 6 conflict, 7 limit, 69 unavailable, 130 interrupted). */
 export type ExitCode = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 69 | 130
 
@@ -39,6 +41,14 @@ export interface ErrorJson {
   readonly data: Readonly<Record<string, unknown>>
 }
 
+/** Values that JSON has no form for, as `schemas/value/json.ts` writes them: a guest's payload can hold any of these. */
+function plain(_key: string, value: unknown): unknown {
+  if (typeof value === "bigint") return value.toString()
+  if (typeof value === "number" && !Number.isFinite(value)) return String(value)
+  if (value instanceof Uint8Array) return toBase64(value)
+  return ArrayBuffer.isView(value) && !(value instanceof DataView) ? Array.from(value as unknown as ArrayLike<unknown>) : value
+}
+
 /** Base of all families; `instanceof SteleError` tells a typed refusal from a bug. */
 export abstract class SteleError extends Error {
   abstract readonly _tag: string
@@ -69,7 +79,7 @@ export abstract class SteleError extends Error {
       fix: this.fix,
       isRetryable: this.isRetryable,
       status: this.status,
-      data: JSON.parse(JSON.stringify(data, (_key, value: unknown) => (typeof value === "bigint" ? value.toString() : value))) as Record<string, unknown>,
+      data: JSON.parse(JSON.stringify(data, plain)) as Record<string, unknown>,
     }
   }
 }

@@ -9,7 +9,8 @@ import type { Case, FunctionType, Labelled, ValueType } from "./model.ts"
 
 /**
  * The deepest type any derivation recurses into, in levels. The decoder refuses at `typeDepthMax` (default 100); this is
- * the ceiling when an embedder raises that. Measured: Node 26, Deno 2.9 and Bun 1.4 hold more than 5,000 frames of the deepest walk here.
+ * the ceiling when an embedder raises that. Measured on Node 26, Deno 2.9 and Bun 1.4: every derivation, Effect's decoder
+ * included, walks a type of 1,000 levels with 6,000 frames already on the stack.
  */
 export const depthMax = 1_000
 
