@@ -66,8 +66,8 @@ class Parser {
     const shown = (text: string): string => text.replace(/[\p{C}\p{Zl}\p{Zp}\p{M}]/gu, "\u{fffd}")
     const head = `  ${from > start ? "…" : ""}${shown(this.#text.slice(from, at))}`
     const tail = `${shown(this.#text.slice(at, Math.min(end, at + 30)))}${at + 30 < end ? "…" : ""}`
-    const column = [...this.#text.slice(start, at)].length + 1
-    throw new WitError("Text", { path: this.#root, line, column, detail, excerpt: `${head}${tail}\n${" ".repeat([...head].length)}^` })
+    const column = Array.from(this.#text.slice(start, at)).length + 1
+    throw new WitError("Text", { path: this.#root, line, column, detail, excerpt: `${head}${tail}\n${" ".repeat(Array.from(head).length)}^` })
   }
 
   expected(type: ValueType, at = this.#at): never {
