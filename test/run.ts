@@ -87,7 +87,11 @@ function run(file: string): Promise<Outcome> {
     child.on("close", (code, signal) => {
       clearTimeout(timer)
       const tap = output.join("")
-      const how = isLate ? `it did not end within ${limitMs / 1000} s` : code === 0 ? undefined : `it ended with ${code === null ? `signal ${signal}` : `exit code ${code}`}`
+      const how = isLate
+        ? `it did not end within ${limitMs / 1000} s`
+        : code === 0
+          ? undefined
+          : `it ended with ${code === null ? `signal ${signal}` : `exit code ${code}`}`
       const outcome = count(file, tap, how, Math.round(performance.now() - started))
       const report = outcome.failed > 0 ? `${outcome.report}${failures(tap)}\n${errors.join("").slice(-8000)}`.trimEnd() : ""
       // What a test tells besides its results: seeds, coverage, counts.
@@ -104,9 +108,13 @@ function show({ file, passed, failed, skips, ms, report }: Outcome): void {
 }
 
 const durations = JSON.parse(await readFile(durationsPath, "utf8").catch(() => "{}")) as Record<string, number>
-const found = (await Array.fromAsync(glob("test/**/*.test.ts", { cwd: root, exclude: (path) => path.includes("node_modules") }))).map((file) => file.replaceAll("\\", "/"))
+const found = (await Array.fromAsync(glob("test/**/*.test.ts", { cwd: root, exclude: (path) => path.includes("node_modules") }))).map((file) =>
+  file.replaceAll("\\", "/"),
+)
 const files = found.filter((file) => words.length === 0 || words.some((word) => file.includes(word)))
-const isAlone = new Map(await Promise.all(files.map(async (file) => [file, (await readFile(join(root, file), "utf8")).slice(0, 2000).includes("@alone")] as const)))
+const isAlone = new Map(
+  await Promise.all(files.map(async (file) => [file, (await readFile(join(root, file), "utf8")).slice(0, 2000).includes("@alone")] as const)),
+)
 // Longest first, so that the last process does not start with the longest file; unknown ones count as long.
 const byTime = files.sort((a, b) => (durations[b] ?? 1e9) - (durations[a] ?? 1e9) || (a < b ? -1 : 1))
 const queue = byTime.filter((file) => isAlone.get(file) !== true)
@@ -129,6 +137,12 @@ await writeFile(durationsPath, JSON.stringify(durations))
 const sum = (part: (outcome: Outcome) => number) => outcomes.reduce((total, outcome) => total + part(outcome), 0)
 const failed = sum((outcome) => outcome.failed)
 if (files.length === 0) console.log(`No test file matches ${words.join(" ") || "test/**/*.test.ts"}`)
-if (failed > 0) console.log(`Failed: ${outcomes.filter((outcome) => outcome.failed > 0).map(({ file }) => file).join(", ")}`)
+if (failed > 0)
+  console.log(
+    `Failed: ${outcomes
+      .filter((outcome) => outcome.failed > 0)
+      .map(({ file }) => file)
+      .join(", ")}`,
+  )
 console.log(`${sum((outcome) => outcome.passed)} passed, ${failed} failed, ${sum((outcome) => outcome.skips.length)} skipped`)
 process.exitCode = failed > 0 || files.length === 0 ? 1 : 0

@@ -24,6 +24,7 @@ export function cabiRealloc(old: usize, oldSize: usize, align: usize, newSize: u
 export function liftString(ptr: usize, units: u32): string {
   if (units == 0) return ""
   const bytes = <usize>units << 1
+  // @ts-ignore: a function of the runtime, which the standard declarations leave out
   const text = changetype<string>(__new(bytes, idof<string>()))
   memory.copy(changetype<usize>(text), ptr, bytes)
   heap.free(ptr)

@@ -19,7 +19,14 @@ function platformOf(name) {
   const os = systems.find((system) => words.includes(system))
   const cpu = processors.find((processor) => words.includes(processor))
   if (cpu === undefined || (os === undefined && cpu !== "wasm32")) throw new Error(`Cannot tell the platform of "${name}"`)
-  const libc = os === "linux" ? (words.some((word) => word.startsWith("musl")) ? ["musl"] : words.some((word) => /^(gnu|glibc)/.test(word)) ? ["glibc"] : undefined) : undefined
+  const libc =
+    os === "linux"
+      ? words.some((word) => word.startsWith("musl"))
+        ? ["musl"]
+        : words.some((word) => /^(gnu|glibc)/.test(word))
+          ? ["glibc"]
+          : undefined
+      : undefined
   return { cpu: [cpu], ...(libc && { libc }), ...(os && { os: [os] }) }
 }
 

@@ -67,13 +67,15 @@ export async function assemblyScriptComponent(source: Source, exports: Readonly<
   const asc = await import("assemblyscript/asc")
   const entry = relative(root, source.path)
   let core: Uint8Array | undefined
+  const stderr = asc.createMemoryStream()
   const options = {
+    stderr,
     writeFile: (_name: string, contents: Uint8Array | string) => {
       if (typeof contents !== "string") core = contents
     },
     transforms: [renameExports({ cabiRealloc: "cabi_realloc", ...exports })],
   } as unknown as NonNullable<Parameters<typeof asc.main>[1]>
-  const { error, stderr } = await asc.main([entry, "--baseDir", root, "--target", "plugin", "--outFile", "core.wasm"], options)
+  const { error } = await asc.main([entry, "--baseDir", root, "--target", "plugin", "--outFile", "core.wasm"], options)
   if (error !== null || core === undefined) throw new Error(`Cannot compile "${entry}": ${stderr.toString()}${error?.message ?? ""}`)
   const tools = await import("@bytecodealliance/jco-transpile/wasm-tools")
   const witSource = await readFile(source.witPath, "utf8")

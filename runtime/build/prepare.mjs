@@ -44,9 +44,14 @@ function run(command, args, cwd, env) {
 
 /** npm replaces `node_modules`, so it must not run on the Node in there; nor may it inherit the outer npm's settings. */
 function outsideEnv() {
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_(?!config_(cache|registry|offline|prefer_offline|userconfig)$)/i.test(name)))
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^npm_(?!config_(cache|registry|offline|prefer_offline|userconfig)$)/i.test(name)),
+  )
   const path = Object.keys(env).find((name) => name.toUpperCase() === "PATH") ?? "PATH"
-  env[path] = (env[path] ?? "").split(delimiter).filter((folder) => !folder.includes("node_modules")).join(delimiter)
+  env[path] = (env[path] ?? "")
+    .split(delimiter)
+    .filter((folder) => !folder.includes("node_modules"))
+    .join(delimiter)
   return env
 }
 

@@ -91,7 +91,10 @@ t.test("`analyze()` counts the words of the Constitution when its text is given"
   t.equal(summary.length, text.length)
   t.equal(summary.paragraphs, text.split(/\n\s*\n/).filter((part) => /[A-Za-z]/.test(part)).length)
   t.same(summary.topWords, top.slice(0, 3))
-  t.equal(summary.longestWord, words.reduce((longest, word) => (word.length > longest.length ? word : longest)))
+  t.equal(
+    summary.longestWord,
+    words.reduce((longest, word) => (word.length > longest.length ? word : longest)),
+  )
   t.ok(Math.abs((summary.meanWordLetters as number) - words.join("").length / words.length) < 1e-12)
   t.same(logged.splice(0), [`info text-stats Counted ${words.length} words in ${text.length} code units`])
 })
@@ -107,8 +110,14 @@ t.test("`analyze()` counts what is no English when the text holds other scripts"
 
 t.test("`analyze()` refuses when there is nothing to count or too much to list", async (t) => {
   const { analysis } = await instantiate("text-stats", logging)
-  t.equal(payloadOf(() => analysis?.analyze?.("", { top: 1, minLetters: 0 })), "Cannot analyse a text without words")
-  t.equal(payloadOf(() => analysis?.analyze?.("a", { top: 1001, minLetters: 0 })), 'Cannot list the top words: "top" is 1001, at most 1000 are listed')
+  t.equal(
+    payloadOf(() => analysis?.analyze?.("", { top: 1, minLetters: 0 })),
+    "Cannot analyse a text without words",
+  )
+  t.equal(
+    payloadOf(() => analysis?.analyze?.("a", { top: 1001, minLetters: 0 })),
+    'Cannot list the top words: "top" is 1001, at most 1000 are listed',
+  )
 })
 
 t.test("`analyze()` returns its memory when it is called again and again", async (t) => {
@@ -126,7 +135,10 @@ t.test("`greet()` names the price when the store has one", async (t) => {
   t.same(priced.api?.greet?.({ name: "Ada" }), { message: "Hello, Ada!", teaPrice: "2.50 €" })
   const empty = await instantiate("greeter", { ...logging, ...keyvalue(new Map(), false) })
   t.same(empty.api?.greet?.({ name: "Zoë 𝄞" }), { message: "Hello, Zoë 𝄞!", teaPrice: undefined })
-  t.equal(payloadOf(() => empty.api?.greet?.({ name: "" })), "Cannot greet a visitor without a name")
+  t.equal(
+    payloadOf(() => empty.api?.greet?.({ name: "" })),
+    "Cannot greet a visitor without a name",
+  )
   t.same(logged.splice(-2), ["info greeter Greeted Ada", "info greeter Greeted Zoë 𝄞"])
 })
 
@@ -153,7 +165,10 @@ t.test("`describe()` finds Michelson's mean and deviation when the table of 1879
     readonly correlations: ReadonlyArray<{ readonly first: string; readonly second: string; readonly r: number }>
   }
   t.equal(table.rows, 100)
-  t.same(table.columns.map(({ name }) => name), ["experiment", "run", "speed_km_s"])
+  t.same(
+    table.columns.map(({ name }) => name),
+    ["experiment", "run", "speed_km_s"],
+  )
   const speed = table.columns[2]?.content.val ?? {}
   // Published: mean 299,852.4 km/s, standard deviation 79.01 (Stigler, "Do robust estimators work with real data?", 1977).
   t.equal(Math.round((speed.mean ?? 0) * 10) / 10, 299852.4)
@@ -161,13 +176,29 @@ t.test("`describe()` finds Michelson's mean and deviation when the table of 1879
   t.equal(speed.median, 299850)
   t.equal(speed.minimum, 299620)
   t.equal(speed.maximum, 300070)
-  t.same(table.correlations.map(({ first, second }) => [first, second]), [["experiment", "run"], ["experiment", "speed_km_s"], ["run", "speed_km_s"]])
+  t.same(
+    table.correlations.map(({ first, second }) => [first, second]),
+    [
+      ["experiment", "run"],
+      ["experiment", "speed_km_s"],
+      ["run", "speed_km_s"],
+    ],
+  )
 })
 
 t.test("`describe()` refuses with the line when the table is broken", async (t) => {
   const { statistics } = await instantiate("table-stats", {})
   const options = { separator: ";", correlations: false }
-  t.same(payloadOf(() => statistics?.describe?.("a;b\n1;2\n3\n", options)), { tag: "ragged-row", val: { line: 3, expected: 2, found: 1 } })
-  t.same(payloadOf(() => statistics?.describe?.('a;b\n1;"2\n', options)), { tag: "unterminated-quote", val: 2 })
-  t.same(payloadOf(() => statistics?.describe?.("\n\n", options)), { tag: "no-header" })
+  t.same(
+    payloadOf(() => statistics?.describe?.("a;b\n1;2\n3\n", options)),
+    { tag: "ragged-row", val: { line: 3, expected: 2, found: 1 } },
+  )
+  t.same(
+    payloadOf(() => statistics?.describe?.('a;b\n1;"2\n', options)),
+    { tag: "unterminated-quote", val: 2 },
+  )
+  t.same(
+    payloadOf(() => statistics?.describe?.("\n\n", options)),
+    { tag: "no-header" },
+  )
 })

@@ -20,10 +20,7 @@ interface Numeric {
   readonly maximum: number
 }
 
-type Content =
-  | { readonly tag: "empty" }
-  | { readonly tag: "text"; readonly val: ReadonlyArray<string> }
-  | { readonly tag: "numeric"; readonly val: Numeric }
+type Content = { readonly tag: "empty" } | { readonly tag: "text"; readonly val: ReadonlyArray<string> } | { readonly tag: "numeric"; readonly val: Numeric }
 
 interface Column {
   readonly name: string

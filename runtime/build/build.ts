@@ -1,0 +1,139 @@
+/**
+ * Builds what is published into `dist/`:
+ * - `mod.js effect.js host.js schemas.js` and the chunks they share, so that a class is the same one whichever entry
+ *   it came from; `effect` stays an import, because its services must be the application's;
+ * - `platform/*.js`, chosen by the conditions of `#platform` in `dist/package.json` (the nearest `package.json` decides
+ *   what `#…` means), so that a browser bundle holds no server code and the other way round;
+ * - `cli.js`, one file with everything in it, because the command line is started often and imports cost time;
+ * - `types/`, the declarations of all rooms;
+ * - `examples/`, by `examples.ts`.
+ *
+ *     node runtime/build/build.ts [--if-stale]
+ */
+import { spawnSync } from "node:child_process"
+import { createHash } from "node:crypto"
+import { existsSync } from "node:fs"
+import { chmod, glob, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { gzipSync } from "node:zlib"
+import { build, type InputOptions, type OutputOptions, type Plugin } from "rolldown"
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+const dist = join(root, "dist")
+/** Built here and moved into place at the end: a reader never sees half a build. */
+const staging = join(root, `dist.${process.pid}`)
+const platforms = ["node", "deno", "bun", "browser"] as const
+
+const entries = { mod: "runtime/mod.ts", effect: "host/effect.ts", host: "host/mod.ts", schemas: "schemas/mod.ts" } as const
+const cli = "runtime/cli/main.ts"
+
+/** Every source file a build depends on, and the settings it is built with. */
+async function fingerprint(): Promise<string> {
+  const hash = createHash("sha256")
+  const files = await Array.fromAsync(glob("{schemas,kernels,host,runtime}/**/*.{ts,json}", { cwd: root, exclude: (path) => path.endsWith(".as.ts") }))
+  for (const file of [...files, "package.json", "package-lock.json", "tsconfig.json", "tsconfig.build.json"].sort()) {
+    hash
+      .update(file)
+      .update("\0")
+      .update(await readFile(join(root, file)))
+      .update("\0")
+  }
+  return hash.digest("hex")
+}
+
+/** In the library the platform is chosen by package conditions, not by `host/platform/mod.ts` at run time. */
+const platformByCondition: Plugin = {
+  name: "platform-by-condition",
+  async resolveId(specifier, importer) {
+    if (importer === undefined || !specifier.endsWith("mod.ts")) return null
+    const resolved = await this.resolve(specifier, importer, { skipSelf: true })
+    return resolved?.id === join(root, "host/platform/mod.ts") ? { id: "#platform", external: true } : null
+  },
+}
+
+/** `effect` is the only dependency; whatever else is not part of the platform would be missing after installation. */
+const isExternal = (id: string) => /^(node:|bun(:|$)|effect($|\/))/.test(id)
+
+async function bundle(input: InputOptions, output: OutputOptions): Promise<void> {
+  await build({ cwd: root, platform: "neutral", treeshake: true, ...input, output: { dir: staging, format: "esm", ...output } })
+}
+
+async function bundleLibrary(): Promise<void> {
+  const input = { ...entries, ...Object.fromEntries(platforms.map((name) => [`platform/${name}`, `host/platform/${name}.ts`])) }
+  await bundle(
+    { input, external: isExternal, plugins: [platformByCondition] },
+    { entryFileNames: "[name].js", chunkFileNames: "chunk/[name]-[hash].js", comments: false },
+  )
+  const conditions = Object.fromEntries([
+    ...["deno", "bun", "browser", "node"].map((name) => [name, `./platform/${name}.js`]),
+    ["default", "./platform/browser.js"],
+  ])
+  await writeFile(join(staging, "package.json"), `${JSON.stringify({ type: "module", imports: { "#platform": conditions } }, null, 2)}\n`)
+}
+
+async function bundleCli(): Promise<void> {
+  if (!existsSync(join(root, cli))) return console.error(`Left out dist/cli.js: there is no ${cli}`)
+  await bundle(
+    { input: { cli }, external: (id) => /^(node:|bun(:|$))/.test(id), resolve: { conditionNames: ["node", "import", "default"] } },
+    { entryFileNames: "[name].js", codeSplitting: false, minify: true, comments: false, banner: "#!/usr/bin/env node" },
+  )
+  const path = join(staging, "cli.js")
+  // An entry with its own first line for the shell would have two.
+  const lines = (await readFile(path, "utf8")).split("\n")
+  await writeFile(path, lines.filter((line, index) => index === 0 || !line.startsWith("#!")).join("\n"))
+  await chmod(path, 0o755)
+}
+
+/** A program of `node_modules/.bin`, run on this Node. */
+function declarations(): void {
+  const compiler = join(root, "node_modules/typescript/bin/tsc")
+  const { status, stdout } = spawnSync(process.execPath, [compiler, "-p", "tsconfig.build.json", "--outDir", join(staging, "types")], {
+    cwd: root,
+    encoding: "utf8",
+  })
+  if (status !== 0) throw new Error(`Cannot emit declarations:\n${stdout}`)
+}
+
+/** Moves the new build into place; what is not in it, except the examples, goes. */
+async function publish(): Promise<void> {
+  await mkdir(dist, { recursive: true })
+  const fresh = new Set(await readdir(staging))
+  for (const name of fresh) {
+    await rm(join(dist, name), { recursive: true, force: true })
+    await rename(join(staging, name), join(dist, name))
+  }
+  for (const name of await readdir(dist)) {
+    if (!fresh.has(name) && name !== "examples") await rm(join(dist, name), { recursive: true, force: true })
+  }
+}
+
+async function sizes(): Promise<void> {
+  const files = await Array.fromAsync(glob("{*.js,chunk/*.js,platform/*.js}", { cwd: dist }))
+  for (const file of files.sort()) {
+    const bytes = await readFile(join(dist, file))
+    console.error(`dist/${file}: ${(bytes.length / 1024).toFixed(1)} KiB, ${(gzipSync(bytes).length / 1024).toFixed(1)} KiB gzipped`)
+  }
+}
+
+async function main(): Promise<void> {
+  const isAsked = process.argv.includes("--if-stale")
+  const stamp = await fingerprint()
+  const stampPath = join(dist, "inputs.sha256")
+  if (isAsked && (await readFile(stampPath, "utf8").catch(() => "")) === stamp) return
+  const missing = Object.values(entries).filter((path) => !existsSync(join(root, path)))
+  if (missing.length > 0) throw new Error(`Cannot build: there is no ${missing.join(", ")}`)
+  console.error("Building dist")
+  try {
+    await mkdir(staging, { recursive: true })
+    await Promise.all([bundleLibrary(), bundleCli()])
+    declarations()
+    await writeFile(join(staging, "inputs.sha256"), stamp)
+    await publish()
+  } finally {
+    await rm(staging, { recursive: true, force: true })
+  }
+  if (!isAsked) await sizes()
+}
+
+await main()
