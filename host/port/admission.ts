@@ -1,5 +1,5 @@
 import type { LimitName } from "../../schemas/error/mod.ts"
-import type { Awaitable, Port } from "./port.ts"
+import type { Awaitable, Immediate, Port } from "./port.ts"
 
 export type AdmissionDecision = { readonly admit: true } | { readonly admit: false; readonly reason: string; readonly code: string }
 
@@ -34,4 +34,4 @@ export interface AdmissionPort extends Port {
 const admitted: AdmissionDecision = { admit: true }
 
 /** Admits everything. */
-export const memoryAdmission = (): AdmissionPort => ({ load: () => admitted, call: () => admitted })
+export const memoryAdmission = (): Immediate<AdmissionPort> => ({ load: () => admitted, call: () => admitted })

@@ -1,4 +1,4 @@
-import { type Awaitable, checkLimit, limitsFrom, type Port, tenantOf, utf8Length } from "./port.ts"
+import { type Awaitable, checkLimit, type Immediate, limitsFrom, type Port, tenantOf, utf8Length } from "./port.ts"
 import { SortedMap } from "./sorted-map.ts"
 
 export interface BlobInfo {
@@ -37,7 +37,7 @@ export const blobLimits = {
 export type BlobLimits = typeof blobLimits
 
 /** An object store in memory, lost with the process. `nowMs` dates the objects. */
-export function memoryBlob(options: Partial<BlobLimits> = {}, nowMs: () => number = Date.now): BlobPort & { readonly limits: BlobLimits; readonly size: number } {
+export function memoryBlob(options: Partial<BlobLimits> = {}, nowMs: () => number = Date.now): Immediate<BlobPort> & { readonly limits: BlobLimits; readonly size: number } {
   const limits = limitsFrom("blob", blobLimits, options)
   const objects = new SortedMap<{ readonly value: Uint8Array; readonly createdAtMs: number }>()
   const usage = new Map<string, { objects: number; bytes: number }>()

@@ -1,5 +1,5 @@
 import { ConfigError } from "../../schemas/error/mod.ts"
-import { type Awaitable, compareUtf8, type Port, tenantOf, tenantPrefix } from "./port.ts"
+import { type Awaitable, compareUtf8, type Immediate, type Port, tenantOf, tenantPrefix } from "./port.ts"
 
 /** Settings an operator gives to plugins: text by name, read only. */
 export interface ConfigPort extends Port {
@@ -32,7 +32,7 @@ export function perTenant<V>(port: string, values: PerTenant<V>) {
 }
 
 /** Settings fixed when the host opens: `memoryConfig({ shared: { greeting: "hello" } })`. */
-export function memoryConfig(values: PerTenant<string> = {}): ConfigPort {
+export function memoryConfig(values: PerTenant<string> = {}): Immediate<ConfigPort> {
   const found = perTenant("config", values)
   return {
     get: (key) => found.get(key),

@@ -1,4 +1,4 @@
-import { type Awaitable, checkLimit, limitsFrom, type Port, tenantOf, utf8Length } from "./port.ts"
+import { type Awaitable, checkLimit, type Immediate, limitsFrom, type Port, tenantOf, utf8Length } from "./port.ts"
 
 export interface PublishedEvent {
   /** 1, 2, 3 … within its topic, without gaps. */
@@ -47,7 +47,7 @@ interface Topic {
 }
 
 /** Topics in memory, lost with the process. */
-export function memoryEvent(options: Partial<EventLimits> = {}): EventPort & {
+export function memoryEvent(options: Partial<EventLimits> = {}): Immediate<EventPort> & {
   readonly limits: EventLimits
   /** Forgets a topic and its events; its numbers start again. True when it existed. */
   drop(topic: string): boolean

@@ -1,4 +1,4 @@
-import { type Awaitable, checkLimit, limitsFrom, type Port, tenantOf, utf8Length } from "./port.ts"
+import { type Awaitable, checkLimit, type Immediate, limitsFrom, type Port, tenantOf, utf8Length } from "./port.ts"
 import { SortedMap } from "./sorted-map.ts"
 
 /** A value with the version that `swap` compares. */
@@ -73,7 +73,7 @@ interface Usage {
 }
 
 /** A key-value store in memory, lost with the process. Limits are checked before anything changes. */
-export function memoryKeyValue(options: Partial<KeyValueLimits> = {}): KeyValuePort & { readonly limits: KeyValueLimits; readonly size: number } {
+export function memoryKeyValue(options: Partial<KeyValueLimits> = {}): Immediate<KeyValuePort> & { readonly limits: KeyValueLimits; readonly size: number } {
   const limits = limitsFrom("keyValue", keyValueLimits, options)
   const entries = new SortedMap<{ value: Uint8Array; version: number }>()
   const usage = new Map<string, Usage>()

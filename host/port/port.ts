@@ -12,6 +12,9 @@ export interface Port {
   readonly isAsync?: boolean
 }
 
+/** A port whose methods all answer at once, as the memory ones do. */
+export type Immediate<P> = { readonly [K in keyof P]: P[K] extends (...args: infer A) => infer R ? (...args: A) => Exclude<R, Promise<unknown>> : P[K] }
+
 /**
  * The key that a port sees for a name of a tenant. The tenant comes first with "/" escaped, so no choice of name
  * reaches another tenant's keys. The empty tenant is the host's own (content store); plugins never run under it.

@@ -1,4 +1,4 @@
-import { type Awaitable, checkLimit, limitsFrom, type Port } from "./port.ts"
+import { type Awaitable, checkLimit, type Immediate, limitsFrom, type Port } from "./port.ts"
 
 /** A source of bytes that nobody can predict. */
 export interface RandomPort extends Port {
@@ -17,7 +17,7 @@ export type RandomLimits = typeof randomLimits
 const quotaBytes = 65_536
 
 /** The platform's cryptographic generator. */
-export function memoryRandom(options: Partial<RandomLimits> = {}): RandomPort {
+export function memoryRandom(options: Partial<RandomLimits> = {}): Immediate<RandomPort> {
   const limits = limitsFrom("random", randomLimits, options)
   return {
     limits,

@@ -1,5 +1,5 @@
 import { type PerTenant, perTenant } from "./config.ts"
-import type { Awaitable, Port } from "./port.ts"
+import type { Awaitable, Immediate, Port } from "./port.ts"
 
 /** A secret's value: text or bytes. */
 export type SecretValue = string | Uint8Array
@@ -10,7 +10,7 @@ export interface SecretPort extends Port {
 }
 
 /** Secrets fixed when the host opens: `memorySecret({ tenants: { acme: { "api-key": "…" } } })`. Bytes are copied in and out. */
-export function memorySecret(values: PerTenant<SecretValue> = {}): SecretPort {
+export function memorySecret(values: PerTenant<SecretValue> = {}): Immediate<SecretPort> {
   const found = perTenant("secret", values)
   return {
     get(key) {

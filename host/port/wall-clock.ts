@@ -1,4 +1,4 @@
-import type { Awaitable, Port } from "./port.ts"
+import type { Awaitable, Immediate, Port } from "./port.ts"
 
 /** Civil time. May jump in either direction. */
 export interface WallClockPort extends Port {
@@ -9,7 +9,7 @@ export interface WallClockPort extends Port {
 }
 
 /** The platform's clock, in milliseconds as `Date` has them. */
-export const memoryWallClock = (nowMs: () => number = Date.now): WallClockPort => ({
+export const memoryWallClock = (nowMs: () => number = Date.now): Immediate<WallClockPort> => ({
   nowNs: () => BigInt(Math.max(0, Math.floor(nowMs()))) * 1_000_000n,
   resolutionNs: 1_000_000n,
 })
