@@ -35,7 +35,9 @@ export type TypedArray =
   | Float64Array
 
 /** What a typed array of `length` zeros is made with, per element kind; absent for lists that are plain arrays. */
-export const typedArrays: { readonly [K in NumberKind]: { readonly name: string; readonly make: (length: number) => TypedArray; readonly is: (value: unknown) => value is TypedArray } } = {
+export const typedArrays: {
+  readonly [K in NumberKind]: { readonly name: string; readonly make: (length: number) => TypedArray; readonly is: (value: unknown) => value is TypedArray }
+} = {
   s8: { name: "Int8Array", make: (n) => new Int8Array(n), is: (v): v is Int8Array => v instanceof Int8Array },
   u8: { name: "Uint8Array", make: (n) => new Uint8Array(n), is: (v): v is Uint8Array => v instanceof Uint8Array },
   s16: { name: "Int16Array", make: (n) => new Int16Array(n), is: (v): v is Int16Array => v instanceof Int16Array },
@@ -49,8 +51,7 @@ export const typedArrays: { readonly [K in NumberKind]: { readonly name: string;
 }
 
 /** The typed array that `list<element>` is, or undefined when it is a plain array. */
-export const typedArrayOf = (element: ValueType) =>
-  Object.hasOwn(typedArrays, element.kind) ? typedArrays[element.kind as NumberKind] : undefined
+export const typedArrayOf = (element: ValueType) => (Object.hasOwn(typedArrays, element.kind) ? typedArrays[element.kind as NumberKind] : undefined)
 
 /** True when `option<payload>` needs tags, since its `none` and its payload's `none` would both be undefined. */
 export const isTaggedOption = (payload: ValueType): boolean => payload.kind === "option"

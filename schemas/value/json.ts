@@ -53,7 +53,11 @@ function long(type: ValueType, [min, max]: readonly [bigint, bigint]): Codec {
   return {
     decode(json, at) {
       const value =
-        typeof json === "number" && Number.isSafeInteger(json) ? BigInt(json) : typeof json === "string" && decimal.test(json) ? BigInt(json) : at.refuse(type, json)
+        typeof json === "number" && Number.isSafeInteger(json)
+          ? BigInt(json)
+          : typeof json === "string" && decimal.test(json)
+            ? BigInt(json)
+            : at.refuse(type, json)
       return value >= min && value <= max ? value : at.refuse(type, json)
     },
     encode: (value, at) => (typeof value === "bigint" && value >= min && value <= max ? value.toString() : at.refuse(type, value)),
@@ -233,7 +237,10 @@ function taggedCodec(type: ValueType, cases: ReadonlyArray<readonly [tag: string
 
 function optionCodec(type: ValueType, payload: ValueType): Codec {
   if (isTaggedOption(payload)) {
-    const tagged = taggedCodec(type, [["none", undefined], ["some", payload]])
+    const tagged = taggedCodec(type, [
+      ["none", undefined],
+      ["some", payload],
+    ])
     return {
       decode: (json, at) => (json === null || json === undefined ? { tag: "none" } : tagged.decode(json, at)),
       encode(value, at) {
@@ -283,9 +290,15 @@ function build(type: ValueType): Codec {
     case "record":
       return recordCodec(type)
     case "variant":
-      return taggedCodec(type, type.cases.map((part) => [part.label, part.type]))
+      return taggedCodec(
+        type,
+        type.cases.map((part) => [part.label, part.type]),
+      )
     case "result":
-      return taggedCodec(type, [["ok", type.ok], ["err", type.err]])
+      return taggedCodec(type, [
+        ["ok", type.ok],
+        ["err", type.err],
+      ])
     case "option":
       return optionCodec(type, type.type)
     case "enum":

@@ -239,7 +239,7 @@ class Parser {
     const indent = close - lastBreak - 1
     if (this.#text.slice(lastBreak + 1, close).replaceAll(" ", "") !== "") this.fail('only spaces may stand before the closing """', close)
     const lines: Array<string> = []
-    for (let at = open.lastIndex; at <= lastBreak; ) {
+    for (let at = open.lastIndex; at <= lastBreak;) {
       const stop = this.#text.indexOf("\n", at)
       // A line break may be \r\n; an escaped \r before it is not raw and stays.
       const end = this.#text.charAt(stop - 1) === "\r" && stop > at ? stop - 1 : stop
@@ -458,7 +458,15 @@ const escaped = (text: string, delimiter: "'" | '"'): string =>
   })
 
 const floatText = (value: number): string =>
-  Number.isNaN(value) ? "nan" : value === Number.POSITIVE_INFINITY ? "inf" : value === Number.NEGATIVE_INFINITY ? "-inf" : Object.is(value, -0) ? "-0" : String(value)
+  Number.isNaN(value)
+    ? "nan"
+    : value === Number.POSITIVE_INFINITY
+      ? "inf"
+      : value === Number.NEGATIVE_INFINITY
+        ? "-inf"
+        : Object.is(value, -0)
+          ? "-0"
+          : String(value)
 
 const caseText = (label: string): string => (keywords.has(label) ? `%${label}` : label)
 
@@ -552,9 +560,24 @@ class Printer {
       case "variant":
         return this.#tagged(type, value, partsOf(type), caseText)
       case "result":
-        return this.#tagged(type, value, new Map([["ok", type.ok], ["err", type.err]]))
+        return this.#tagged(
+          type,
+          value,
+          new Map([
+            ["ok", type.ok],
+            ["err", type.err],
+          ]),
+        )
       case "option":
-        if (isTaggedOption(type.type)) return this.#tagged(type, value, new Map([["none", undefined], ["some", type.type]]))
+        if (isTaggedOption(type.type))
+          return this.#tagged(
+            type,
+            value,
+            new Map([
+              ["none", undefined],
+              ["some", type.type],
+            ]),
+          )
         if (value === undefined) return this.#put("none")
         this.#put("some(")
         this.value(type.type, value)

@@ -35,17 +35,15 @@ const long = (kind: keyof typeof bigintRange): ValueSchema => {
 }
 
 /** An untagged option as a property may be absent, which is undefined. */
-const fieldOf = (type: ValueType): Schema.Constraint => (type.kind === "option" && !isTaggedOption(type.type) ? Schema.optional(schemaOf(type)) : schemaOf(type))
+const fieldOf = (type: ValueType): Schema.Constraint =>
+  type.kind === "option" && !isTaggedOption(type.type) ? Schema.optional(schemaOf(type)) : schemaOf(type)
 
 /** A struct whose fields were chosen by a guest: `Object.fromEntries` defines own properties whatever their names. */
-const struct = (fields: ReadonlyArray<readonly [string, Schema.Constraint]>): ValueSchema =>
-  Schema.Struct(Object.fromEntries(fields)) as unknown as ValueSchema
+const struct = (fields: ReadonlyArray<readonly [string, Schema.Constraint]>): ValueSchema => Schema.Struct(Object.fromEntries(fields)) as unknown as ValueSchema
 
 const tagged = (cases: ReadonlyArray<readonly [tag: string, payload: ValueType | undefined]>): ValueSchema =>
   Schema.Union(
-    cases.map(([tag, payload]) =>
-      struct([["tag", Schema.Literal(tag)], ...(payload === undefined ? [] : [["val", fieldOf(payload)] as const])]),
-    ),
+    cases.map(([tag, payload]) => struct([["tag", Schema.Literal(tag)], ...(payload === undefined ? [] : [["val", fieldOf(payload)] as const])])),
   ) as unknown as ValueSchema
 
 function build(type: ValueType): ValueSchema {

@@ -129,7 +129,12 @@ const noResources: ReadonlyMap<ResourceType, ResourceType> = new Map()
  * @param resources resources of `actual` → the resource of `expected` each stands for; a resource not in it equals only itself.
  * @throws LimitError `typeDepthMax` for a type over 1,000 levels.
  */
-export function typeDifference(actual: ValueType, expected: ValueType, resources: ReadonlyMap<ResourceType, ResourceType> = noResources, path = "type"): TypeDifference | undefined {
+export function typeDifference(
+  actual: ValueType,
+  expected: ValueType,
+  resources: ReadonlyMap<ResourceType, ResourceType> = noResources,
+  path = "type",
+): TypeDifference | undefined {
   depth(actual)
   depth(expected)
   return new Comparison(resources).values(actual, expected, path)

@@ -26,7 +26,10 @@ export const dialect = "https://json-schema.org/draft/2020-12/schema"
 
 const between = (minimum: number, maximum: number): JsonSchema => ({ type: "integer", minimum, maximum })
 const long = (pattern: string, minimum: number): JsonSchema => ({
-  anyOf: [{ type: "string", pattern }, { type: "integer", minimum, maximum: Number.MAX_SAFE_INTEGER }],
+  anyOf: [
+    { type: "string", pattern },
+    { type: "integer", minimum, maximum: Number.MAX_SAFE_INTEGER },
+  ],
 })
 const float: JsonSchema = { anyOf: [{ type: "number" }, { enum: ["NaN", "Infinity", "-Infinity", "-0"] }] }
 const bytes: JsonSchema = {
@@ -104,7 +107,10 @@ class Document {
       case "list":
         return type.element.kind === "u8" ? bytes : { type: "array", items: this.use(type.element, `${path}[]`) }
       case "tuple":
-        return array(type.types.map((part, i) => this.use(part, `${path}[${i}]`)), type.types.length)
+        return array(
+          type.types.map((part, i) => this.use(part, `${path}[${i}]`)),
+          type.types.length,
+        )
       case "record":
         return object(
           type.fields.map((field) => [propertyName(field.label), this.use(field.type, `${path}.${propertyName(field.label)}`)]),
@@ -120,7 +126,10 @@ class Document {
       case "enum":
         return { enum: type.labels }
       case "flags":
-        return object(type.labels.map((label) => [propertyName(label), { type: "boolean" }]), [])
+        return object(
+          type.labels.map((label) => [propertyName(label), { type: "boolean" }]),
+          [],
+        )
       case "own":
       case "borrow":
         throw new WitError("Inexpressible", { path, type: typeText(type), form: "JSON Schema" })

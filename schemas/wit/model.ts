@@ -11,20 +11,7 @@
  */
 
 /** Types without children. `char` is one Unicode scalar value. */
-export type PrimitiveKind =
-  | "bool"
-  | "s8"
-  | "u8"
-  | "s16"
-  | "u16"
-  | "s32"
-  | "u32"
-  | "s64"
-  | "u64"
-  | "f32"
-  | "f64"
-  | "char"
-  | "string"
+export type PrimitiveKind = "bool" | "s8" | "u8" | "s16" | "u16" | "s32" | "u32" | "s64" | "u64" | "f32" | "f64" | "char" | "string"
 
 /** Where a type got its name: the interface that owns it (absent for a world's own types) and its kebab-case label. */
 export interface TypeName {
@@ -101,18 +88,7 @@ export interface BorrowType extends Named {
 }
 
 /** Every type a value can have. */
-export type ValueType =
-  | PrimitiveType
-  | ListType
-  | RecordType
-  | TupleType
-  | VariantType
-  | EnumType
-  | OptionType
-  | ResultType
-  | FlagsType
-  | OwnType
-  | BorrowType
+export type ValueType = PrimitiveType | ListType | RecordType | TupleType | VariantType | EnumType | OptionType | ResultType | FlagsType | OwnType | BorrowType
 
 /** A function type; `result` is absent when the function returns nothing. */
 export interface FunctionType {

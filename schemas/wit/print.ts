@@ -123,7 +123,8 @@ export function functionText(func: FunctionType, skip = 0): string {
   return `func(${params.join(", ")})${func.result === undefined ? "" : ` -> ${typeText(func.result, whole)}`}`
 }
 
-const caseText = (part: Case): string => (part.type === undefined ? identifier(part.label) : `${identifier(part.label)}(${typeText(part.type, Number.POSITIVE_INFINITY)})`)
+const caseText = (part: Case): string =>
+  part.type === undefined ? identifier(part.label) : `${identifier(part.label)}(${typeText(part.type, Number.POSITIVE_INFINITY)})`
 
 /** The lines of a type's definition under the name `name`. */
 function definition(name: string, type: ValueType): ReadonlyArray<string> {
@@ -199,7 +200,8 @@ function externLines(externs: ReadonlyMap<string, ExternType>, self: string | un
     switch (extern.kind) {
       case "type":
         // `use` has brought a foreign type in under its own name already.
-        if (extern.type.name?.interface === undefined || extern.type.name.interface === self || extern.type.name.name !== name) lines.push(...definition(name, extern.type))
+        if (extern.type.name?.interface === undefined || extern.type.name.interface === self || extern.type.name.name !== name)
+          lines.push(...definition(name, extern.type))
         break
       case "resource-type": {
         const body = members.get(name)
@@ -234,7 +236,10 @@ export function worldText(name: string, world: World): string {
   const packages = new Map<string, Map<string, string>>()
   const lines: Array<string> = []
   const plain = new Map<string, ExternType>()
-  for (const [direction, externs] of [["import", world.imports], ["export", world.exports]] as const) {
+  for (const [direction, externs] of [
+    ["import", world.imports],
+    ["export", world.exports],
+  ] as const) {
     for (const [label, extern] of externs) {
       const parts = splitInterfaceName(label)
       if (extern.kind === "interface" && parts !== undefined) {
@@ -249,6 +254,8 @@ export function worldText(name: string, world: World): string {
       } else plain.set(label, extern)
     }
   }
-  const blocks = [...packages].map(([owner, bodies]) => [`package ${owner} {`, ...indent([...bodies.values()].flatMap((body) => body.split("\n"))), "}", ""].join("\n"))
+  const blocks = [...packages].map(([owner, bodies]) =>
+    [`package ${owner} {`, ...indent([...bodies.values()].flatMap((body) => body.split("\n"))), "}", ""].join("\n"),
+  )
   return [...blocks, [`world ${identifier(name)} {`, ...indent([...externLines(plain, undefined), ...lines]), "}"].join("\n")].join("\n")
 }

@@ -149,14 +149,25 @@ class Declarations {
       case "record":
         return this.#object(
           // A field that is an option may be left out by the caller; the host always sets it.
-          type.fields.map((field) => `readonly ${property(field.label)}${field.type.kind === "option" && field.type.type.kind !== "option" ? "?" : ""}: ${this.use(field.type)}`),
+          type.fields.map(
+            (field) =>
+              `readonly ${property(field.label)}${field.type.kind === "option" && field.type.type.kind !== "option" ? "?" : ""}: ${this.use(field.type)}`,
+          ),
         )
       case "variant":
         return this.#tagged(type.cases.map((part) => [part.label, part.type]))
       case "result":
-        return this.#tagged([["ok", type.ok], ["err", type.err]])
+        return this.#tagged([
+          ["ok", type.ok],
+          ["err", type.err],
+        ])
       case "option":
-        return type.type.kind === "option" ? this.#tagged([["some", type.type], ["none", undefined]]) : `(${this.use(type.type)}) | undefined`
+        return type.type.kind === "option"
+          ? this.#tagged([
+              ["some", type.type],
+              ["none", undefined],
+            ])
+          : `(${this.use(type.type)}) | undefined`
       case "enum":
         return type.labels.length === 0 ? "never" : type.labels.map(literal).join(" | ")
       case "flags":
@@ -218,15 +229,26 @@ export function declarations(world: World, header = "Do not edit: written by `st
   out.count(all)
   const tables = new Map<string, ReadonlyArray<string>>()
   const exports = [...functions(world.exports)].map(([name, func]) => [name, out.func(func)] as const)
-  tables.set("Exports", exports.map(([name, func]) => `  readonly ${literal(name)}: ${func.signature}`))
-  tables.set("Errors", exports.flatMap(([name, func]) => (func.error === undefined ? [] : [`  readonly ${literal(name)}: ${func.error}`])))
-  tables.set("Imports", [...functions(world.imports)].map(([name, func]) => `  readonly ${literal(name)}: ${out.func(func).signature}`))
+  tables.set(
+    "Exports",
+    exports.map(([name, func]) => `  readonly ${literal(name)}: ${func.signature}`),
+  )
+  tables.set(
+    "Errors",
+    exports.flatMap(([name, func]) => (func.error === undefined ? [] : [`  readonly ${literal(name)}: ${func.error}`])),
+  )
+  tables.set(
+    "Imports",
+    [...functions(world.imports)].map(([name, func]) => `  readonly ${literal(name)}: ${out.func(func).signature}`),
+  )
   for (const type of named) out.use(type)
   const comments = new Map([
     ["Exports", "What the component exports: `host.load<Exports>(…)` types `plugin.call`."],
     ["Errors", "Payloads of `PluginError` with reason `Guest`, by export."],
     ["Imports", "What the component imports; grants decide what it gets."],
   ])
-  const blocks = [...tables].map(([name, lines]) => `/** ${comments.get(name)} */\nexport interface ${name} {${lines.length === 0 ? "" : `\n${lines.join("\n")}\n`}}`)
+  const blocks = [...tables].map(
+    ([name, lines]) => `/** ${comments.get(name)} */\nexport interface ${name} {${lines.length === 0 ? "" : `\n${lines.join("\n")}\n`}}`,
+  )
   return [`// ${header.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "")}`, ...out.text, ...blocks, ""].join("\n\n")
 }

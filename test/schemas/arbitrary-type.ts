@@ -49,7 +49,10 @@ function arbitraryLabel(options: TypeOptions): fc.Arbitrary<string> {
   const tail = fc.string({ unit: fc.constantFrom(...letters, ..."0123456789"), maxLength: 4 })
   const word = fc.tuple(fc.constantFrom(...letters), tail).map(([head, rest]) => head + rest)
   const cased = options.uppercase === false ? word : fc.tuple(word, fc.integer({ min: 0, max: 9 })).map(([text, n]) => (n === 0 ? text.toUpperCase() : text))
-  return fc.oneof({ weight: 4, arbitrary: fc.array(cased, { minLength: 1, maxLength: 3 }).map((words) => words.join("-")) }, { weight: 1, arbitrary: fc.constantFrom(...awkward) })
+  return fc.oneof(
+    { weight: 4, arbitrary: fc.array(cased, { minLength: 1, maxLength: 3 }).map((words) => words.join("-")) },
+    { weight: 1, arbitrary: fc.constantFrom(...awkward) },
+  )
 }
 
 /** Unique ignoring case and dashes, as labels of one record, variant or function must be. */
@@ -105,7 +108,9 @@ export function arbitraryType(options: TypeOptions = {}): fc.Arbitrary<ValueType
       { weight: 1, arbitrary: inner.map((type): ValueType => ({ kind: "option", type: { kind: "option", type } })) },
       {
         weight: 2,
-        arbitrary: fc.tuple(maybe, maybe).map(([ok, err]): ValueType => ({ kind: "result", ...(ok === undefined ? {} : { ok }), ...(err === undefined ? {} : { err }) })),
+        arbitrary: fc
+          .tuple(maybe, maybe)
+          .map(([ok, err]): ValueType => ({ kind: "result", ...(ok === undefined ? {} : { ok }), ...(err === undefined ? {} : { err }) })),
       },
       // One node twice: what a decoder makes of two uses of one type index.
       { weight: 1, arbitrary: inner.map((type): ValueType => ({ kind: "tuple", types: [type, type] })) },
@@ -128,7 +133,10 @@ function listOfVariantOfRecord(options: TypeOptions, inner: fc.Arbitrary<ValueTy
 /** A variant whose payloads flatten to different core types: every pair that CanonicalABI.md `join` distinguishes. */
 const joins = (options: TypeOptions): fc.Arbitrary<ValueType> =>
   fc
-    .tuple(arbitraryLabels(options, 3, 5), fc.shuffledSubarray(["u8", "s64", "f32", "f64", "u64", "string"] as Array<PrimitiveKind>, { minLength: 3, maxLength: 5 }))
+    .tuple(
+      arbitraryLabels(options, 3, 5),
+      fc.shuffledSubarray(["u8", "s64", "f32", "f64", "u64", "string"] as Array<PrimitiveKind>, { minLength: 3, maxLength: 5 }),
+    )
     .map(([labels, kinds]) => ({ kind: "variant", cases: labels.map((label, i) => payload(label, kinds[i] === undefined ? undefined : primitive[kinds[i]])) }))
 
 /** A function of up to 6, sometimes up to 20, parameters. */
@@ -153,7 +161,21 @@ export interface ValueOptions {
   readonly handle?: (type: ResourceType, isOwn: boolean) => fc.Arbitrary<unknown>
 }
 
-const strings = ["", "\0", "a\0b", "\u{feff}bom first", "\u{fffd}", "\u{1f600}", "e\u0301", "\u{10ffff}", "\u007f\u0080\u07ff\u0800\uffff", "\u2028\u202e", '"quoted" \\ \t\r\n', "z".repeat(5_000), "ünïcödé→".repeat(300)]
+const strings = [
+  "",
+  "\0",
+  "a\0b",
+  "\u{feff}bom first",
+  "\u{fffd}",
+  "\u{1f600}",
+  "e\u0301",
+  "\u{10ffff}",
+  "\u007f\u0080\u07ff\u0800\uffff",
+  "\u2028\u202e",
+  '"quoted" \\ \t\r\n',
+  "z".repeat(5_000),
+  "ünïcödé→".repeat(300),
+]
 const broken = ["\ud800", "a\udc00b", "\udfff\ud800", "\ud83d"]
 
 function arbitraryPrimitive(kind: PrimitiveKind, options: ValueOptions): fc.Arbitrary<unknown> {
@@ -182,7 +204,10 @@ function arbitraryPrimitive(kind: PrimitiveKind, options: ValueOptions): fc.Arbi
     case "f64":
       return fc.oneof(fc.double(), fc.constantFrom(Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, -0, 0, 5e-324, Number.MAX_VALUE))
     case "char":
-      return fc.oneof(fc.string({ unit: "binary", minLength: 1, maxLength: 1 }), fc.constantFrom("\0", "'", '"', "\\", "\n", "\u{feff}", "\ud7ff", "\ue000", "\u{10ffff}", "\u0301"))
+      return fc.oneof(
+        fc.string({ unit: "binary", minLength: 1, maxLength: 1 }),
+        fc.constantFrom("\0", "'", '"', "\\", "\n", "\u{feff}", "\ud7ff", "\ue000", "\u{10ffff}", "\u0301"),
+      )
     case "string":
       return fc.oneof(fc.string({ unit: "binary" }), fc.string(), fc.constantFrom(...strings, ...(options.surrogates === true ? broken : [])))
   }
@@ -194,7 +219,10 @@ function arbitraryList(element: ValueType, options: ValueOptions): fc.Arbitrary<
   const typed = typedArrayOf(element)
   // A long list repeats a few items: length is what it is about, not variety.
   const long = fc
-    .tuple(fc.array(item, { minLength: 1, maxLength: 3 }), fc.integer({ min: 17, max: typed === undefined && children(element).length > 0 ? 30 : (options.listMax ?? 3_000) }))
+    .tuple(
+      fc.array(item, { minLength: 1, maxLength: 3 }),
+      fc.integer({ min: 17, max: typed === undefined && children(element).length > 0 ? 30 : (options.listMax ?? 3_000) }),
+    )
     .map(([items, length]) => Array.from({ length }, (_, i) => items[i % items.length]))
   const items = fc.oneof({ weight: 8, arbitrary: short }, { weight: 1, arbitrary: fc.constant([] as Array<unknown>) }, { weight: 1, arbitrary: long })
   if (typed === undefined) return items
@@ -222,20 +250,40 @@ export function arbitraryValue(type: ValueType, options: ValueOptions = {}): fc.
     case "list":
       return arbitraryList(type.element, options)
     case "record":
-      return fc.tuple(...type.fields.map((field) => arbitraryValue(field.type, options))).map((values) => object(type.fields.map((field, i) => [propertyName(field.label), values[i]])))
+      return fc
+        .tuple(...type.fields.map((field) => arbitraryValue(field.type, options)))
+        .map((values) => object(type.fields.map((field, i) => [propertyName(field.label), values[i]])))
     case "tuple":
       return fc.tuple(...type.types.map((part) => arbitraryValue(part, options)))
     case "variant":
-      return arbitraryTagged(type.cases.map((part) => [part.label, part.type]), options)
+      return arbitraryTagged(
+        type.cases.map((part) => [part.label, part.type]),
+        options,
+      )
     case "result":
-      return arbitraryTagged([["ok", type.ok], ["err", type.err]], options)
+      return arbitraryTagged(
+        [
+          ["ok", type.ok],
+          ["err", type.err],
+        ],
+        options,
+      )
     case "enum":
       return fc.constantFrom(...type.labels)
     case "option":
-      if (type.type.kind === "option") return arbitraryTagged([["none", undefined], ["some", type.type]], options)
+      if (type.type.kind === "option")
+        return arbitraryTagged(
+          [
+            ["none", undefined],
+            ["some", type.type],
+          ],
+          options,
+        )
       return fc.option(arbitraryValue(type.type, options), { nil: undefined, freq: 3 })
     case "flags":
-      return fc.array(fc.boolean(), { minLength: type.labels.length, maxLength: type.labels.length }).map((bits) => object(type.labels.map((label, i) => [propertyName(label), bits[i]])))
+      return fc
+        .array(fc.boolean(), { minLength: type.labels.length, maxLength: type.labels.length })
+        .map((bits) => object(type.labels.map((label, i) => [propertyName(label), bits[i]])))
     case "own":
     case "borrow":
       if (options.handle === undefined) throw new Error(`Cannot make a ${type.kind} without options.handle`)
@@ -281,7 +329,9 @@ export class Coverage {
       ...primitiveKinds,
       ...primitiveKinds.map((kind) => `list<${kind}>`),
       ..."list record tuple variant enum flags option result option<option>".split(" "),
-      ..."result ok|result err|result ok,err|result empty|variant empty payload|variant payload|variant > 256|enum > 256|list<variant<record>>|shared node|depth >= 4".split("|"),
+      ..."result ok|result err|result ok,err|result empty|variant empty payload|variant payload|variant > 256|enum > 256|list<variant<record>>|shared node|depth >= 4".split(
+        "|",
+      ),
       "flags 1..8",
       "flags 9..16",
       "flags 17..32",
@@ -330,7 +380,10 @@ export class Coverage {
       case "variant":
         if (type.cases.length > 256) this.#add("variant > 256")
         for (const part of type.cases) this.#add(part.type === undefined ? "variant empty payload" : "variant payload")
-        return this.#variant(type.cases.map((part) => part.type), inner)
+        return this.#variant(
+          type.cases.map((part) => part.type),
+          inner,
+        )
       case "option":
         if (type.type.kind === "option") this.#add("option<option>")
         return this.#variant([undefined, type.type], inner)
@@ -444,16 +497,14 @@ export function witPackage(functions: ReadonlyMap<string, FunctionType>, interfa
         return type
     }
   }
-  const rebuilt = [...functions].map(
-    ([name, func]): readonly [string, FunctionType] => [
-      name,
-      {
-        kind: "function",
-        params: func.params.map((param) => ({ ...param, type: rebuild(param.type) })),
-        ...(func.result === undefined ? {} : { result: rebuild(func.result) }),
-      },
-    ],
-  )
+  const rebuilt = [...functions].map(([name, func]): readonly [string, FunctionType] => [
+    name,
+    {
+      kind: "function",
+      params: func.params.map((param) => ({ ...param, type: rebuild(param.type) })),
+      ...(func.result === undefined ? {} : { result: rebuild(func.result) }),
+    },
+  ])
   for (const [name, func] of rebuilt) exports.set(name, func)
   const type: InterfaceType = { kind: "interface", exports }
   const worlds = ["importer { import", "exporter { export"].map((head) => `world ${head} ${interfaceName}; }`)

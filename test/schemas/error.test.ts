@@ -29,11 +29,23 @@ t.test("codes of one family are numbered without gaps, so that none is reused", 
     const [prefix, number] = [code.slice(0, -5), Number(code.slice(-4))]
     families.set(prefix, [...(families.get(prefix) ?? []), number])
   }
-  for (const [prefix, numbers] of families) t.strictSame(numbers.toSorted((a, b) => a - b), numbers.map((_, i) => i + 1), prefix)
+  for (const [prefix, numbers] of families)
+    t.strictSame(
+      numbers.toSorted((a, b) => a - b),
+      numbers.map((_, i) => i + 1),
+      prefix,
+    )
 })
 
 t.test("`SteleError.toJSON()` writes payloads of any host value as JSON", async (t) => {
-  const payload = { at: 2n ** 64n, bytes: Uint8Array.of(0, 255), nan: Number.NaN, list: Float32Array.of(1.5, Infinity), longs: BigUint64Array.of(1n), none: undefined }
+  const payload = {
+    at: 2n ** 64n,
+    bytes: Uint8Array.of(0, 255),
+    nan: Number.NaN,
+    list: Float32Array.of(1.5, Infinity),
+    longs: BigUint64Array.of(1n),
+    none: undefined,
+  }
   const error = new PluginError("Guest", { export: "a:b/c#d", payload })
   t.strictSame(JSON.parse(JSON.stringify(error)), {
     code: "STELE-PLG-0001",
@@ -50,7 +62,14 @@ t.test("`SteleError.toJSON()` writes payloads of any host value as JSON", async 
 t.test("`SteleError` tells a typed refusal from a bug, with its reason", async (t) => {
   const error: unknown = new WitError("ArgumentCount", { export: "f", expected: 2, actual: 1 })
   t.ok(error instanceof SteleError && error instanceof WitError && !(error instanceof CapabilityError))
-  t.match(error, { _tag: "WitError", name: "WitError", code: "STELE-WIT-0002", exitCode: 2, reason: { _tag: "ArgumentCount", expected: 2 }, message: 'Cannot call "f" with 1 argument: it takes 2' })
+  t.match(error, {
+    _tag: "WitError",
+    name: "WitError",
+    code: "STELE-WIT-0002",
+    exitCode: 2,
+    reason: { _tag: "ArgumentCount", expected: 2 },
+    message: 'Cannot call "f" with 1 argument: it takes 2',
+  })
   const cause = new Error("why")
   t.equal(new PluginError("Closed", { what: "the host" }, { cause }).cause, cause)
 })

@@ -7,7 +7,22 @@ import { encodeBase64, fromBase64, toBase64 } from "../../schemas/value/base64.t
 import { answerToJson, argumentsFromJson, fromJson, toJson } from "../../schemas/value/json.ts"
 import { fromWave, toWave } from "../../schemas/value/wave.ts"
 import { effectSchema, effectSchemaFromJson, functionEffectSchema } from "../../schemas/wit/effect-schema.ts"
-import { borrow, enumeration, flags, func, list, option, own, primitive, record, resource, result, tuple, type ValueType, variant } from "../../schemas/wit/model.ts"
+import {
+  borrow,
+  enumeration,
+  flags,
+  func,
+  list,
+  option,
+  own,
+  primitive,
+  record,
+  resource,
+  result,
+  tuple,
+  type ValueType,
+  variant,
+} from "../../schemas/wit/model.ts"
 import { arbitraryType, arbitraryValue, Coverage, sameValue } from "./arbitrary-type.ts"
 
 const { bool, s8, u8, s16, u32, s64, u64, f32, f64, char, string } = primitive
@@ -51,7 +66,10 @@ t.test("JSON, WAVE and Effect Schema round-trip every value of every type", asyn
 
 t.test("no form throws anything but a typed refusal when given another type's value", async (t) => {
   let refused = 0
-  const crossed = fc.tuple(arbitraryType({ levels: 2 }), arbitraryType({ levels: 2 }).chain((type) => arbitraryValue(type, { surrogates: true })))
+  const crossed = fc.tuple(
+    arbitraryType({ levels: 2 }),
+    arbitraryType({ levels: 2 }).chain((type) => arbitraryValue(type, { surrogates: true })),
+  )
   const total = (run: () => unknown): void => {
     try {
       run()
@@ -75,7 +93,10 @@ t.test("no form throws anything but a typed refusal when given another type's va
 t.test("WAVE text changed at one place is read or refused with a position, never otherwise", async (t) => {
   let refused = 0
   const typed = arbitraryType({ levels: 2 }).chain((type) => fc.tuple(fc.constant(type), arbitraryValue(type, { listMax: 30 })))
-  const change = fc.tuple(fc.nat(), fc.constantFrom("", "{", "}", "(", ")", "[", "]", ",", ":", '"', "'", "\\", "%", "-", "e", "0", " ", "\n", "//", '"""', "\ud800", "\u202e"))
+  const change = fc.tuple(
+    fc.nat(),
+    fc.constantFrom("", "{", "}", "(", ")", "[", "]", ",", ":", '"', "'", "\\", "%", "-", "e", "0", " ", "\n", "//", '"""', "\ud800", "\u202e"),
+  )
   fc.assert(
     fc.property(typed, change, ([type, value], [at, insert]) => {
       const text = toWave(type, value)
@@ -139,10 +160,19 @@ t.test("fromJson() says where a value does not fit", async (t) => {
     [{ ...good, kind: { tag: "a", val: [1, 256] } }, "args[0].kind.val[1]", "u8", "number 256"],
     [{ ...good, kind: { tag: "c" } }, "args[0].kind.tag", "a case of variant{a(tuple<u8, u8>), b}", 'string "c"'],
     [{ ...good, kind: { tag: "b", val: 1 } }, "args[0].kind.val", 'the empty payload of "b"', "number 1"],
-    [{ ...good, mroe: "x" }, "args[0]", "part of record{items: list<record{name: string, size: u32}>, kind: variant{a(tuple<u8, u8>), b}, more: option<string>}", 'unknown property "mroe"'],
+    [
+      { ...good, mroe: "x" },
+      "args[0]",
+      "part of record{items: list<record{name: string, size: u32}>, kind: variant{a(tuple<u8, u8>), b}, more: option<string>}",
+      'unknown property "mroe"',
+    ],
     [[], "args[0]", "record{items: list<record{name: string, size: u32}>, kind: variant{a(tuple<u8, u8>), b}, more: option<string>}", "array of 0"],
   ]
-  for (const [json, path, expected, actual] of cases) t.strictSame(refusal(() => fromJson(type, json, "args[0]")), { _tag: "Value", path, expected, actual })
+  for (const [json, path, expected, actual] of cases)
+    t.strictSame(
+      refusal(() => fromJson(type, json, "args[0]")),
+      { _tag: "Value", path, expected, actual },
+    )
   const error = new WitError("Value", { path: "args[0].name", expected: "string", actual: "number 5" })
   t.equal(error.message, "Cannot use number 5 as string at args[0].name")
 })
@@ -191,7 +221,10 @@ t.test("fromJson() refuses what only looks like a value", async (t) => {
 
 t.test("fromJson() reads own properties only, once, whatever their names", async (t) => {
   const type = record({ constructor: option(string), "to-string": option(u8), "value-of": u8 })
-  t.strictSame(refusal(() => fromJson(type, {})), { _tag: "Value", path: "value.valueOf", expected: "u8", actual: "undefined" })
+  t.strictSame(
+    refusal(() => fromJson(type, {})),
+    { _tag: "Value", path: "value.valueOf", expected: "u8", actual: "undefined" },
+  )
   const read = fromJson(type, { valueOf: 1 }) as Record<string, unknown>
   t.strictSame([Object.keys(read), read["constructor"], read["toString"]], [["constructor", "toString", "valueOf"], undefined, undefined])
   // No kebab label is `__proto__`, but a type made by a program could have one.
@@ -204,7 +237,11 @@ t.test("fromJson() reads own properties only, once, whatever their names", async
   const inherited = Object.create({ tag: "a", val: 1 }) as object
   t.equal(refusal(() => fromJson(variant({ a: u8 }), inherited))._tag, "Value")
   let reads = 0
-  const counted = { get a() { return ++reads } }
+  const counted = {
+    get a() {
+      return ++reads
+    },
+  }
   t.strictSame([fromJson(record({ a: u8 }), counted), reads], [{ a: 1 }, 1])
 })
 
@@ -244,7 +281,10 @@ t.test("a type's depth is bounded, and sharing costs nothing", async (t) => {
   t.equal(refusal(() => fromJson(tuple(edge, edge), []))._tag, "typeDepthMax")
   let wide: ValueType = variant({ leaf: undefined })
   for (let i = 0; i < 90; i++) wide = variant({ leaf: undefined, left: wide, right: tuple(wide, wide) })
-  t.strictSame([fromJson(wide, { tag: "leaf" }), fromWave(wide, "leaf"), Schema.decodeUnknownSync(effectSchema(wide))({ tag: "leaf" })], Array(3).fill({ tag: "leaf" }))
+  t.strictSame(
+    [fromJson(wide, { tag: "leaf" }), fromWave(wide, "leaf"), Schema.decodeUnknownSync(effectSchema(wide))({ tag: "leaf" })],
+    Array(3).fill({ tag: "leaf" }),
+  )
   t.equal(refusal(() => fromJson(u8, JSON.parse(`${"[".repeat(2_000)}${"]".repeat(2_000)}`)))._tag, "Value")
 })
 
@@ -252,8 +292,14 @@ t.test("handles have no text form", async (t) => {
   const file = resource("file")
   for (const type of [own(file), borrow(file)]) {
     const shown = type.kind === "own" ? "file" : "borrow<file>"
-    t.strictSame(refusal(() => fromJson(list(type), [1])), { _tag: "Inexpressible", path: "value[0]", type: shown, form: "JSON" })
-    t.strictSame(refusal(() => toWave(tuple(type), [1])), { _tag: "Inexpressible", path: "value[0]", type: shown, form: "WAVE" })
+    t.strictSame(
+      refusal(() => fromJson(list(type), [1])),
+      { _tag: "Inexpressible", path: "value[0]", type: shown, form: "JSON" },
+    )
+    t.strictSame(
+      refusal(() => toWave(tuple(type), [1])),
+      { _tag: "Inexpressible", path: "value[0]", type: shown, form: "WAVE" },
+    )
     t.equal(refusal(() => fromWave(type, "1"))._tag, "Inexpressible")
   }
 })
@@ -262,10 +308,22 @@ t.test("argumentsFromJson() counts arguments and lets trailing options be absent
   const greet = func({ name: string, title: option(string), loud: option(bool) }, result(string, u8))
   t.strictSame(argumentsFromJson("greet", greet, ["Ada"]), ["Ada", undefined, undefined])
   t.strictSame(argumentsFromJson("greet", greet, ["Ada", null, true]), ["Ada", undefined, true])
-  t.strictSame(refusal(() => argumentsFromJson("greet", greet, [])), { _tag: "ArgumentCount", export: "greet", expected: 3, actual: 0 })
-  t.strictSame(refusal(() => argumentsFromJson("greet", greet, ["", "", true, 1])), { _tag: "ArgumentCount", export: "greet", expected: 3, actual: 4 })
-  t.strictSame(refusal(() => argumentsFromJson("greet", greet, { name: "Ada" })), { _tag: "Value", path: "args", expected: 'the 3 arguments of "greet" as an array', actual: "object" })
-  t.strictSame(refusal(() => argumentsFromJson("greet", greet, ["Ada", 5])), { _tag: "Value", path: "args[1]", expected: "string", actual: "number 5" })
+  t.strictSame(
+    refusal(() => argumentsFromJson("greet", greet, [])),
+    { _tag: "ArgumentCount", export: "greet", expected: 3, actual: 0 },
+  )
+  t.strictSame(
+    refusal(() => argumentsFromJson("greet", greet, ["", "", true, 1])),
+    { _tag: "ArgumentCount", export: "greet", expected: 3, actual: 4 },
+  )
+  t.strictSame(
+    refusal(() => argumentsFromJson("greet", greet, { name: "Ada" })),
+    { _tag: "Value", path: "args", expected: 'the 3 arguments of "greet" as an array', actual: "object" },
+  )
+  t.strictSame(
+    refusal(() => argumentsFromJson("greet", greet, ["Ada", 5])),
+    { _tag: "Value", path: "args[1]", expected: "string", actual: "number 5" },
+  )
   t.equal(answerToJson(greet, "Hello"), "Hello")
   t.equal(answerToJson(func({}), undefined), null)
   const schema = functionEffectSchema(greet)

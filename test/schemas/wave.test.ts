@@ -75,17 +75,43 @@ t.test("fromWave() reads the forms of the README", async (t) => {
 t.test("fromWave() refuses what the README and the crate's own tests refuse", async (t) => {
   const rec = record({ required: u8, optional: option(u8) })
   const cases: ReadonlyArray<readonly [ValueType, string]> = [
-    ...["\\u{d800}", "\\u{dcff}", "\\u{110000}", "\\u{ffffffff}", "\\u{-1}", "\\u{+1}", "\\u{}", "\\j", "\n", "\\"].map((inner) => [string, `"${inner}"`] as const),
-    ...['"""', '""""""', '""" """', '""""\n"""', '"""\n""', '"""\n""""', '"""extra\n"""', '"""\nextra"""', '"""\n  """\n  """', '"""\n  a """ b\n  """', '"""\n\\u{d800}\n"""', '"""\n a\n  """', ""].map(
-      (text) => [string, text] as const,
+    ...["\\u{d800}", "\\u{dcff}", "\\u{110000}", "\\u{ffffffff}", "\\u{-1}", "\\u{+1}", "\\u{}", "\\j", "\n", "\\"].map(
+      (inner) => [string, `"${inner}"`] as const,
     ),
+    ...[
+      '"""',
+      '""""""',
+      '""" """',
+      '""""\n"""',
+      '"""\n""',
+      '"""\n""""',
+      '"""extra\n"""',
+      '"""\nextra"""',
+      '"""\n  """\n  """',
+      '"""\n  a """ b\n  """',
+      '"""\n\\u{d800}\n"""',
+      '"""\n a\n  """',
+      "",
+    ].map((text) => [string, text] as const),
     ...["''", "'ab'", "'\n'", "'", "'a", "'''", "'\\'", "x", "'\ud800'"].map((text) => [char, text] as const),
-    ...["-nan", "NaN", "infinity", "-infinity", "Infinity", "Inf", "-Inf", "INF", ".5", "5.", "+1", "0x10", "01", "1e", "%nan", "nan0", "1_000", "inf inf"].map((text) => [f64, text] as const),
+    ...["-nan", "NaN", "infinity", "-infinity", "Infinity", "Inf", "-Inf", "INF", ".5", "5.", "+1", "0x10", "01", "1e", "%nan", "nan0", "1_000", "inf inf"].map(
+      (text) => [f64, text] as const,
+    ),
     ...["256", "-1", "1.0", "1e2", "1a", "--1", "- 1", "１", "99999999999999999999999", ""].map((text) => [u8, text] as const),
     ...["TRUE", "%true", "1", "true false", "truefalse", "true,"].map((text) => [bool, text] as const),
-    ...["{optional: none}", "{required: 0, required: 0}", "{required: 0, optional: none, optional: none}", "{required: 0,,}", "{, required: 0}", "{}", "{:}", "{required 0}", "{required: 0", "{Required: 0}", "{required: 0, x: 1}"].map(
-      (text) => [rec, text] as const,
-    ),
+    ...[
+      "{optional: none}",
+      "{required: 0, required: 0}",
+      "{required: 0, optional: none, optional: none}",
+      "{required: 0,,}",
+      "{, required: 0}",
+      "{}",
+      "{:}",
+      "{required 0}",
+      "{required: 0",
+      "{Required: 0}",
+      "{required: 0, x: 1}",
+    ].map((text) => [rec, text] as const),
     ...["{a, a}", "{a, b}", "{,}", "{a b}", "{:}", "{a: true}"].map((text) => [flags("a"), text] as const),
     ...["ok", "%x", "ok(1)", "%ok(1)", "%%ok", "o k", "-a", "a-", "a--b", "aB"].map((text) => [enumeration("ok", "a"), text] as const),
     ...["a", "a()", "a(1", "a(1, 2)", "b(1)", "a 1", "c"].map((text) => [variant({ a: u8, b: undefined }), text] as const),
@@ -123,7 +149,11 @@ t.test("fromWave() puts a caret under the mistake", async (t) => {
   }
   t.equal(
     message('{name: "Ada", tags: [1, 300]}'),
-    ["Cannot read WAVE text for args[0] at line 1, column 25: 300 is outside u8, which is 0 to 255", '  {name: "Ada", tags: [1, 300]}', "                          ^"].join("\n"),
+    [
+      "Cannot read WAVE text for args[0] at line 1, column 25: 300 is outside u8, which is 0 to 255",
+      '  {name: "Ada", tags: [1, 300]}',
+      "                          ^",
+    ].join("\n"),
   )
   t.equal(
     message('{\n  name: "Ada",\n  size: 3,\n}'),

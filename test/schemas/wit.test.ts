@@ -69,13 +69,25 @@ const api: InterfaceType = {
 }
 const clock: InterfaceType = { kind: "interface", exports: new Map([["now", func({}, u64)]]) }
 const world: World = {
-  imports: new Map<string, ExternType>([["wasi:clocks/wall-clock@0.2.6", clock], ["log", func({ message: string })]]),
-  exports: new Map<string, ExternType>([["acme:greeter/api@1.0.0", api], ["run", func({ modes: flags("fast", "dry-run") }, list(u64))]]),
+  imports: new Map<string, ExternType>([
+    ["wasi:clocks/wall-clock@0.2.6", clock],
+    ["log", func({ message: string })],
+  ]),
+  exports: new Map<string, ExternType>([
+    ["acme:greeter/api@1.0.0", api],
+    ["run", func({ modes: flags("fast", "dry-run") }, list(u64))],
+  ]),
 }
 
 t.test("jsonSchema() accepts exactly what fromJson() accepts", async (t) => {
   let refused = 0
-  const crossed = arbitraryType({ levels: 2 }).chain((type) => fc.tuple(fc.constant(type), arbitraryValue(type, { listMax: 30 }), arbitraryType({ levels: 2 }).chain((other) => fc.tuple(fc.constant(other), arbitraryValue(other, { listMax: 30 })))))
+  const crossed = arbitraryType({ levels: 2 }).chain((type) =>
+    fc.tuple(
+      fc.constant(type),
+      arbitraryValue(type, { listMax: 30 }),
+      arbitraryType({ levels: 2 }).chain((other) => fc.tuple(fc.constant(other), arbitraryValue(other, { listMax: 30 }))),
+    ),
+  )
   fc.assert(
     fc.property(crossed, fc.json({ maxDepth: 2 }), ([type, value, [other, foreign]], text) => {
       const schema = jsonSchema(type)
@@ -89,7 +101,8 @@ t.test("jsonSchema() accepts exactly what fromJson() accepts", async (t) => {
           accepted = false
           refused++
         }
-        if (isValid(json, schema) !== accepted) throw new Error(`${accepted} but not so by schema: ${JSON.stringify(json).slice(0, 300)} by ${JSON.stringify(schema).slice(0, 800)}`)
+        if (isValid(json, schema) !== accepted)
+          throw new Error(`${accepted} but not so by schema: ${JSON.stringify(json).slice(0, 300)} by ${JSON.stringify(schema).slice(0, 800)}`)
       }
     }),
     { seed, numRuns: runs },
@@ -111,7 +124,12 @@ t.test("jsonSchema() puts named and shared types into $defs", async (t) => {
         properties: {
           name: { type: "string" },
           replyTo: { anyOf: [{ type: "null" }, { type: "string" }] },
-          sentAt: { anyOf: [{ type: "string", pattern: "^(?:0|[1-9][0-9]{0,19})$" }, { type: "integer", minimum: 0, maximum: Number.MAX_SAFE_INTEGER }] },
+          sentAt: {
+            anyOf: [
+              { type: "string", pattern: "^(?:0|[1-9][0-9]{0,19})$" },
+              { type: "integer", minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
+            ],
+          },
         },
         required: ["name", "sentAt"],
         additionalProperties: false,
@@ -130,7 +148,9 @@ t.test("functionJsonSchema() describes arguments, answer and error", async (t) =
   for (const json of [[], [{ name: "Ada" }], [{ name: "Ada", sentAt: 1 }, true, 1], {}]) t.notOk(isValid(json, schema.params))
   t.ok(isValid({ tag: "none" }, schema.result as JsonSchema))
   t.ok(isValid("rude", schema.error as JsonSchema))
-  t.strictSame(functionJsonSchema(func({})), { params: { $schema: "https://json-schema.org/draft/2020-12/schema", type: "array", items: false, minItems: 0, maxItems: 0 } })
+  t.strictSame(functionJsonSchema(func({})), {
+    params: { $schema: "https://json-schema.org/draft/2020-12/schema", type: "array", items: false, minItems: 0, maxItems: 0 },
+  })
   t.throws(() => functionJsonSchema(func({ handle: own(session) })), { message: "Cannot write session as JSON Schema at args[0]" })
 })
 
@@ -187,10 +207,18 @@ world greeter {
 }`,
   )
   const other = named(record({ at: greeting }), "other", "acme:greeter/more@1.0.0")
-  const more: InterfaceType = { kind: "interface", exports: new Map<string, ExternType>([["other", { kind: "type", type: other }], ["alias", { kind: "type", type: greeting }]]) }
+  const more: InterfaceType = {
+    kind: "interface",
+    exports: new Map<string, ExternType>([
+      ["other", { kind: "type", type: other }],
+      ["alias", { kind: "type", type: greeting }],
+    ]),
+  }
   t.equal(
     interfaceText("more", more, "acme:greeter/more@1.0.0"),
-    ["interface more {", "  use acme:greeter/api@1.0.0.{greeting};", "  record other {", "    at: greeting,", "  }", "  type alias = greeting;", "}"].join("\n"),
+    ["interface more {", "  use acme:greeter/api@1.0.0.{greeting};", "  record other {", "    at: greeting,", "  }", "  type alias = greeting;", "}"].join(
+      "\n",
+    ),
   )
 })
 
@@ -247,7 +275,10 @@ t.test("typeDifference() says where types part", async (t) => {
   ]
   for (const [actual, expected, path, wanted, found] of cases) t.strictSame(typeDifference(actual, expected), { path, expected: wanted, actual: found })
   const [a, b] = [func({ key: string }, option(u8)), func({ key: string }, option(u32))]
-  t.equal(differenceText(functionDifference(a, b, undefined, "get") as { path: string; expected: string; actual: string }), '"get.result.some" is u8, expected u32')
+  t.equal(
+    differenceText(functionDifference(a, b, undefined, "get") as { path: string; expected: string; actual: string }),
+    '"get.result.some" is u8, expected u32',
+  )
   t.strictSame(functionDifference(func({ from: u8 }), func({ to: u8 })), { path: "func", expected: "func(to: u8)", actual: "func(%from: u8)" })
   t.ok(functionDifference(func({}, u8), func({})))
   let deep: ValueType = u8
@@ -276,7 +307,17 @@ t.test("interfaceDifference() binds resources by name and allows the host to ser
 function compile(files: Readonly<Record<string, string>>): string {
   const folder = mkdtempSync(join(tmpdir(), "stele-types-"))
   try {
-    const options = { strict: true, noEmit: true, module: "nodenext", target: "esnext", types: [], exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true, allowImportingTsExtensions: true, skipLibCheck: false }
+    const options = {
+      strict: true,
+      noEmit: true,
+      module: "nodenext",
+      target: "esnext",
+      types: [],
+      exactOptionalPropertyTypes: true,
+      noUncheckedIndexedAccess: true,
+      allowImportingTsExtensions: true,
+      skipLibCheck: false,
+    }
     writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: options, include: ["*.ts"] }))
     writeFileSync(join(folder, "package.json"), '{"type":"module"}')
     for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text)
@@ -325,7 +366,18 @@ if (said.tag === "some") said.val satisfies string | undefined
 })
 
 t.test("declarations() of any world compile, and no name becomes code", async (t) => {
-  const payloads = ['x"]: 1 }; globalThis.PWN = 1; //', "*/ globalThis.PWN = 1 /*", "`${globalThis.PWN = 1}`", "a\nexport const PWN = 1 //", "\u2028export const PWN = 1", "__proto__", "constructor", "'", "\\", "</script>"]
+  const payloads = [
+    'x"]: 1 }; globalThis.PWN = 1; //',
+    "*/ globalThis.PWN = 1 /*",
+    "`${globalThis.PWN = 1}`",
+    "a\nexport const PWN = 1 //",
+    "\u2028export const PWN = 1",
+    "__proto__",
+    "constructor",
+    "'",
+    "\\",
+    "</script>",
+  ]
   const evil = payloads.map((name, i): ValueType => {
     const parts: ReadonlyArray<ValueType> = [
       { kind: "record", fields: [{ label: name, type: u8 }], name: { interface: name, name } },
@@ -337,7 +389,18 @@ t.test("declarations() of any world compile, and no name becomes code", async (t
     return i % 2 === 0 ? tuple(...parts) : variant({ a: tuple(...parts) })
   })
   const functions = (prefix: string): ReadonlyArray<readonly [string, ExternType]> =>
-    evil.map((type, i) => [`${prefix}${payloads[i]}`, { kind: "function", params: [{ label: payloads[i] as string, type }, { label: "x", type }, { label: "x", type: u8 }], result: type }])
+    evil.map((type, i) => [
+      `${prefix}${payloads[i]}`,
+      {
+        kind: "function",
+        params: [
+          { label: payloads[i] as string, type },
+          { label: "x", type },
+          { label: "x", type: u8 },
+        ],
+        result: type,
+      },
+    ])
   const bad: World = {
     imports: new Map<string, ExternType>(payloads.map((name) => [name, { kind: "interface", exports: new Map(functions("")) }])),
     exports: new Map<string, ExternType>(functions("e")),
@@ -347,7 +410,11 @@ t.test("declarations() of any world compile, and no name becomes code", async (t
     const exports = new Map([["gen:types/api@0.1.0", witPackage(new Map(found.map((one, n) => [`f${n}`, one]))).interface]])
     arbitrary[`arbitrary${i}.d.ts`] = declarations({ imports: new Map(), exports })
   }
-  const texts = { "evil.d.ts": declarations(bad, "header\u2028export const PWN = 1\nexport const PWN = 2"), "shared.d.ts": declarations({ imports: new Map(), exports: new Map([["f", func({ a: shared() })]]) }), ...arbitrary }
+  const texts = {
+    "evil.d.ts": declarations(bad, "header\u2028export const PWN = 1\nexport const PWN = 2"),
+    "shared.d.ts": declarations({ imports: new Map(), exports: new Map([["f", func({ a: shared() })]]) }),
+    ...arbitrary,
+  }
   const probe = 'import type * as evil from "./evil.d.ts"\nexport const names: keyof typeof evil extends never ? true : false = true\n'
   t.equal(compile({ ...texts, "probe.ts": probe }), "")
   t.ok(texts["shared.d.ts"].length < 100_000, `${texts["shared.d.ts"].length} characters for 2^90 leaves`)
