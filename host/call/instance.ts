@@ -142,7 +142,9 @@ export class Instance implements CallContext {
         const group = (imports[module] ??= Object.create(null) as Record<string, WebAssembly.ImportValue>)
         group[name] = item.kind === "lowering" ? (lowered[item.lowering] ??= this.#lower(item.lowering)) : this.#resolve(item)
       }
-      if (compiled.isMetered) imports[injected] = this.meter.imports
+      const { memory } = compiled
+      if (memory !== undefined) imports[injected] = { ...this.meter.imports, memory: new WebAssembly.Memory({ initial: memory.min, maximum: memory.max }) }
+      else if (compiled.isMetered) imports[injected] = this.meter.imports
       this.#cores.push(new WebAssembly.Instance(compiled.module, imports).exports)
       for (let c = 0; c < blueprint.contexts.length; c++) {
         if (this.linked.contextReadyAfter[c] === i) this.#ready(c)

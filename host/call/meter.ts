@@ -23,6 +23,7 @@ export class Meter {
   readonly #stop: (error: SteleError) => void
   readonly imports: Record<string, WebAssembly.ImportValue>
   readonly stack: WebAssembly.Global<"i32">
+  readonly #stackBytesMax: number
   readonly #fuel: WebAssembly.Global<"i64">
   /** Fuel of this call that is not in the global yet. */
   #reserve = 0n
@@ -47,6 +48,7 @@ export class Meter {
     this.#watchdog = options.watchdog
     this.#nowMs = options.nowMs
     this.#stop = options.stop
+    this.#stackBytesMax = options.stackBytesMax
     this.stack = new WebAssembly.Global({ value: "i32", mutable: true }, options.stackBytesMax)
     this.#fuel = new WebAssembly.Global({ value: "i64", mutable: true }, 0n)
     this.imports = Object.assign(Object.create(null) as Record<string, WebAssembly.ImportValue>, {
@@ -64,6 +66,7 @@ export class Meter {
   /** Arms the deadline and fills the fuel. `deadlineMs` is for the error's text. */
   begin(deadlineAtMs: number, deadlineMs: number, fuel: bigint): void {
     this.deadlineAtMs = deadlineAtMs
+    this.stack.value = this.#stackBytesMax
     this.#deadlineMs = deadlineMs
     if (this.mechanism === "watchdog") {
       ;(this.#watchdog as Watchdog).push(deadlineAtMs)

@@ -15,9 +15,9 @@ import { GrantSet, parseGrant } from "../capability/grant.ts"
 import type { Blueprint, CoreRef } from "../component/blueprint.ts"
 import { decodeComponent } from "../component/decode.ts"
 import { elaborate } from "../component/elaborate.ts"
-import type { ModuleCache } from "../meter/cache.ts"
+import type { Json, ModuleCache } from "../meter/cache.ts"
 import { costTable } from "../meter/cost-table.ts"
-import { instrumenterVersion, rewriteCoreModule } from "../meter/rewrite.ts"
+import { instrumenterVersion, type Needs, type RewriteOptions, rewriteCoreModule, rewriteSteps } from "../meter/rewrite.ts"
 import type { Limits, ResolvedOptions } from "../options.ts"
 import type { Ports } from "../port/mod.ts"
 import { type ImportReport, link, type LinkedFunction } from "./link.ts"
@@ -26,6 +26,8 @@ export interface CompiledModule {
   readonly module: WebAssembly.Module
   /** It imports fuel, epoch or a budget, so it gets the meter's imports. */
   readonly isMetered: boolean
+  /** Its own memory, which each instance makes for it: the epoch takes the place a defined memory would have. Pages. */
+  readonly memory: { readonly min: number; readonly max: number } | undefined
 }
 
 /** A plugin ready to instantiate. Shared by its instances; mutable only in the hooks its `Plugin` sets. */
@@ -121,12 +123,14 @@ const readyAfter = (ref: CoreRef | undefined): number => (ref?.kind === "export"
 
 export async function prepare(bytes: Uint8Array, digest: string, options: ResolvedOptions, host: PrepareContext): Promise<Linked> {
   const { limits } = options
+  // The first load waits for the watchdog's thread to be up, 10 to 50 ms after the process; without it: slices.
+  const dog = options.metering === "deadline" && host.watchdog !== undefined && (host.watchdog.isReady || (await host.watchdog.prepare())) ? host.watchdog : undefined
   const startedMs = host.nowMs()
   const inTime = (): void => {
     const actual = host.nowMs() - startedMs
     if (actual > limits.loadMs) throw new LimitError("loadMs", { limit: limits.loadMs, actual: Math.round(actual) })
   }
-  const mechanism: Mechanism = options.metering === "deadline" ? (host.watchdog === undefined ? "slice" : "watchdog") : options.metering
+  const mechanism: Mechanism = options.metering === "deadline" ? (dog === undefined ? "slice" : "watchdog") : options.metering
   const parsed = options.grants.map((grant) => parseGrant(grant))
   const key = `${digest} ${mechanism} ${decisiveLimits.map((name) => limits[name]).join(" ")}`
   const known = host.prepared.get(key)
@@ -137,7 +141,7 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
   const prepared = known ?? (await compile(bytes, blueprint, mechanism, limits, host, inTime))
   if (known === undefined) host.prepared.set(key, prepared)
 
-  const { ports, watchdog, nowMs, injected, nesting } = host
+  const { ports, nowMs, injected, nesting } = host
   const { tenant } = options
   const grants = new GrantSet(parsed, ({ change, grant }) => ports.observer.emit({ type: "grant", plugin: digest, tenant, change, grant }))
   return {
@@ -150,7 +154,7 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
     drops: imports.drops,
     report: imports.report,
     mechanism,
-    watchdog,
+    watchdog: dog,
     nowMs,
     limits,
     grants,
@@ -191,19 +195,16 @@ async function compile(component: Uint8Array, blueprint: Blueprint, mechanism: M
       throw new VerifyError("Malformed", { offset: bytes.byteOffset - component.byteOffset, detail: "a core module is not valid WebAssembly for this engine" })
     }
     inTime()
-    const rewrite = () => {
-      const { bytes: out, nameOffsets, needs } = rewriteCoreModule(bytes, module, {
-        tier,
-        injectedModule: host.injected,
-        memoryPagesMax,
-        tableElementsMax: limits.tableElementsMax,
-        functionBodyBytesMax: limits.functionBodyBytesMax,
-      })
-      return { bytes: out, nameOffsets, notes: Object.values(needs).some(Boolean) }
+    const rewriteOptions: RewriteOptions = {
+      tier,
+      injectedModule: host.injected,
+      memoryPagesMax,
+      tableElementsMax: limits.tableElementsMax,
+      functionBodyBytesMax: limits.functionBodyBytesMax,
     }
     if (bytes.length < diskCacheBytesMin) {
-      const { bytes: out, notes } = rewrite()
-      modules.push({ module: new WebAssembly.Module(out as BufferSource), isMetered: notes })
+      const { bytes: out, needs } = rewriteCoreModule(bytes, module, rewriteOptions)
+      modules.push({ module: new WebAssembly.Module(out), ...notesOf(needs) })
       continue
     }
     const cache = await host.modules()
@@ -217,9 +218,12 @@ async function compile(component: Uint8Array, blueprint: Blueprint, mechanism: M
         tableElementsMax: limits.tableElementsMax,
         features: [],
       },
-      rewrite,
+      async () => {
+        const { bytes: out, needs } = await inSlices(rewriteSteps(bytes, module, rewriteOptions), host.nowMs, inTime)
+        return { bytes: out, nameOffsets: offsetsOf(host.injected, out), notes: notesOf(needs) as Json }
+      },
     )
-    modules.push({ module: compiled.module, isMetered: compiled.notes === true })
+    modules.push({ module: compiled.module, ...(compiled.notes as unknown as ReturnType<typeof notesOf>) })
     inTime()
   }
   return {
@@ -233,6 +237,30 @@ async function compile(component: Uint8Array, blueprint: Blueprint, mechanism: M
     pagesLeft: memoryPagesMax - pages,
     elementsLeft: limits.tableElementsMax - elements,
   }
+}
+
+const notesOf = ({ memory, ...needs }: Needs): Omit<CompiledModule, "module"> => ({ isMetered: memory !== undefined || Object.values(needs).some(Boolean), memory })
+
+/** Runs a long rewrite without holding the event loop for more than about 10 ms at a time (HOST.md §8). */
+async function inSlices<A>(steps: Generator<void, A>, nowMs: () => number, inTime: () => void): Promise<A> {
+  for (let sliceStartMs = nowMs(); ; ) {
+    const step = steps.next()
+    if (step.done === true) return step.value
+    if (nowMs() - sliceStartMs < 5) continue
+    inTime()
+    await new Promise((resume) => setTimeout(resume, 0))
+    sliceStartMs = nowMs()
+  }
+}
+
+/** Where an injected name stands in a rewritten module. It is random, so nothing else in the module reads like it. */
+function offsetsOf(name: string, bytes: Uint8Array): ReadonlyArray<number> {
+  const wanted = new TextEncoder().encode(name)
+  const offsets: Array<number> = []
+  for (let at = bytes.indexOf(wanted[0] as number); at >= 0; at = bytes.indexOf(wanted[0] as number, at + 1)) {
+    if (wanted.every((byte, i) => bytes[at + i] === byte)) offsets.push(at)
+  }
+  return offsets
 }
 
 const encodingOf = (blueprint: Blueprint, context: number) => (blueprint.contexts[context] as { encoding: "utf8" | "utf16" | "latin1+utf16" }).encoding

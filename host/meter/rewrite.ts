@@ -1368,15 +1368,24 @@ class Rewriter extends BodyReader {
     const params = this.functionType(functionsImported + f, 0).params.length
     const size = out.hole()
     const start = out.at
-    out.byte(0)
+    out.byte(1)
+    out.u32(1)
+    out.byte(valueType.i32)
     for (let p = 0; p < params; p++) {
       out.byte(Op.LocalGet)
       out.u32(p)
     }
     out.byte(Op.GlobalGet)
     out.u32(this.#stackGlobal)
+    out.byte(0x22) // local.tee
+    out.u32(params)
     out.byte(Op.Call)
     out.u32(functionsImported + f + this.#functionShift)
+    // The host may enter many times in one call (realloc for each string): each entry leaves the budget as it found it.
+    out.byte(Op.LocalGet)
+    out.u32(params)
+    out.byte(Op.GlobalSet)
+    out.u32(this.#stackGlobal)
     out.byte(Op.End)
     out.patch(size, out.at - start)
   }
