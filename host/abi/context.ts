@@ -25,8 +25,8 @@ export interface AbiContext {
   i64: BigInt64Array
   /** Second half of what a string or list lowers to: its length in code units (tagged) or elements; valid until the next lowering. */
   loweredLength: number
-  /** List elements (in leaves of their type) that may still be moved before the next `budget.checkStop()`. */
-  leavesUntilCheck: number
+  /** List elements, weighed by `Layout.words`, that may still be moved before the next `budget.checkStop()`. */
+  wordsUntilCheck: number
   /** Shared by all contexts of one plugin instance. */
   readonly budget: CallBudget
   /** Handle tables and resource destructors of the component instance that these options belong to. */
@@ -100,8 +100,8 @@ export class AbiTrap extends Error {
   override readonly name = "AbiTrap"
 }
 
-/** List leaves moved between two looks at the stop (HOST.md §4: lift and lower test the deadline every 4,096 elements). */
-export const checkLeaves = 4096
+/** Lift and lower look at the stop once in this many list elements of one word, and as much more often as elements weigh more. */
+export const checkWords = 4096
 
 const noBytes = new ArrayBuffer(0)
 
@@ -124,7 +124,7 @@ export function createContext(options: {
     f64: new Float64Array(buffer),
     i64: new BigInt64Array(buffer),
     loweredLength: 0,
-    leavesUntilCheck: checkLeaves,
+    wordsUntilCheck: checkWords,
     budget: options.budget,
     handles: options.handles,
     instance: options.instance,

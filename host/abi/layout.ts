@@ -2,6 +2,7 @@
  * Alignment, size and flattening of WIT types: CanonicalABI.md "Alignment", "Element Size", "Flattening".
  * Memoised by type identity, so a type that occurs twice is laid out once.
  */
+import { isTaggedOption, typedArrayOf } from "../../schemas/value/form.ts"
 import type { Case, FunctionType, ValueType } from "../../schemas/wit/model.ts"
 
 export type FlatType = "i32" | "i64" | "f32" | "f64"
@@ -22,8 +23,12 @@ export interface Layout {
   readonly align: 1 | 2 | 4 | 8
   /** Core values it flattens to; undefined when more than `flatParamsMax`, which no signature ever spells out. */
   readonly flat: ReadonlyArray<FlatType> | undefined
-  /** Primitive values one value holds at most, lists not followed; ≥ 1. Weighs how often list loops look at the stop. */
-  readonly leaves: number
+  /**
+   * 8-byte words of JavaScript heap that one lifted value takes, its slot included and inner lists' elements not; ≥ 1.
+   * What a list element is charged and how much of the work between two looks at the stop it is. Measured on V8
+   * (docs/adr/0007-canonical-abi-closures.md): a byte in nested records otherwise costs the host a thousand.
+   */
+  readonly words: number
 }
 
 export interface RecordLayout extends Layout {
@@ -51,8 +56,13 @@ export function layoutOf(type: ValueType): Layout {
   return layout
 }
 
-const scalar = (size: 1 | 2 | 4 | 8, flat: FlatType): Layout => ({ size, align: size, flat: [flat], leaves: 1 })
-const pair: Layout = { size: 8, align: 4, flat: ["i32", "i32"], leaves: 1 }
+/** Heap words of objects, by measurement; `spilledField` is one property of an object that has many. */
+const words = { string: 4, typedArray: 26, array: 6, record: 8, spilledField: 8, tuple: 6, variant: 8, double: 3, bigint: 4 } as const
+/** V8 keeps an object built field by field fast up to here, then makes it a hash table. */
+const fastFieldsMax = 16
+
+const scalar = (size: 1 | 2 | 4 | 8, flat: FlatType, of: number = 1): Layout => ({ size, align: size, flat: [flat], words: of })
+const pair = (of: number): Layout => ({ size: 8, align: 4, flat: ["i32", "i32"], words: of })
 
 function compute(type: ValueType): Layout {
   switch (type.kind) {
@@ -71,30 +81,41 @@ function compute(type: ValueType): Layout {
       return scalar(4, "i32")
     case "s64":
     case "u64":
-      return scalar(8, "i64")
+      return scalar(8, "i64", words.bigint)
     case "f32":
-      return scalar(4, "f32")
+      return scalar(4, "f32", words.double)
     case "f64":
-      return scalar(8, "f64")
+      return scalar(8, "f64", words.double)
     case "string":
+      return pair(words.string)
     case "list":
-      return pair
-    case "record":
-      return recordLayout(type.fields.map((field) => field.type))
-    case "tuple":
-      return recordLayout(type.types)
+      return pair(typedArrayOf(type.element) !== undefined ? words.typedArray : words.array)
+    case "record": {
+      const layout = recordLayout(type.fields.map((field) => field.type))
+      return { ...layout, words: layout.words + fieldWords(type.fields.length) }
+    }
+    case "tuple": {
+      const layout = recordLayout(type.types)
+      return { ...layout, words: layout.words + words.tuple }
+    }
     case "flags":
       return flagsLayout(type.labels.length)
-    default:
-      return variantLayout(casesOf(type).map((one) => one.type))
+    case "enum":
+      return variantLayout(type.labels.map(() => undefined))
+    default: {
+      const layout = variantLayout(casesOf(type).map((one) => one.type))
+      return type.kind === "option" && !isTaggedOption(type.type) ? layout : { ...layout, words: layout.words + words.variant }
+    }
   }
 }
+
+const fieldWords = (n: number): number => words.record + (n > fastFieldsMax ? n * words.spilledField : 0)
 
 /** Layout of fields in order: of a record, a tuple, or a parameter list that goes through memory. */
 export function recordLayout(types: ReadonlyArray<ValueType>): RecordLayout {
   let size = 0
   let align: Layout["align"] = 1
-  let leaves = 0
+  let sum = 0
   let flat: Array<FlatType> | undefined = []
   const offsets: Array<number> = []
   for (const type of types) {
@@ -103,10 +124,10 @@ export function recordLayout(types: ReadonlyArray<ValueType>): RecordLayout {
     offsets.push(size)
     size += field.size
     if (field.align > align) align = field.align
-    leaves += field.leaves
+    sum += field.words
     if (flat !== undefined) flat = field.flat === undefined || flat.length + field.flat.length > flatParamsMax ? undefined : [...flat, ...field.flat]
   }
-  return { size: alignTo(size, align), align, flat, leaves: Math.max(leaves, 1), offsets }
+  return { size: alignTo(size, align), align, flat, words: sum, offsets }
 }
 
 export interface VariantLayout extends Layout {
@@ -119,21 +140,21 @@ export function variantLayout(payloads: ReadonlyArray<ValueType | undefined>): V
   const discriminant = discriminantSize(payloads.length)
   let payloadAlign: Layout["align"] = 1
   let payloadSize = 0
-  let leaves = 0
+  let most = 1
   let flat: Array<FlatType> | undefined = ["i32"]
   for (const type of payloads) {
     if (type === undefined) continue
     const payload = layoutOf(type)
     if (payload.align > payloadAlign) payloadAlign = payload.align
     if (payload.size > payloadSize) payloadSize = payload.size
-    if (payload.leaves > leaves) leaves = payload.leaves
+    if (payload.words > most) most = payload.words
     if (flat === undefined) continue
     if (payload.flat === undefined || payload.flat.length >= flatParamsMax) flat = undefined
     else for (const [i, one] of payload.flat.entries()) flat[i + 1] = flat[i + 1] === undefined ? one : join(flat[i + 1] as FlatType, one)
   }
   const align = discriminant > payloadAlign ? discriminant : payloadAlign
   const payloadOffset = alignTo(discriminant, payloadAlign)
-  return { size: alignTo(payloadOffset + payloadSize, align), align, flat, leaves: leaves + 1, discriminant, payloadOffset }
+  return { size: alignTo(payloadOffset + payloadSize, align), align, flat, words: most, discriminant, payloadOffset }
 }
 
 /** The tightest core type that carries both (CanonicalABI.md `join`). */
@@ -145,12 +166,12 @@ export function join(a: FlatType, b: FlatType): FlatType {
 function flagsLayout(n: number): Layout {
   const words = Math.ceil(n / 32)
   const flat: ReadonlyArray<FlatType> | undefined = words > flatParamsMax ? undefined : Array.from({ length: words }, () => "i32" as const)
-  const leaves = Math.max(n, 1)
+  const heap = fieldWords(n) + n
   // More than 32 flags are gone from the newest text of the specification; toolchains in use still emit them as below.
-  if (n === 0) return { size: 0, align: 1, flat, leaves }
-  if (n <= 8) return { size: 1, align: 1, flat, leaves }
-  if (n <= 16) return { size: 2, align: 2, flat, leaves }
-  return { size: 4 * words, align: 4, flat, leaves }
+  if (n === 0) return { size: 0, align: 1, flat, words: heap }
+  if (n <= 8) return { size: 1, align: 1, flat, words: heap }
+  if (n <= 16) return { size: 2, align: 2, flat, words: heap }
+  return { size: 4 * words, align: 4, flat, words: heap }
 }
 
 /** A variant-like type as its cases (CanonicalABI.md `despecialize`). */

@@ -5,13 +5,13 @@
  * buffer can say one length when memory is allocated and another when it is filled.
  */
 import type { ListType } from "../../schemas/wit/model.ts"
-import { type AbiContext, checkLeaves } from "./context.ts"
+import { type AbiContext, checkWords } from "./context.ts"
 import { layoutOf } from "./layout.ts"
-import { allocate, charge, checkRange, countLeaves } from "./memory.ts"
+import { allocate, charge, checkRange, countWords } from "./memory.ts"
 import { Mismatch, mismatch, shown, within } from "./mismatch.ts"
 import { nan32, nan64 } from "./number.ts"
 
-/** Lowers a list: returns its pointer and leaves its length in elements in `cx.loweredLength`. */
+/** Lowers a list: returns its pointer and words its length in elements in `cx.loweredLength`. */
 export type LowerList = (cx: AbiContext, value: unknown) => number
 /** Lifts `length` elements at `at`. */
 export type LiftList = (cx: AbiContext, at: number, length: number) => unknown
@@ -20,10 +20,10 @@ type Load = (cx: AbiContext, at: number) => unknown
 type Store = (cx: AbiContext, value: unknown, at: number) => void
 
 /**
- * What an element of a list that is lifted one by one is charged at least: its slot in the JavaScript array. So
- * zero-sized elements (empty records) are not free, and a million booleans cost what they occupy here.
+ * An element that is lifted one by one is charged at least the heap it takes here, in words of 8 bytes. So zero-sized
+ * elements are not free, and a mebibyte of booleans, nested records or flags costs the guest what it costs the host.
  */
-const elementBytesMin = 8
+const wordBytes = 8
 /** CanonicalABI.md `store_list_into_range`: the byte length of a list is below 2^32. */
 const listBytesMax = 2 ** 32 - 1
 
@@ -86,14 +86,14 @@ function canonicaliseNans(cx: AbiContext, size: 4 | 8, at: number, length: numbe
 }
 
 function lowerArray(cx: AbiContext, value: ReadonlyArray<unknown>, type: ListType, store: Store): number {
-  const { size, align, leaves } = layoutOf(type.element)
-  return lowerElements(cx, value, type, store, size, align, leaves, stride(leaves))
+  const { size, align, words } = layoutOf(type.element)
+  return lowerElements(cx, value, type, store, size, align, words, stride(words))
 }
 
 /** Elements between two looks at the stop: a power of two, so that the test is one mask. */
-const stride = (leaves: number): number => 2 ** Math.max(0, Math.floor(Math.log2(checkLeaves / leaves)))
+const stride = (words: number): number => 2 ** Math.max(0, Math.floor(Math.log2(checkWords / words)))
 
-function lowerElements(cx: AbiContext, value: ReadonlyArray<unknown>, type: ListType, store: Store, size: number, align: number, leaves: number, step: number): number {
+function lowerElements(cx: AbiContext, value: ReadonlyArray<unknown>, type: ListType, store: Store, size: number, align: number, words: number, step: number): number {
   const { length } = value
   // A Proxy of an array may answer anything.
   if (!Number.isInteger(length) || length < 0) mismatch(type, value)
@@ -102,7 +102,7 @@ function lowerElements(cx: AbiContext, value: ReadonlyArray<unknown>, type: List
   let i = 0
   try {
     while (i < length) {
-      if ((i & mask) === 0) countLeaves(cx, Math.min(step, length - i) * leaves)
+      if ((i & mask) === 0) countWords(cx, Math.min(step, length - i) * words)
       store(cx, value[i], at + i * size)
       i++
     }
@@ -116,12 +116,12 @@ function lowerElements(cx: AbiContext, value: ReadonlyArray<unknown>, type: List
 /** `store` writes one element; used for plain arrays of numbers, and for every element of other lists. */
 export function lowerListOf(type: ListType, store: Store): LowerList {
   const { kind } = type.element
-  const { size, align, leaves } = layoutOf(type.element)
+  const { size, align, words } = layoutOf(type.element)
   if (!isBulk(kind)) {
-    const step = stride(leaves)
+    const step = stride(words)
     return (cx, value) => {
       if (!Array.isArray(value)) mismatch(type, value)
-      return lowerElements(cx, value, type, store, size, align, leaves, step)
+      return lowerElements(cx, value, type, store, size, align, words, step)
     }
   }
   const { name } = kinds[kind]
@@ -155,7 +155,7 @@ export function lowerListOf(type: ListType, store: Store): LowerList {
 /** `load` reads one element; not used for number lists. */
 export function liftListOf(type: ListType, load: () => Load): LiftList {
   const { kind } = type.element
-  const { size, align, leaves } = layoutOf(type.element)
+  const { size, align, words } = layoutOf(type.element)
   if (kind === "u8") {
     return (cx, at, length) => {
       checkRange(cx, at, length, 1)
@@ -174,15 +174,15 @@ export function liftListOf(type: ListType, load: () => Load): LiftList {
     }
   }
   const element = load()
-  const charged = Math.max(size, elementBytesMin)
-  const step = stride(leaves)
+  const charged = Math.max(size, words * wordBytes)
+  const step = stride(words)
   const mask = step - 1
   return (cx, at, length) => {
     checkRange(cx, at, length * size, align)
-    charge(cx, length * charged)
+    charge(cx, length * size, length * charged)
     const out = new Array<unknown>(length)
     for (let i = 0; i < length; i++) {
-      if ((i & mask) === 0) countLeaves(cx, Math.min(step, length - i) * leaves)
+      if ((i & mask) === 0) countWords(cx, Math.min(step, length - i) * words)
       out[i] = element(cx, at + i * size)
     }
     return out

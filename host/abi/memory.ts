@@ -1,6 +1,6 @@
 /** Guest memory as a hostile party's array: allocation, range checks and charging, each in one place. */
 import { LimitError } from "../../schemas/error/limit.ts"
-import { type AbiContext, AbiTrap, type CallBudget, checkLeaves, refreshViews } from "./context.ts"
+import { type AbiContext, AbiTrap, type CallBudget, checkWords, refreshViews } from "./context.ts"
 
 /**
  * Calls the guest's `realloc` for `bytes` fresh bytes and checks what it answers. The guest cannot leave while it runs
@@ -31,12 +31,15 @@ function outside(what: string, at: number, bytes: number, memory: number): AbiTr
   return new AbiTrap(`${what} ${at} with ${bytes} bytes ends outside the memory of ${memory} bytes`)
 }
 
-/** Charges bytes read out of the guest before they are read, aliased or not. */
-export function charge(cx: AbiContext, bytes: number): void {
+/**
+ * Charges bytes read out of the guest before they are read, aliased or not. `cost` is what counts against the limits
+ * where that is more than the bytes themselves.
+ */
+export function charge(cx: AbiContext, bytes: number, cost: number = bytes): void {
   const { budget } = cx
   budget.bytesOut += bytes
-  budget.liftBytesLeft -= bytes
-  budget.scopeBytesLeft -= bytes
+  budget.liftBytesLeft -= cost
+  budget.scopeBytesLeft -= cost
   if (budget.liftBytesLeft < 0 || budget.scopeBytesLeft < 0) throw overdrawn(budget)
 }
 
@@ -46,10 +49,10 @@ function overdrawn(budget: CallBudget): LimitError {
   return new LimitError(name, { limit, actual: limit - (budget.scopeBytesLeft < 0 ? budget.scopeBytesLeft : budget.liftBytesLeft) })
 }
 
-/** Counts leaves that a list is about to move and looks at the stop when the allowance is used up. */
-export function countLeaves(cx: AbiContext, leaves: number): void {
-  if ((cx.leavesUntilCheck -= leaves) <= 0) {
-    cx.leavesUntilCheck = checkLeaves
+/** Counts what a list is about to move and looks at the stop when the allowance is used up. */
+export function countWords(cx: AbiContext, words: number): void {
+  if ((cx.wordsUntilCheck -= words) <= 0) {
+    cx.wordsUntilCheck = checkWords
     cx.budget.checkStop()
   }
 }

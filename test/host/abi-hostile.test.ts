@@ -275,7 +275,7 @@ t.test("a stop found while a list moves ends the call with the recorded reason",
     throw stop
   }
   t.equal(thrown(() => taken(w.list(p.bool), [0, 10_000], on)), stop)
-  on.cx.leavesUntilCheck = 0
+  on.cx.wordsUntilCheck = 0
   t.equal(thrown(() => bindExport(w.func({ v: w.list(p.bool) }), "utf8", "f").call(on.cx, never, undefined, [[true]])), stop)
   t.end()
 })
