@@ -97,7 +97,7 @@ class Comparison {
   }
 
   functions(actual: FunctionType, expected: FunctionType, path: string): TypeDifference | undefined {
-    const differ: TypeDifference = { path, expected: functionText(expected), actual: functionText(actual) }
+    const differ: TypeDifference = { path, expected: functionText(expected, 0, 200), actual: functionText(actual, 0, 200) }
     const params = first(actual.params, expected.params, differ, (a, b) =>
       a.label === b.label ? this.values(a.type, b.type, `${path}.param ${a.label}`) : differ,
     )
@@ -170,7 +170,7 @@ export function interfaceDifference(declared: InterfaceType, served: InterfaceTy
   const comparison = new Comparison(resources)
   for (const [name, extern] of declared.exports) {
     const found = served.exports.get(name)
-    if (found === undefined) return { path: name, expected: "no such export", actual: extern.kind === "function" ? functionText(extern) : extern.kind }
+    if (found === undefined) return { path: name, expected: "no such export", actual: extern.kind === "function" ? functionText(extern, 0, 200) : extern.kind }
     if (extern.kind !== found.kind) return { path: name, expected: found.kind, actual: extern.kind }
     let difference: TypeDifference | undefined
     if (extern.kind === "function") {

@@ -43,6 +43,9 @@ class Text {
   }
 }
 
+/** Characters of one type where text is meant to be read back: the decoder's 10,000 leaves a type fit, a type made by a program may not. */
+const wholeMax = 1 << 18
+
 const resourceName = (type: ResourceType): string => (type.name === undefined ? "resource" : identifier(type.name.name))
 const handle = (type: OwnType | BorrowType): string => (type.kind === "own" ? resourceName(type.resource) : `borrow<${resourceName(type.resource)}>`)
 
@@ -116,15 +119,13 @@ export function shapeText(type: ValueType, max = 200): string {
   return text.finish()
 }
 
-/** `func(name: string, n: u32) -> result<greeting, string>`; `skip` leading parameters are left out (a method's `self`). */
-export function functionText(func: FunctionType, skip = 0): string {
-  const whole = Number.POSITIVE_INFINITY
-  const params = func.params.slice(skip).map((param) => `${identifier(param.label)}: ${typeText(param.type, whole)}`)
-  return `func(${params.join(", ")})${func.result === undefined ? "" : ` -> ${typeText(func.result, whole)}`}`
+/** `func(name: string, n: u32) -> result<greeting, string>`; `skip` leading parameters are left out (a method's `self`), each type is cut after `max` characters. */
+export function functionText(func: FunctionType, skip = 0, max = wholeMax): string {
+  const params = func.params.slice(skip).map((param) => `${identifier(param.label)}: ${typeText(param.type, max)}`)
+  return `func(${params.join(", ")})${func.result === undefined ? "" : ` -> ${typeText(func.result, max)}`}`
 }
 
-const caseText = (part: Case): string =>
-  part.type === undefined ? identifier(part.label) : `${identifier(part.label)}(${typeText(part.type, Number.POSITIVE_INFINITY)})`
+const caseText = (part: Case): string => (part.type === undefined ? identifier(part.label) : `${identifier(part.label)}(${typeText(part.type, wholeMax)})`)
 
 /** The lines of a type's definition under the name `name`. */
 function definition(name: string, type: ValueType): ReadonlyArray<string> {
@@ -133,15 +134,16 @@ function definition(name: string, type: ValueType): ReadonlyArray<string> {
   if (!isAlias) {
     switch (type.kind) {
       case "record":
-        return block(type.fields.map((field) => `${identifier(field.label)}: ${typeText(field.type, Number.POSITIVE_INFINITY)}`))
+        return block(type.fields.map((field) => `${identifier(field.label)}: ${typeText(field.type, wholeMax)}`))
       case "variant":
         return block(type.cases.map(caseText))
       case "enum":
       case "flags":
         return block(type.labels.map(identifier))
+      default:
     }
   }
-  const target = isAlias ? typeText(type, Number.POSITIVE_INFINITY) : shapeText(type, Number.POSITIVE_INFINITY)
+  const target = isAlias ? typeText(type, wholeMax) : shapeText(type, wholeMax)
   return [`type ${identifier(name)} = ${target};`]
 }
 
@@ -186,9 +188,11 @@ function externLines(externs: ReadonlyMap<string, ExternType>, self: string | un
   const lines: Array<string> = []
   for (const [owner, names] of foreign(externs, self)) lines.push(`use ${owner}.{${[...names].map(identifier).join(", ")}};`)
   const members = new Map<string, Array<string>>()
+  /** A method of a resource that is printed here; the name of any other is only a name. */
+  const isMember = (name: string): boolean => externs.get(member(name)?.resource ?? "")?.kind === "resource-type"
   for (const [name, extern] of externs) {
     const part = member(name)
-    if (part === undefined || extern.kind !== "function") continue
+    if (part === undefined || extern.kind !== "function" || !isMember(name)) continue
     const text = functionText(extern, part.role === "method" ? 1 : 0)
     const line =
       part.role === "constructor"
@@ -209,7 +213,9 @@ function externLines(externs: ReadonlyMap<string, ExternType>, self: string | un
         break
       }
       case "function":
-        if (member(name) === undefined) lines.push(`${identifier(name)}: ${functionText(extern)};`)
+        if (!isMember(name)) lines.push(`${identifier(name)}: ${functionText(extern)};`)
+        break
+      case "interface":
         break
     }
   }

@@ -162,6 +162,13 @@ t.test("typeText() and shapeText() print WIT, cut to a bound", async (t) => {
   t.equal(shapeText(variant({ list: borrow(session), "a-b": undefined })), "variant{%list(borrow<session>), a-b}")
   t.equal(shapeText(enumeration('"</script>', "a b")), 'enum{"\\"</script>", "a b"}')
   t.ok(shapeText(shared()).length <= 201 && typeText(shared(), 20).length <= 21)
+  let twice: ValueType = u8
+  for (let i = 0; i < 60; i++) twice = tuple(twice, twice)
+  t.ok(
+    functionText(func({ a: twice }, twice)).length < 1 << 20 &&
+      interfaceText("a", { kind: "interface", exports: new Map([["f", func({ a: twice })]]) }).length < 1 << 20,
+  )
+  t.equal(interfaceText("a", { kind: "interface", exports: new Map([["[method]gone.f", func({})]]) }), 'interface a {\n  "[method]gone.f": func();\n}')
   t.equal(functionText(api.exports.get("greet") as FunctionType), "func(request: greeting, in: u8) -> result<reply, problem>")
 })
 
