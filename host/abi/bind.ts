@@ -46,7 +46,12 @@ interface Params<OnFlat, OnMemory> {
   readonly flatCount: number
 }
 
-function paramsOf<F, M>(type: FunctionType, encoding: StringEncoding, flat: (type: ValueType, encoding: StringEncoding) => F, memory: (type: ValueType, encoding: StringEncoding) => M): Params<F, M> {
+function paramsOf<F, M>(
+  type: FunctionType,
+  encoding: StringEncoding,
+  flat: (type: ValueType, encoding: StringEncoding) => F,
+  memory: (type: ValueType, encoding: StringEncoding) => M,
+): Params<F, M> {
   const types = type.params.map((param) => param.type)
   const layout = recordLayout(types)
   const { size, align } = layout
@@ -117,7 +122,10 @@ const receivers: ReadonlyArray<(receive: Receive) => CoreFunction> = [
   (r) => (a, b, c, d, e) => r([a!, b!, c!, d!, e!]),
   (r) => (a, b, c, d, e, f) => r([a!, b!, c!, d!, e!, f!]),
 ]
-const receiveAny = (receive: Receive): CoreFunction => (...flat) => receive(flat as Flat)
+const receiveAny =
+  (receive: Receive): CoreFunction =>
+  (...flat) =>
+    receive(flat as Flat)
 
 /** Binds an exported function (`canon lift`): build once per (type, encoding), call with any instance's context. */
 export function bindExport(type: FunctionType, encoding: StringEncoding, name: string): ExportBinding {
@@ -261,7 +269,11 @@ function liftFromMemory({ count, memory: loads, places, size, align }: Params<Li
   }
 }
 
-function resultLowerer(type: ValueType | undefined, encoding: StringEncoding, pointerAt: number): (cx: AbiContext, result: unknown, flat: Flat) => CoreValue | undefined {
+function resultLowerer(
+  type: ValueType | undefined,
+  encoding: StringEncoding,
+  pointerAt: number,
+): (cx: AbiContext, result: unknown, flat: Flat) => CoreValue | undefined {
   if (type === undefined) return () => undefined
   const { size, align } = layoutOf(type)
   if (isFlatResult(type)) {

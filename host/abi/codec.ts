@@ -76,7 +76,11 @@ function buildLoad(type: ValueType, encoding: StringEncoding): Load {
       }
     }
     case "record":
-      return loadRecord(type.fields.map((field) => propertyName(field.label)), type.fields.map((field) => field.type), encoding)
+      return loadRecord(
+        type.fields.map((field) => propertyName(field.label)),
+        type.fields.map((field) => field.type),
+        encoding,
+      )
     case "tuple":
       return loadTuple(type.types, encoding)
     case "flags": {
@@ -114,7 +118,12 @@ function buildStore(type: ValueType, encoding: StringEncoding): Store {
       }
     }
     case "record":
-      return storeRecord(type, type.fields.map((field) => propertyName(field.label)), type.fields.map((field) => field.type), encoding)
+      return storeRecord(
+        type,
+        type.fields.map((field) => propertyName(field.label)),
+        type.fields.map((field) => field.type),
+        encoding,
+      )
     case "tuple":
       return storeTuple(type, type.types, encoding)
     case "flags": {
@@ -148,7 +157,11 @@ function buildLift(type: ValueType, encoding: StringEncoding): Lift {
       return (cx, flat, from) => lift(cx, (flat[from] as number) >>> 0, (flat[from + 1] as number) >>> 0)
     }
     case "record":
-      return liftRecord(type.fields.map((field) => propertyName(field.label)), type.fields.map((field) => field.type), encoding)
+      return liftRecord(
+        type.fields.map((field) => propertyName(field.label)),
+        type.fields.map((field) => field.type),
+        encoding,
+      )
     case "tuple":
       return liftTuple(type.types, encoding)
     case "flags": {
@@ -183,7 +196,12 @@ function buildLower(type: ValueType, encoding: StringEncoding): Lower {
       }
     }
     case "record":
-      return lowerRecord(type, type.fields.map((field) => propertyName(field.label)), type.fields.map((field) => field.type), encoding)
+      return lowerRecord(
+        type,
+        type.fields.map((field) => propertyName(field.label)),
+        type.fields.map((field) => field.type),
+        encoding,
+      )
     case "tuple":
       return lowerTuple(type, type.types, encoding)
     case "flags": {
@@ -419,7 +437,11 @@ function refused(expected: string, value: unknown): unknown {
 }
 
 const choices = (type: ValueType, labels: ReadonlyArray<string>): string =>
-  labels.length > 8 ? `a case of ${shapeText(type, 80)}` : labels.length === 1 ? quote(labels[0] as string) : `one of ${labels.map((label) => quote(label)).join(", ")}`
+  labels.length > 8
+    ? `a case of ${shapeText(type, 80)}`
+    : labels.length === 1
+      ? quote(labels[0] as string)
+      : `one of ${labels.map((label) => quote(label)).join(", ")}`
 
 function trapDiscriminant(index: number, cases: number): never {
   throw new AbiTrap(`discriminant ${index} of a type with ${cases} cases`)
@@ -469,7 +491,11 @@ function storeVariant(type: VariantLike, encoding: StringEncoding): Store {
 }
 
 /** Per case: how each of its core values changes to or from the joined type; undefined when all stay as they are. */
-function coercions(type: VariantLike, between: (a: FlatType, b: FlatType) => Coercion | undefined, toJoined: boolean): ReadonlyArray<ReadonlyArray<Coercion | undefined> | undefined> {
+function coercions(
+  type: VariantLike,
+  between: (a: FlatType, b: FlatType) => Coercion | undefined,
+  toJoined: boolean,
+): ReadonlyArray<ReadonlyArray<Coercion | undefined> | undefined> {
   const joined = flatOf(type).slice(1)
   return casesOf(type).map((one) => {
     if (one.type === undefined) return undefined

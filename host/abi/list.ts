@@ -93,7 +93,16 @@ function lowerArray(cx: AbiContext, value: ReadonlyArray<unknown>, type: ListTyp
 /** Elements between two looks at the stop: a power of two, so that the test is one mask. */
 const stride = (words: number): number => 2 ** Math.max(0, Math.floor(Math.log2(checkWords / words)))
 
-function lowerElements(cx: AbiContext, value: ReadonlyArray<unknown>, type: ListType, store: Store, size: number, align: number, words: number, step: number): number {
+function lowerElements(
+  cx: AbiContext,
+  value: ReadonlyArray<unknown>,
+  type: ListType,
+  store: Store,
+  size: number,
+  align: number,
+  words: number,
+  step: number,
+): number {
   const { length } = value
   // A Proxy of an array may answer anything.
   if (!Number.isInteger(length) || length < 0) mismatch(type, value)

@@ -15,14 +15,44 @@ function coreBytes(): Uint8Array<ArrayBuffer> {
   const top = m.global("i32", true, i32(1024))
   const align = (by: number | readonly [number]) => (typeof by === "number" ? [i32(by - 1), "i32.add", i32(-by), "i32.and"] : [])
   m.func(["i32", "i32", "i32", "i32"], ["i32"], { export: "cabi_realloc", locals: ["i32"] }, [
-    globalGet(top), align(8), tee(4), get(3), "i32.add", globalSet(top), get(4),
+    globalGet(top),
+    align(8),
+    tee(4),
+    get(3),
+    "i32.add",
+    globalSet(top),
+    get(4),
   ])
-  const copyOut = [globalGet(top), align(8), tee(2), get(1), "i32.add", globalSet(top), get(2), get(0), get(1), memoryCopy, i32(16), get(2), mem("i32.store"), i32(16), get(1), mem("i32.store", 4), i32(16)]
+  const copyOut = [
+    globalGet(top),
+    align(8),
+    tee(2),
+    get(1),
+    "i32.add",
+    globalSet(top),
+    get(2),
+    get(0),
+    get(1),
+    memoryCopy,
+    i32(16),
+    get(2),
+    mem("i32.store"),
+    i32(16),
+    get(1),
+    mem("i32.store", 4),
+    i32(16),
+  ]
   m.func(["i32", "i32"], ["i32"], { export: ["echo", "echo-bytes"], locals: ["i32"] }, copyOut)
   m.func(["i32", "i32"], ["i32"], { export: "add" }, [get(0), get(1), "i32.add"])
   m.func(["i32", "i32", "i32", "i32"], ["i32"], { export: "render" }, [
-    get(0), get(1), call(log), get(0), get(1), call(log),
-    ...[0, 1, 2, 3].map((i) => [i32(16), get(i), mem("i32.store", 4 * i)]), i32(16),
+    get(0),
+    get(1),
+    call(log),
+    get(0),
+    get(1),
+    call(log),
+    ...[0, 1, 2, 3].map((i) => [i32(16), get(i), mem("i32.store", 4 * i)]),
+    i32(16),
   ])
   m.func(["i32"], [], { export: ["cabi_post_echo", "cabi_post_echo-bytes", "cabi_post_render"] }, [i32(1024), globalSet(top)])
   void set
@@ -59,10 +89,18 @@ type Exports = Readonly<Record<string, CoreFunction>> & { readonly memory: WebAs
 
 async function ours(bytes: Uint8Array<ArrayBuffer>): Promise<Subject> {
   const budget = {
-    liftBytesMax: 2 ** 50, outputBytesMax: 2 ** 50, hostCallBytesMax: 2 ** 50, liftBytesLeft: 2 ** 50, scopeBytesLeft: 0,
-    scope: "outputBytesMax" as const, bytesIn: 0, bytesOut: 0,
+    liftBytesMax: 2 ** 50,
+    outputBytesMax: 2 ** 50,
+    hostCallBytesMax: 2 ** 50,
+    liftBytesLeft: 2 ** 50,
+    scopeBytesLeft: 0,
+    scope: "outputBytesMax" as const,
+    bytesIn: 0,
+    bytesOut: 0,
     checkStop: (): void => undefined,
-    fail(error: unknown): never { throw error },
+    fail(error: unknown): never {
+      throw error
+    },
   }
   const handles = undefined as never
   const instance = { mayLeave: true, isTouched: false }
@@ -93,7 +131,8 @@ async function raw(bytes: Uint8Array<ArrayBuffer>): Promise<Subject> {
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
   const text = (at: number, n: number): string => decoder.decode(u8.subarray(at, at + n))
   const { instance } = await WebAssembly.instantiate(bytes, { $root: { log: (at: number, n: number) => log(text(at, n)) } })
-  const exports = instance.exports as unknown as Exports & Readonly<Record<"cabi_realloc" | "echo" | "cabi_post_echo" | "add" | "render", (...args: ReadonlyArray<number>) => number>>
+  const exports = instance.exports as unknown as Exports &
+    Readonly<Record<"cabi_realloc" | "echo" | "cabi_post_echo" | "add" | "render", (...args: ReadonlyArray<number>) => number>>
   const u8 = new Uint8Array(exports.memory.buffer)
   const i32s = new Int32Array(exports.memory.buffer)
   const into = (s: string): readonly [number, number] => {
@@ -146,7 +185,10 @@ async function jco(bytes: Uint8Array<ArrayBuffer>): Promise<Subject> {
   const module = (await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" }))).catch(
     () => import(`data:text/javascript;base64,${btoa(unescape(encodeURIComponent(source)))}`),
   )) as { readonly instantiate: (core: (name: string) => WebAssembly.Module, imports: object) => Subject }
-  return module.instantiate((name) => new WebAssembly.Module(files[name] as Uint8Array<ArrayBuffer>), { log: { default: log }, $root: { log: { default: log } } })
+  return module.instantiate((name) => new WebAssembly.Module(files[name] as Uint8Array<ArrayBuffer>), {
+    log: { default: log },
+    $root: { log: { default: log } },
+  })
 }
 
 const short = "The quick brown fox jumps over the lazy dog 0123456789 and more"
@@ -163,7 +205,10 @@ const works: ReadonlyArray<readonly [name: string, calls: number, run: (subject:
 ]
 
 const bytes = coreBytes()
-const subjects = new Map<string, Subject>([["raw", await raw(bytes)], ["ours", await ours(bytes)]])
+const subjects = new Map<string, Subject>([
+  ["raw", await raw(bytes)],
+  ["ours", await ours(bytes)],
+])
 if (!process.argv.includes("--no-jco")) {
   try {
     subjects.set("jco", await jco(bytes))

@@ -1,5 +1,15 @@
 /** A guest without a module: a real linear memory, a bump allocator in JavaScript, a handle table, a budget. */
-import { type AbiContext, AbiTrap, type CallBudget, type CoreFunction, createContext, type HandleTable, type InstanceState, type Realloc, type StringEncoding } from "../../host/abi/mod.ts"
+import {
+  type AbiContext,
+  AbiTrap,
+  type CallBudget,
+  type CoreFunction,
+  createContext,
+  type HandleTable,
+  type InstanceState,
+  type Realloc,
+  type StringEncoding,
+} from "../../host/abi/mod.ts"
 import type { ResourceType } from "../../schemas/wit/model.ts"
 import type { ReferenceMemory } from "./abi-reference.ts"
 
@@ -77,7 +87,9 @@ export interface Guest {
   readonly put: (align: number, bytes: ReadonlyArray<number>) => number
 }
 
-export function guest(options: { readonly realloc?: Realloc; readonly limits?: { readonly lift?: number; readonly output?: number; readonly hostCall?: number } } = {}): Guest {
+export function guest(
+  options: { readonly realloc?: Realloc; readonly limits?: { readonly lift?: number; readonly output?: number; readonly hostCall?: number } } = {},
+): Guest {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 16_384 })
   const reallocs: Array<readonly [number, number]> = []
   let top = 8

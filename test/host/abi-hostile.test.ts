@@ -38,11 +38,22 @@ t.test("pointers and lengths outside memory trap, in both directions and every e
   ]
   for (const [at, length] of pairs) {
     for (const encoding of encodings) {
-      t.match(thrown(() => lifted(p.string, words(at, length), guest(), encoding)), isTrap, `string ${at} ${length} ${encoding}`)
-      t.match(thrown(() => taken(p.string, [at | 0, length | 0], guest(), encoding)), isTrap)
+      t.match(
+        thrown(() => lifted(p.string, words(at, length), guest(), encoding)),
+        isTrap,
+        `string ${at} ${length} ${encoding}`,
+      )
+      t.match(
+        thrown(() => taken(p.string, [at | 0, length | 0], guest(), encoding)),
+        isTrap,
+      )
     }
     for (const element of [p.u8, p.u16, p.f64, p.string, w.tuple(p.u8, p.u64)]) {
-      t.match(thrown(() => lifted(w.list(element), words(at, length))), isTrap, `list<${element.kind}> ${at} ${length}`)
+      t.match(
+        thrown(() => lifted(w.list(element), words(at, length))),
+        isTrap,
+        `list<${element.kind}> ${at} ${length}`,
+      )
     }
   }
   t.end()
@@ -50,11 +61,26 @@ t.test("pointers and lengths outside memory trap, in both directions and every e
 
 t.test("misaligned pointers trap, also with length 0", (t) => {
   for (const length of [0, 1]) {
-    t.match(thrown(() => lifted(p.string, words(1, length), guest(), "utf16")), isTrap)
-    t.match(thrown(() => lifted(p.string, words(1, length), guest(), "latin1+utf16")), isTrap)
-    t.match(thrown(() => lifted(w.list(p.u16), words(1, length))), isTrap)
-    t.match(thrown(() => lifted(w.list(p.f64), words(4, length))), isTrap)
-    t.match(thrown(() => lifted(w.list(w.tuple(p.u8, p.u32)), words(2, length))), isTrap)
+    t.match(
+      thrown(() => lifted(p.string, words(1, length), guest(), "utf16")),
+      isTrap,
+    )
+    t.match(
+      thrown(() => lifted(p.string, words(1, length), guest(), "latin1+utf16")),
+      isTrap,
+    )
+    t.match(
+      thrown(() => lifted(w.list(p.u16), words(1, length))),
+      isTrap,
+    )
+    t.match(
+      thrown(() => lifted(w.list(p.f64), words(4, length))),
+      isTrap,
+    )
+    t.match(
+      thrown(() => lifted(w.list(w.tuple(p.u8, p.u32)), words(2, length))),
+      isTrap,
+    )
   }
   t.equal(lifted(p.string, words(1, 0)), "", "UTF-8 has no alignment")
   t.end()
@@ -64,9 +90,21 @@ t.test("return areas and parameter blocks that lie outside memory or misaligned 
   const wide = w.tuple(...Array.from({ length: 17 }, () => p.u32))
   for (const at of [page - 4, page, 0x7fff_fffc, 0xffff_fffc, 2, -1]) {
     const { cx, budget } = guest()
-    t.match(thrown(() => bindExport(w.func({}, w.tuple(p.u32, p.u32)), "utf8", "f").call(cx, () => at, undefined, [])), isTrap, `export result ${at}`)
-    t.match(thrown(() => bindImport(w.func({ v: wide }), "utf8", "i")(cx, () => never())(at)), isTrap, `import parameters ${at}`)
-    t.match(thrown(() => bindImport(w.func({}, w.tuple(p.u32, p.u32)), "utf8", "i")(cx, () => [1, 2])(at)), isTrap, `import result ${at}`)
+    t.match(
+      thrown(() => bindExport(w.func({}, w.tuple(p.u32, p.u32)), "utf8", "f").call(cx, () => at, undefined, [])),
+      isTrap,
+      `export result ${at}`,
+    )
+    t.match(
+      thrown(() => bindImport(w.func({ v: wide }), "utf8", "i")(cx, () => never())(at)),
+      isTrap,
+      `import parameters ${at}`,
+    )
+    t.match(
+      thrown(() => bindImport(w.func({}, w.tuple(p.u32, p.u32)), "utf8", "i")(cx, () => [1, 2])(at)),
+      isTrap,
+      `import result ${at}`,
+    )
     t.equal(budget.bytesOut, 0, "nothing was charged for what was not read")
   }
   t.end()
@@ -80,20 +118,49 @@ t.test("realloc that answers junk traps before a byte is written", (t) => {
     ["2^31", () => -(2 ** 31)],
   ]
   for (const [name, realloc] of answers) {
-    for (const [type, value] of [[p.string, "abcd"], [p.string, "é".repeat(40)], [w.list(p.u8), new Uint8Array(4)], [w.list(p.u32), new Uint32Array(1)], [w.list(p.string), ["a"]]] as const) {
+    for (const [type, value] of [
+      [p.string, "abcd"],
+      [p.string, "é".repeat(40)],
+      [w.list(p.u8), new Uint8Array(4)],
+      [w.list(p.u32), new Uint32Array(1)],
+      [w.list(p.string), ["a"]],
+    ] as const) {
       const on = guest({ realloc })
       const before = new Uint8Array(on.memory.buffer).slice()
-      t.match(thrown(() => bindExport(w.func({ v: type }), "utf8", "f").call(on.cx, never, undefined, [value])), isTrap, `${name} ${type.kind}`)
+      t.match(
+        thrown(() => bindExport(w.func({ v: type }), "utf8", "f").call(on.cx, never, undefined, [value])),
+        isTrap,
+        `${name} ${type.kind}`,
+      )
       t.strictSame(new Uint8Array(on.memory.buffer), before)
     }
   }
   const odd = guest({ realloc: () => 1001 })
-  t.match(thrown(() => bindExport(w.func({ v: p.string }), "utf16", "f").call(odd.cx, never, undefined, ["a"])), isTrap, "misaligned for UTF-16")
-  t.match(thrown(() => bindExport(w.func({ v: w.list(p.u64) }), "utf8", "f").call(odd.cx, never, undefined, [[1n]])), isTrap, "misaligned for u64")
-  t.match(thrown(() => bindExport(w.func({ v: w.tuple(...Array.from({ length: 17 }, () => p.u32)) }), "utf8", "f").call(odd.cx, never, undefined, [Array.from({ length: 17 }, () => 1)])), isTrap, "misaligned parameter block")
+  t.match(
+    thrown(() => bindExport(w.func({ v: p.string }), "utf16", "f").call(odd.cx, never, undefined, ["a"])),
+    isTrap,
+    "misaligned for UTF-16",
+  )
+  t.match(
+    thrown(() => bindExport(w.func({ v: w.list(p.u64) }), "utf8", "f").call(odd.cx, never, undefined, [[1n]])),
+    isTrap,
+    "misaligned for u64",
+  )
+  t.match(
+    thrown(() =>
+      bindExport(w.func({ v: w.tuple(...Array.from({ length: 17 }, () => p.u32)) }), "utf8", "f").call(odd.cx, never, undefined, [
+        Array.from({ length: 17 }, () => 1),
+      ]),
+    ),
+    isTrap,
+    "misaligned parameter block",
+  )
   for (const answer of [undefined, Number.NaN, {}, "8"]) {
     const on = guest({ realloc: () => answer as number })
-    t.doesNotThrow(() => bindExport(w.func({ v: p.string }), "utf8", "f").call(on.cx, () => undefined, undefined, ["a"]), "a JavaScript realloc is coerced as a core i32 would be")
+    t.doesNotThrow(
+      () => bindExport(w.func({ v: p.string }), "utf8", "f").call(on.cx, () => undefined, undefined, ["a"]),
+      "a JavaScript realloc is coerced as a core i32 would be",
+    )
   }
   t.end()
 })
@@ -101,14 +168,20 @@ t.test("realloc that answers junk traps before a byte is written", (t) => {
 t.test("a missing or trapping realloc ends the call", (t) => {
   const on = guest()
   on.cx.realloc = undefined
-  t.match(thrown(() => bindExport(w.func({ v: p.string }), "utf8", "f").call(on.cx, never, undefined, ["a"])), isTrap)
+  t.match(
+    thrown(() => bindExport(w.func({ v: p.string }), "utf8", "f").call(on.cx, never, undefined, ["a"])),
+    isTrap,
+  )
   const boom = new WebAssembly.RuntimeError("unreachable")
   const trapping = guest({
     realloc: () => {
       throw boom
     },
   })
-  t.equal(thrown(() => bindExport(w.func({ v: p.string }), "utf8", "f").call(trapping.cx, never, undefined, ["a"])), boom)
+  t.equal(
+    thrown(() => bindExport(w.func({ v: p.string }), "utf8", "f").call(trapping.cx, never, undefined, ["a"])),
+    boom,
+  )
   t.equal(trapping.instance.isTouched, true)
   t.end()
 })
@@ -122,34 +195,72 @@ t.test("realloc that answers overlapping or host-written regions harms only the 
 
 t.test("bad discriminants trap in memory and flat", (t) => {
   const wide = w.enumeration(...Array.from({ length: 300 }, (_, i) => `c${i}`))
-  t.match(thrown(() => lifted(w.option(p.u32), words(2, 0))), isTrap)
-  t.match(thrown(() => lifted(w.result(p.u32, p.u8), words(255, 0))), isTrap)
-  t.match(thrown(() => lifted(w.tuple(wide, wide), words(300))), isTrap)
+  t.match(
+    thrown(() => lifted(w.option(p.u32), words(2, 0))),
+    isTrap,
+  )
+  t.match(
+    thrown(() => lifted(w.result(p.u32, p.u8), words(255, 0))),
+    isTrap,
+  )
+  t.match(
+    thrown(() => lifted(w.tuple(wide, wide), words(300))),
+    isTrap,
+  )
   for (const index of [2, -1, 2 ** 31]) {
-    t.match(thrown(() => taken(w.option(p.u32), [index, 0])), isTrap)
-    t.match(thrown(() => taken(w.enumeration("a", "b"), [index])), isTrap)
-    t.match(thrown(() => taken(w.variant({ a: undefined, b: p.string }), [index, 0, 0])), isTrap)
+    t.match(
+      thrown(() => taken(w.option(p.u32), [index, 0])),
+      isTrap,
+    )
+    t.match(
+      thrown(() => taken(w.enumeration("a", "b"), [index])),
+      isTrap,
+    )
+    t.match(
+      thrown(() => taken(w.variant({ a: undefined, b: p.string }), [index, 0, 0])),
+      isTrap,
+    )
   }
   t.end()
 })
 
 t.test("bad chars trap, odd booleans and flag bits do not", (t) => {
   for (const point of [0xd800, 0xdfff, 0x11_0000, -1]) {
-    t.match(thrown(() => taken(p.char, [point])), isTrap)
-    t.match(thrown(() => lifted(w.tuple(p.char, p.u8), words(point, 0))), isTrap)
+    t.match(
+      thrown(() => taken(p.char, [point])),
+      isTrap,
+    )
+    t.match(
+      thrown(() => lifted(w.tuple(p.char, p.u8), words(point, 0))),
+      isTrap,
+    )
   }
   t.strictSame(lifted(w.tuple(p.bool, p.bool, w.flags("a"), p.u8), [2, 255, 0xff, 1]), [true, true, { a: true }, 1])
   t.end()
 })
 
 t.test("text that is not UTF-8 traps at every length, and genuine U+FFFD does not", (t) => {
-  const broken: ReadonlyArray<ReadonlyArray<number>> = [[0x80], [0xc0, 0x80], [0xc3], [0xe2, 0x82], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80], [0xf8, 0x88, 0x80, 0x80, 0x80], [0xff], [0xfe]]
+  const broken: ReadonlyArray<ReadonlyArray<number>> = [
+    [0x80],
+    [0xc0, 0x80],
+    [0xc3],
+    [0xe2, 0x82],
+    [0xed, 0xa0, 0x80],
+    [0xf4, 0x90, 0x80, 0x80],
+    [0xf8, 0x88, 0x80, 0x80, 0x80],
+    [0xff],
+    [0xfe],
+  ]
   for (const bytes of broken) {
     for (const pad of [0, 1, 20, 23, 24, 25, 40, 5_000]) {
       const on = guest()
       const text = [...Array.from({ length: pad }, () => 0x61), ...bytes]
       const at = on.put(1, text)
-      t.match(thrown(() => lifted(p.string, words(at, text.length), on)), isTrap, `${bytes.join()} after ${pad}`)
+      t.match(
+        thrown(() => lifted(p.string, words(at, text.length), on)),
+        isTrap,
+        `${bytes.join()} after ${pad}`,
+      )
     }
   }
   for (const pad of [0, 40]) {
@@ -176,9 +287,18 @@ t.test("UTF-16 with lone surrogates lifts with U+FFFD at every length", (t) => {
 t.test("bad handles trap", (t) => {
   const file = w.resource("file")
   for (const handle of [0, 1, 77, -1]) {
-    t.match(thrown(() => taken(w.own(file), [handle])), isTrap)
-    t.match(thrown(() => taken(w.borrow(file), [handle])), isTrap)
-    t.match(thrown(() => lifted(w.list(w.own(file)), words(guest().put(4, words(handle)), 1))), isTrap)
+    t.match(
+      thrown(() => taken(w.own(file), [handle])),
+      isTrap,
+    )
+    t.match(
+      thrown(() => taken(w.borrow(file), [handle])),
+      isTrap,
+    )
+    t.match(
+      thrown(() => lifted(w.list(w.own(file)), words(guest().put(4, words(handle)), 1))),
+      isTrap,
+    )
   }
   t.end()
 })
@@ -198,7 +318,10 @@ t.test("billions of zero-sized elements are refused before anything is allocated
 
 t.test("aliasing lists are charged each time they are read", (t) => {
   const on = guest({ limits: { lift: 8 << 20, output: 2 ** 40 } })
-  const shared = on.put(1, Array.from({ length: 32_768 }, () => 7))
+  const shared = on.put(
+    1,
+    Array.from({ length: 32_768 }, () => 7),
+  )
   const pairs = on.put(4, Array.from({ length: 4_000 }, () => words(shared, 32_768)).flat())
   const error = thrown(() => lifted(w.list(w.list(p.u8)), words(pairs, 4_000), on))
   t.match(error, { reason: { _tag: "liftBytesMax", limit: 8 << 20 } })
@@ -215,16 +338,37 @@ function guestWith(on: Guest): Guest {
 }
 
 t.test("limits hold to the byte: below and at them passes, above them does not", (t) => {
-  const text = (n: number, on: Guest): unknown => lifted(p.string, words(on.put(1, Array.from({ length: n }, () => 0x61)), n), on)
+  const text = (n: number, on: Guest): unknown =>
+    lifted(
+      p.string,
+      words(
+        on.put(
+          1,
+          Array.from({ length: n }, () => 0x61),
+        ),
+        n,
+      ),
+      on,
+    )
   // A string result is its 8-byte return area and its bytes.
-  for (const [n, fits] of [[91, true], [92, true], [93, false]] as const) {
-    for (const [limit, name] of [[{ output: 100 }, "outputBytesMax"], [{ lift: 100 }, "liftBytesMax"]] as const) {
+  for (const [n, fits] of [
+    [91, true],
+    [92, true],
+    [93, false],
+  ] as const) {
+    for (const [limit, name] of [
+      [{ output: 100 }, "outputBytesMax"],
+      [{ lift: 100 }, "liftBytesMax"],
+    ] as const) {
       const error = thrown(() => text(n, guest({ limits: limit })))
       if (fits) t.equal(error, undefined, `${name} ${n}`)
       else t.match(error, { reason: { _tag: name, limit: 100, actual: 101 } }, `${name} ${n}`)
     }
     const on = guest({ limits: { hostCall: 100 } })
-    const at = on.put(1, Array.from({ length: n }, () => 0x61))
+    const at = on.put(
+      1,
+      Array.from({ length: n }, () => 0x61),
+    )
     const error = thrown(() => taken(p.string, [at, n], on))
     if (fits) t.equal(error, undefined)
     else t.match(error, { reason: { _tag: "hostCallBytesMax", limit: 100, actual: 101 } })
@@ -234,10 +378,22 @@ t.test("limits hold to the byte: below and at them passes, above them does not",
 
 t.test("`hostCallBytesMax` is per host call, `liftBytesMax` per call", (t) => {
   const on = guest({ limits: { hostCall: 100, lift: 250 } })
-  const at = on.put(1, Array.from({ length: 80 }, () => 0x61))
-  t.equal(thrown(() => taken(p.string, [at, 80], on)), undefined)
-  t.equal(thrown(() => taken(p.string, [at, 80], on)), undefined)
-  t.match(thrown(() => taken(p.string, [at, 80], on)), { reason: { _tag: "liftBytesMax" } })
+  const at = on.put(
+    1,
+    Array.from({ length: 80 }, () => 0x61),
+  )
+  t.equal(
+    thrown(() => taken(p.string, [at, 80], on)),
+    undefined,
+  )
+  t.equal(
+    thrown(() => taken(p.string, [at, 80], on)),
+    undefined,
+  )
+  t.match(
+    thrown(() => taken(p.string, [at, 80], on)),
+    { reason: { _tag: "liftBytesMax" } },
+  )
   t.end()
 })
 
@@ -257,12 +413,39 @@ t.test("lists look at the stop every 4,096 elements in both directions, nested o
     run(on)
     return on.budget.checks
   }
-  const send = (type: ValueType, value: unknown): number => checks((on) => bindExport(w.func({ v: type }), "utf8", "f").call(on.cx, () => undefined, undefined, [value]))
+  const send = (type: ValueType, value: unknown): number =>
+    checks((on) => bindExport(w.func({ v: type }), "utf8", "f").call(on.cx, () => undefined, undefined, [value]))
   const n = 40_960
-  t.equal(send(w.list(p.bool), Array.from({ length: 4_095 }, () => true)), 0)
-  t.equal(send(w.list(p.bool), Array.from({ length: n }, () => true)) >= 9, true)
-  t.equal(send(w.list(w.list(p.bool)), Array.from({ length: n / 8 }, () => Array.from({ length: 8 }, () => true))) >= 9, true, "short lists in a long one count together")
-  t.equal(send(w.list(w.tuple(...Array.from({ length: 64 }, () => p.u8))), Array.from({ length: n / 64 }, () => Array.from({ length: 64 }, () => 1))) >= 9, true, "wide elements weigh more")
+  t.equal(
+    send(
+      w.list(p.bool),
+      Array.from({ length: 4_095 }, () => true),
+    ),
+    0,
+  )
+  t.equal(
+    send(
+      w.list(p.bool),
+      Array.from({ length: n }, () => true),
+    ) >= 9,
+    true,
+  )
+  t.equal(
+    send(
+      w.list(w.list(p.bool)),
+      Array.from({ length: n / 8 }, () => Array.from({ length: 8 }, () => true)),
+    ) >= 9,
+    true,
+    "short lists in a long one count together",
+  )
+  t.equal(
+    send(
+      w.list(w.tuple(...Array.from({ length: 64 }, () => p.u8))),
+      Array.from({ length: n / 64 }, () => Array.from({ length: 64 }, () => 1)),
+    ) >= 9,
+    true,
+    "wide elements weigh more",
+  )
   t.equal(checks((on) => taken(w.list(p.bool), [0, n], on)) >= 9, true)
   t.equal(checks((on) => taken(w.list(w.tuple()), [0, n], on)) >= 9, true)
   t.end()
@@ -274,9 +457,15 @@ t.test("a stop found while a list moves ends the call with the recorded reason",
   on.budget.checkStop = () => {
     throw stop
   }
-  t.equal(thrown(() => taken(w.list(p.bool), [0, 10_000], on)), stop)
+  t.equal(
+    thrown(() => taken(w.list(p.bool), [0, 10_000], on)),
+    stop,
+  )
   on.cx.wordsUntilCheck = 0
-  t.equal(thrown(() => bindExport(w.func({ v: w.list(p.bool) }), "utf8", "f").call(on.cx, never, undefined, [[true]])), stop)
+  t.equal(
+    thrown(() => bindExport(w.func({ v: w.list(p.bool) }), "utf8", "f").call(on.cx, never, undefined, [[true]])),
+    stop,
+  )
   t.end()
 })
 
@@ -285,7 +474,11 @@ t.test("arrays that lie about their length or hold getters cannot break out of t
   const f = bindExport(w.func({ v: w.list(p.string) }), "utf8", "f")
   const lies = (length: unknown): unknown => new Proxy(["a"], { get: (target, key) => (key === "length" ? length : Reflect.get(target, key)) })
   for (const length of [-1, 1.5, Number.NaN, 2 ** 32, 2 ** 53, Number.POSITIVE_INFINITY, "1", undefined]) {
-    t.match(thrown(() => f.call(on.cx, never, undefined, [lies(length)])), { code: "STELE-WIT-0001" }, String(length))
+    t.match(
+      thrown(() => f.call(on.cx, never, undefined, [lies(length)])),
+      { code: "STELE-WIT-0001" },
+      String(length),
+    )
   }
   const growing: Array<unknown> = ["a", "b"]
   Object.defineProperty(growing, 0, {
@@ -295,7 +488,10 @@ t.test("arrays that lie about their length or hold getters cannot break out of t
     },
   })
   f.call(on.cx, (_at, n) => void t.equal(n, 2, "the length read first is the length"), undefined, [growing])
-  t.match(thrown(() => f.call(on.cx, never, undefined, [[, "hole"]])), { code: "STELE-WIT-0001" })
+  t.match(
+    thrown(() => f.call(on.cx, never, undefined, [[, "hole"]])),
+    { code: "STELE-WIT-0001" },
+  )
   t.end()
 })
 

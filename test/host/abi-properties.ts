@@ -40,7 +40,8 @@ function forward(type: FunctionType, imported: CoreFunction, alloc: (align: numb
   }
 }
 
-const coreTyped = (flat: ReadonlyArray<CoreTyped["type"]>, args: ReadonlyArray<CoreValue>): Array<CoreTyped> => flat.map((type, i) => ({ type, value: args[i] as CoreValue }))
+const coreTyped = (flat: ReadonlyArray<CoreTyped["type"]>, args: ReadonlyArray<CoreValue>): Array<CoreTyped> =>
+  flat.map((type, i) => ({ type, value: args[i] as CoreValue }))
 
 function stored(memory: ReferenceMemory, value: unknown, type: ValueType): number {
   const at = memory.alloc(alignment(type), size(type))
@@ -113,7 +114,11 @@ export const properties: ReadonlyArray<Property> = [
         const memory = reference(encoding)
         const flat = flatten(type)
         let seen: unknown
-        const imported = bindImport(echoType(type), encoding, "echo")(cx, ([v]) => {
+        const imported = bindImport(
+          echoType(type),
+          encoding,
+          "echo",
+        )(cx, ([v]) => {
           seen = v
           return v
         })
@@ -141,7 +146,10 @@ export const properties: ReadonlyArray<Property> = [
         const { cx, realloc } = guest()
         const imported = bindImport(type, encoding, "echo")(cx, ([v]) => v)
         const core = forward(type, imported, (align, bytes) => realloc(0, 0, align, bytes))
-        return sameValue(bindExport(type, encoding, "echo").call(cx, core, undefined, [[value, [value, ""]]]), [value.toWellFormed(), [value.toWellFormed(), ""]])
+        return sameValue(bindExport(type, encoding, "echo").call(cx, core, undefined, [[value, [value, ""]]]), [
+          value.toWellFormed(),
+          [value.toWellFormed(), ""],
+        ])
       }),
       { ...parameters, numRuns: parameters.numRuns * 4 },
     )
@@ -149,9 +157,17 @@ export const properties: ReadonlyArray<Property> = [
   }),
 
   property("any bytes lift as the text a fatal UTF-8 decoder reads, or trap where it refuses", (parameters) => {
-    const byte = fc.oneof(fc.integer({ min: 0x61, max: 0x7a }), fc.integer({ min: 0, max: 255 }), fc.constantFrom(0xef, 0xbf, 0xbd, 0xbb, 0xe2, 0x82, 0xac, 0xf0, 0x9f))
+    const byte = fc.oneof(
+      fc.integer({ min: 0x61, max: 0x7a }),
+      fc.integer({ min: 0, max: 255 }),
+      fc.constantFrom(0xef, 0xbf, 0xbd, 0xbb, 0xe2, 0x82, 0xac, 0xf0, 0x9f),
+    )
     const valid = fc.string({ unit: "binary" }).map((text) => [...new TextEncoder().encode(text)])
-    const bytes = fc.oneof(fc.array(byte, { maxLength: 70 }), valid, fc.tuple(valid, fc.array(byte, { maxLength: 3 })).map((parts) => parts.flat()))
+    const bytes = fc.oneof(
+      fc.array(byte, { maxLength: 70 }),
+      valid,
+      fc.tuple(valid, fc.array(byte, { maxLength: 3 })).map((parts) => parts.flat()),
+    )
     const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
     let refused = 0
     fc.assert(
@@ -159,7 +175,11 @@ export const properties: ReadonlyArray<Property> = [
         const { cx, put } = guest()
         let seen: unknown
         const error = thrown(() =>
-          bindImport({ kind: "function", params: [{ label: "s", type: { kind: "string" } }] }, "utf8", "f")(cx, ([s]) => {
+          bindImport(
+            { kind: "function", params: [{ label: "s", type: { kind: "string" } }] },
+            "utf8",
+            "f",
+          )(cx, ([s]) => {
             seen = s
           })(put(1, text), text.length),
         )
@@ -199,19 +219,24 @@ export const properties: ReadonlyArray<Property> = [
   property("memory full of random bytes lifts to a value or a typed error, never anything else", (parameters) => {
     const outcomes = { value: 0, trap: 0, limit: 0 }
     fc.assert(
-      fc.property(arbitraryType(typeOptions), fc.infiniteStream(fc.integer({ min: 0, max: 2 ** 32 - 1 })), fc.constantFrom(...encodings), (type, noise, encoding) => {
-        const { cx, memory, put } = guest({ limits: { lift: 1 << 20, output: 1 << 18 } })
-        const words = new Uint32Array(memory.buffer)
-        // Small numbers are more often good pointers, lengths and discriminants.
-        for (let i = 0; i < 512; i++) words[i] = (noise.next().value as number) >>> (i % 3 === 0 ? 0 : 18 + (i % 12))
-        const at = put(8, [])
-        const func: FunctionType = { kind: "function", params: [], result: { kind: "tuple", types: [type, { kind: "u8" }, { kind: "u8" }] } }
-        const error = thrown(() => bindExport(func, encoding, "f").call(cx, () => at, undefined, []))
-        if (error === undefined) outcomes.value++
-        else if ((error as Error).name === "AbiTrap") outcomes.trap++
-        else if ((error as Error).name === "LimitError") outcomes.limit++
-        else throw error
-      }),
+      fc.property(
+        arbitraryType(typeOptions),
+        fc.infiniteStream(fc.integer({ min: 0, max: 2 ** 32 - 1 })),
+        fc.constantFrom(...encodings),
+        (type, noise, encoding) => {
+          const { cx, memory, put } = guest({ limits: { lift: 1 << 20, output: 1 << 18 } })
+          const words = new Uint32Array(memory.buffer)
+          // Small numbers are more often good pointers, lengths and discriminants.
+          for (let i = 0; i < 512; i++) words[i] = (noise.next().value as number) >>> (i % 3 === 0 ? 0 : 18 + (i % 12))
+          const at = put(8, [])
+          const func: FunctionType = { kind: "function", params: [], result: { kind: "tuple", types: [type, { kind: "u8" }, { kind: "u8" }] } }
+          const error = thrown(() => bindExport(func, encoding, "f").call(cx, () => at, undefined, []))
+          if (error === undefined) outcomes.value++
+          else if ((error as Error).name === "AbiTrap") outcomes.trap++
+          else if ((error as Error).name === "LimitError") outcomes.limit++
+          else throw error
+        },
+      ),
       { ...parameters, numRuns: parameters.numRuns * 4 },
     )
     if (outcomes.value === 0 || outcomes.trap === 0) throw new Error(`one-sided: ${JSON.stringify(outcomes)}`)

@@ -25,7 +25,11 @@ function cases(type: ValueType): Variant | undefined {
   if (type.kind === "variant") return type.cases
   if (type.kind === "enum") return type.labels.map((label) => ({ label }))
   if (type.kind === "option") return [{ label: "none" }, { label: "some", type: type.type }]
-  if (type.kind === "result") return [{ label: "ok", type: type.ok }, { label: "err", type: type.err }]
+  if (type.kind === "result")
+    return [
+      { label: "ok", type: type.ok },
+      { label: "err", type: type.err },
+    ]
   return undefined
 }
 function fields(type: ValueType): ReadonlyArray<ValueType> | undefined {
@@ -34,7 +38,22 @@ function fields(type: ValueType): ReadonlyArray<ValueType> | undefined {
 }
 const up = (at: number, align: number): number => at + ((align - (at % align)) % align)
 const discriminant = (n: number): number => (Math.ceil(Math.log2(n) / 8) <= 1 ? 1 : Math.ceil(Math.log2(n) / 8) === 2 ? 2 : 4)
-const scalarSizes: Readonly<Record<string, number>> = { bool: 1, s8: 1, u8: 1, s16: 2, u16: 2, s32: 4, u32: 4, f32: 4, char: 4, own: 4, borrow: 4, s64: 8, u64: 8, f64: 8 }
+const scalarSizes: Readonly<Record<string, number>> = {
+  bool: 1,
+  s8: 1,
+  u8: 1,
+  s16: 2,
+  u16: 2,
+  s32: 4,
+  u32: 4,
+  f32: 4,
+  char: 4,
+  own: 4,
+  borrow: 4,
+  s64: 8,
+  u64: 8,
+  f64: 8,
+}
 
 export function alignment(type: ValueType): number {
   if (type.kind === "string" || type.kind === "list") return 4
@@ -156,7 +175,8 @@ function elementsInto(memory: ReferenceMemory, value: ArrayLike<unknown>, elemen
   return [at, value.length]
 }
 
-const flagsOf = (labels: ReadonlyArray<string>, bits: bigint): unknown => Object.fromEntries(labels.map((label, i) => [propertyName(label), ((bits >> BigInt(i)) & 1n) === 1n]))
+const flagsOf = (labels: ReadonlyArray<string>, bits: bigint): unknown =>
+  Object.fromEntries(labels.map((label, i) => [propertyName(label), ((bits >> BigInt(i)) & 1n) === 1n]))
 const bitsOf = (labels: ReadonlyArray<string>, value: unknown): bigint =>
   labels.reduce((bits, label, i) => bits | ((value as Record<string, boolean>)[propertyName(label)] === true ? 1n << BigInt(i) : 0n), 0n)
 
@@ -339,21 +359,36 @@ export function liftFlat(memory: ReferenceMemory, flat: Array<CoreTyped>, type: 
     }
     case "record":
     case "tuple":
-      return named(type, (fields(type) ?? []).map((part) => liftFlat(memory, flat, part)))
+      return named(
+        type,
+        (fields(type) ?? []).map((part) => liftFlat(memory, flat, part)),
+      )
     default: {
       const found = cases(type) ?? []
       const mine = flat.splice(0, flatten(type).length)
       const index = Number((mine.shift() as CoreTyped).value)
       const payload = found[index]?.type
       if (payload === undefined) return compose(type, found, index, undefined)
-      return compose(type, found, index, liftFlat(memory, flatten(payload).map((core, i) => ({ type: core, value: reinterpret(mine[i] as CoreTyped, core) })), payload))
+      return compose(
+        type,
+        found,
+        index,
+        liftFlat(
+          memory,
+          flatten(payload).map((core, i) => ({ type: core, value: reinterpret(mine[i] as CoreTyped, core) })),
+          payload,
+        ),
+      )
     }
   }
 }
 
 /** The core values of a value. */
 export function lowerFlat(memory: ReferenceMemory, value: unknown, type: ValueType): Array<CoreTyped> {
-  const pair = ([at, length]: readonly [number, number]): Array<CoreTyped> => [{ type: "i32", value: at | 0 }, { type: "i32", value: length | 0 }]
+  const pair = ([at, length]: readonly [number, number]): Array<CoreTyped> => [
+    { type: "i32", value: at | 0 },
+    { type: "i32", value: length | 0 },
+  ]
   switch (type.kind) {
     case "string":
       return pair(intoMemory(memory, value as string))

@@ -1,6 +1,16 @@
 /** The canonical ABI by example: every value type both ways, the host's side of the contract, and its errors. */
 import t from "tap"
-import { attachMemory, bindExport, bindImport, type CoreFunction, type CoreValue, createContext, flattenExport, flattenImport, type StringEncoding } from "../../host/abi/mod.ts"
+import {
+  attachMemory,
+  bindExport,
+  bindImport,
+  type CoreFunction,
+  type CoreValue,
+  createContext,
+  flattenExport,
+  flattenImport,
+  type StringEncoding,
+} from "../../host/abi/mod.ts"
 import { SteleError } from "../../schemas/error/mod.ts"
 import * as w from "../../schemas/wit/model.ts"
 import type { FunctionType, ValueType } from "../../schemas/wit/model.ts"
@@ -25,7 +35,11 @@ function echo(type: ValueType, value: unknown, encoding: StringEncoding = "utf8"
 }
 
 /** The error of calling an export with these arguments; the guest must not be entered. */
-const refusal = (type: FunctionType, args: ReadonlyArray<unknown>, on: Guest = guest()): { readonly code: string; readonly path: unknown; readonly message: string } => {
+const refusal = (
+  type: FunctionType,
+  args: ReadonlyArray<unknown>,
+  on: Guest = guest(),
+): { readonly code: string; readonly path: unknown; readonly message: string } => {
   const error = thrown(() => bindExport(type, "utf8", "f").call(on.cx, never, undefined, args))
   if (!(error instanceof SteleError)) throw error
   return { code: error.code, path: error.toJSON().data["path"], message: error.message }
@@ -58,7 +72,13 @@ t.test("`bindExport()` and `bindImport()` carry every value type", (t) => {
     [w.list(p.f64), new Float64Array([Number.NaN, 0.1])],
     [w.list(p.bool), [true, false]],
     [w.list(p.char), ["a", "😀"]],
-    [w.list(item), [{ name: "a", data: new Uint8Array([1]) }, { name: "", data: new Uint8Array() }]],
+    [
+      w.list(item),
+      [
+        { name: "a", data: new Uint8Array([1]) },
+        { name: "", data: new Uint8Array() },
+      ],
+    ],
     [w.tuple(p.u8, p.u64, p.string), [1, 2n, "three"]],
     [shape, { tag: "circle", val: 0.5 }, { tag: "rect", val: [7n, 3] }, { tag: "text", val: "t" }, { tag: "none" }],
     [w.enumeration("red", "light-blue"), "red", "light-blue"],
@@ -77,14 +97,24 @@ t.test("`bindExport()` and `bindImport()` carry every value type", (t) => {
 })
 
 t.test("`bindExport()` lifts fields that `Object.prototype` also has as own, plain properties", (t) => {
-  const back = echo(w.record({ constructor: p.u8, "to-string": p.u8 }), Object.fromEntries([["constructor", 1], ["toString", 2]])) as object
+  const back = echo(
+    w.record({ constructor: p.u8, "to-string": p.u8 }),
+    Object.fromEntries([
+      ["constructor", 1],
+      ["toString", 2],
+    ]),
+  ) as object
   t.strictSame(Object.keys(back), ["constructor", "toString"])
   t.equal(Object.getPrototypeOf(back), Object.prototype)
   t.end()
 })
 
 t.test("`flattenExport()` and `flattenImport()` pass 16 values flat and 17 through memory", (t) => {
-  const numbers = (n: number): FunctionType => ({ kind: "function", params: Array.from({ length: n }, (_, i) => ({ label: `p${i}`, type: p.u32 })), result: w.tuple(p.u8, p.u8) })
+  const numbers = (n: number): FunctionType => ({
+    kind: "function",
+    params: Array.from({ length: n }, (_, i) => ({ label: `p${i}`, type: p.u32 })),
+    result: w.tuple(p.u8, p.u8),
+  })
   t.strictSame(flattenExport(numbers(16)), { params: Array.from({ length: 16 }, () => "i32"), results: ["i32"] })
   t.strictSame(flattenExport(numbers(17)), { params: ["i32"], results: ["i32"] })
   t.strictSame(flattenImport(numbers(16)), { params: Array.from({ length: 17 }, () => "i32"), results: [] })
@@ -94,7 +124,11 @@ t.test("`flattenExport()` and `flattenImport()` pass 16 values flat and 17 throu
     const type: FunctionType = { ...numbers(n), result: p.u32 }
     const imported = bindImport(type, "utf8", "sum")(cx, (args) => args.reduce<number>((sum, one) => sum + Number(one), 0))
     const args = Array.from({ length: n }, (_, i) => i * 3)
-    t.equal(bindExport(type, "utf8", "sum").call(cx, imported, undefined, args), args.reduce((sum, one) => sum + one, 0), `${n} parameters`)
+    t.equal(
+      bindExport(type, "utf8", "sum").call(cx, imported, undefined, args),
+      args.reduce((sum, one) => sum + one, 0),
+      `${n} parameters`,
+    )
   }
   t.end()
 })
@@ -240,7 +274,11 @@ t.test("`bindExport()` believes the engine about a view's kind and length, not t
   const lied = new Liar(3)
   Object.defineProperty(lied, "byteLength", { value: 5 })
   t.strictSame(echo(w.list(p.u8), lied), new Uint8Array(3))
-  t.strictSame(echo(w.list(p.u16), new Uint16Array(new Uint8Array([9, 9, 1, 0, 2, 0, 9, 9]).buffer, 2, 2)), new Uint16Array([1, 2]), "a view into a larger buffer")
+  t.strictSame(
+    echo(w.list(p.u16), new Uint16Array(new Uint8Array([9, 9, 1, 0, 2, 0, 9, 9]).buffer, 2, 2)),
+    new Uint16Array([1, 2]),
+    "a view into a larger buffer",
+  )
   const impostor = Object.create(Uint8Array.prototype) as object
   t.equal(refusal(w.func({ v: w.list(p.u8) }), [impostor]).code, "STELE-WIT-0001")
   t.end()
@@ -267,7 +305,13 @@ t.test("`bindExport()` reads each field once, own properties only", (t) => {
   const inherited = Object.create({ name: "inherited", data: new Uint8Array() }) as object
   t.equal(refusal(w.func({ v: item }), [inherited]).path, "args[0].name")
   t.equal(refusal(w.func({ v: w.result(p.u8) }), [Object.create({ tag: "ok", val: 1 })]).path, "args[0].tag")
-  t.strictSame(echo(w.flags("constructor", "to-string"), {}), Object.fromEntries([["constructor", false], ["toString", false]]))
+  t.strictSame(
+    echo(w.flags("constructor", "to-string"), {}),
+    Object.fromEntries([
+      ["constructor", false],
+      ["toString", false],
+    ]),
+  )
   t.end()
 })
 
@@ -324,13 +368,19 @@ t.test("`bindExport()` runs post-return once, after lifting, with what the core 
   t.equal(back, "kept until lifted")
   t.strictSame(order, ["core", `post ${ret} mayLeave false`])
   t.equal(on.instance.mayLeave, true)
-  bindExport(w.func({}), "utf8", "f").call(on.cx, () => undefined, (...args) => void t.equal(args.length, 0, "no result, no argument"), [])
+  bindExport(w.func({}), "utf8", "f").call(
+    on.cx,
+    () => undefined,
+    (...args) => void t.equal(args.length, 0, "no result, no argument"),
+    [],
+  )
   t.end()
 })
 
 t.test("`bindImport()` checks what the host returns under the path `result`", (t) => {
   const on = guest()
-  const outcome = (type: ValueType, value: unknown): unknown => thrown(() => bindImport(w.func({}, type), "utf8", "i")(on.cx, () => value)(on.realloc(0, 0, 8, 32)))
+  const outcome = (type: ValueType, value: unknown): unknown =>
+    thrown(() => bindImport(w.func({}, type), "utf8", "i")(on.cx, () => value)(on.realloc(0, 0, 8, 32)))
   const path = (type: ValueType, value: unknown): unknown => (outcome(type, value) as SteleError).toJSON().data["path"]
   t.equal(path(p.u8, 300), "result")
   t.equal(path(w.list(item), [{ name: 1, data: new Uint8Array() }]), "result[0].name")
@@ -343,10 +393,17 @@ t.test("`bindImport()` checks what the host returns under the path `result`", (t
 t.test("`bindImport()` sends every failure through `budget.fail`, the host's own included", (t) => {
   const on = guest()
   const own = new Error("port closed")
-  const imported = bindImport(w.func({}), "utf8", "i")(on.cx, () => {
+  const imported = bindImport(
+    w.func({}),
+    "utf8",
+    "i",
+  )(on.cx, () => {
     throw own
   })
-  t.equal(thrown(() => imported()), own)
+  t.equal(
+    thrown(() => imported()),
+    own,
+  )
   t.end()
 })
 
@@ -356,9 +413,15 @@ t.test("`bindImport()` refuses a guest that leaves from realloc or post-return",
   const imported = bindImport(w.func({}), "utf8", "wasi:x/y#z")(on.cx, () => void calls++)
   const sneaky = guest({ realloc: () => Number(imported()) })
   const cx = createContext({ memory: sneaky.memory, realloc: sneaky.cx.realloc, budget: on.budget, handles: on.handles, instance: on.instance })
-  t.match(thrown(() => bindExport(w.func({ s: p.string }), "utf8", "f").call(cx, never, undefined, ["x"])), { name: "AbiTrap", message: /"wasi:x\/y#z"/ })
+  t.match(
+    thrown(() => bindExport(w.func({ s: p.string }), "utf8", "f").call(cx, never, undefined, ["x"])),
+    { name: "AbiTrap", message: /"wasi:x\/y#z"/ },
+  )
   on.instance.mayLeave = true
-  t.match(thrown(() => bindExport(w.func({}), "utf8", "f").call(on.cx, () => undefined, imported, [])), { name: "AbiTrap" })
+  t.match(
+    thrown(() => bindExport(w.func({}), "utf8", "f").call(on.cx, () => undefined, imported, [])),
+    { name: "AbiTrap" },
+  )
   t.equal(calls, 0)
   t.end()
 })
@@ -372,7 +435,11 @@ t.test("handles go through the table, loans and borrows end with their scope", (
   close.call(on.cx, (h) => void (handle = Number(h)), undefined, [rep])
   t.equal(on.handles.live.get(handle)?.rep, rep)
 
-  const lend = bindImport(w.func({ f: w.borrow(file) }, p.u32), "utf8", "read")(on.cx, ([lent]) => {
+  const lend = bindImport(
+    w.func({ f: w.borrow(file) }, p.u32),
+    "utf8",
+    "read",
+  )(on.cx, ([lent]) => {
     t.equal(lent, rep)
     t.equal(on.handles.live.get(handle)?.lent, 1)
     return 5
@@ -384,17 +451,33 @@ t.test("handles go through the table, loans and borrows end with their scope", (
   const take = bindImport(w.func({ f: w.own(file) }), "utf8", "take")(on.cx, ([taken]) => void t.equal(taken, rep))
   take(handle)
   t.equal(on.handles.live.size, 0)
-  t.match(thrown(() => take(handle)), { name: "AbiTrap" }, "a handle leaves once")
-  t.match(thrown(() => take(0)), { name: "AbiTrap" })
+  t.match(
+    thrown(() => take(handle)),
+    { name: "AbiTrap" },
+    "a handle leaves once",
+  )
+  t.match(
+    thrown(() => take(0)),
+    { name: "AbiTrap" },
+  )
 
   const look = bindExport(w.func({ f: w.list(w.borrow(file)) }), "utf8", "look")
-  look.call(on.cx, (at, n) => {
-    const view = new DataView(on.memory.buffer)
-    for (let i = 0; i < Number(n); i++) on.handles.dropBorrow(view.getUint32(Number(at) + 4 * i, true))
-    return undefined
-  }, undefined, [[rep, rep]])
+  look.call(
+    on.cx,
+    (at, n) => {
+      const view = new DataView(on.memory.buffer)
+      for (let i = 0; i < Number(n); i++) on.handles.dropBorrow(view.getUint32(Number(at) + 4 * i, true))
+      return undefined
+    },
+    undefined,
+    [[rep, rep]],
+  )
   t.equal(on.handles.live.size, 0)
-  t.match(thrown(() => look.call(on.cx, () => undefined, undefined, [[rep]])), { name: "AbiTrap" }, "a borrow the guest keeps")
+  t.match(
+    thrown(() => look.call(on.cx, () => undefined, undefined, [[rep]])),
+    { name: "AbiTrap" },
+    "a borrow the guest keeps",
+  )
   t.equal(refusal(w.func({ f: w.own(file) }), [undefined]).path, "args[0]")
   const scopes = on.handles.scopes.length
   refusal(w.func({ n: p.u8, f: w.borrow(file) }), [300, rep], on)
