@@ -131,7 +131,7 @@ function hasContainer(call: CallContext, name: string): Outcome<boolean> {
 /** Names in a container that start with it, page by page, the marker included. */
 function* objectsIn(call: CallContext, container: string): Generator<string> {
   const tenant = tenantKey(call.tenant, "")
-  for (let after: string | undefined; call.remainingMs() > 0; ) {
+  for (let after: string | undefined; call.remainingMs() > 0;) {
     const page: ReadonlyArray<string> = settled(call.ports.blob.list(`${tenant}${container}/`, after, namesMax), importName)
     for (const found of page) yield found.slice(tenant.length)
     if (page.length < namesMax) return
@@ -438,10 +438,7 @@ export const blob: Capability = {
           func({ self: borrow(namesType), len: u64 }, result(tuple(list(string), bool), error)),
           (call, names: ObjectNames, len: bigint) => takeNames(call, names, clip(len, namesMax)),
         ),
-        "[method]stream-object-names.skip-stream-object-names": serve(
-          func({ self: borrow(namesType), num: u64 }, result(tuple(u64, bool), error)),
-          skipNames,
-        ),
+        "[method]stream-object-names.skip-stream-object-names": serve(func({ self: borrow(namesType), num: u64 }, result(tuple(u64, bool), error)), skipNames),
       },
     }),
     hostInterface("wasi:blobstore/blobstore", version, {

@@ -42,7 +42,7 @@ export class SeededBytes {
 
   /** Fills `into` with the next bytes. */
   fill(into: Uint8Array): Uint8Array {
-    for (let i = 0; i < into.length; ) {
+    for (let i = 0; i < into.length;) {
       if (this.#at === 64) this.#next()
       const count = Math.min(64 - this.#at, into.length - i)
       into.set(this.#block.subarray(this.#at, this.#at + count), i)

@@ -61,7 +61,7 @@ export function attenuate(grants: Iterable<Grant | string>, by: Iterable<Grant |
       const common = isWithin(grant, limit) ? grant : isWithin(limit, grant) ? limit : undefined
       if (common === undefined || kept.some((k) => isWithin(common, k))) continue
       // A wider result replaces the narrower ones found before it.
-      for (let i = kept.length; i-- > 0; ) if (isWithin(kept[i] as Grant, common)) kept.splice(i, 1)
+      for (let i = kept.length; i-- > 0;) if (isWithin(kept[i] as Grant, common)) kept.splice(i, 1)
       kept.push(common)
     }
   return kept
@@ -121,7 +121,7 @@ function index(rules: ReadonlyArray<Rule>): Head["fast"] {
 
 /** Would revoking `grant` change an answer? Scopes are nested or disjoint, so the newest overlapping rule that is a grant, or a hole around it all, tells. */
 function isInForce(rules: ReadonlyArray<Rule>, grant: Grant): boolean {
-  for (let i = rules.length; i-- > 0; ) {
+  for (let i = rules.length; i-- > 0;) {
     const rule = rules[i] as Rule
     if (rule.isGrant ? overlaps(rule.grant.scope, grant.scope) : isWithin(grant, rule.grant)) return rule.isGrant
   }
@@ -168,7 +168,7 @@ export class GrantSet {
       for (let i = 0; i < prefixes.length; i++) if (name.startsWith((prefixes[i] as Grant).scope.text)) return (prefixes[i] as Grant).text
       return undefined
     }
-    for (let i = entry.rules.length; i-- > 0; ) {
+    for (let i = entry.rules.length; i-- > 0;) {
       const rule = entry.rules[i] as Rule
       if (covers(rule.grant.scope, name)) return rule.isGrant ? rule.grant.text : undefined
     }
@@ -185,7 +185,7 @@ export class GrantSet {
     const entry = this.#heads.get(head)
     if (entry === undefined) return false
     const below = { text: prefix, isPrefix: true }
-    for (let i = entry.rules.length; i-- > 0; ) {
+    for (let i = entry.rules.length; i-- > 0;) {
       const rule = entry.rules[i] as Rule
       if (!overlaps(rule.grant.scope, below)) continue
       if (rule.isGrant) return true

@@ -51,7 +51,7 @@ class LineLog implements OutputStream {
     // Asked again at every write: a revoked grant silences an open stream, and no byte waits for a later grant.
     if (call.grants.match("log", "") === undefined) this.#length = 0
     else
-      for (let at = 0; at < bytes.length; ) {
+      for (let at = 0; at < bytes.length;) {
         const newline = bytes.indexOf(10, at)
         const end = Math.min(newline === -1 ? bytes.length : newline, at + lineBytesMax - this.#length)
         this.#line.set(bytes.subarray(at, end), this.#length)
@@ -240,10 +240,15 @@ const filesystem = [
       "[method]descriptor.rename-at": refused({ "old-path": string, ...target }),
       "[method]descriptor.symlink-at": refused({ "old-path": string, "new-path": string }),
       "[method]descriptor.unlink-file-at": refused({ path: string }),
-      "[method]descriptor.is-same-object": serve(func({ self: borrow(descriptor.type), other: borrow(descriptor.type) }, bool), (_call, a: unknown, b: unknown) => a === b),
+      "[method]descriptor.is-same-object": serve(
+        func({ self: borrow(descriptor.type), other: borrow(descriptor.type) }, bool),
+        (_call, a: unknown, b: unknown) => a === b,
+      ),
       "[method]descriptor.metadata-hash": refused({}, metadataHash),
       "[method]descriptor.metadata-hash-at": refused(at, metadataHash),
-      "[method]directory-entry-stream.read-directory-entry": serve(func({ self: borrow(entries.type) }, result(option(directoryEntry), errorCode)), () => err("not-permitted")),
+      "[method]directory-entry-stream.read-directory-entry": serve(func({ self: borrow(entries.type) }, result(option(directoryEntry), errorCode)), () =>
+        err("not-permitted"),
+      ),
       "filesystem-error-code": serve(func({ err: borrow(errorResource.type) }, option(errorCode)), () => undefined),
     },
   }),

@@ -118,7 +118,11 @@ function ranges(call: CallContext, prefix: string): ReadonlyArray<string> {
 }
 
 /** One page of the keys the grants show, after `after` (a key of the bucket). The last key is the next page's `after`. */
-function page(call: CallContext, self: Bucket, after: string | undefined): Outcome<{ readonly keys: ReadonlyArray<string>; readonly last: string | undefined }> {
+function page(
+  call: CallContext,
+  self: Bucket,
+  after: string | undefined,
+): Outcome<{ readonly keys: ReadonlyArray<string>; readonly last: string | undefined }> {
   if (!call.grants.reaches("kv:read", self.prefix)) return denied(call, "read", `${self.prefix}*`)
   const tenant = tenantKey(call.tenant, "")
   const keys: Array<string> = []
@@ -163,18 +167,20 @@ function listByNumber(call: CallContext, self: Bucket, cursor: bigint | undefine
 }
 
 /** Adds within the range of the draft's integer type; needs both grants, since the sum tells the value. */
-const increment = (min: bigint, max: bigint) => (call: CallContext, bucket: Bucket, key: string, delta: bigint): Outcome<bigint> => {
-  const name = bucket.prefix + key
-  if (!call.grants.allows("kv:read", name)) return denied(call, "read", name)
-  const grant = call.grants.match("kv:write", name)
-  if (grant === undefined) return denied(call, "write", name)
-  call.used(grant, 8)
-  try {
-    return ok(settled(call.ports.keyValue.increment(tenantKey(call.tenant, name), delta, min, max), "wasi:keyvalue/atomics"))
-  } catch (error) {
-    return refused(error)
+const increment =
+  (min: bigint, max: bigint) =>
+  (call: CallContext, bucket: Bucket, key: string, delta: bigint): Outcome<bigint> => {
+    const name = bucket.prefix + key
+    if (!call.grants.allows("kv:read", name)) return denied(call, "read", name)
+    const grant = call.grants.match("kv:write", name)
+    if (grant === undefined) return denied(call, "write", name)
+    call.used(grant, 8)
+    try {
+      return ok(settled(call.ports.keyValue.increment(tenantKey(call.tenant, name), delta, min, max), "wasi:keyvalue/atomics"))
+    } catch (error) {
+      return refused(error)
+    }
   }
-}
 
 const newCas = (call: CallContext, bucket: Bucket, key: string): Outcome<Cas> => casOf(call, bucket.prefix + key)
 

@@ -43,9 +43,16 @@ export function writeLog(call: CallContext, grant: string, level: LogLevel, cont
   const messageCharsMax = given?.messageCharsMax ?? logLimits.messageCharsMax
   const tag = { plugin: call.plugin, tenant: call.tenant }
   const sink = call.ports.log
-  if (dropped > 0) sink.write({ ...tag, level: "warn", context: "stele", message: `${dropped} messages dropped: the plugin wrote too fast`, isTruncated: false })
+  if (dropped > 0)
+    sink.write({ ...tag, level: "warn", context: "stele", message: `${dropped} messages dropped: the plugin wrote too fast`, isTruncated: false })
   const text = cut(message, messageCharsMax)
-  sink.write({ ...tag, level, context: cut(context, given?.contextCharsMax ?? logLimits.contextCharsMax), message: text, isTruncated: text.length < message.length })
+  sink.write({
+    ...tag,
+    level,
+    context: cut(context, given?.contextCharsMax ?? logLimits.contextCharsMax),
+    message: text,
+    isTruncated: text.length < message.length,
+  })
   call.used(grant, message.length)
 }
 

@@ -47,7 +47,9 @@ export function isCompatible(wanted: string, offered: string): boolean {
 
 /** What serves an import: `findInterface("wasi:clocks/wall-clock", "0.2.0")`. */
 export function findInterface(name: string, version: string | undefined): Served | undefined {
-  return served.get(name)?.find((s) => (s.interface.version === undefined || version === undefined ? s.interface.version === version : isCompatible(version, s.interface.version)))
+  return served
+    .get(name)
+    ?.find((s) => (s.interface.version === undefined || version === undefined ? s.interface.version === version : isCompatible(version, s.interface.version)))
 }
 
 /** Versions served under an interface's name, "" for unversioned: for the error when none fits. */

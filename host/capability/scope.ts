@@ -34,7 +34,8 @@ export const grantCharsMax = 512
 export const covers = (scope: Scope, name: string): boolean => (scope.isPrefix ? name.startsWith(scope.text) : name === scope.text)
 
 /** Is every name of `inner` covered by `outer`? */
-export const contains = (outer: Scope, inner: Scope): boolean => (outer.isPrefix ? inner.text.startsWith(outer.text) : !inner.isPrefix && inner.text === outer.text)
+export const contains = (outer: Scope, inner: Scope): boolean =>
+  outer.isPrefix ? inner.text.startsWith(outer.text) : !inner.isPrefix && inner.text === outer.text
 
 /** Do the two scopes share a name? */
 export const overlaps = (a: Scope, b: Scope): boolean => contains(a, b) || contains(b, a)
@@ -61,19 +62,31 @@ export function scoped(text: string, head: string, scope: string): Grant {
   if (star !== -1 && star !== scope.length - 1) refuse(text, '"*" stands only at the end')
   // An exact name with a trailing slash is never what its writer meant.
   if (scope.endsWith("/")) refuse(text, `"${scope}" is one exact name; write ${head}:${scope}* for everything below it`)
-  return { text: `${head}:${scope}`, capability: head.split(":", 1)[0] as string, head, scope: { text: star === -1 ? scope : scope.slice(0, -1), isPrefix: star !== -1 } }
+  return {
+    text: `${head}:${scope}`,
+    capability: head.split(":", 1)[0] as string,
+    head,
+    scope: { text: star === -1 ? scope : scope.slice(0, -1), isPrefix: star !== -1 },
+  }
 }
 
 /** Grammar `NAME` (no parts): `log`. */
-export const bareForm = (name: string) => (text: string, parts: ReadonlyArray<string>): Grant =>
-  parts.length === 0 ? bare(name) : refuse(text, `"${name}" takes no further parts`)
+export const bareForm =
+  (name: string) =>
+  (text: string, parts: ReadonlyArray<string>): Grant =>
+    parts.length === 0 ? bare(name) : refuse(text, `"${name}" takes no further parts`)
 
 /** Grammar `NAME:SCOPE`: `config:greeting`, `secret:stripe-*`. */
-export const nameForm = (name: string) => (text: string, parts: ReadonlyArray<string>): Grant => scoped(text, name, parts.join(":"))
+export const nameForm =
+  (name: string) =>
+  (text: string, parts: ReadonlyArray<string>): Grant =>
+    scoped(text, name, parts.join(":"))
 
 /** Grammar `NAME:ACTION:SCOPE`: `kv:read:prices/*`. */
-export const actionForm = (name: string, actions: ReadonlyArray<string>) => (text: string, parts: ReadonlyArray<string>): Grant => {
-  const action = parts[0] ?? ""
-  if (!actions.includes(action)) refuse(text, `its action is "${action}"; "${name}" has ${actions.join(" and ")}`)
-  return scoped(text, `${name}:${action}`, parts.slice(1).join(":"))
-}
+export const actionForm =
+  (name: string, actions: ReadonlyArray<string>) =>
+  (text: string, parts: ReadonlyArray<string>): Grant => {
+    const action = parts[0] ?? ""
+    if (!actions.includes(action)) refuse(text, `its action is "${action}"; "${name}" has ${actions.join(" and ")}`)
+    return scoped(text, `${name}:${action}`, parts.slice(1).join(":"))
+  }

@@ -37,7 +37,10 @@ export const blobLimits = {
 export type BlobLimits = typeof blobLimits
 
 /** An object store in memory, lost with the process. `nowMs` dates the objects. */
-export function memoryBlob(options: Partial<BlobLimits> = {}, nowMs: () => number = Date.now): Immediate<BlobPort> & { readonly limits: BlobLimits; readonly size: number } {
+export function memoryBlob(
+  options: Partial<BlobLimits> = {},
+  nowMs: () => number = Date.now,
+): Immediate<BlobPort> & { readonly limits: BlobLimits; readonly size: number } {
   const limits = limitsFrom("blob", blobLimits, options)
   const objects = new SortedMap<{ readonly value: Uint8Array; readonly createdAtMs: number }>()
   const usage = new Map<string, { objects: number; bytes: number }>()

@@ -83,7 +83,8 @@ export function limitsFrom<L extends Readonly<Record<string, number>>>(port: str
   for (const [key, value] of Object.entries(given)) {
     if (!Object.hasOwn(defaults, key)) throw new ConfigError("UnknownOption", { option: `${port}.${key}`, known: Object.keys(defaults) })
     if (value === undefined) continue
-    if (typeof value !== "number" || !(value >= 0)) throw new ConfigError("Option", { option: `${port}.${key}`, expected: "a number ≥ 0", actual: String(value) })
+    if (typeof value !== "number" || !(value >= 0))
+      throw new ConfigError("Option", { option: `${port}.${key}`, expected: "a number ≥ 0", actual: String(value) })
     limits[key] = value
   }
   return limits as unknown as L

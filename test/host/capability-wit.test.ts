@@ -17,11 +17,27 @@ const { componentEmbed, componentNew } = (await import("@bytecodealliance/jco-tr
 }
 
 const defaults = Object.fromEntries(Object.entries(limits).map(([name, limit]) => [name, limit.default])) as Record<LimitName, number>
-const everyGrant = ["log", "clock:wall", "clock:monotonic", "random", "config:*", "secret:*", "kv:read:*", "kv:write:*", "blob:read:*", "blob:write:*", "event:publish:*", "event:subscribe:*"]
+const everyGrant = [
+  "log",
+  "clock:wall",
+  "clock:monotonic",
+  "random",
+  "config:*",
+  "secret:*",
+  "kv:read:*",
+  "kv:write:*",
+  "blob:read:*",
+  "blob:write:*",
+  "event:publish:*",
+  "event:subscribe:*",
+]
 const local = (name: string): string => readFileSync(new URL(`capability-wit/${name}.wit`, import.meta.url), "utf8")
 const stele = (name: string): string => readFileSync(new URL(`../../schemas/wit/stele/${name}.wit`, import.meta.url), "utf8")
 const wasi = (name: string): string =>
-  readFileSync(new URL(import.meta.resolve("@bytecodealliance/jco/component").replace(/dist\/[^/]*$/, `lib/wit/builtin/${wasiVersion}/wasi-${name}/package.wit`)), "utf8")
+  readFileSync(
+    new URL(import.meta.resolve("@bytecodealliance/jco/component").replace(/dist\/[^/]*$/, `lib/wit/builtin/${wasiVersion}/wasi-${name}/package.wit`)),
+    "utf8",
+  )
 
 /** A file's package as a nested package, at another version where one is given. */
 function nested(text: string, version?: string): string {
@@ -52,10 +68,12 @@ const wasiSubject = (version: string): Subject => ({
     .flatMap((c) => c.interfaces)
     .filter((i) => i.version === wasiVersion)
     .map((i) => `${i.name}@${version}`),
-  packages: ["io", "clocks", "random", "filesystem"].map((name) => nested(wasi(name), version)).concat(
-    // Of wasi:cli only what imports nothing beyond these packages: `include wasi:sockets` is not of this test.
-    nested(wasi("cli").replace(/^world [^{]*\{[^}]*\}/gm, ""), version),
-  ),
+  packages: ["io", "clocks", "random", "filesystem"]
+    .map((name) => nested(wasi(name), version))
+    .concat(
+      // Of wasi:cli only what imports nothing beyond these packages: `include wasi:sockets` is not of this test.
+      nested(wasi("cli").replace(/^world [^{]*\{[^}]*\}/gm, ""), version),
+    ),
 })
 const drafts: Subject = {
   imports: [
@@ -80,7 +98,10 @@ const unversioned: Subject = { imports: ["wasi:logging/logging"], packages: [nes
 t.test("`link()` accepts every WASI 0.2 interface at its types when a component imports any 0.2 version", async (t) => {
   for (const version of ["0.2.0", "0.2.3", "0.2.6", "0.2.10", wasiVersion]) {
     const linked = await linkAll(wasiSubject(version))
-    t.ok([...linked.report].every((r) => r.status === "granted" || r.status === "inert"), version)
+    t.ok(
+      [...linked.report].every((r) => r.status === "granted" || r.status === "inert"),
+      version,
+    )
   }
 })
 
@@ -90,8 +111,13 @@ t.test("`link()` accepts every draft and stele interface at its types", async (t
 
 t.test("`capabilities` serve exactly the functions that the WIT text declares", async (t) => {
   const declared = new Set<string>()
-  for (const subject of [wasiSubject(wasiVersion), drafts, unversioned]) for (const spec of (await blueprintOf(subject)).imports) declared.add(`${spec.interface}#${spec.name}`)
-  const served = new Set(capabilities.flatMap((c) => c.interfaces.flatMap((i) => [...i.functions.keys()].map((f) => `${i.name}${i.version === undefined ? "" : `@${i.version}`}#${f}`))))
+  for (const subject of [wasiSubject(wasiVersion), drafts, unversioned])
+    for (const spec of (await blueprintOf(subject)).imports) declared.add(`${spec.interface}#${spec.name}`)
+  const served = new Set(
+    capabilities.flatMap((c) =>
+      c.interfaces.flatMap((i) => [...i.functions.keys()].map((f) => `${i.name}${i.version === undefined ? "" : `@${i.version}`}#${f}`)),
+    ),
+  )
   // The blobstore text uses wasi:io 0.2.2, the same functions as at the newest version.
   const seen = [...declared].filter((name) => !/^wasi:io\/\w+@0\.2\.2#/.test(name)).sort()
   t.same([...served].sort(), seen)

@@ -4,7 +4,7 @@ import { attenuate, deniedMax, type GrantChange, grantForms, GrantSet, isSubset,
 import { covers, type Grant, grantCharsMax } from "../../host/capability/scope.ts"
 import { CapabilityError } from "../../schemas/error/mod.ts"
 
-const seed = Number(process.env["STELE_SEED"] ?? (Date.now() & 0x7fffffff))
+const seed = Number(process.env["STELE_SEED"] ?? Date.now() & 0x7fffffff)
 t.comment(`seed ${seed} (STELE_SEED=${seed} replays)`)
 const runs = { seed, numRuns: 2_000 }
 
@@ -20,10 +20,17 @@ const codeOf = (act: () => unknown): string => {
 // Few letters, so that scopes nest, coincide and miss each other often.
 const name = fc.string({ unit: fc.constantFrom("a", "b", "/"), minLength: 1, maxLength: 4 })
 const head = fc.constantFrom("kv:read", "kv:write", "config", "event:publish", "blob:read", "secret")
-const scope = fc.oneof(name.filter((n) => !n.endsWith("/")), name.map((n) => `${n}*`), fc.constant("*"))
+const scope = fc.oneof(
+  name.filter((n) => !n.endsWith("/")),
+  name.map((n) => `${n}*`),
+  fc.constant("*"),
+)
 const grantText = fc.oneof(
   { weight: 6, arbitrary: fc.tuple(head, scope).map(([h, s]) => `${h}:${s}`) },
-  { weight: 1, arbitrary: fc.constantFrom("log", "clock:wall", "clock:monotonic", "clock:monotonic:fine", "random", "random:seeded", "random:seeded:a", "random:seeded:b") },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom("log", "clock:wall", "clock:monotonic", "clock:monotonic:fine", "random", "random:seeded", "random:seeded:a", "random:seeded:b"),
+  },
 )
 /** An operation: what a host function asks. Every name a scope above can cover, and the names of grants without scope. */
 const heads = ["log", "clock:wall", "clock:monotonic", "random", "kv:read", "kv:write", "config", "event:publish", "blob:read", "secret"]
@@ -92,8 +99,16 @@ t.test("`parseGrant()` refuses with a typed error when the text is not a grant",
     "kv:read:\ud800",
     `kv:read:${"x".repeat(grantCharsMax)}`,
   ])
-    t.equal(codeOf(() => parseGrant(text)), "STELE-CAP-0001", JSON.stringify(text.slice(0, 40)))
-  for (const notText of [undefined, null, 1, {}, []]) t.equal(codeOf(() => parseGrant(notText as unknown as string)), "STELE-CAP-0001")
+    t.equal(
+      codeOf(() => parseGrant(text)),
+      "STELE-CAP-0001",
+      JSON.stringify(text.slice(0, 40)),
+    )
+  for (const notText of [undefined, null, 1, {}, []])
+    t.equal(
+      codeOf(() => parseGrant(notText as unknown as string)),
+      "STELE-CAP-0001",
+    )
 })
 
 t.test("`parseGrant()` says what exists when the capability is of a later version", async (t) => {
@@ -109,14 +124,20 @@ t.test("`parseGrant()` says what exists when the capability is of a later versio
 
 t.test("`parseGrant()` never throws anything but `CapabilityError` when given any string", async () => {
   fc.assert(
-    fc.property(fc.oneof(fc.string({ unit: "binary", maxLength: 40 }), fc.array(fc.constantFrom("kv", "read", ":", "*", "/", "a", "random", "seeded"), { maxLength: 8 }).map((p) => p.join(""))), (text) => {
-      try {
-        const grant = parseGrant(text)
-        return printGrant(grant) === text
-      } catch (error) {
-        return error instanceof CapabilityError
-      }
-    }),
+    fc.property(
+      fc.oneof(
+        fc.string({ unit: "binary", maxLength: 40 }),
+        fc.array(fc.constantFrom("kv", "read", ":", "*", "/", "a", "random", "seeded"), { maxLength: 8 }).map((p) => p.join("")),
+      ),
+      (text) => {
+        try {
+          const grant = parseGrant(text)
+          return printGrant(grant) === text
+        } catch (error) {
+          return error instanceof CapabilityError
+        }
+      },
+    ),
     runs,
   )
 })
@@ -146,7 +167,9 @@ t.test("`isSubset()` holds exactly when every operation that the one allows the 
   fc.assert(
     fc.property(grantText, grantText, fc.array(operation, { minLength: 20, maxLength: 60 }), (a, b, operations) => {
       const [ga, gb] = [parseGrant(a), parseGrant(b)]
-      const counterexample = [...operations, [ga.head, ga.scope.text] as const, [ga.head, `${ga.scope.text}z`] as const].some((o) => allowsOne(ga, o) && !allowsOne(gb, o))
+      const counterexample = [...operations, [ga.head, ga.scope.text] as const, [ga.head, `${ga.scope.text}z`] as const].some(
+        (o) => allowsOne(ga, o) && !allowsOne(gb, o),
+      )
       return isSubset(a, b) === !counterexample
     }),
     runs,
@@ -164,7 +187,8 @@ t.test("`attenuate()` allows exactly what both lists allow", async () => {
   fc.assert(
     fc.property(fc.array(grantText, { maxLength: 6 }), fc.array(grantText, { maxLength: 6 }), fc.array(operation, { maxLength: 40 }), (own, by, operations) => {
       const common = attenuate(own, by)
-      const allows = (grants: Iterable<Grant | string>, o: readonly [string, string]): boolean => Array.from(grants, (g) => (typeof g === "string" ? parseGrant(g) : g)).some((g) => allowsOne(g, o))
+      const allows = (grants: Iterable<Grant | string>, o: readonly [string, string]): boolean =>
+        Array.from(grants, (g) => (typeof g === "string" ? parseGrant(g) : g)).some((g) => allowsOne(g, o))
       return (
         operations.every((o) => allows(common, o) === (allows(own, o) && allows(by, o))) &&
         common.every((g) => own.some((w) => isSubset(g, w)) && by.some((w) => isSubset(g, w))) &&
@@ -241,7 +265,8 @@ t.test("`GrantSet` answers as the list of its changes does when grants and revoc
       const set = new GrantSet([], (event) => events.push(event))
       // The model: the newest change that covers an operation decides.
       const model = (o: readonly [string, string], upTo: number): boolean => {
-        for (let i = upTo; i-- > 0; ) if (allowsOne(parseGrant((changes[i] as (typeof changes)[number]).text), o)) return (changes[i] as (typeof changes)[number]).isGrant
+        for (let i = upTo; i-- > 0;)
+          if (allowsOne(parseGrant((changes[i] as (typeof changes)[number]).text), o)) return (changes[i] as (typeof changes)[number]).isGrant
         return false
       }
       for (const [i, { isGrant, text }] of changes.entries()) {
@@ -265,14 +290,18 @@ t.test("`GrantSet` answers as the list of its changes does when grants and revoc
 
 t.test("`GrantSet.reaches()` is false exactly when nothing below the prefix is allowed", async () => {
   fc.assert(
-    fc.property(fc.array(fc.record({ isGrant: fc.boolean(), text: fc.tuple(fc.constant("kv:read"), scope).map((p) => p.join(":")) }), { maxLength: 8 }), fc.oneof(name, fc.constant("")), (changes, prefix) => {
-      const set = new GrantSet()
-      for (const { isGrant, text } of changes) void (isGrant ? set.grant(text) : set.revoke(text))
-      // Every scope has at most 4 letters of {a, b, /}, so these names decide: one more letter, or one outside.
-      const names = [""]
-      for (let at = 0; at < names.length && (names[at] as string).length < 5; at++) for (const c of ["a", "b", "/", "z"]) names.push(names[at] + c)
-      return set.reaches("kv:read", prefix) === names.some((n) => n.startsWith(prefix) && set.allows("kv:read", n))
-    }),
+    fc.property(
+      fc.array(fc.record({ isGrant: fc.boolean(), text: fc.tuple(fc.constant("kv:read"), scope).map((p) => p.join(":")) }), { maxLength: 8 }),
+      fc.oneof(name, fc.constant("")),
+      (changes, prefix) => {
+        const set = new GrantSet()
+        for (const { isGrant, text } of changes) void (isGrant ? set.grant(text) : set.revoke(text))
+        // Every scope has at most 4 letters of {a, b, /}, so these names decide: one more letter, or one outside.
+        const names = [""]
+        for (let at = 0; at < names.length && (names[at] as string).length < 5; at++) for (const c of ["a", "b", "/", "z"]) names.push(names[at] + c)
+        return set.reaches("kv:read", prefix) === names.some((n) => n.startsWith(prefix) && set.allows("kv:read", n))
+      },
+    ),
     { seed, numRuns: 200 },
   )
 })

@@ -29,7 +29,7 @@ import { tenantOf, utf8Length } from "../../host/port/port.ts"
 import { SortedMap } from "../../host/port/sorted-map.ts"
 import { CapabilityError, SteleError } from "../../schemas/error/mod.ts"
 
-const seed = Number(process.env["STELE_SEED"] ?? (Date.now() & 0x7fffffff))
+const seed = Number(process.env["STELE_SEED"] ?? Date.now() & 0x7fffffff)
 t.comment(`seed ${seed} (STELE_SEED=${seed} replays)`)
 
 const bytes = (...values: ReadonlyArray<number>): Uint8Array => Uint8Array.of(...values)
@@ -58,12 +58,18 @@ const text = fc.string({ unit: "binary", maxLength: 12 }).filter((s) => s.isWell
 
 t.test("`compareUtf8()` orders strings as memcmp orders their UTF-8 bytes", async (t) => {
   fc.assert(
-    fc.property(fc.oneof(text, fc.array(fc.constantFrom("a", "\u07ff", "\uffff", "\ue000", "𐀀", "\u{10ffff}", "\ud7ff"), { maxLength: 4 }).map((p) => p.join(""))), text, (a, b) =>
-      [
-        [a, b],
-        [`${b}${a}`, `${b}\ufffd`],
-        [`${b}${a}`, `${b}\u{1f600}`],
-      ].every(([x, y]) => Math.sign(compareUtf8(x as string, y as string)) === Math.sign(Buffer.compare(utf8(x as string), utf8(y as string)))),
+    fc.property(
+      fc.oneof(
+        text,
+        fc.array(fc.constantFrom("a", "\u07ff", "\uffff", "\ue000", "𐀀", "\u{10ffff}", "\ud7ff"), { maxLength: 4 }).map((p) => p.join("")),
+      ),
+      text,
+      (a, b) =>
+        [
+          [a, b],
+          [`${b}${a}`, `${b}\ufffd`],
+          [`${b}${a}`, `${b}\u{1f600}`],
+        ].every(([x, y]) => Math.sign(compareUtf8(x as string, y as string)) === Math.sign(Buffer.compare(utf8(x as string), utf8(y as string)))),
     ),
     { seed, numRuns: 3_000 },
   )
@@ -72,7 +78,11 @@ t.test("`compareUtf8()` orders strings as memcmp orders their UTF-8 bytes", asyn
 
 t.test("`utf8Length()` counts the bytes that encoding gives", async () => {
   fc.assert(
-    fc.property(fc.string({ unit: "binary", maxLength: 20 }), fc.constantFrom("", "\ud800", "\udc00x", "é", "鍵"), (a, b) => utf8Length(a + b + a) === utf8(a + b + a).length),
+    fc.property(
+      fc.string({ unit: "binary", maxLength: 20 }),
+      fc.constantFrom("", "\ud800", "\udc00x", "é", "鍵"),
+      (a, b) => utf8Length(a + b + a) === utf8(a + b + a).length,
+    ),
     { seed, numRuns: 2_000 },
   )
 })
@@ -121,7 +131,7 @@ t.test("`SortedMap.keys()` pages through everything when there are many runs", a
   // A multiplicative permutation: every key once, far from sorted.
   for (let i = 0; i < count; i++) map.set(`k${String((i * 2_654_435_761) % 1_000_003).padStart(7, "0")}`, i)
   const seen: Array<string> = []
-  for (let after: string | undefined; ; ) {
+  for (let after: string | undefined; ;) {
     const page = map.keys("k", after, 97)
     seen.push(...page)
     if (page.length < 97) break
@@ -151,24 +161,71 @@ t.test("`memoryKeyValue()` copies values in and out", async (t) => {
 
 t.test("`memoryKeyValue()` names the limit that a write exceeds, and writes nothing", async (t) => {
   const store = memoryKeyValue({ keyBytesMax: 6, valueBytesMax: 10, tenantKeysMax: 2, tenantBytesMax: 20, totalBytesMax: 30 })
-  t.equal(limitOf(() => store.set("t/1234", bytes())), "none", "at the limit")
-  t.equal(limitOf(() => store.set("t/12345", bytes())), "keyValue.keyBytesMax 6 < 7")
-  t.equal(limitOf(() => store.set("t/ééé", bytes())), "keyValue.keyBytesMax 6 < 8", "bytes, not characters")
-  t.equal(limitOf(() => store.set("t/a", new Uint8Array(10))), "none")
-  t.equal(limitOf(() => store.set("t/a", new Uint8Array(11))), "keyValue.valueBytesMax 10 < 11")
-  t.equal(limitOf(() => store.set("t/b", bytes())), "keyValue.tenantKeysMax 2 < 3")
+  t.equal(
+    limitOf(() => store.set("t/1234", bytes())),
+    "none",
+    "at the limit",
+  )
+  t.equal(
+    limitOf(() => store.set("t/12345", bytes())),
+    "keyValue.keyBytesMax 6 < 7",
+  )
+  t.equal(
+    limitOf(() => store.set("t/ééé", bytes())),
+    "keyValue.keyBytesMax 6 < 8",
+    "bytes, not characters",
+  )
+  t.equal(
+    limitOf(() => store.set("t/a", new Uint8Array(10))),
+    "none",
+  )
+  t.equal(
+    limitOf(() => store.set("t/a", new Uint8Array(11))),
+    "keyValue.valueBytesMax 10 < 11",
+  )
+  t.equal(
+    limitOf(() => store.set("t/b", bytes())),
+    "keyValue.tenantKeysMax 2 < 3",
+  )
   store.delete("t/1234")
-  t.equal(limitOf(() => store.set("t/b", new Uint8Array(4))), "none", "20 bytes: at the limit")
-  t.equal(limitOf(() => store.set("t/b", new Uint8Array(5))), "keyValue.tenantBytesMax 20 < 21")
-  t.equal(limitOf(() => store.set("u/a", new Uint8Array(7))), "none", "another tenant, 30 bytes in all")
-  t.equal(limitOf(() => store.set("u/a", new Uint8Array(8))), "keyValue.totalBytesMax 30 < 31")
+  t.equal(
+    limitOf(() => store.set("t/b", new Uint8Array(4))),
+    "none",
+    "20 bytes: at the limit",
+  )
+  t.equal(
+    limitOf(() => store.set("t/b", new Uint8Array(5))),
+    "keyValue.tenantBytesMax 20 < 21",
+  )
+  t.equal(
+    limitOf(() => store.set("u/a", new Uint8Array(7))),
+    "none",
+    "another tenant, 30 bytes in all",
+  )
+  t.equal(
+    limitOf(() => store.set("u/a", new Uint8Array(8))),
+    "keyValue.totalBytesMax 30 < 31",
+  )
   t.equal((store.get("u/a") as Uint8Array).length, 7, "a refused write leaves the old value")
   store.delete("t/a")
-  t.equal(limitOf(() => store.set("u/a", new Uint8Array(8))), "none", "room comes back")
+  t.equal(
+    limitOf(() => store.set("u/a", new Uint8Array(8))),
+    "none",
+    "room comes back",
+  )
   t.equal(store.size, 2)
-  t.equal(codeOf(() => memoryKeyValue({ keysMax: 1 } as never)), "STELE-CFG-0001")
-  t.equal(codeOf(() => memoryKeyValue({ keyBytesMax: -1 })), "STELE-CFG-0002")
-  t.equal(codeOf(() => memoryKeyValue({ keyBytesMax: Number.NaN })), "STELE-CFG-0002")
+  t.equal(
+    codeOf(() => memoryKeyValue({ keysMax: 1 } as never)),
+    "STELE-CFG-0001",
+  )
+  t.equal(
+    codeOf(() => memoryKeyValue({ keyBytesMax: -1 })),
+    "STELE-CFG-0002",
+  )
+  t.equal(
+    codeOf(() => memoryKeyValue({ keyBytesMax: Number.NaN })),
+    "STELE-CFG-0002",
+  )
 })
 
 t.test("`memoryKeyValue()` swaps only while the version is the one seen", async (t) => {
@@ -220,16 +277,44 @@ t.test("`memoryBlob()` replaces whole objects and reads ranges of them", async (
 
 t.test("`memoryBlob()` names the limit that an object exceeds", async (t) => {
   const store = memoryBlob({ keyBytesMax: 4, objectBytesMax: 10, tenantObjectsMax: 2, tenantBytesMax: 15, totalBytesMax: 20 })
-  t.equal(limitOf(() => store.put("t/aaa", bytes())), "blob.keyBytesMax 4 < 5")
-  t.equal(limitOf(() => store.put("t/a", new Uint8Array(11))), "blob.objectBytesMax 10 < 11")
-  t.equal(limitOf(() => store.put("t/a", new Uint8Array(10))), "none")
-  t.equal(limitOf(() => store.put("t/b", new Uint8Array(6))), "blob.tenantBytesMax 15 < 16")
-  t.equal(limitOf(() => store.put("t/b", new Uint8Array(5))), "none")
-  t.equal(limitOf(() => store.put("t/c", bytes())), "blob.tenantObjectsMax 2 < 3")
-  t.equal(limitOf(() => store.put("u/a", new Uint8Array(6))), "blob.totalBytesMax 20 < 21")
-  t.equal(limitOf(() => store.put("u/a", new Uint8Array(5))), "none")
+  t.equal(
+    limitOf(() => store.put("t/aaa", bytes())),
+    "blob.keyBytesMax 4 < 5",
+  )
+  t.equal(
+    limitOf(() => store.put("t/a", new Uint8Array(11))),
+    "blob.objectBytesMax 10 < 11",
+  )
+  t.equal(
+    limitOf(() => store.put("t/a", new Uint8Array(10))),
+    "none",
+  )
+  t.equal(
+    limitOf(() => store.put("t/b", new Uint8Array(6))),
+    "blob.tenantBytesMax 15 < 16",
+  )
+  t.equal(
+    limitOf(() => store.put("t/b", new Uint8Array(5))),
+    "none",
+  )
+  t.equal(
+    limitOf(() => store.put("t/c", bytes())),
+    "blob.tenantObjectsMax 2 < 3",
+  )
+  t.equal(
+    limitOf(() => store.put("u/a", new Uint8Array(6))),
+    "blob.totalBytesMax 20 < 21",
+  )
+  t.equal(
+    limitOf(() => store.put("u/a", new Uint8Array(5))),
+    "none",
+  )
   store.delete("t/a")
-  t.equal(limitOf(() => store.put("u/b", new Uint8Array(10))), "none", "room comes back")
+  t.equal(
+    limitOf(() => store.put("u/b", new Uint8Array(10))),
+    "none",
+    "room comes back",
+  )
 })
 
 t.test("`memoryEvent()` numbers events, drops the oldest when full, and says how many were missed", async (t) => {
@@ -240,7 +325,10 @@ t.test("`memoryEvent()` numbers events, drops the oldest when full, and says how
   t.same(all, { events: [1, 2, 3].map((i) => ({ sequence: BigInt(i), payload: bytes(i) })), lost: 0n })
   t.equal(bus.publish("t/x", bytes(4)), 4n)
   t.same(bus.read("t/x", 0n, 1), { events: [{ sequence: 2n, payload: bytes(2) }], lost: 1n })
-  t.same(bus.read("t/x", 2n, 10).events.map((e) => e.sequence), [3n, 4n])
+  t.same(
+    bus.read("t/x", 2n, 10).events.map((e) => e.sequence),
+    [3n, 4n],
+  )
   t.same(bus.read("t/x", 4n, 10), { events: [], lost: 0n })
   t.same(bus.read("t/x", (1n << 64n) - 1n, 10), { events: [], lost: 0n })
   t.same(bus.read("t/y", 0n, 10).events, [], "topics are apart")
@@ -250,17 +338,36 @@ t.test("`memoryEvent()` numbers events, drops the oldest when full, and says how
 
 t.test("`memoryEvent()` names the limit that an event exceeds", async (t) => {
   const bus = memoryEvent({ topicBytesMax: 4, payloadBytesMax: 10, tenantTopicsMax: 2, topicBytesKeptMax: 15, totalBytesMax: 20 })
-  t.equal(limitOf(() => bus.publish("t/abc", bytes())), "event.topicBytesMax 4 < 5")
-  t.equal(limitOf(() => bus.publish("t/a", new Uint8Array(11))), "event.payloadBytesMax 10 < 11")
+  t.equal(
+    limitOf(() => bus.publish("t/abc", bytes())),
+    "event.topicBytesMax 4 < 5",
+  )
+  t.equal(
+    limitOf(() => bus.publish("t/a", new Uint8Array(11))),
+    "event.payloadBytesMax 10 < 11",
+  )
   bus.publish("t/a", new Uint8Array(10))
   bus.publish("t/a", new Uint8Array(10))
   t.equal(bus.read("t/a", 0n, 9).lost, 1n, "bytes kept are bounded, too")
   bus.publish("t/b", bytes())
-  t.equal(limitOf(() => bus.publish("t/c", bytes())), "event.tenantTopicsMax 2 < 3")
-  t.equal(limitOf(() => bus.publish("u/a", new Uint8Array(10))), "none")
-  t.equal(limitOf(() => bus.publish("u/b", bytes(1))), "event.totalBytesMax 20 < 21")
+  t.equal(
+    limitOf(() => bus.publish("t/c", bytes())),
+    "event.tenantTopicsMax 2 < 3",
+  )
+  t.equal(
+    limitOf(() => bus.publish("u/a", new Uint8Array(10))),
+    "none",
+  )
+  t.equal(
+    limitOf(() => bus.publish("u/b", bytes(1))),
+    "event.totalBytesMax 20 < 21",
+  )
   bus.drop("t/a")
-  t.equal(limitOf(() => bus.publish("u/b", bytes(1))), "none", "room comes back")
+  t.equal(
+    limitOf(() => bus.publish("u/b", bytes(1))),
+    "none",
+    "room comes back",
+  )
 })
 
 t.test("`memoryLog()` keeps the newest records and counts the others", async (t) => {
@@ -299,7 +406,11 @@ t.test("`memoryConfig()` and `memorySecret()` answer a tenant's own value before
     ["greeting", "hi"],
   ])
   t.same(config.list(tenantKey("x", ""), 1), [["colour", "red"]])
-  t.equal(codeOf(() => memoryConfig({ greeting: "hello" } as never)), "STELE-CFG-0001", "values without a scope")
+  t.equal(
+    codeOf(() => memoryConfig({ greeting: "hello" } as never)),
+    "STELE-CFG-0001",
+    "values without a scope",
+  )
   const key = bytes(1, 2)
   const secret = memorySecret({ tenants: { x: { key } } })
   const read = secret.get(tenantKey("x", "key")) as Uint8Array
@@ -315,7 +426,10 @@ t.test("`memoryRandom()` gives fresh bytes up to its limit", async (t) => {
   t.ok(a.subarray(190_000).some((b) => b !== 0))
   t.notSame(random.bytes(32), random.bytes(32))
   t.equal((random.bytes(0) as Uint8Array).length, 0)
-  t.equal(limitOf(() => random.bytes(200_001)), "random.bytesMax 200000 < 200001")
+  t.equal(
+    limitOf(() => random.bytes(200_001)),
+    "random.bytesMax 200000 < 200001",
+  )
 })
 
 t.test("`memoryWallClock()` and `memoryMonotonicClock()` tell the platform's time", async (t) => {
@@ -381,7 +495,9 @@ t.test("`portsEffect` takes single services in place of the memory ones", async 
 })
 
 t.test("`portsEffect` asks no admission when there is no such service", async (t) => {
-  const layers = [KeyValue, Blob, Log, WallClock, MonotonicClock, Random, Config, Secret, Event, Observer].map((service) => service.layerMemory) as [typeof KeyValue.layerMemory]
+  const layers = [KeyValue, Blob, Log, WallClock, MonotonicClock, Random, Config, Secret, Event, Observer].map((service) => service.layerMemory) as [
+    typeof KeyValue.layerMemory,
+  ]
   const ports = await Effect.runPromise(portsEffect.pipe(Effect.provide(Layer.mergeAll(...layers))) as Effect.Effect<Ports>)
   t.equal(ports.admission, undefined)
   t.ok(ports.keyValue !== undefined)
