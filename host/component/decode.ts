@@ -124,7 +124,8 @@ function component(reader: Reader, decoding: Decoding, depth: number): Component
       if (++decoding.coreModules > decoding.limits.coreModulesMax) {
         throw new LimitError("coreModulesMax", { limit: decoding.limits.coreModulesMax, actual: decoding.coreModules })
       }
-      definitions.push({ op: "core-module", offset, bytes: section.bytes.subarray(section.at, section.end) })
+      // Offsets in a core module's errors count from its first byte.
+      definitions.push({ op: "core-module", offset: section.at, bytes: section.bytes.subarray(section.at, section.end) })
       continue
     }
     if (id === 4) {

@@ -172,7 +172,11 @@ class Elaboration {
       case "instance": {
         if (depth > 8) throw this.malformed("instances are nested deeper than 8")
         const exports = new Map<string, ExternType>()
-        for (const [name, item] of entity.exports) exports.set(name, this.externOf(item, depth + 1))
+        for (const [name, item] of entity.exports) {
+          // Instances are shared, the world is written out: 8 levels of 200 exports would be 200^8 names.
+          this.countDefinition()
+          exports.set(name, this.externOf(item, depth + 1))
+        }
         return { kind: "interface", exports } satisfies InterfaceType
       }
       case "type":
@@ -224,6 +228,10 @@ class Elaboration {
 
   step(definition: Definition): void {
     this.offset = definition.offset
+    this.countDefinition()
+  }
+
+  countDefinition(): void {
     if (++this.definitions > definitionsMax) throw this.malformed(`the component's definitions expand to more than ${definitionsMax}`)
   }
 
@@ -420,7 +428,7 @@ class Elaboration {
       if (!(error instanceof VerifyError)) throw error
       const { reason } = error
       if (reason._tag === "Malformed") throw new VerifyError("Malformed", { offset: offset + reason.offset, detail: `in a core module: ${reason.detail}` })
-      if (reason._tag === "Unsupported") throw new VerifyError("Unsupported", { offset: offset + reason.offset, feature: reason.feature })
+      if ("offset" in reason) throw new VerifyError(...([reason._tag, { ...reason, offset: offset + reason.offset }] as unknown as ConstructorParameters<typeof VerifyError>))
       throw this.malformed("a core module section holds something that is not a core module")
     }
   }

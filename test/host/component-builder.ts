@@ -12,7 +12,7 @@
  * })
  * ```
  */
-import { append, name, section, u } from "./wasm-builder.ts"
+import { append, name, s as signed, section, u } from "./wasm-builder.ts"
 
 type Bytes = ReadonlyArray<number>
 
@@ -72,7 +72,8 @@ export const prim = {
 
 /** A value type: a primitive's byte, or an index into the type space. */
 export type ValType = Bytes | number
-const val = (type: ValType): Bytes => (typeof type === "number" ? u(type) : type)
+// Type indexes share a signed space with the primitives (Binary.md `valtype`).
+const val = (type: ValType): Bytes => (typeof type === "number" ? signed(type) : type)
 
 export const recordOf = (...fields: ReadonlyArray<readonly [string, ValType]>): Array<number> => concat(0x72, vector(fields.map(([label, type]) => concat(name(label), val(type)))))
 export const variantOf = (...cases: ReadonlyArray<readonly [string, ValType?]>): Array<number> =>
@@ -148,13 +149,13 @@ export interface GuestText {
 /** The text of a component that lifts and lowers as `GuestText` says. */
 export function guestText({ head = "", core, libc, imports = {}, with: given = "", exports = {}, option = "", tail = "" }: GuestText): string {
   const allocatorOf = (text: string, instance: string): string =>
-    (text.includes('(export "memory")') ? ` (memory ${instance} "memory")` : "") + (text.includes('(export "realloc")') ? ` (realloc (func ${instance} "realloc"))` : "") + ` ${option}`
+    (text.includes('(export "memory")') ? ` (memory (core memory ${instance} "memory"))` : "") + (text.includes('(export "realloc")') ? ` (realloc (core func ${instance} "realloc"))` : "") + ` ${option}`
   const lowered = libc === undefined ? ` ${option}` : allocatorOf(libc, "$libc")
   const lifted = core.includes('(export "memory")') ? allocatorOf(core, "$i") : lowered
   const lowers = Object.entries(imports).map(([title, type]) => `(import "${title}" (func $f-${title} ${type})) (core func $c-${title} (canon lower (func $f-${title})${lowered}))`)
   const bundle = Object.keys(imports).map((title) => `(export "${title}" (func $c-${title}))`)
   const lifts = Object.entries(exports).map(([title, type]) => {
-    const post = core.includes(`(export "post-${title}")`) ? ` (post-return (func $i "post-${title}"))` : ""
+    const post = core.includes(`(export "post-${title}")`) ? ` (post-return (core func $i "post-${title}"))` : ""
     return `(func $e-${title} ${type} (canon lift (core func $i "${title}")${lifted}${post})) (export "${title}" (func $e-${title}))`
   })
   return `(component ${head}

@@ -1,0 +1,8 @@
+import { canons, component, funcOf, types } from "../../host/component-builder.ts"
+import type { Guest } from "../kit.ts"
+
+export default {
+  threat: "an asynchronous lift, which this version does not run",
+  bytes: () => component(types(funcOf([])), canons([0x00, 0x00, 0x00, 0x01, 0x06, 0x00])),
+  expect: { load: "STELE-VFY-0004" },
+} satisfies Guest
