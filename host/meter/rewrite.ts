@@ -168,7 +168,13 @@ class Rewriter extends BodyReader {
   readonly #addedTypes: Array<Array<number>> = []
   readonly #addedTypeByKey = new Map<string, number>()
   readonly #checkBytes: ReadonlyArray<number>
+  /** From the check's `if` to its end, in bytes. */
+  readonly #checkTail: number
   #epochUsed = false
+  /** Offsets in `#out` of the `if` of each check, in order of writing: branch hints are made of them. */
+  #coldBranches: Uint32Array = new Uint32Array(256)
+  #coldCount = 0
+  readonly #coldStarts: Uint32Array
   // Extents of rewritten bodies in `#out`, by defined function.
   readonly #starts: Uint32Array
   readonly #ends: Uint32Array
@@ -211,6 +217,7 @@ class Rewriter extends BodyReader {
     for (let f = 0; f < count; f++) if (graph.counted[f] === 1 && graph.escapes[f] === 1) this.#wrapperIndexes[f] = index++
     this.#wrapperCount = index - layout.functionTypes.length - this.#functionShift
     this.#helpersFirst = index
+    this.#coldStarts = new Uint32Array(count)
     this.#starts = new Uint32Array(count)
     this.#ends = new Uint32Array(count)
     this.#pre = new Int32Array(count)
@@ -222,6 +229,8 @@ class Rewriter extends BodyReader {
     const size = code === undefined ? 0 : code[1] - code[0]
     this.#out = new Writer(Math.ceil(size * (tier === "fuel" ? 2 : 1.25)) + 4_096)
     this.#checkBytes = this.#makeCheck()
+    // if void; call; its index; end
+    this.#checkTail = this.#counter && this.#fuelGlobal >= 0 ? 4 + leb(this.#tickHelper()).length : 0
   }
 
   /** For `slice`: whether any body will hold a check, so that shims import nothing. Errs to yes. */
@@ -363,6 +372,7 @@ class Rewriter extends BodyReader {
     this.at = scan.codeStarts[f] as number
     this.end = layout.bodyEnds[f] as number
     this.#starts[f] = out.at
+    this.#coldStarts[f] = this.#coldCount
 
     // Locals: the guest's groups as they are, then ours. A counted function has one more parameter, after the guest's.
     let local = params + (this.#isCounted ? 1 : 0) + (scan.localCounts[f] as number)
@@ -479,6 +489,17 @@ class Rewriter extends BodyReader {
     this.#room = gapMax
   }
 
+  /** The branch at `at` in the output is hardly ever taken. */
+  #cold(at: number): void {
+    if (!this.#counter) return
+    if (this.#coldCount === this.#coldBranches.length) {
+      const grown = new Uint32Array(this.#coldCount * 2)
+      grown.set(this.#coldBranches)
+      this.#coldBranches = grown
+    }
+    this.#coldBranches[this.#coldCount++] = at
+  }
+
   /** Answers the position of the weight, for `slice`. */
   #writeCheck(weight: number): number {
     const out = this.#out
@@ -488,12 +509,14 @@ class Rewriter extends BodyReader {
     if (weight >= 0) at = this.#writeCharge(weight)
     if (local < 0) {
       out.list(this.#checkBytes)
+      this.#cold(out.at - this.#checkTail)
       if (!this.#counter) this.#epochUsed = true
       return at
     }
     out.push(Op.LocalGet)
     out.u32(local)
     out.list([0x42, 0x00, 0x53, Op.If, 0x40]) // i64.const 0; i64.lt_s
+    this.#cold(out.at - 2)
     this.#storeFuel()
     out.reserve(32)
     out.push(Op.Call)
@@ -1262,6 +1285,7 @@ class Rewriter extends BodyReader {
     if (start !== undefined) out.section(8, () => out.u32(this.#outside(start)))
     this.#elements(out)
     this.#copySection(out, 12)
+    this.#branchHints(out)
     if (functionTotal > 0)
       out.section(10, () => {
         out.u32(functionTotal)
@@ -1280,6 +1304,43 @@ class Rewriter extends BodyReader {
     this.#datas(out)
     this.#names(out)
     return { bytes: out.finish(), needs }
+  }
+
+  /**
+   * "Unlikely" for each check with a call behind it (branch hinting proposal): otherwise engines keep every value of the
+   * loop in memory across the call that is never made. Measured on V8: a dot product 2.3 times slower without hints.
+   */
+  #branchHints(out: Writer): void {
+    if (this.#coldCount === 0) return
+    const { functionsImported } = this.layout
+    const count = this.layout.bodyStarts.length
+    // Functions were rewritten callees first, the section wants them by index.
+    const ends = new Uint32Array(count)
+    let end = this.#coldCount
+    for (let i = count - 1; i >= 0; i--) {
+      const f = this.#graph.order[i] as number
+      ends[f] = end
+      end = this.#coldStarts[f] as number
+    }
+    out.section(0, () => {
+      out.text("metadata.code.branch_hint")
+      const countAt = out.hole()
+      let functions = 0
+      for (let f = 0; f < count; f++) {
+        const from = this.#coldStarts[f] as number
+        const to = ends[f] as number
+        if (from === to) continue
+        functions++
+        out.u32(functionsImported + f + this.#functionShift)
+        out.u32(to - from)
+        for (let i = from; i < to; i++) {
+          out.u32((this.#coldBranches[i] as number) - (this.#starts[f] as number))
+          out.u32(1)
+          out.byte(0)
+        }
+      }
+      out.patch(countAt, functions)
+    })
   }
 
   /** A vector section copied with `added` entries written behind its own. */
