@@ -63,7 +63,7 @@ async function runBlock(place: string, { info, body, output }: Block): Promise<R
 }
 
 /** Anchors that GitHub makes of headings. */
-const anchors = (markdown: string) =>
+export const anchors = (markdown: string) =>
   new Set(
     [...markdown.matchAll(/^#+ +(.+)$/gm)].map(([, heading = ""]) =>
       heading

@@ -104,7 +104,8 @@ function mayReach(file: string, rule: Room, target: string): boolean {
   return rule.rooms.some((room) => target.startsWith(room)) || (own !== undefined && target.startsWith(own))
 }
 
-function judge(
+/** What one file does against the table, and whom it loads. */
+export function judge(
   file: string,
   source: string,
 ): { readonly problems: ReadonlyArray<string>; readonly edges: ReadonlyArray<string>; readonly packages: ReadonlyArray<string> } {

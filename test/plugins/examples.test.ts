@@ -59,7 +59,7 @@ function keyvalue(entries: Map<string, string>, isWritable: boolean) {
     }
   }
   const open = (identifier: string) => {
-    if (identifier !== "default") throw Object.assign(new Error("no store"), { payload: { tag: "other", val: "unexpected" } })
+    if (identifier !== "prices") throw Object.assign(new Error("no store"), { payload: { tag: "other", val: "unexpected" } })
     return new Bucket()
   }
   return { "wasi:keyvalue/store": { Bucket, open } }
@@ -131,7 +131,7 @@ t.test("`analyze()` returns its memory when it is called again and again", async
 })
 
 t.test("`greet()` names the price when the store has one", async (t) => {
-  const priced = await instantiate("greeter", { ...logging, ...keyvalue(new Map([["prices/tea", "2.50 €"]]), false) })
+  const priced = await instantiate("greeter", { ...logging, ...keyvalue(new Map([["tea", "2.50 €"]]), false) })
   t.same(priced.api?.greet?.({ name: "Ada" }), { message: "Hello, Ada!", teaPrice: "2.50 €" })
   const empty = await instantiate("greeter", { ...logging, ...keyvalue(new Map(), false) })
   t.same(empty.api?.greet?.({ name: "Zoë 𝄞" }), { message: "Hello, Zoë 𝄞!", teaPrice: undefined })
@@ -143,10 +143,10 @@ t.test("`greet()` names the price when the store has one", async (t) => {
 })
 
 t.test("`tamper()` reports the outcome when the store allows and when it denies writing", async (t) => {
-  const entries = new Map([["prices/tea", "2.50"]])
+  const entries = new Map([["tea", "2.50"]])
   const allowed = await instantiate("snoop", { ...logging, ...keyvalue(entries, true) })
   t.equal(allowed.report?.tamper?.(), "The price of tea is now 0.00")
-  t.equal(entries.get("prices/tea"), "0.00")
+  t.equal(entries.get("tea"), "0.00")
   const denied = await instantiate("snoop", { ...logging, ...keyvalue(entries, false) })
   t.equal(denied.report?.tamper?.(), "Cannot write the price: access was denied")
 })
