@@ -10,10 +10,12 @@ import { SteleError } from "../schemas/error/family.ts"
 import type { CapabilityError, ConfigError, LimitError, PluginError, VerifyError, WitError } from "../schemas/error/mod.ts"
 import { Host as PromiseHost, type HostOptions, type Source } from "./host.ts"
 import type { CallOptions, LoadOptions } from "./options.ts"
-import type { Description, Exports, Plugin as PromisePlugin, UnknownExports } from "./plugin.ts"
+import type { AnswerOf, Arguments, ExportName, UntypedExports } from "../schemas/wit/exports.ts"
+import type { Description, Plugin as PromisePlugin } from "./plugin.ts"
 import { layerMemory as portsMemory, portsEffect } from "./port/layer.ts"
 import type { UsageRecord } from "./port/mod.ts"
 
+export { effectSchema, effectSchemaFromJson, functionEffectSchema } from "../schemas/wit/effect-schema.ts"
 export * from "./port/layer.ts"
 
 /** What a load can fail with. */
@@ -22,15 +24,15 @@ export type LoadError = VerifyError | CapabilityError | LimitError | PluginError
 export type CallError = PluginError | WitError | LimitError | CapabilityError | ConfigError
 
 /** A loaded plugin. Closed with the scope it was loaded in. */
-export interface Plugin<E extends Exports = UnknownExports> {
+export interface Plugin<E extends object = UntypedExports> {
   readonly digest: string
   readonly describe: Effect.Effect<Description>
-  readonly call: <K extends keyof E & string>(name: K, args: Parameters<E[K]>, options?: Omit<CallOptions, "signal">) => Effect.Effect<ReturnType<E[K]>, CallError>
-  readonly callWithUsage: <K extends keyof E & string>(
+  readonly call: <K extends ExportName<E>>(name: K, args: Arguments<E, K>, options?: Omit<CallOptions, "signal">) => Effect.Effect<AnswerOf<E, K>, CallError>
+  readonly callWithUsage: <K extends ExportName<E>>(
     name: K,
-    args: Parameters<E[K]>,
+    args: Arguments<E, K>,
     options?: Omit<CallOptions, "signal">,
-  ) => Effect.Effect<{ readonly result: ReturnType<E[K]>; readonly usage: UsageRecord }, CallError>
+  ) => Effect.Effect<{ readonly result: AnswerOf<E, K>; readonly usage: UsageRecord }, CallError>
   readonly grant: (grant: string) => Effect.Effect<void, CapabilityError>
   readonly revoke: (grant: string) => Effect.Effect<boolean, CapabilityError>
 }
@@ -44,7 +46,7 @@ const attempt = <A, E>(body: (signal: AbortSignal) => Promise<A>): Effect.Effect
 const trySync = <A, E>(body: () => A): Effect.Effect<A, E> =>
   Effect.try({ try: body, catch: (error) => error }).pipe(Effect.catch((error) => (error instanceof SteleError ? Effect.fail(error as unknown as E) : Effect.die(error))))
 
-function wrap<E extends Exports>(plugin: PromisePlugin<E>): Plugin<E> {
+function wrap<E extends object>(plugin: PromisePlugin<E>): Plugin<E> {
   return {
     digest: plugin.digest,
     describe: Effect.sync(() => plugin.describe()),
@@ -65,7 +67,7 @@ function wrap<E extends Exports>(plugin: PromisePlugin<E>): Plugin<E> {
 export class Host extends Context.Service<
   Host,
   {
-    readonly load: <E extends Exports = UnknownExports>(source: Source, options?: LoadOptions) => Effect.Effect<Plugin<E>, LoadError, Scope.Scope>
+    readonly load: <E extends object = UntypedExports>(source: Source, options?: LoadOptions) => Effect.Effect<Plugin<E>, LoadError, Scope.Scope>
     readonly store: (bytes: Uint8Array) => Effect.Effect<string>
   }
 >()("stele/Host") {
@@ -80,7 +82,7 @@ export class Host extends Context.Service<
           (host) => Effect.promise(() => host.close()),
         )
         return Host.of({
-          load: <E extends Exports = UnknownExports>(source: Source, options?: LoadOptions) =>
+          load: <E extends object = UntypedExports>(source: Source, options?: LoadOptions) =>
             Effect.acquireRelease(
               attempt<PromisePlugin<E>, LoadError>(() => host.load<E>(source, options)),
               (plugin) => Effect.promise(() => plugin.close()),

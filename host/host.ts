@@ -2,11 +2,12 @@
 import { ConfigError } from "../schemas/error/config.ts"
 import { LimitError } from "../schemas/error/limit.ts"
 import { PluginError } from "../schemas/error/plugin.ts"
+import type { UntypedExports } from "../schemas/wit/exports.ts"
 import { type Watchdog, watchdog } from "./call/watchdog.ts"
 import { prepare, PreparedCache } from "./link/prepare.ts"
 import { createModuleCache, injectedNameBytes, type ModuleCache } from "./meter/cache.ts"
 import { type LoadOptions, rejectUnknown, resolveLoadOptions } from "./options.ts"
-import { type Exports, Plugin, type UnknownExports } from "./plugin.ts"
+import { Plugin } from "./plugin.ts"
 import { platform } from "./platform/mod.ts"
 import { contentKey, memoryPorts, type Ports } from "./port/mod.ts"
 
@@ -68,7 +69,7 @@ export class Host implements AsyncDisposable {
    * @throws VerifyError for bytes it does not accept; CapabilityError for imports without a grant, naming it;
    * LimitError; PluginError `NotFound`, `NotBuilt`, `Refused`; ConfigError for options
    */
-  async load<E extends Exports = UnknownExports>(source: Source, options: LoadOptions = {}): Promise<Plugin<E>> {
+  async load<E extends object = UntypedExports>(source: Source, options: LoadOptions = {}): Promise<Plugin<E>> {
     if (this.#isClosed) throw new PluginError("Closed", { what: "the host" })
     const resolved = resolveLoadOptions(options)
     const bytes = await this.#read(source, resolved.limits.componentBytesMax)

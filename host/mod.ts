@@ -8,5 +8,6 @@ export { attenuate, type Grant, type GrantReport, isSubset, parseGrant, printGra
 export { Host, type HostOptions, type Source } from "./host.ts"
 export type { ImportReport, ProvidedInterface } from "./link/link.ts"
 export { type CallOptions, defaultLimits, type Limits, type LoadOptions } from "./options.ts"
-export { type Description, type Exports, Plugin, type UnknownExports } from "./plugin.ts"
+export { type Description, Plugin } from "./plugin.ts"
+export type { AnswerOf, Arguments, ExportName, UntypedExports } from "../schemas/wit/exports.ts"
 export * from "./port/mod.ts"

@@ -5,6 +5,7 @@ import { SteleError } from "../schemas/error/family.ts"
 import { LimitError } from "../schemas/error/limit.ts"
 import { PluginError } from "../schemas/error/plugin.ts"
 import { WitError } from "../schemas/error/wit.ts"
+import type { AnswerOf, Arguments, ExportName, UntypedExports } from "../schemas/wit/exports.ts"
 import type { FunctionType, World } from "../schemas/wit/model.ts"
 import { GuestResource } from "./call/handles.ts"
 import { type CallLimits, Instance } from "./call/instance.ts"
@@ -14,11 +15,6 @@ import { type ImportReport, splitVersion } from "./link/link.ts"
 import type { Linked } from "./link/prepare.ts"
 import { type CallOptions, checkCallOptions, type ResolvedOptions } from "./options.ts"
 import type { UsageRecord } from "./port/mod.ts"
-
-/** Types of a plugin's exports by full name, as `stele types FILE` writes them. */
-export type Exports = Readonly<Record<string, (...args: ReadonlyArray<never>) => unknown>>
-/** Without generated types every name is allowed and arguments are checked at run time. */
-export type UnknownExports = Readonly<Record<string, (...args: ReadonlyArray<unknown>) => unknown>>
 
 export interface Description {
   /** `sha256:…` of the component's bytes. */
@@ -51,7 +47,7 @@ interface Target {
   readonly takesHandles: boolean
 }
 
-export class Plugin<E extends Exports = UnknownExports> implements AsyncDisposable {
+export class Plugin<E extends object = UntypedExports> implements AsyncDisposable {
   readonly digest: string
   readonly #linked: Linked
   readonly #options: ResolvedOptions
@@ -126,28 +122,28 @@ export class Plugin<E extends Exports = UnknownExports> implements AsyncDisposab
    * @throws PluginError `Guest` with the payload of the error case; `Trap`, `UnknownExport`, `Aborted`…; WitError for
    * arguments; LimitError for a deadline or any other limit; CapabilityError for what was not granted
    */
-  async call<K extends keyof E & string>(name: K, args: Parameters<E[K]>, options: CallOptions = {}): Promise<ReturnType<E[K]>> {
+  async call<K extends ExportName<E>>(name: K, args: Arguments<E, K>, options: CallOptions = {}): Promise<AnswerOf<E, K>> {
     await this.#admit(name, options)
-    return this.#call(name, args, options, undefined) as ReturnType<E[K]>
+    return this.#call(name, args, options, undefined) as AnswerOf<E, K>
   }
 
   /** `call`, with the usage record of this call. */
-  async callWithUsage<K extends keyof E & string>(name: K, args: Parameters<E[K]>, options: CallOptions = {}): Promise<{ readonly result: ReturnType<E[K]>; readonly usage: UsageRecord }> {
+  async callWithUsage<K extends ExportName<E>>(name: K, args: Arguments<E, K>, options: CallOptions = {}): Promise<{ readonly result: AnswerOf<E, K>; readonly usage: UsageRecord }> {
     await this.#admit(name, options)
     const out: { usage?: UsageRecord } = {}
-    const result = this.#call(name, args, options, out) as ReturnType<E[K]>
+    const result = this.#call(name, args, options, out) as AnswerOf<E, K>
     return { result, usage: out.usage as UsageRecord }
   }
 
   /** `call` on this thread without a promise. A host with an asynchronous admission port refuses it. */
-  callSync<K extends keyof E & string>(name: K, args: Parameters<E[K]>, options: CallOptions = {}): ReturnType<E[K]> {
+  callSync<K extends ExportName<E>>(name: K, args: Arguments<E, K>, options: CallOptions = {}): AnswerOf<E, K> {
     const { admission } = this.#linked.ports
     if (admission !== undefined) {
       const decision = admission.call(this.#descriptor(name), this.#options.limits)
       if ("then" in decision) throw new CapabilityError("Async", { import: "the admission port" })
       if (!decision.admit) throw new PluginError("Refused", { reason: decision.reason, admissionCode: decision.code })
     }
-    return this.#call(name, args, options, undefined) as ReturnType<E[K]>
+    return this.#call(name, args, options, undefined) as AnswerOf<E, K>
   }
 
   /** Adds a grant to a loaded plugin; seen by its next operation. Imports that were refused at load need a new load. */

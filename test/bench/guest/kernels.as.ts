@@ -46,7 +46,7 @@ export function interpreter(): u32 {
   let pc: u32 = 0
   let r0: u32 = 100_000
   let r1: u32 = 1
-  for (;;) {
+  while (r0 < 200_000) {
     switch (pc & 7) {
       case 0:
         r1 += r0
@@ -77,6 +77,7 @@ export function interpreter(): u32 {
         return 0
     }
   }
+  return 0
 }
 
 function fibonacci(n: u32): u32 {
