@@ -159,6 +159,17 @@ const className = (label: string): string => {
 
 type AnyFunction = (...args: Array<unknown>) => unknown
 
+/**
+ * What the embedder wrote under this name, in an object or its classes. Guests choose the names: what every object and
+ * function inherits (`toString`, `constructor`, `apply`) is nobody's implementation.
+ */
+function member(of: object, name: string): unknown {
+  for (let at: object | null = of; at !== null && at !== Object.prototype && at !== Function.prototype; at = Object.getPrototypeOf(at) as object | null) {
+    if (Object.hasOwn(at, name) && (at === of || name !== "constructor")) return (of as Record<string, unknown>)[name]
+  }
+  return undefined
+}
+
 function providedFunction(provided: ProvidedInterface, spec: ImportSpec): HostFunction {
   const miss = (what: string): ConfigError =>
     new ConfigError("Option", { option: `imports["${spec.interface ?? spec.name}"]`, expected: what, actual: "an object without it" })
@@ -166,19 +177,20 @@ function providedFunction(provided: ProvidedInterface, spec: ImportSpec): HostFu
   if (spec.interface === undefined && typeof provided === "function") return (_call, ...args) => (provided as AnyFunction)(...args)
   const annotated = resourceFunction(spec.name)
   if (annotated === undefined) {
-    const body = provided[propertyName(spec.name)]
+    const body = member(provided, propertyName(spec.name))
     if (typeof body !== "function") throw miss(`a function "${propertyName(spec.name)}"`)
     return (_call, ...args) => (body as AnyFunction).apply(provided, [...args])
   }
-  const constructor = provided[className(annotated.resource)] as (new (...args: ReadonlyArray<unknown>) => object) | undefined
+  const constructor = member(provided, className(annotated.resource)) as (new (...args: ReadonlyArray<unknown>) => object) | undefined
   if (typeof constructor !== "function") throw miss(`a class "${className(annotated.resource)}"`)
   if (annotated.kind === "constructor") return (_call, ...args) => new constructor(...args)
   const method = propertyName(spec.name.slice(spec.name.indexOf(".") + 1))
   if (annotated.kind === "static") {
-    const body = (constructor as unknown as Record<string, unknown>)[method]
+    const body = member(constructor, method)
     if (typeof body !== "function") throw miss(`a static method "${method}" of "${className(annotated.resource)}"`)
     return (_call, ...args) => (body as AnyFunction).apply(constructor, [...args])
   }
-  if (typeof (constructor.prototype as Record<string, unknown>)[method] !== "function") throw miss(`a method "${method}" of "${className(annotated.resource)}"`)
+  // Own property of a prototype, but the class itself.
+  if (method === "constructor" || typeof member(constructor.prototype as object, method) !== "function") throw miss(`a method "${method}" of "${className(annotated.resource)}"`)
   return (_call, self, ...args) => (self as Record<string, AnyFunction>)[method]?.(...args)
 }
