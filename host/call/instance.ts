@@ -75,6 +75,8 @@ class Budget implements CallBudget {
   }
 }
 
+const noExports: WebAssembly.Exports = Object.create(null) as WebAssembly.Exports
+
 const hostCallFuel = (bytes: number): number => costTable.hostCall + Math.ceil(bytes / costTable.hostCallBytesPerUnit)
 
 export class Instance implements CallContext {
@@ -136,6 +138,12 @@ export class Instance implements CallContext {
     const lowered: Array<CoreFunction | undefined> = []
     for (let i = 0; i < blueprint.instantiations.length; i++) {
       const step = blueprint.instantiations[i] as (typeof blueprint.instantiations)[number]
+      if (step.kind !== "instantiate") {
+        // Keeps instance numbers equal to positions.
+        this.#cores.push(noExports)
+        if (step.kind === "start") (this.#resolve(step.func) as () => void)()
+        continue
+      }
       const compiled = modules[step.module] as (typeof modules)[number]
       const imports = Object.create(null) as Record<string, Record<string, WebAssembly.ImportValue>>
       for (const { module, name, item } of step.imports) {

@@ -52,12 +52,19 @@ export interface ResourceSpec {
   readonly destructor: CoreRef | undefined
 }
 
-export interface CoreInstantiation {
-  /** Index into `Blueprint.coreModules`. */
-  readonly module: number
-  /** Per import of the module: what to give it. */
-  readonly imports: ReadonlyArray<{ readonly module: string; readonly name: string; readonly item: CoreRef }>
-}
+/** One step of instantiating; its position is its instance number, also when it makes no instance. */
+export type CoreInstantiation =
+  | {
+      readonly kind: "instantiate"
+      /** Index into `Blueprint.coreModules`. */
+      readonly module: number
+      /** Per import of the module: what to give it. */
+      readonly imports: ReadonlyArray<{ readonly module: string; readonly name: string; readonly item: CoreRef }>
+    }
+  /** Calls a function without parameters: what is left of a module that only had a start function. */
+  | { readonly kind: "start"; readonly func: CoreRef }
+  /** Folded away. */
+  | { readonly kind: "nothing" }
 
 /** A function the component exports, under its full name `acme:greeter/api#greet` (or `greet` for a world's own). */
 export interface ExportSpec {

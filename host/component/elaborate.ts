@@ -17,6 +17,7 @@ import { flatResultsMax, flattenExport, flattenImport, layoutOf, recordLayout } 
 import { type CoreExternType, type CoreFunctionType, type CoreModule, decodeCoreModule } from "../harden/core-module.ts"
 import { type Blueprint, type ContextSpec, type CoreInstantiation, type CoreRef, type ExportSpec, type FunctionSource, type ImportSpec, type LiftSpec, type LoweringSpec, type ResourceImportSpec, type ResourceSpec, resourceSignatures } from "./blueprint.ts"
 import type { CanonicalOptions, ComponentSyntax, CoreSort, Definition, ExternSyntax, Sort, SortIndex, TypeRef, ValueSyntax } from "./decode.ts"
+import { foldShims } from "./fold.ts"
 import { printable, resourceFunction } from "./name.ts"
 
 export interface ElaborateLimits {
@@ -108,7 +109,7 @@ type Meet = { readonly by: "host"; readonly interface: string | undefined } | { 
 
 /** Elaborates the root component. Throws `VerifyError` or `LimitError` only. */
 export function elaborate(root: ComponentSyntax, limits: ElaborateLimits): Blueprint {
-  return new Elaboration(limits).root(root)
+  return foldShims(new Elaboration(limits).root(root))
 }
 
 class Elaboration {
@@ -413,7 +414,7 @@ class Elaboration {
       return { module: wanted.module, name: wanted.name, item: item.ref }
     })
     const instance = this.instantiations.length
-    this.instantiations.push({ module: index, imports })
+    this.instantiations.push({ kind: "instantiate", module: index, imports })
     this.countInstances()
     const exports = new Map<string, CoreItem>()
     for (const [name, type] of module.exports) exports.set(name, { ref: { kind: "export", instance, name }, type })

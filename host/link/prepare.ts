@@ -179,8 +179,9 @@ async function compile(component: Uint8Array, blueprint: Blueprint, mechanism: M
   const memoryPagesMax = Math.min(Math.floor(limits.memoryBytesMax / pageBytes), 65_536)
   let pages = 0
   let elements = 0
-  for (const { module } of blueprint.instantiations) {
-    const { module: core } = blueprint.coreModules[module] as (typeof blueprint.coreModules)[number]
+  for (const step of blueprint.instantiations) {
+    if (step.kind !== "instantiate") continue
+    const { module: core } = blueprint.coreModules[step.module] as (typeof blueprint.coreModules)[number]
     pages += core.memoryPagesInitial
     elements += core.tableElementsInitial
   }
