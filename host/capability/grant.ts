@@ -144,7 +144,11 @@ export class GrantSet {
   readonly #onChange: ((change: GrantChange) => void) | undefined
 
   constructor(grants: Iterable<Grant | string> = [], onChange?: (change: GrantChange) => void) {
-    for (const grant of grants) this.#insert(asGrant(grant))
+    const byHead = Map.groupBy(new Map(Array.from(grants, asGrant).map((grant) => [grant.text, grant])).values(), (grant) => grant.head)
+    for (const [head, of] of byHead) {
+      const rules = of.map((grant) => ({ isGrant: true, grant }))
+      this.#heads.set(head, { rules, fast: index(rules) })
+    }
     this.#onChange = onChange
   }
 

@@ -108,13 +108,16 @@ function exists(call: CallContext, self: Bucket, key: string): Outcome<boolean> 
 
 /** Prefixes to scan for what the grants show of a bucket, in key order and disjoint. */
 function ranges(call: CallContext, prefix: string): ReadonlyArray<string> {
-  const found = call.grants
+  const starts = call.grants
     .under("kv:read")
     .map((g) => g.scope)
     .filter((s) => s.text.startsWith(prefix) || (s.isPrefix && prefix.startsWith(s.text)))
     .map((s) => (s.text.length > prefix.length ? s.text : prefix))
     .sort(compareUtf8)
-  return found.filter((text, i) => !found.slice(0, i).some((before) => text.startsWith(before)))
+  // In this order everything below a start comes right after it, so the one kept last tells.
+  const kept: Array<string> = []
+  for (const start of starts) if (kept.length === 0 || !start.startsWith(kept.at(-1) as string)) kept.push(start)
+  return kept
 }
 
 /** One page of the keys the grants show, after `after` (a key of the bucket). The last key is the next page's `after`. */
