@@ -12,7 +12,7 @@ import { decodeComponent } from "../../host/component/decode.ts"
 import { elaborate } from "../../host/component/elaborate.ts"
 import { rewriteCoreModule } from "../../host/meter/rewrite.ts"
 import { defaultLimits, Host } from "../../host/mod.ts"
-import { component, core, extism, text63 } from "./guest/echo.ts"
+import { component, core, extism, text63, unseen } from "./guest/echo.ts"
 import { kernels } from "./guest/kernels.ts"
 import { compare, compareAsync, type Row, row, type Sample, summarize } from "./measure.ts"
 
@@ -180,16 +180,11 @@ async function measure(folder: string, say: (line: string) => void): Promise<Rea
 
   say("cold loads…")
   {
-    // Every load sees bytes never seen before: a custom section with a counter is appended.
-    let counter = 0
-    const salted = (bytes: Uint8Array): Uint8Array => {
-      const salt = encoder.encode(`s${String(counter++).padStart(8, "0")}`)
-      const section = Uint8Array.of(0, salt.length + 1, salt.length, ...salt)
-      const out = new Uint8Array(bytes.length + section.length)
-      out.set(bytes)
-      out.set(section, bytes.length)
-      return out
-    }
+    const component = unseen(bytes)
+    const core = unseen(coreBytes)
+    const plugin = unseen(extismBytes)
+    const [mainName, mainBytes] = Object.entries(files).find(([, file]) => Buffer.from(file).includes("salt0000")) as [string, Uint8Array]
+    const jcoCore = unseen(mainBytes)
     const coldHost = await Host.open({ cache: false })
     const options = { imports: hostImports }
     const blueprint = elaborate(decodeComponent(bytes, defaultLimits), defaultLimits)
@@ -197,7 +192,7 @@ async function measure(folder: string, say: (line: string) => void): Promise<Rea
     const all = await compareAsync(
       {
         ours: async () => {
-          const loaded = await coldHost.load(salted(bytes), options)
+          const loaded = await coldHost.load(component(), options)
           loaded.callSync("stele:bench/api#echo", [text63])
           await loaded.close()
         },
@@ -209,14 +204,14 @@ async function measure(folder: string, say: (line: string) => void): Promise<Rea
         "instrumentation alone": async () => {
           for (const { bytes, module } of blueprint.coreModules) rewriteCoreModule(bytes, module, rewriteOptions)
         },
-        raw: async () => rawEcho(rawGuest(new WebAssembly.Module(salted(coreBytes) as BufferSource)), text63),
+        raw: async () => rawEcho(rawGuest(new WebAssembly.Module(core() as BufferSource)), text63),
         extism: async () => {
-          const loaded = await createPlugin({ wasm: [{ data: salted(extismBytes) as Uint8Array<ArrayBuffer> }] }, { useWasi: false })
+          const loaded = await createPlugin({ wasm: [{ data: plugin() as Uint8Array<ArrayBuffer> }] }, { useWasi: false })
           await loaded.call("echo", text63)
           await loaded.close()
         },
         "jco pre-transpiled": async () => {
-          for (const [name, bytes] of Object.entries(files)) if (name.endsWith(".wasm")) cores[name] = new WebAssembly.Module(salted(bytes) as BufferSource)
+          cores[mainName] = new WebAssembly.Module(jcoCore() as BufferSource)
           jcoInstance(jcoModule).api.echo(text63)
         },
       },
