@@ -10,7 +10,7 @@
 import { spawn } from "node:child_process"
 import { glob, mkdir, readFile, writeFile } from "node:fs/promises"
 import { availableParallelism } from "node:os"
-import { join } from "node:path"
+import { delimiter, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 
@@ -27,6 +27,8 @@ interface Outcome {
 const root = fileURLToPath(new URL("..", import.meta.url))
 const { values: flags, positionals: words } = parseArgs({ allowPositionals: true, options: { full: { type: "boolean" }, verbose: { type: "boolean" } } })
 const limitMs = flags.full === true ? 3_600_000 : 300_000
+/** The tools of both installs come first: tests start Deno, Bun and compilers. */
+const path = [join(root, "test/node_modules/.bin"), join(root, "node_modules/.bin"), process.env.PATH].join(delimiter)
 const durationsPath = join(root, ".cache/test-durations.json")
 
 /**
@@ -73,7 +75,7 @@ function failures(tap: string): string {
 function run(file: string): Promise<Outcome> {
   return new Promise((settle) => {
     const started = performance.now()
-    const env = { ...process.env, ...(flags.full === true && { STELE_TEST_FULL: "1" }), NO_COLOR: "1", FORCE_COLOR: undefined }
+    const env = { ...process.env, PATH: path, ...(flags.full === true && { STELE_TEST_FULL: "1" }), NO_COLOR: "1", FORCE_COLOR: undefined }
     const child = spawn(process.execPath, [file], { cwd: root, env, stdio: ["ignore", "pipe", "pipe"] })
     const output: Array<string> = []
     const errors: Array<string> = []
