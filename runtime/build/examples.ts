@@ -124,5 +124,3 @@ for (const name of names.sort()) {
   const isBuilt = await build(folder, example)
   if (isBuilt || (await textOf(join(distDir, name, "example.json"))) === undefined) await publish(folder, example)
 }
-// The wasm-tools of jco start a worker thread on import that would keep the process alive.
-process.exit(0)
