@@ -1,0 +1,9 @@
+import { guest } from "../../host/component-builder.ts"
+import type { Guest } from "../kit.ts"
+
+export default {
+  threat: "a char that is a surrogate",
+  bytes: () => guest({ core: `(func (export "run") (result i32) (i32.const 0xd800))`, exports: { run: "(result char)" } }),
+  call: { export: "run" },
+  expect: { calls: ["STELE-PLG-0011"] },
+} satisfies Guest

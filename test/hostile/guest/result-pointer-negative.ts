@@ -1,0 +1,9 @@
+import { guest } from "../../host/component-builder.ts"
+import type { Guest } from "../kit.ts"
+
+export default {
+  threat: "a result area at −8",
+  bytes: () => guest({ core: `(memory (export "memory") 1) (func (export "run") (result i32) (i32.const -8))`, exports: { run: "(result string)" } }),
+  call: { export: "run" },
+  expect: { calls: ["STELE-PLG-0011"] },
+} satisfies Guest
