@@ -12,7 +12,7 @@ import { shapeText } from "../../schemas/wit/print.ts"
 import { type AbiContext, AbiTrap, type StringEncoding } from "./context.ts"
 import { casesOf, type FlatType, layoutOf, recordLayout, variantLayout } from "./layout.ts"
 import { type LiftList, liftListOf, type LowerList, lowerListOf } from "./list.ts"
-import { Mismatch, mismatch, within } from "./mismatch.ts"
+import { Mismatch, mismatch, untyped, within } from "./mismatch.ts"
 import { type Coercion, type CoreValue, narrowing, scalars, widening } from "./number.ts"
 import { liftString, lowerString } from "./string.ts"
 
@@ -621,11 +621,16 @@ function takeHandle({ kind, resource }: HandleLike): (cx: AbiContext, handle: nu
   return kind === "own" ? (cx, handle) => cx.handles.takeOwn(resource, handle >>> 0) : (cx, handle) => cx.handles.lend(resource, handle >>> 0)
 }
 
-function giveHandle(type: HandleLike): (cx: AbiContext, rep: unknown) => number {
+function giveHandle(type: HandleLike): (cx: AbiContext, value: unknown) => number {
   const { kind, resource } = type
-  return (cx, rep) => {
-    if (rep === undefined) mismatch(type, rep)
-    cx.instance.isTouched = true
-    return kind === "own" ? cx.handles.own(resource, rep) : cx.handles.borrow(resource, rep)
+  return (cx, value) => {
+    if (value === undefined) mismatch(type, value)
+    try {
+      const handle = kind === "own" ? cx.handles.own(resource, value) : cx.handles.borrow(resource, value)
+      cx.instance.isTouched = true
+      return handle
+    } catch (error) {
+      throw untyped(error)
+    }
   }
 }

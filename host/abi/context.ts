@@ -76,7 +76,10 @@ export interface CallBudget {
   fail(error: unknown): never
 }
 
-/** One component instance's handles. Index 0 is never a handle. All methods throw `AbiTrap` on a bad handle. */
+/**
+ * One component instance's handles. Index 0 is never a handle. Lifting methods throw `AbiTrap` on a bad handle;
+ * lowering methods throw `WitError` `Value` with an empty path on a host value that is no such resource.
+ */
 export interface HandleTable {
   /** Lower an owned resource: `rep` enters the table, its new index goes to the guest. */
   own(type: ResourceType, rep: unknown): number

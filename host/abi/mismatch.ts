@@ -44,3 +44,10 @@ export function typed(error: unknown, root: string): unknown {
   if (!(error instanceof Mismatch)) return error
   return new WitError("Value", { path: root + error.path, expected: error.expected, actual: error.actual })
 }
+
+/** For `catch` around a handle table, which refuses a host value with a `WitError` but cannot know where it stood. */
+export function untyped(error: unknown): unknown {
+  if (!(error instanceof WitError) || error.reason._tag !== "Value") return error
+  const { path, expected, actual } = error.reason
+  return within(new Mismatch(expected, actual), path)
+}

@@ -10,6 +10,7 @@ import {
   type Realloc,
   type StringEncoding,
 } from "../../host/abi/mod.ts"
+import { WitError } from "../../schemas/error/mod.ts"
 import type { ResourceType } from "../../schemas/wit/model.ts"
 import type { ReferenceMemory } from "./abi-reference.ts"
 
@@ -38,6 +39,7 @@ export class Handles implements HandleTable {
     return this.#next++
   }
   own(type: ResourceType, rep: unknown): number {
+    if (rep === "foreign") throw new WitError("Value", { path: "", expected: `resource ${type.name?.name}`, actual: "a foreign one" })
     return this.#add(type, rep, true)
   }
   takeOwn(type: ResourceType, handle: number): unknown {

@@ -479,6 +479,11 @@ t.test("handles go through the table, loans and borrows end with their scope", (
     "a borrow the guest keeps",
   )
   t.equal(refusal(w.func({ f: w.own(file) }), [undefined]).path, "args[0]")
+  const fresh = guest()
+  const refused = refusal(w.func({ f: w.list(w.record({ "the-file": w.own(file) })) }), [[{ theFile: "foreign" }]], guest())
+  t.match(refused, { code: "STELE-WIT-0001", path: "args[0][0].theFile" })
+  refusal(w.func({ f: w.own(file) }), ["foreign"], fresh)
+  t.equal(fresh.instance.isTouched, false, "a refused resource leaves no trace")
   const scopes = on.handles.scopes.length
   refusal(w.func({ n: p.u8, f: w.borrow(file) }), [300, rep], on)
   t.equal(on.handles.scopes.length, scopes, "a refused call leaves no scope open")
