@@ -117,6 +117,7 @@ export class Instance implements CallContext {
       mechanism: linked.mechanism,
       watchdog: linked.watchdog,
       nowMs: linked.nowMs,
+      needs: linked.needs,
       stackBytesMax: this.limits.stackBytesMax,
       pagesLeft: linked.pagesLeft,
       elementsLeft: linked.elementsLeft,
@@ -150,9 +151,7 @@ export class Instance implements CallContext {
         const group = (imports[module] ??= Object.create(null) as Record<string, WebAssembly.ImportValue>)
         group[name] = item.kind === "lowering" ? (lowered[item.lowering] ??= this.#lower(item.lowering)) : this.#resolve(item)
       }
-      const { memory } = compiled
-      if (memory !== undefined) imports[injected] = { ...this.meter.imports, memory: new WebAssembly.Memory({ initial: memory.min, maximum: memory.max }) }
-      else if (compiled.isMetered) imports[injected] = this.meter.imports
+      imports[injected] = this.meter.imports(compiled.needs)
       this.#cores.push(new WebAssembly.Instance(compiled.module, imports).exports)
       for (let c = 0; c < blueprint.contexts.length; c++) {
         if (this.linked.contextReadyAfter[c] === i) this.#ready(c)
@@ -290,7 +289,9 @@ export class Instance implements CallContext {
     if (cause instanceof SteleError) return cause
     if (cause instanceof AbiTrap) return new PluginError("AbiViolation", { export: name, detail: cause.message }, { cause })
     if (this.meter.isStopped()) return this.meter.deadlineError()
-    if (this.meter.stack.value < 0) return new LimitError("stackBytesMax", { limit: this.limits.stackBytesMax })
+    const metered = this.meter.cause()
+    if (metered === "stack") return new LimitError("stackBytesMax", { limit: this.limits.stackBytesMax })
+    if (metered === "host memory") return new PluginError("Trap", { export: name, trap: "the engine refused memory below the plugin's cap", frames: [] }, { cause })
     if (cause instanceof RangeError) {
       return new PluginError("Trap", { export: name, trap: "the engine's call stack is exhausted", frames: framesOf(cause) }, { cause })
     }

@@ -4,6 +4,7 @@
  */
 import { LimitError } from "../../schemas/error/limit.ts"
 import type { SteleError } from "../../schemas/error/family.ts"
+import type { Needs } from "../meter/rewrite.ts"
 import type { Watchdog } from "./watchdog.ts"
 
 /**
@@ -16,15 +17,22 @@ export type Mechanism = "watchdog" | "slice" | "fuel" | "off"
 const firstSlice = 100_000n
 const sliceMsTarget = 1
 
+/** Which budgets the modules of a plugin import. */
+export type MeterNeeds = Pick<Needs, "fuel" | "stack" | "pages" | "elements">
+
+const counter = (value: number): WebAssembly.Global<"i32"> => new WebAssembly.Global({ value: "i32", mutable: true }, value)
+
 export class Meter {
   readonly mechanism: Mechanism
   readonly #watchdog: Watchdog | undefined
   readonly #nowMs: () => number
   readonly #stop: (error: SteleError) => void
-  readonly imports: Record<string, WebAssembly.ImportValue>
-  readonly stack: WebAssembly.Global<"i32">
   readonly #stackBytesMax: number
-  readonly #fuel: WebAssembly.Global<"i64">
+  readonly #stack: WebAssembly.Global<"i32"> | undefined
+  readonly #pages: WebAssembly.Global<"i32"> | undefined
+  readonly #elements: WebAssembly.Global<"i32"> | undefined
+  readonly #fuel: WebAssembly.Global<"i64"> | undefined
+  readonly #tickImport: (() => number) | undefined
   /** Fuel of this call that is not in the global yet. */
   #reserve = 0n
   #limit = 0n
@@ -38,42 +46,64 @@ export class Meter {
     readonly mechanism: Mechanism
     readonly watchdog: Watchdog | undefined
     readonly nowMs: () => number
+    readonly needs: MeterNeeds
     readonly stackBytesMax: number
     readonly pagesLeft: number
     readonly elementsLeft: number
     /** Records the outcome of the call that is being stopped. */
     readonly stop: (error: SteleError) => void
   }) {
-    this.mechanism = options.mechanism
+    const { mechanism, needs } = options
+    this.mechanism = mechanism
     this.#watchdog = options.watchdog
     this.#nowMs = options.nowMs
     this.#stop = options.stop
     this.#stackBytesMax = options.stackBytesMax
-    this.stack = new WebAssembly.Global({ value: "i32", mutable: true }, options.stackBytesMax)
-    this.#fuel = new WebAssembly.Global({ value: "i64", mutable: true }, 0n)
-    this.imports = Object.assign(Object.create(null) as Record<string, WebAssembly.ImportValue>, {
-      stack: this.stack,
-      pages: new WebAssembly.Global({ value: "i32", mutable: true }, options.pagesLeft),
-      elements: new WebAssembly.Global({ value: "i32", mutable: true }, options.elementsLeft),
-    })
-    if (options.mechanism === "watchdog") this.imports["epoch"] = (options.watchdog as Watchdog).epoch
-    if (options.mechanism === "slice" || options.mechanism === "fuel") {
-      this.imports["fuel"] = this.#fuel
-      this.imports["tick"] = () => (this.#tick() ? 0 : 1)
+    this.#stack = needs.stack ? counter(options.stackBytesMax) : undefined
+    this.#pages = needs.pages ? counter(options.pagesLeft) : undefined
+    this.#elements = needs.elements ? counter(options.elementsLeft) : undefined
+    if (needs.fuel) {
+      this.#fuel = new WebAssembly.Global({ value: "i64", mutable: true }, 0n)
+      this.#tickImport = () => (this.#tick() ? 0 : 1)
     }
+  }
+
+  /** The injected imports of one module: exactly those it has. */
+  imports(needs: Needs): Record<string, WebAssembly.ImportValue> {
+    const imports = Object.create(null) as Record<string, WebAssembly.ImportValue>
+    if (needs.epoch) imports["epoch"] = (this.#watchdog as Watchdog).epoch
+    // A module that tests the epoch has its own memory from us: an imported memory comes before a defined one.
+    if (needs.memory !== undefined) imports["memory"] = new WebAssembly.Memory({ initial: needs.memory.min, maximum: needs.memory.max })
+    if (needs.stack) imports["stack"] = this.#stack as WebAssembly.Global
+    if (needs.pages) imports["pages"] = this.#pages as WebAssembly.Global
+    if (needs.elements) imports["elements"] = this.#elements as WebAssembly.Global
+    if (needs.fuel) imports["fuel"] = this.#fuel as WebAssembly.Global
+    if (needs.tick) imports["tick"] = this.#tickImport as () => number
+    return imports
+  }
+
+  /** Why the guest trapped, when it was the meter that made it: its counted stack, or an engine that refused memory below the cap. */
+  cause(): "stack" | "host memory" | undefined {
+    if (this.#stack !== undefined && this.#stack.value < 0) return "stack"
+    if ((this.#pages !== undefined && this.#pages.value < 0) || (this.#elements !== undefined && this.#elements.value < 0)) return "host memory"
+    return undefined
   }
 
   /** Arms the deadline and fills the fuel. `deadlineMs` is for the error's text. */
   begin(deadlineAtMs: number, deadlineMs: number, fuel: bigint): void {
     this.deadlineAtMs = deadlineAtMs
-    this.stack.value = this.#stackBytesMax
+    if (this.#stack !== undefined) this.#stack.value = this.#stackBytesMax
     this.#deadlineMs = deadlineMs
     if (this.mechanism === "watchdog") {
       ;(this.#watchdog as Watchdog).push(deadlineAtMs)
       return
     }
     this.#isStopped = false
-    if (this.mechanism === "off") return
+    if (this.mechanism === "off" || this.#fuel === undefined) {
+      this.#limit = fuel
+      this.#reserve = fuel
+      return
+    }
     this.#limit = this.mechanism === "fuel" ? fuel : 0x7fff_ffff_ffff_ffffn
     this.#slicedAtMs = this.#nowMs()
     this.#reserve = this.#limit
@@ -92,7 +122,7 @@ export class Meter {
       return
     }
     this.#isStopped = true
-    if (this.mechanism !== "off") this.#fuel.value = -1n
+    if (this.#fuel !== undefined) this.#fuel.value = -1n
   }
 
   isStopped(): boolean {
@@ -107,7 +137,7 @@ export class Meter {
   /** Fuel this call has used; exact under `fuel`, 0 where fuel is not counted. */
   used(): bigint {
     if (this.mechanism !== "fuel") return 0n
-    const used = this.#limit - this.#reserve - this.#fuel.value
+    const used = this.#limit - this.#reserve - (this.#fuel?.value ?? 0n)
     return used > this.#limit ? this.#limit : used
   }
 
@@ -117,19 +147,20 @@ export class Meter {
 
   /** Charges a host call. Running out stops the guest at its next check, as its own instructions would. */
   charge(fuel: number): void {
-    this.#fuel.value -= BigInt(fuel)
+    if (this.#fuel === undefined) this.#reserve -= BigInt(fuel)
+    else this.#fuel.value -= BigInt(fuel)
   }
 
   #refill(left: bigint): void {
     const slice = left < this.#slice ? left : this.#slice
-    this.#fuel.value = slice
+    ;(this.#fuel as WebAssembly.Global<"i64">).value = slice
     this.#reserve = left - slice
   }
 
   /** The slice is spent: false stops the guest. Which instruction that is depends on the sum only, never on the slices. */
   #tick(): boolean {
     if (this.#isStopped) return false
-    const left = this.#reserve + this.#fuel.value
+    const left = this.#reserve + (this.#fuel as WebAssembly.Global<"i64">).value
     if (left < 0n) {
       this.#isStopped = true
       this.#stop(new LimitError("fuel", { limit: Number(this.#limit) }))

@@ -75,10 +75,21 @@ export class Reader {
     const length = this.u32()
     if (length > this.end - this.at) throw this.malformed("a name does not fit the section", start)
     if (length > nameBytesMax) throw this.malformed(`a name is longer than ${nameBytesMax} bytes`, start)
-    const raw = this.bytes.subarray(this.at, this.at + length)
+    const from = this.at
     this.at += length
+    // Most names are short and ASCII: a call of the decoder costs more than their loop.
+    if (length <= 64) {
+      let text = ""
+      let at = from
+      for (; at < this.at; at++) {
+        const byte = this.bytes[at] as number
+        if (byte >= 0x80) break
+        text += String.fromCharCode(byte)
+      }
+      if (at === this.at) return text
+    }
     try {
-      return utf8.decode(raw)
+      return utf8.decode(this.bytes.subarray(from, this.at))
     } catch {
       throw this.malformed("a name is not UTF-8", start)
     }

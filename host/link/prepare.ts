@@ -8,7 +8,7 @@ import { VerifyError } from "../../schemas/error/verify.ts"
 import type { ResourceType } from "../../schemas/wit/model.ts"
 import { bindExport, bindImport, type ExportBinding, type ImportBinding } from "../abi/mod.ts"
 import type { CallLimits, Instance } from "../call/instance.ts"
-import type { Mechanism } from "../call/meter.ts"
+import type { Mechanism, MeterNeeds } from "../call/meter.ts"
 import type { Watchdog } from "../call/watchdog.ts"
 import type { CallContext } from "../capability/capability.ts"
 import { GrantSet, parseGrant } from "../capability/grant.ts"
@@ -24,10 +24,8 @@ import { type ImportReport, link, type LinkedFunction } from "./link.ts"
 
 export interface CompiledModule {
   readonly module: WebAssembly.Module
-  /** It imports fuel, epoch or a budget, so it gets the meter's imports. */
-  readonly isMetered: boolean
-  /** Its own memory, which each instance makes for it: the epoch takes the place a defined memory would have. Pages. */
-  readonly memory: { readonly min: number; readonly max: number } | undefined
+  /** The meter imports it has. */
+  readonly needs: Needs
 }
 
 /** A plugin ready to instantiate. Shared by its instances; mutable only in the hooks its `Plugin` sets. */
@@ -80,6 +78,8 @@ interface Prepared {
   readonly contextReadyAfter: ReadonlyArray<number>
   readonly pagesLeft: number
   readonly elementsLeft: number
+  /** What some module needs: an instance makes no budget that nobody reads. */
+  readonly needs: MeterNeeds
 }
 
 /** The most recently prepared components of a host. */
@@ -113,6 +113,8 @@ export class PreparedCache {
   }
 }
 
+/** Form of the notes beside a cached module (`Needs`): part of the key, so that an entry of another form is never read. */
+const notesVersion = 2
 /** Below this size rewriting costs less than looking on disk. */
 const diskCacheBytesMin = 65_536
 
@@ -205,7 +207,7 @@ async function compile(component: Uint8Array, blueprint: Blueprint, mechanism: M
     }
     if (bytes.length < diskCacheBytesMin) {
       const { bytes: out, needs } = rewriteCoreModule(bytes, module, rewriteOptions)
-      modules.push({ module: new WebAssembly.Module(out), ...notesOf(needs) })
+      modules.push({ module: new WebAssembly.Module(out), needs })
       continue
     }
     const cache = await host.modules()
@@ -218,13 +220,14 @@ async function compile(component: Uint8Array, blueprint: Blueprint, mechanism: M
         memoryPagesMax,
         tableElementsMax: limits.tableElementsMax,
         features: [],
+        options: { notes: notesVersion },
       },
       async () => {
         const { bytes: out, needs } = await inSlices(rewriteSteps(bytes, module, rewriteOptions), host.nowMs, inTime)
-        return { bytes: out, nameOffsets: offsetsOf(host.injected, out), notes: notesOf(needs) as Json }
+        return { bytes: out, nameOffsets: offsetsOf(host.injected, out), notes: needs as unknown as Json }
       },
     )
-    modules.push({ module: compiled.module, ...(compiled.notes as unknown as ReturnType<typeof notesOf>) })
+    modules.push({ module: compiled.module, needs: compiled.notes as unknown as Needs })
     inTime()
   }
   return {
@@ -237,10 +240,14 @@ async function compile(component: Uint8Array, blueprint: Blueprint, mechanism: M
     contextReadyAfter: blueprint.contexts.map(({ memory, realloc }) => Math.max(readyAfter(memory), readyAfter(realloc), 0)),
     pagesLeft: memoryPagesMax - pages,
     elementsLeft: limits.tableElementsMax - elements,
+    needs: {
+      fuel: modules.some(({ needs }) => needs.fuel),
+      stack: modules.some(({ needs }) => needs.stack),
+      pages: modules.some(({ needs }) => needs.pages),
+      elements: modules.some(({ needs }) => needs.elements),
+    },
   }
 }
-
-const notesOf = ({ memory, ...needs }: Needs): Omit<CompiledModule, "module"> => ({ isMetered: memory !== undefined || Object.values(needs).some(Boolean), memory })
 
 /** Runs a long rewrite without holding the event loop for more than about 10 ms at a time (HOST.md §8). */
 async function inSlices<A>(steps: Generator<void, A>, nowMs: () => number, inTime: () => void): Promise<A> {

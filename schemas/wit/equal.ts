@@ -55,12 +55,13 @@ class Comparison {
   }
 
   #open(actual: ValueType, expected: ValueType, path: string): TypeDifference | undefined {
-    const differ: TypeDifference = { path, expected: shapeText(expected), actual: shapeText(actual) }
+    // Texts are made for a difference only: most comparisons find none.
+    const differ = (): TypeDifference => ({ path, expected: shapeText(expected), actual: shapeText(actual) })
     const inner = (part: string, a: ValueType | undefined, b: ValueType | undefined): TypeDifference | undefined => {
       if (a === undefined && b === undefined) return undefined
-      return a === undefined || b === undefined ? differ : this.values(a, b, `${path}.${part}`)
+      return a === undefined || b === undefined ? differ() : this.values(a, b, `${path}.${part}`)
     }
-    if (actual.kind !== expected.kind) return differ
+    if (actual.kind !== expected.kind) return differ()
     switch (actual.kind) {
       case "list":
         return inner("element", actual.element, (expected as typeof actual).element)
@@ -76,11 +77,11 @@ class Comparison {
         return this.#labelled(actual.cases, (expected as typeof actual).cases, differ, inner)
       case "enum":
       case "flags":
-        return first(actual.labels, (expected as typeof actual).labels, differ, (a, b) => (a === b ? undefined : differ))
+        return first(actual.labels, (expected as typeof actual).labels, differ, (a, b) => (a === b ? undefined : differ()))
       case "own":
       case "borrow": {
         const resource = this.#resources.get(actual.resource) ?? actual.resource
-        return resource === (expected as typeof actual).resource ? undefined : differ
+        return resource === (expected as typeof actual).resource ? undefined : differ()
       }
       default:
         return undefined
@@ -90,19 +91,19 @@ class Comparison {
   #labelled(
     actual: ReadonlyArray<Labelled | Case>,
     expected: ReadonlyArray<Labelled | Case>,
-    differ: TypeDifference,
+    differ: () => TypeDifference,
     inner: (part: string, a: ValueType | undefined, b: ValueType | undefined) => TypeDifference | undefined,
   ): TypeDifference | undefined {
-    return first(actual, expected, differ, (a, b) => (a.label === b.label ? inner(a.label, a.type, b.type) : differ))
+    return first(actual, expected, differ, (a, b) => (a.label === b.label ? inner(a.label, a.type, b.type) : differ()))
   }
 
   functions(actual: FunctionType, expected: FunctionType, path: string): TypeDifference | undefined {
-    const differ: TypeDifference = { path, expected: functionText(expected, 0, 200), actual: functionText(actual, 0, 200) }
+    const differ = (): TypeDifference => ({ path, expected: functionText(expected, 0, 200), actual: functionText(actual, 0, 200) })
     const params = first(actual.params, expected.params, differ, (a, b) =>
-      a.label === b.label ? this.values(a.type, b.type, `${path}.param ${a.label}`) : differ,
+      a.label === b.label ? this.values(a.type, b.type, `${path}.param ${a.label}`) : differ(),
     )
     if (params !== undefined) return params
-    if (actual.result === undefined || expected.result === undefined) return actual.result === expected.result ? undefined : differ
+    if (actual.result === undefined || expected.result === undefined) return actual.result === expected.result ? undefined : differ()
     return this.values(actual.result, expected.result, `${path}.result`)
   }
 }
@@ -110,10 +111,10 @@ class Comparison {
 function first<T>(
   actual: ReadonlyArray<T>,
   expected: ReadonlyArray<T>,
-  differ: TypeDifference,
+  differ: () => TypeDifference,
   each: (a: T, b: T, index: number) => TypeDifference | undefined,
 ): TypeDifference | undefined {
-  if (actual.length !== expected.length) return differ
+  if (actual.length !== expected.length) return differ()
   for (let i = 0; i < actual.length; i++) {
     const difference = each(actual[i] as T, expected[i] as T, i)
     if (difference !== undefined) return difference
