@@ -3,9 +3,9 @@
  * output as shipped. Prints medians in ns a call: `node test/host/abi-bench.ts`, and the same with deno and bun;
  * `--no-jco` leaves jco out. The figures of docs/adr/0007-canonical-abi-closures.md come from here.
  */
-import { bindExport, bindImport, type CoreFunction, createContext } from "../../host/abi/mod.ts"
+import { attachMemory, bindExport, bindImport, type CoreFunction, createContext } from "../../host/abi/mod.ts"
 import { type FunctionType, func, list, primitive, record } from "../../schemas/wit/model.ts"
-import { call, get, globalGet, globalSet, i32, mem, memoryCopy, Module, set, tee } from "./wasm-builder.ts"
+import { call, get, globalGet, globalSet, i32, mem, memoryCopy, Module, tee } from "./wasm-builder.ts"
 
 /** A guest with a bump allocator that post-return resets, so that what is timed is the boundary. */
 function coreBytes(): Uint8Array<ArrayBuffer> {
@@ -13,7 +13,7 @@ function coreBytes(): Uint8Array<ArrayBuffer> {
   const log = m.importFunc("$root", "log", ["i32", "i32"], [])
   m.export("memory", "memory", m.memory(96))
   const top = m.global("i32", true, i32(1024))
-  const align = (by: number | readonly [number]) => (typeof by === "number" ? [i32(by - 1), "i32.add", i32(-by), "i32.and"] : [])
+  const align = (by: number) => [i32(by - 1), "i32.add", i32(-by), "i32.and"]
   m.func(["i32", "i32", "i32", "i32"], ["i32"], { export: "cabi_realloc", locals: ["i32"] }, [
     globalGet(top),
     align(8),
@@ -55,7 +55,6 @@ function coreBytes(): Uint8Array<ArrayBuffer> {
     i32(16),
   ])
   m.func(["i32"], [], { export: ["cabi_post_echo", "cabi_post_echo-bytes", "cabi_post_render"] }, [i32(1024), globalSet(top)])
-  void set
   return m.bytes() as Uint8Array<ArrayBuffer>
 }
 
@@ -110,7 +109,6 @@ async function ours(bytes: Uint8Array<ArrayBuffer>): Promise<Subject> {
   const { instance: core } = await WebAssembly.instantiate(bytes, { $root: { log: imported } })
   const exports = core.exports as unknown as Exports
   const main = createContext({ memory: exports.memory, realloc: exports["cabi_realloc"] as never, budget, handles, instance })
-  const { attachMemory } = await import("../../host/abi/mod.ts")
   attachMemory(cx, exports.memory, exports["cabi_realloc"] as never)
   const bound = (name: string, type: FunctionType) => {
     const binding = bindExport(type, "utf8", name)

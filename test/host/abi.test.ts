@@ -15,7 +15,7 @@ import { SteleError } from "../../schemas/error/mod.ts"
 import * as w from "../../schemas/wit/model.ts"
 import type { FunctionType, ValueType } from "../../schemas/wit/model.ts"
 import { encodings, type Guest, guest, never, thrown } from "./abi-guest.ts"
-import { call, get, i32, mem, memoryGrow, Module } from "./wasm-builder.ts"
+import { call, get, i32, memoryGrow, Module } from "./wasm-builder.ts"
 
 const p = w.primitive
 const echoType = (type: ValueType): FunctionType => w.func({ v: type }, type)
@@ -513,7 +513,6 @@ t.test("views follow a memory that grows in realloc, in the core function and du
   m.func(["i32", "i32", "i32", "i32"], ["i32"], { export: "realloc" }, grow)
   m.func(["i32", "i32"], ["i32"], { export: "f", locals: ["i32"] }, [get(0), get(1), i32(8), call(host), i32(1), memoryGrow, "drop", i32(8)])
   m.func(["i32"], [], { export: "size" }, [get(0), "drop"])
-  void mem
   const on = guest()
   const cx = createContext({ memory: undefined, realloc: undefined, budget: on.budget, handles: on.handles, instance: on.instance })
   const swap = bindImport(echoType(p.string), "utf8", "swap")(cx, ([s]) => `${String(s)} and back`)
