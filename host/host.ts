@@ -36,7 +36,7 @@ const diskBytesMax = 1024 ** 3
 const moduleBytesMax = 256 * 1024 ** 2
 
 /** Calls on the stack of this thread, over all hosts. */
-const nesting = { depth: 0 }
+const nesting = { depth: 0, deadlineAtMs: Infinity }
 
 export class Host implements AsyncDisposable {
   readonly ports: Ports
@@ -143,7 +143,7 @@ export class Host implements AsyncDisposable {
       if (`sha256:${await platform.sha256(bytes)}` !== source) throw new PluginError("NotFound", { source: `${source} (the stored bytes have another digest)` })
       return bytes
     }
-    if (registryPattern.test(source) && !/\.wasm$/.test(source)) {
+    if (registryPattern.test(source) && !source.endsWith(".wasm")) {
       throw new PluginError("NotBuilt", { asked: `a package name such as "${source}"`, exists: ["paths", "URLs", "bytes", "sha256 digests"] })
     }
     return platform.readBytes(source, bytesMax)
