@@ -213,7 +213,6 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
     linked.nesting.depth++
     let instance: Instance | undefined
     let outcome: UsageRecord["outcome"] = "ok"
-    let fuelBefore = 0n
     try {
       let remaining = call
       const pinned = target.takesHandles ? this.#pinned(args) : undefined
@@ -221,13 +220,12 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
       if (instance === undefined) {
         if (this.#live >= this.#options.instancesMax) throw new PluginError("Busy", { export: target.name })
         this.#live++
+        instance = new Instance(linked)
+        instance.signal = options.signal
         // An instance that fails to start discards itself, which counts it out again.
-        instance = new Instance(linked, call)
+        instance.start(call)
         // One budget for instantiation and call together.
-        if (instance.meter.countsFuel) {
-          fuelBefore = instance.meter.used()
-          remaining = { ...call, fuel: call.fuel - fuelBefore }
-        }
+        remaining = { ...call, continues: true }
       }
       instance.signal = options.signal
       const result = instance.call(target.name, target.lift, args, remaining)
@@ -241,7 +239,7 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
       throw error
     } finally {
       linked.nesting.depth--
-      this.#account(target.name, instance, startedMs, outcome, fuelBefore, out)
+      this.#account(target.name, instance, startedMs, outcome, out)
       if (instance !== undefined && !instance.isDiscarded) this.#release(instance)
     }
   }
@@ -267,7 +265,7 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
     } else if (instance.ownedOutside === 0) instance.discard()
   }
 
-  #account(name: string, instance: Instance | undefined, startedMs: number, outcome: UsageRecord["outcome"], fuelBefore: bigint, out: { usage?: UsageRecord } | undefined): void {
+  #account(name: string, instance: Instance | undefined, startedMs: number, outcome: UsageRecord["outcome"], out: { usage?: UsageRecord } | undefined): void {
     const linked = this.#linked
     const { observer } = linked.ports
     const hostCalls: Record<string, number> = {}
@@ -278,7 +276,7 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
       export: name,
       outcome,
       wallNs: Math.round((linked.nowMs() - startedMs) * 1e6),
-      ...(instance?.meter.countsFuel === true ? { fuel: fuelBefore + instance.meter.used() } : {}),
+      ...(instance?.meter.countsFuel === true ? { fuel: instance.meter.used() } : {}),
       memoryPeakBytes: instance?.memoryBytes() ?? 0,
       bytesIn: instance?.budget.bytesIn ?? 0,
       bytesOut: instance?.budget.bytesOut ?? 0,

@@ -41,6 +41,8 @@ export interface CallLimits {
   readonly deadlineAtMs: number
   readonly deadlineMs: number
   readonly fuel: bigint
+  /** The instance was made for this call: what its instantiation used counts. */
+  readonly continues?: boolean
 }
 
 class Budget implements CallBudget {
@@ -104,8 +106,8 @@ export class Instance implements CallContext {
   readonly #lifted: Array<LiftedFunction | undefined> = []
   readonly #memories: Array<WebAssembly.Memory> = []
 
-  /** Instantiates: start functions run here, so the caller arms the meter first through `begin`. */
-  constructor(linked: Linked, call: CallLimits) {
+  /** Runs nothing yet: `start` instantiates. */
+  constructor(linked: Linked) {
     this.linked = linked
     this.limits = linked.limits
     this.tenant = linked.tenant
@@ -131,6 +133,10 @@ export class Instance implements CallContext {
       const component = this.#components[spec.owner] as Component
       return createContext({ memory: undefined, realloc: undefined, budget: this.budget, handles: component.handles, instance: component })
     })
+  }
+
+  /** Instantiates the core modules; their start functions run here, under the limits of the call that needs the instance. */
+  start(call: CallLimits): void {
     this.run("(instantiate)", call, () => this.#instantiate())
   }
 
@@ -200,7 +206,23 @@ export class Instance implements CallContext {
     // A call from one component instance of this plugin into another.
     if (source.kind === "lift") return bind(context, (args) => this.#enter(source.lift, args))
     const linked = this.linked.functions.get(source.interface === undefined ? source.name : `${source.interface}#${source.name}`) as LinkedFunction
-    return bind(context, (args) => this.#hostCall(linked, args))
+    const core = bind(context, (args) => this.#hostCall(linked, args))
+    return this.meter.countsFuel ? this.#chargingResults(core) : core
+  }
+
+  /** The bytes of a host function's result are known when they have been lowered. */
+  #chargingResults(core: CoreFunction): CoreFunction {
+    const { budget, meter } = this
+    return (...flat) => {
+      const before = budget.bytesIn
+      const result = core(...flat)
+      try {
+        meter.charge(Math.ceil((budget.bytesIn - before) / costTable.hostCallBytesPerUnit))
+      } catch (error) {
+        budget.fail(error)
+      }
+      return result
+    }
   }
 
   #hostCall(linked: LinkedFunction, args: ReadonlyArray<unknown>): unknown {
@@ -218,6 +240,7 @@ export class Instance implements CallContext {
       throw new CapabilityError("Async", { import: linked.name })
     }
     if (meter.isStopped()) throw budget.failure ?? meter.deadlineError()
+    if (this.signal?.aborted === true) throw new PluginError("Aborted", { export: this.running })
     return value
   }
 
@@ -258,13 +281,15 @@ export class Instance implements CallContext {
     const { budget, limits, meter } = this
     this.isRunning = true
     budget.failure = undefined
-    budget.liftBytesLeft = limits.liftBytesMax
-    budget.bytesIn = 0
-    budget.bytesOut = 0
-    budget.hostCallsLeft = limits.hostCallsMax
-    if (this.counts.size > 0) this.counts.clear()
+    if (call.continues !== true) {
+      budget.liftBytesLeft = limits.liftBytesMax
+      budget.bytesIn = 0
+      budget.bytesOut = 0
+      budget.hostCallsLeft = limits.hostCallsMax
+      if (this.counts.size > 0) this.counts.clear()
+    }
     this.running = name
-    meter.begin(call.deadlineAtMs, call.deadlineMs, call.fuel)
+    meter.begin(call.deadlineAtMs, call.deadlineMs, call.fuel, call.continues)
     try {
       return body()
     } catch (error) {
@@ -356,7 +381,6 @@ export class Instance implements CallContext {
       count.bytes += bytes
     }
     this.linked.used(grant, bytes)
-    if (bytes > 0 && this.meter.countsFuel) this.meter.charge(Math.ceil(bytes / costTable.hostCallBytesPerUnit))
   }
 
   denied(grant: string): Error {

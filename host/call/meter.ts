@@ -89,8 +89,8 @@ export class Meter {
     return undefined
   }
 
-  /** Arms the deadline and fills the fuel. `deadlineMs` is for the error's text. */
-  begin(deadlineAtMs: number, deadlineMs: number, fuel: bigint): void {
+  /** Arms the deadline and fills the fuel. `deadlineMs` is for the error's text. `continues`: what was spent since the last `begin` stays spent. */
+  begin(deadlineAtMs: number, deadlineMs: number, fuel: bigint, continues = false): void {
     this.deadlineAtMs = deadlineAtMs
     if (this.#stack !== undefined) this.#stack.value = this.#stackBytesMax
     this.#deadlineMs = deadlineMs
@@ -99,15 +99,13 @@ export class Meter {
       return
     }
     this.#isStopped = false
-    if (this.mechanism === "off" || this.#fuel === undefined) {
-      this.#limit = fuel
-      this.#reserve = fuel
-      return
-    }
+    if (this.mechanism === "off") return
+    const left = continues ? this.#left() : undefined
     this.#limit = this.mechanism === "fuel" ? fuel : 0x7fff_ffff_ffff_ffffn
+    this.#reserve = left ?? this.#limit
+    if (this.#fuel === undefined) return
     this.#slicedAtMs = this.#nowMs()
-    this.#reserve = this.#limit
-    this.#refill(this.#limit)
+    this.#refill(this.#reserve)
   }
 
   /** Ends the call; the deadline no longer applies. */
@@ -121,8 +119,12 @@ export class Meter {
       ;(this.#watchdog as Watchdog).stop()
       return
     }
+    if (this.#fuel !== undefined && !this.#isStopped) {
+      // What is left moves to the reserve: `used` must not tell how long the slice was, which depends on the clock.
+      this.#reserve += this.#fuel.value + 1n
+      this.#fuel.value = -1n
+    }
     this.#isStopped = true
-    if (this.#fuel !== undefined) this.#fuel.value = -1n
   }
 
   isStopped(): boolean {
@@ -137,7 +139,7 @@ export class Meter {
   /** Fuel this call has used; exact under `fuel`, 0 where fuel is not counted. */
   used(): bigint {
     if (this.mechanism !== "fuel") return 0n
-    const used = this.#limit - this.#reserve - (this.#fuel?.value ?? 0n)
+    const used = this.#limit - this.#left()
     return used > this.#limit ? this.#limit : used
   }
 
@@ -145,10 +147,19 @@ export class Meter {
     return this.mechanism === "fuel"
   }
 
-  /** Charges a host call. Running out stops the guest at its next check, as its own instructions would. */
+  /** Charges the host's work for the guest; throws when that was more than is left. Under `fuel` only. */
   charge(fuel: number): void {
     if (this.#fuel === undefined) this.#reserve -= BigInt(fuel)
     else this.#fuel.value -= BigInt(fuel)
+    if (this.#left() < 0n) throw this.#fuelError()
+  }
+
+  #left(): bigint {
+    return this.#reserve + (this.#fuel?.value ?? 0n)
+  }
+
+  #fuelError(): LimitError {
+    return new LimitError("fuel", { limit: Number(this.#limit) })
   }
 
   #refill(left: bigint): void {
@@ -160,10 +171,10 @@ export class Meter {
   /** The slice is spent: false stops the guest. Which instruction that is depends on the sum only, never on the slices. */
   #tick(): boolean {
     if (this.#isStopped) return false
-    const left = this.#reserve + (this.#fuel as WebAssembly.Global<"i64">).value
+    const left = this.#left()
     if (left < 0n) {
       this.#isStopped = true
-      this.#stop(new LimitError("fuel", { limit: Number(this.#limit) }))
+      this.#stop(this.#fuelError())
       return false
     }
     const now = this.#nowMs()

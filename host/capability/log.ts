@@ -38,6 +38,7 @@ function admit(call: CallContext, burstMax: number, perSecond: number): number {
 /** Writes one message of the guest under `grant`, or drops it when the plugin writes too fast. Shared with stdout and stderr. */
 export function writeLog(call: CallContext, grant: string, level: LogLevel, context: string, message: string): void {
   const given = call.ports.log.limits
+  call.used(grant, message.length)
   const dropped = admit(call, given?.burstMax ?? logLimits.burstMax, given?.recordsPerSecond ?? logLimits.recordsPerSecond)
   if (dropped < 0) return
   const messageCharsMax = given?.messageCharsMax ?? logLimits.messageCharsMax
@@ -53,7 +54,6 @@ export function writeLog(call: CallContext, grant: string, level: LogLevel, cont
     message: text,
     isTruncated: text.length < message.length,
   })
-  call.used(grant, message.length)
 }
 
 const level = enumeration("trace", "debug", "info", "warn", "error", "critical")

@@ -44,8 +44,8 @@ export interface Linked extends Prepared {
   readonly limits: Limits
   readonly grants: GrantSet
   readonly ports: Ports
-  /** Calls on this host's thread that are on the stack. */
-  readonly nesting: { depth: number }
+  /** Calls on this host's thread that are on the stack, and the earliest of their deadlines. */
+  readonly nesting: { depth: number; deadlineAtMs: number }
   /** Default limits of a call that starts now, for destructors run from outside. */
   callLimits(): CallLimits
   used(grant: string, bytes: number): void
@@ -60,7 +60,7 @@ export interface PrepareContext {
   readonly watchdog: Watchdog | undefined
   readonly nowMs: () => number
   readonly injected: string
-  readonly nesting: { depth: number }
+  readonly nesting: { depth: number; deadlineAtMs: number }
   /** Components decoded and compiled before, by everything that decided the result. */
   readonly prepared: PreparedCache
   /** Rewritten modules that outlive the process; opened when first needed. */
