@@ -3,6 +3,7 @@
  * what may come of it is a typed error with the expected code or a correct result, in bounded time, with a healthy
  * neighbour still working, nothing left alive and nothing of the host's world changed.
  */
+import { readdir } from "node:fs/promises"
 import { type CallOptions, GuestResource, Host, type LoadOptions, type Plugin, SteleError } from "../../host/mod.ts"
 import { memoryLog } from "../../host/port/mod.ts"
 import { guest as guestOf } from "../host/component-builder.ts"
@@ -30,8 +31,6 @@ export interface Guest {
   readonly msMax?: number
   /** What else must hold afterwards; returns problems. */
   readonly check?: (scene: Scene) => ReadonlyArray<string>
-  /** Engines' features it needs: where missing, the load is refused as invalid. */
-  readonly mechanisms?: ReadonlyArray<MechanismName>
 }
 
 /** A code, several possible ones, or a result. */
@@ -50,6 +49,16 @@ export interface Scene {
 /** The ways an inline guest is stopped. All guests that are called run under each. */
 export const mechanisms = ["watchdog", "slices", "fuel"] as const
 export type MechanismName = (typeof mechanisms)[number]
+
+/** All guests by file name, in order. */
+export async function guests(): Promise<ReadonlyMap<string, Guest>> {
+  const out = new Map<string, Guest>()
+  for (const file of (await readdir(new URL("guest/", import.meta.url))).sort()) {
+    const { default: guest } = (await import(new URL(`guest/${file}`, import.meta.url).href)) as { readonly default: Guest }
+    out.set(file.replace(/\.ts$/, ""), guest)
+  }
+  return out
+}
 
 /** A well-behaved neighbour: echoes a number and a string. */
 export const healthy = (): Promise<Uint8Array> =>

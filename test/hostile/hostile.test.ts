@@ -1,0 +1,35 @@
+/**
+ * HOST.md §7: no byte string crashes, hangs or runs code in the host. One file per guest in `guest/`; here each meets
+ * every way a guest is stopped on this engine, and the whole kit runs on Deno and Bun.
+ */
+import t from "tap"
+import { answer, engines } from "../host/engine.ts"
+import { guests, mechanisms, openStage, runGuest } from "./kit.ts"
+
+const isFull = process.env["STELE_TEST_FULL"] === "1"
+const kit = await guests()
+
+t.test(`the kit has ${kit.size} guests`, (t) => {
+  t.ok(kit.size >= 50, "at least 50 are promised")
+  t.equal(new Set([...kit.values()].map(({ threat }) => threat)).size, kit.size, "each poses a threat of its own")
+  t.end()
+})
+
+for (const mechanism of mechanisms) {
+  const stage = await openStage(mechanism)
+  t.teardown(() => stage.host.close())
+  for (const [name, guest] of kit) {
+    t.test(`the host survives "${name}" when it poses ${guest.threat} (${mechanism})`, async (t) => {
+      t.same(await runGuest(stage, guest), [])
+    })
+  }
+}
+
+for (const engine of engines.filter((name) => name !== "node")) {
+  t.test(`the host survives the whole kit when it runs on ${engine}`, async (t) => {
+    const ways = isFull ? mechanisms : (["watchdog"] as const)
+    const { count, problems } = await answer<{ count: number; problems: Record<string, ReadonlyArray<string>> }>(engine, "../hostile/hostile-program.ts", [ways.join(",")], { msMax: 600_000 })
+    t.equal(count, kit.size * ways.length)
+    t.same(problems, {})
+  })
+}
