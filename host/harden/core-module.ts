@@ -80,8 +80,10 @@ export interface CoreLayout {
   readonly dataCount: number
   /** Bytes in each data segment. */
   readonly dataSizes: Uint32Array
-  /** Function indexes that code outside the module may reach: exports, element segments, `ref.func` in initialisers, start. */
-  readonly escaping: ReadonlyArray<number>
+  /** Function indexes that are exported. */
+  readonly exported: ReadonlyArray<number>
+  /** Function indexes whose references leave their module's sight: element segments, `ref.func` in initialisers, start. */
+  readonly referenced: ReadonlyArray<number>
   readonly start: number | undefined
   /** For each defined function: offset of its body (locals first) and of its end. */
   readonly bodyStarts: Uint32Array
@@ -298,11 +300,7 @@ const refuseBoundary = (offset: number): never => {
  * reader stands behind it). Allowed: constants, `global.get`,
  * `ref.null`, `ref.func`, and the extended constant instructions (i32 and i64 add, sub, mul).
  */
-export function readConstant(
-  reader: Reader,
-  onFunction: (index: number, at: number) => void,
-  onGlobal: (index: number, at: number) => void,
-): void {
+export function readConstant(reader: Reader, onFunction: (index: number, at: number) => void, onGlobal: (index: number, at: number) => void): void {
   for (;;) {
     const offset = reader.at
     const opcode = reader.byte()
@@ -505,19 +503,20 @@ export function decodeCoreModule(bytes: Uint8Array, limits: { readonly functionB
     return undefined
   })
 
-  const escaping: Array<number> = []
+  const exported: Array<number> = []
+  const referenced: Array<number> = []
   const functionIndex = (index: number, offset: number): number => {
     if (index >= functionTypes.length) reader.fail(`function ${index} is not defined`, offset)
     return index
   }
-  const escapes = (index: number, offset: number): void => void escaping.push(functionIndex(index, offset))
+  const references = (index: number, offset: number): void => void referenced.push(functionIndex(index, offset))
   const globalRead = (index: number, offset: number): void => {
     if (index >= globals.length) reader.fail(`global ${index} is not defined`, offset)
   }
   inSection(6, undefined, (r) => {
     for (let left = r.count("globals", 3); left > 0; left--) {
       readGlobalType(r)
-      readConstant(r, escapes, globalRead)
+      readConstant(r, references, globalRead)
     }
     return undefined
   })
@@ -532,7 +531,7 @@ export function decodeCoreModule(bytes: Uint8Array, limits: { readonly functionB
       if (exports.has(name)) r.fail("two exports of one name", offset)
       const absent = (): never => r.fail(`an export of index ${index}, which is not defined`, offset)
       if (kind === 0) {
-        escapes(index, offset)
+        exported.push(functionIndex(index, offset))
         exports.set(name, { kind: "func", type: functionType(types, functionTypes[index] as number, r, offset) })
       } else if (kind === 1) exports.set(name, tableType(tables[index] ?? absent()))
       else if (kind === 2) exports.set(name, { kind: "memory", ...limitsOf(memories[index] ?? absent()) })
@@ -545,13 +544,13 @@ export function decodeCoreModule(bytes: Uint8Array, limits: { readonly functionB
   const start = inSection<number | undefined>(8, undefined, (r) => {
     const offset = r.at
     const index = r.u32()
-    escapes(index, offset)
+    references(index, offset)
     return index
   })
 
   const elemSizes = inSection<Uint32Array>(9, new Uint32Array(0), (r) => {
     const sizes = new Uint32Array(r.count("element segments", 2))
-    for (let i = 0; i < sizes.length; i++) sizes[i] = readElem(r, escapes, globalRead)
+    for (let i = 0; i < sizes.length; i++) sizes[i] = readElem(r, references, globalRead)
     return sizes
   })
 
@@ -565,7 +564,7 @@ export function decodeCoreModule(bytes: Uint8Array, limits: { readonly functionB
       if (flags === 2 && r.u32() !== 0) throw new VerifyError("MultipleMemories", { offset })
       if (flags !== 1) {
         if (memories.length === 0) r.fail("a data segment in a module without a memory", offset)
-        readConstant(r, escapes, globalRead)
+        readConstant(r, references, globalRead)
       }
       const size = r.u32()
       r.skip(size)
@@ -615,7 +614,8 @@ export function decodeCoreModule(bytes: Uint8Array, limits: { readonly functionB
       elemSizes,
       dataCount: dataSizes.length,
       dataSizes,
-      escaping,
+      exported,
+      referenced,
       start,
       bodyStarts,
       bodyEnds,
@@ -626,11 +626,7 @@ export function decodeCoreModule(bytes: Uint8Array, limits: { readonly functionB
 }
 
 /** Steps over one element segment, tells the function and global indexes in it, and answers its length. */
-export function readElem(
-  r: Reader,
-  onFunction: (index: number, at: number) => void,
-  onGlobal: (index: number, at: number) => void,
-): number {
+export function readElem(r: Reader, onFunction: (index: number, at: number) => void, onGlobal: (index: number, at: number) => void): number {
   const offset = r.at
   const flags = r.u32()
   if (flags > 7) r.fail(`${flags} is not an element segment's form`, offset)

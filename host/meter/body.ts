@@ -756,7 +756,8 @@ class Scanner extends BodyReader {
   #ends(top: number, live: boolean, offset: number): void {
     if (!live) return
     if (this.#options.deterministic) this.#boundary()
-    if (this.#height !== (this.#bases[top] as number) + (this.#results[top] as number)) this.fail("a block that leaves other operands than its type says", offset)
+    if (this.#height !== (this.#bases[top] as number) + (this.#results[top] as number))
+      this.fail("a block that leaves other operands than its type says", offset)
   }
 
   #calls(type: RawType, extra: number, offset: number): void {

@@ -4,7 +4,6 @@
  */
 import type { CoreLayout } from "../harden/core-module.ts"
 import { type BodyScan, Flag } from "./body.ts"
-import { costTable } from "./cost-table.ts"
 
 /**
  * Stack bytes that a tree of uncounted callees may take in its caller's name. Every indirect or imported call is
@@ -25,10 +24,12 @@ export interface CallGraph {
    * the budget can be passed down as a parameter and needs no restoring on any way out.
    */
   readonly counted: Uint8Array
-  /** For counted functions: bytes that one activation takes, uncounted callees and one wrapper included. */
+  /** For counted functions: bytes that one activation takes, uncounted callees included. */
   readonly chargeBytes: Uint32Array
-  /** 1 for functions that are reachable from outside their module: through an export, a table, `ref.func` or start. */
-  readonly escapes: Uint8Array
+  /** 1 for exported functions. */
+  readonly exported: Uint8Array
+  /** 1 for functions reachable through a table, `ref.func` or start. */
+  readonly referenced: Uint8Array
 }
 
 export function buildCallGraph(layout: CoreLayout, scan: BodyScan): CallGraph {
@@ -36,9 +37,13 @@ export function buildCallGraph(layout: CoreLayout, scan: BodyScan): CallGraph {
   const { edges, edgeStarts, flags, frameBytes } = scan
   const order = new Uint32Array(count)
   const cyclic = new Uint8Array(count)
-  const escapes = new Uint8Array(count)
-  for (const index of layout.escaping) if (index >= layout.functionsImported) escapes[index - layout.functionsImported] = 1
-  for (const index of scan.references) if (index >= layout.functionsImported) escapes[index - layout.functionsImported] = 1
+  const marked = (...lists: ReadonlyArray<Iterable<number>>): Uint8Array => {
+    const marks = new Uint8Array(count)
+    for (const list of lists) for (const index of list) if (index >= layout.functionsImported) marks[index - layout.functionsImported] = 1
+    return marks
+  }
+  const exported = marked(layout.exported)
+  const referenced = marked(layout.referenced, scan.references)
 
   // Tarjan's strongly connected components, with the recursion written out: components complete callees first.
   const visited = new Uint32Array(count) // visit number, from 1
@@ -107,9 +112,8 @@ export function buildCallGraph(layout: CoreLayout, scan: BodyScan): CallGraph {
     const bytes = (frameBytes[f] as number) + deepest
     if (counts || bytes > foldedBytesMax) {
       counted[f] = 1
-      const wrapper = escapes[f] === 1 ? costTable.stackFrameBytes : 0
-      chargeBytes[f] = bytes + wrapper
+      chargeBytes[f] = bytes
     } else folded[f] = bytes
   }
-  return { order, cyclic, unbounded, counted, chargeBytes, escapes }
+  return { order, cyclic, unbounded, counted, chargeBytes, exported, referenced }
 }

@@ -104,8 +104,7 @@ function growHelper(
   const { max } = request.shape
   const hostRefused: ReadonlyArray<number> = [...constant(-1), 0x24, ...budget, 0x00]
   // size + delta ≤ max in 64 bits; without a known maximum every refusal is the host's.
-  const belowMax: ReadonlyArray<number> =
-    max < 0 ? hostRefused : [...size, 0xad, ...long(delta), i64add, 0x42, ...s64(max), 0x58, ...when(hostRefused)] // i64.le_u
+  const belowMax: ReadonlyArray<number> = max < 0 ? hostRefused : [...size, 0xad, ...long(delta), i64add, 0x42, ...s64(max), 0x58, ...when(hostRefused)] // i64.le_u
   const body = [
     ...[0x01, 0x01, i32], // one local: the old size
     ...charge(request, i64(base)),

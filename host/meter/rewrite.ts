@@ -26,7 +26,7 @@ import { type CoreModule, type CoreTable, readConstant, Reader, readElem } from 
 import { Float, Immediate, misc, simd, single } from "../harden/opcodes.ts"
 import { type BodyScan, BodyReader, Flag, Op, scanBodies } from "./body.ts"
 import { buildCallGraph, type CallGraph } from "./call-graph.ts"
-import { fuelCosts, weights } from "./cost-table.ts"
+import { costTable, fuelCosts, weights } from "./cost-table.ts"
 import { bulkHelper, type BulkRequest, type BulkShape, elementsPerStep, memoryBytesPerStep } from "./injected.ts"
 import { Writer } from "./writer.ts"
 
@@ -160,7 +160,9 @@ class Rewriter extends BodyReader {
   readonly #stackGlobal: number
   readonly #pagesGlobal: number
   readonly #elementsGlobal: number
-  readonly #wrapperIndexes: Int32Array
+  /** Functions with the original type before a counted one, by defined function: for exports, and for references. −1 is none. */
+  readonly #exportWrappers: Int32Array
+  readonly #referenceWrappers: Int32Array
   readonly #wrapperCount: number
   readonly #helpersFirst: number
   readonly #helpers: Array<{ readonly type: number; readonly body: ReadonlyArray<number> }> = []
@@ -212,9 +214,11 @@ class Rewriter extends BodyReader {
     this.#pagesGlobal = scan.growsMemory ? global++ : -1
     this.#elementsGlobal = scan.growsTable ? global++ : -1
     this.#globalShift = global - layout.globalsImported
-    this.#wrapperIndexes = new Int32Array(count).fill(-1)
+    this.#exportWrappers = new Int32Array(count).fill(-1)
+    this.#referenceWrappers = new Int32Array(count).fill(-1)
     let index = layout.functionTypes.length + this.#functionShift
-    for (let f = 0; f < count; f++) if (graph.counted[f] === 1 && graph.escapes[f] === 1) this.#wrapperIndexes[f] = index++
+    for (let f = 0; f < count; f++) if (graph.counted[f] === 1 && graph.exported[f] === 1) this.#exportWrappers[f] = index++
+    for (let f = 0; f < count; f++) if (graph.counted[f] === 1 && graph.referenced[f] === 1) this.#referenceWrappers[f] = index++
     this.#wrapperCount = index - layout.functionTypes.length - this.#functionShift
     this.#helpersFirst = index
     this.#coldStarts = new Uint32Array(count)
@@ -266,7 +270,10 @@ class Rewriter extends BodyReader {
     return index
   }
 
-  #helper(key: string, make: () => { readonly params: ReadonlyArray<number>; readonly results: ReadonlyArray<number>; readonly body: ReadonlyArray<number> }): number {
+  #helper(
+    key: string,
+    make: () => { readonly params: ReadonlyArray<number>; readonly results: ReadonlyArray<number>; readonly body: ReadonlyArray<number> },
+  ): number {
     const known = this.#helperByKey.get(key)
     if (known !== undefined) return known
     if (this.#helpers.length >= helpersMax)
@@ -306,11 +313,11 @@ class Rewriter extends BodyReader {
     return index < this.layout.globalsImported ? index : index + this.#globalShift
   }
 
-  /** Function index for everything that calls with the original type: exports, tables, `ref.func`. */
-  #outside(index: number): number {
+  /** Function index for code that calls with the original type: tables, `ref.func`, start; or, with `wrappers` given, exports. */
+  #outside(index: number, wrappers: Int32Array = this.#referenceWrappers): number {
     const { functionsImported } = this.layout
     if (index < functionsImported) return index
-    const wrapper = this.#wrapperIndexes[index - functionsImported] as number
+    const wrapper = wrappers[index - functionsImported] as number
     return wrapper >= 0 ? wrapper : index + this.#functionShift
   }
 
@@ -366,7 +373,7 @@ class Rewriter extends BodyReader {
     this.#f = f
     this.#params = params
     this.#isCounted = this.#graph.counted[f] === 1
-    this.#entryMax = this.#graph.escapes[f] === 1 ? escapingLeafMax : leafMax
+    this.#entryMax = this.#graph.exported[f] === 1 || this.#graph.referenced[f] === 1 ? escapingLeafMax : leafMax
     this.#unwindMax = Math.floor((scan.frameBytes[f] as number) / stackBytesPerUnwindUnit)
     this.#caughtAtTop = false
     this.at = scan.codeStarts[f] as number
@@ -402,7 +409,10 @@ class Rewriter extends BodyReader {
     if (this.#fuelLocal >= 0) this.#loadFuel()
     if (this.#timed) {
       this.#measure()
-      if (this.#graph.unbounded[f] === 1 && this.#options.test?.omit !== "entry") this.#check(64)
+      if (this.#graph.unbounded[f] === 1) {
+        if (this.#options.test?.omit === "entry") this.#reset()
+        else this.#check(64)
+      }
     }
     this.#instructions()
     this.#ends[f] = out.at
@@ -1153,13 +1163,23 @@ class Rewriter extends BodyReader {
     const refType = (table: number): number => (layout.tables[table] as CoreTable).element
     switch (code) {
       case 8:
-        return this.#bulk({ kind: "memory.init", a: index, b: 0, max: layout.dataSizes[index] as number, type: 0 }, layout.dataSizes[index] as number, known, offset)
+        return this.#bulk(
+          { kind: "memory.init", a: index, b: 0, max: layout.dataSizes[index] as number, type: 0 },
+          layout.dataSizes[index] as number,
+          known,
+          offset,
+        )
       case 10:
         return this.#bulk({ kind: "memory.copy", a: 0, b: 0, max: 0, type: 0 }, Infinity, known, offset)
       case 11:
         return this.#bulk({ kind: "memory.fill", a: 0, b: 0, max: 0, type: 0 }, Infinity, known, offset)
       case 12:
-        return this.#bulk({ kind: "table.init", a: index, b: index2, max: layout.elemSizes[index] as number, type: 0 }, layout.elemSizes[index] as number, known, offset)
+        return this.#bulk(
+          { kind: "table.init", a: index, b: index2, max: layout.elemSizes[index] as number, type: 0 },
+          layout.elemSizes[index] as number,
+          known,
+          offset,
+        )
       case 14:
         return this.#bulk({ kind: "table.copy", a: index, b: index2, max: 0, type: 0 }, Math.min(this.#tableMax(index), this.#tableMax(index2)), known, offset)
       case 15: {
@@ -1223,7 +1243,12 @@ class Rewriter extends BodyReader {
       else {
         const type = this.type(index, 0)
         if (type.params.length >= 1_000)
-          throw new VerifyError("TooMany", { offset: layout.bodyStarts[f] as number, what: "parameters of one function", count: type.params.length, limit: 999 })
+          throw new VerifyError("TooMany", {
+            offset: layout.bodyStarts[f] as number,
+            what: "parameters of one function",
+            count: type.params.length,
+            limit: 999,
+          })
         countedTypes[f] = this.#addType([...type.params, valueType.i32], type.results)
       }
     }
@@ -1258,8 +1283,8 @@ class Rewriter extends BodyReader {
       out.section(3, () => {
         out.u32(functionTotal)
         for (let f = 0; f < defined; f++) out.u32(countedTypes[f] as number)
-        for (let f = 0; f < defined; f++)
-          if ((this.#wrapperIndexes[f] as number) >= 0) out.u32(layout.functionTypes[layout.functionsImported + f] as number)
+        for (let f = 0; f < defined; f++) if ((this.#exportWrappers[f] as number) >= 0) out.u32(layout.functionTypes[layout.functionsImported + f] as number)
+        for (let f = 0; f < defined; f++) if ((this.#referenceWrappers[f] as number) >= 0) out.u32(layout.functionTypes[layout.functionsImported + f] as number)
         for (const helper of this.#helpers) out.u32(helper.type)
       })
     const tables = layout.tables.slice(layout.tablesImported)
@@ -1295,7 +1320,8 @@ class Rewriter extends BodyReader {
           out.u32(to - from)
           out.copy(code.bytes, from, to)
         }
-        for (let f = 0; f < defined; f++) if ((this.#wrapperIndexes[f] as number) >= 0) this.#wrapper(out, f)
+        for (let f = 0; f < defined; f++) if ((this.#exportWrappers[f] as number) >= 0) this.#exportWrapper(out, f)
+        for (let f = 0; f < defined; f++) if ((this.#referenceWrappers[f] as number) >= 0) this.#referenceWrapper(out, f)
         for (const helper of this.#helpers) {
           out.u32(helper.body.length)
           out.list(helper.body)
@@ -1364,7 +1390,12 @@ class Rewriter extends BodyReader {
   }
 
   /** Copies a section while `read` walks it, with function and global indexes replaced on the way. */
-  #mapped(out: Writer, id: number, read: (reader: Reader, onFunction: (index: number, at: number) => void, onGlobal: (index: number, at: number) => void) => void): void {
+  #mapped(
+    out: Writer,
+    id: number,
+    read: (reader: Reader, onFunction: (index: number, at: number) => void, onGlobal: (index: number, at: number) => void) => void,
+    wrappers = this.#referenceWrappers,
+  ): void {
     const extent = this.layout.sections[id]
     if (extent === undefined) return
     out.section(id, () => {
@@ -1377,7 +1408,7 @@ class Rewriter extends BodyReader {
       }
       read(
         reader,
-        (index, at) => replace(this.#outside(index), at),
+        (index, at) => replace(this.#outside(index, wrappers), at),
         (index, at) => replace(this.#global(index), at),
       )
       out.copy(this.bytes, from, extent[1])
@@ -1394,16 +1425,21 @@ class Rewriter extends BodyReader {
   }
 
   #exports(out: Writer): void {
-    this.#mapped(out, 7, (reader, onFunction, onGlobal) => {
-      for (let left = reader.u32(); left > 0; left--) {
-        reader.skip(reader.u32())
-        const kind = reader.byte()
-        const at = reader.at
-        const index = reader.u32()
-        if (kind === 0) onFunction(index, at)
-        else if (kind === 3) onGlobal(index, at)
-      }
-    })
+    this.#mapped(
+      out,
+      7,
+      (reader, onFunction, onGlobal) => {
+        for (let left = reader.u32(); left > 0; left--) {
+          reader.skip(reader.u32())
+          const kind = reader.byte()
+          const at = reader.at
+          const index = reader.u32()
+          if (kind === 0) onFunction(index, at)
+          else if (kind === 3) onGlobal(index, at)
+        }
+      },
+      this.#exportWrappers,
+    )
   }
 
   #elements(out: Writer): void {
@@ -1423,30 +1459,52 @@ class Rewriter extends BodyReader {
     })
   }
 
-  /** The function as others call it: original type, budget from the global. */
-  #wrapper(out: Writer, f: number): void {
+  /**
+   * A counted function as the host and other modules call it: original type, budget from the global. The host may enter
+   * many times in one call (`realloc` for each string), so the budget is left as it was found.
+   */
+  #exportWrapper(out: Writer, f: number): void {
     const { functionsImported } = this.layout
     const params = this.functionType(functionsImported + f, 0).params.length
     const size = out.hole()
     const start = out.at
-    out.byte(1)
-    out.u32(1)
-    out.byte(valueType.i32)
+    out.list([1, 1, valueType.i32]) // one local: the budget found
     for (let p = 0; p < params; p++) {
       out.byte(Op.LocalGet)
       out.u32(p)
     }
     out.byte(Op.GlobalGet)
     out.u32(this.#stackGlobal)
-    out.byte(0x22) // local.tee
+    out.byte(Op.LocalTee)
     out.u32(params)
+    out.byte(Op.I32Const)
+    out.s32(costTable.stackFrameBytes + costTable.stackSlotBytes * (params + 2))
+    out.byte(0x6b) // i32.sub
     out.byte(Op.Call)
     out.u32(functionsImported + f + this.#functionShift)
-    // The host may enter many times in one call (realloc for each string): each entry leaves the budget as it found it.
     out.byte(Op.LocalGet)
     out.u32(params)
     out.byte(Op.GlobalSet)
     out.u32(this.#stackGlobal)
+    out.byte(Op.End)
+    out.patch(size, out.at - start)
+  }
+
+  /** A counted function as tables hold it: entered by a tail call, so that the guest's own tail calls leave no frame. */
+  #referenceWrapper(out: Writer, f: number): void {
+    const { functionsImported } = this.layout
+    const params = this.functionType(functionsImported + f, 0).params.length
+    const size = out.hole()
+    const start = out.at
+    out.byte(0)
+    for (let p = 0; p < params; p++) {
+      out.byte(Op.LocalGet)
+      out.u32(p)
+    }
+    out.byte(Op.GlobalGet)
+    out.u32(this.#stackGlobal)
+    out.byte(Op.ReturnCall)
+    out.u32(functionsImported + f + this.#functionShift)
     out.byte(Op.End)
     out.patch(size, out.at - start)
   }
@@ -1479,6 +1537,7 @@ class Rewriter extends BodyReader {
             const countAt = out.hole()
             let written = 0
             const wrapped: Array<readonly [index: number, from: number, to: number]> = []
+            const wrappedAgain: typeof wrapped = []
             let last = -1
             for (let i = 0; i < count; i++) {
               const index = inner.u32()
@@ -1489,10 +1548,13 @@ class Rewriter extends BodyReader {
               out.u32(index < functionsImported ? index : index + this.#functionShift)
               out.copy(this.bytes, text, inner.at)
               written++
-              const wrapper = index < functionsImported ? -1 : (this.#wrapperIndexes[index - functionsImported] as number)
-              if (wrapper >= 0) wrapped.push([wrapper, text, inner.at])
+              if (index < functionsImported) continue
+              const exported = this.#exportWrappers[index - functionsImported] as number
+              if (exported >= 0) wrapped.push([exported, text, inner.at])
+              const referenced = this.#referenceWrappers[index - functionsImported] as number
+              if (referenced >= 0) wrappedAgain.push([referenced, text, inner.at])
             }
-            for (const [index, start, to] of wrapped) {
+            for (const [index, start, to] of [...wrapped, ...wrappedAgain]) {
               out.u32(index)
               out.copy(this.bytes, start, to)
               written++

@@ -52,16 +52,15 @@ export interface SoundnessGuest {
 
 type Pick = (below: number) => number
 
-/** `count` instructions of straight-line arithmetic on local 0, or stores that each touch another page. */
+/** About `count` instructions of straight-line work on local 0: mixing, dependent divisions, or stores that each touch another page. */
 const filler = (pick: Pick, count: number): Code => {
-  const kind = pick(4) | 0
+  const kind = pick(3) | 0
   const out: Array<Code> = []
-  for (let left = count; left > 0; left -= 4) {
-    const k = (pick(1 << 20) | 0) | 1
-    if (kind === 0) out.push(get(0), i32(k), "i32.add", set(0))
-    else if (kind === 1) out.push(get(0), i32(k), "i32.div_u", set(0))
-    else if (kind === 2) out.push(get(0), i32(k), pick(2) < 1 ? "i32.mul" : "i32.xor", set(0))
-    else out.push(i32(((pick(900) | 0) * 65_536 + (pick(16) | 0) * 4_096) & ~3), get(0), mem("i32.store"), "nop")
+  for (let left = count; left > 0; left -= 6) {
+    const k = pick(1 << 20) | 0 | 1
+    if (kind === 0) out.push(get(0), i32(k), pick(2) < 1 ? "i32.mul" : "i32.add", i32(7), "i32.rotl", set(0))
+    else if (kind === 1) out.push(i32(-k), get(0), i32(1), "i32.or", "i32.div_u", set(0))
+    else out.push(i32(((pick(900) | 0) * 65_536 + (pick(16) | 0) * 4_096) & ~3), get(0), mem("i32.store"), "nop", "nop", "nop")
   }
   return out
 }
@@ -83,14 +82,10 @@ const callTree = (pick: Pick, depth: number): SoundnessGuest => {
   let f = m.func(["i32"], ["i32"], {}, [filler(pick, leaf), get(0)])
   for (let level = 1; level < depth; level++) {
     const calls = 2 + (pick(2) | 0)
-    const own = level < 8 ? (pick(60) | 0) : 0
+    const own = level < 8 ? pick(60) | 0 : 0
     work = work * calls + own
     const callee = f
-    f = m.func(["i32"], ["i32"], level === depth - 1 ? { export: "run" } : {}, [
-      filler(pick, own),
-      get(0),
-      repeat(calls, [call(callee)]),
-    ])
+    f = m.func(["i32"], ["i32"], level === depth - 1 ? { export: "run" } : {}, [filler(pick, own), get(0), repeat(calls, [call(callee)])])
   }
   return { family: "call tree", bytes: m.bytes(), work }
 }
@@ -142,7 +137,7 @@ const unrolledBulk = (pick: Pick, count: number): SoundnessGuest => {
       work += bytes
     } else {
       out.push(i32(pick(100_000) | 0), i32(pick(100_000) | 0), length, memoryCopy)
-      work += bytes * 2
+      work += bytes
     }
   }
   m.func(["i32"], ["i32"], { export: "run", locals: ["i32"] }, [out, get(0)])
@@ -180,13 +175,13 @@ const tailRing = (pick: Pick, turns: number): SoundnessGuest => {
 }
 
 /** Functions that call each other twice down to a depth, with work before, between and after. */
-const mutualRecursion = (pick: Pick, depth: number): SoundnessGuest => {
+const mutualRecursion = (pick: Pick, depth: number, small: boolean): SoundnessGuest => {
   const m = withMemory()
   const a = 0
   const b = 1
   let own = 0
   const body = (callee: number): Code => {
-    const [before, between, after] = [size(pick) >> 2, pick(100) | 0, size(pick) >> 1]
+    const [before, between, after] = small ? [8, 8, 0] : [size(pick) >> 2, pick(100) | 0, size(pick) >> 1]
     own += before + between + after
     return [
       filler(pick, before),
@@ -217,9 +212,10 @@ const mutualRecursion = (pick: Pick, depth: number): SoundnessGuest => {
 }
 
 /** Deep recursions whose work comes on the way out, one after another from a tree without loops. */
-const unwinding = (pick: Pick, depth: number): SoundnessGuest => {
+const unwinding = (pick: Pick, depth: number, long: boolean): SoundnessGuest => {
   const m = withMemory()
-  const tail = [8, 40, 400, 4_900, 14_000][pick(5) | 0] as number
+  const tails = long ? [4_900, 6_000] : [8, 40, 400, 4_900, 6_000, 14_000]
+  const tail = tails[pick(tails.length) | 0] as number
   const down = m.func(["i32", "i32"], ["i32"], {}, (self) => [
     get(1),
     "i32.eqz",
@@ -233,7 +229,7 @@ const unwinding = (pick: Pick, depth: number): SoundnessGuest => {
     filler(pick, tail),
     get(0),
   ])
-  const frames = 1_500
+  const frames = 2_300
   let work = frames * (tail + 10)
   let f = m.func(["i32"], ["i32"], depth === 0 ? { export: "run" } : {}, [get(0), i32(frames), call(down)])
   for (let level = 0; level < depth; level++) {
@@ -249,22 +245,14 @@ const maze = (pick: Pick, turns: number): SoundnessGuest => {
   const m = withMemory()
   const states = 3 + (pick(30) | 0)
   let work = 0
-  let code: Code = [
-    get(1),
-    i32(states),
-    "i32.rem_u",
-    brTable(...Array.from({ length: states }, () => pick(states) | 0), 0),
-  ]
+  let code: Code = [get(1), i32(states), "i32.rem_u", brTable(...Array.from({ length: states }, () => pick(states) | 0), 0)]
   for (let s = 0; s < states; s++) {
     const own = size(pick) >> (pick(3) | 0)
     work += own
     // Each state falls through to the next one, some return to the loop.
     code = [block([], code), filler(pick, own), pick(4) < 1 ? [get(1), i32(1), "i32.add", tee(1), i32(turns), "i32.lt_u", brIf(states - 1 - s)] : []]
   }
-  m.func(["i32"], ["i32"], { export: "run", locals: ["i32"] }, [
-    loop([], code, get(1), i32(1), "i32.add", tee(1), i32(turns), "i32.lt_u", brIf(0)),
-    get(0),
-  ])
+  m.func(["i32"], ["i32"], { export: "run", locals: ["i32"] }, [loop([], code, get(1), i32(1), "i32.add", tee(1), i32(turns), "i32.lt_u", brIf(0)), get(0)])
   return { family: "br_table maze", bytes: m.bytes(), work: turns * (work / states) }
 }
 
@@ -358,13 +346,13 @@ export function makeGuest(family: Family, seed: number, endless: boolean): Sound
     case "indirect tree":
       return indirectTree(pick, endless ? 60 : 12)
     case "unrolled bulk":
-      return unrolledBulk(pick, endless ? 8_000 : 40)
+      return unrolledBulk(pick, endless ? 20_000 : 40)
     case "tail ring":
       return tailRing(pick, endless ? 2_000_000_000 : 20_000)
     case "mutual recursion":
-      return mutualRecursion(pick, endless ? 60 : 14)
+      return mutualRecursion(pick, endless ? 60 : 23, !endless)
     case "unwinding":
-      return unwinding(pick, endless ? 55 : 3)
+      return unwinding(pick, endless ? 55 : 2, !endless)
     case "br_table maze":
       return maze(pick, endless ? 2_000_000_000 : 20_000)
     case "straight giant":

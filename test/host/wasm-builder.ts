@@ -93,25 +93,56 @@ run([], 0x19, "catch_all drop select")
 run([], 0x45, "i32.eqz i32.eq i32.ne i32.lt_s i32.lt_u i32.gt_s i32.gt_u i32.le_s i32.le_u i32.ge_s i32.ge_u")
 run([], 0x50, "i64.eqz i64.eq i64.ne i64.lt_s i64.lt_u i64.gt_s i64.gt_u i64.le_s i64.le_u i64.ge_s i64.ge_u")
 run([], 0x5b, "f32.eq f32.ne f32.lt f32.gt f32.le f32.ge f64.eq f64.ne f64.lt f64.gt f64.le f64.ge")
-run([], 0x67, "i32.clz i32.ctz i32.popcnt i32.add i32.sub i32.mul i32.div_s i32.div_u i32.rem_s i32.rem_u i32.and i32.or i32.xor i32.shl i32.shr_s i32.shr_u i32.rotl i32.rotr")
-run([], 0x79, "i64.clz i64.ctz i64.popcnt i64.add i64.sub i64.mul i64.div_s i64.div_u i64.rem_s i64.rem_u i64.and i64.or i64.xor i64.shl i64.shr_s i64.shr_u i64.rotl i64.rotr")
+run(
+  [],
+  0x67,
+  "i32.clz i32.ctz i32.popcnt i32.add i32.sub i32.mul i32.div_s i32.div_u i32.rem_s i32.rem_u i32.and i32.or i32.xor i32.shl i32.shr_s i32.shr_u i32.rotl i32.rotr",
+)
+run(
+  [],
+  0x79,
+  "i64.clz i64.ctz i64.popcnt i64.add i64.sub i64.mul i64.div_s i64.div_u i64.rem_s i64.rem_u i64.and i64.or i64.xor i64.shl i64.shr_s i64.shr_u i64.rotl i64.rotr",
+)
 run([], 0x8b, "f32.abs f32.neg f32.ceil f32.floor f32.trunc f32.nearest f32.sqrt f32.add f32.sub f32.mul f32.div f32.min f32.max f32.copysign")
 run([], 0x99, "f64.abs f64.neg f64.ceil f64.floor f64.trunc f64.nearest f64.sqrt f64.add f64.sub f64.mul f64.div f64.min f64.max f64.copysign")
-run([], 0xa7, "i32.wrap_i64 i32.trunc_f32_s i32.trunc_f32_u i32.trunc_f64_s i32.trunc_f64_u i64.extend_i32_s i64.extend_i32_u i64.trunc_f32_s i64.trunc_f32_u i64.trunc_f64_s i64.trunc_f64_u")
-run([], 0xb2, "f32.convert_i32_s f32.convert_i32_u f32.convert_i64_s f32.convert_i64_u f32.demote_f64 f64.convert_i32_s f64.convert_i32_u f64.convert_i64_s f64.convert_i64_u f64.promote_f32")
-run([], 0xbc, "i32.reinterpret_f32 i64.reinterpret_f64 f32.reinterpret_i32 f64.reinterpret_i64 i32.extend8_s i32.extend16_s i64.extend8_s i64.extend16_s i64.extend32_s")
+run(
+  [],
+  0xa7,
+  "i32.wrap_i64 i32.trunc_f32_s i32.trunc_f32_u i32.trunc_f64_s i32.trunc_f64_u i64.extend_i32_s i64.extend_i32_u i64.trunc_f32_s i64.trunc_f32_u i64.trunc_f64_s i64.trunc_f64_u",
+)
+run(
+  [],
+  0xb2,
+  "f32.convert_i32_s f32.convert_i32_u f32.convert_i64_s f32.convert_i64_u f32.demote_f64 f64.convert_i32_s f64.convert_i32_u f64.convert_i64_s f64.convert_i64_u f64.promote_f32",
+)
+run(
+  [],
+  0xbc,
+  "i32.reinterpret_f32 i64.reinterpret_f64 f32.reinterpret_i32 f64.reinterpret_i64 i32.extend8_s i32.extend16_s i64.extend8_s i64.extend16_s i64.extend32_s",
+)
 run([], 0xd1, "ref.is_null")
-run([0xfc], 0, "i32.trunc_sat_f32_s i32.trunc_sat_f32_u i32.trunc_sat_f64_s i32.trunc_sat_f64_u i64.trunc_sat_f32_s i64.trunc_sat_f32_u i64.trunc_sat_f64_s i64.trunc_sat_f64_u")
+run(
+  [0xfc],
+  0,
+  "i32.trunc_sat_f32_s i32.trunc_sat_f32_u i32.trunc_sat_f64_s i32.trunc_sat_f64_u i64.trunc_sat_f32_s i64.trunc_sat_f32_u i64.trunc_sat_f64_s i64.trunc_sat_f64_u",
+)
 run([0xfd], 14, "i8x16.swizzle i8x16.splat i16x8.splat i32x4.splat i64x2.splat f32x4.splat f64x2.splat")
 run([0xfd], 65, "f32x4.eq f32x4.ne f32x4.lt f32x4.gt f32x4.le f32x4.ge f64x2.eq f64x2.ne f64x2.lt f64x2.gt f64x2.le f64x2.ge")
 run([0xfd], 77, "v128.not v128.and v128.andnot v128.or v128.xor v128.bitselect v128.any_true")
 run([0xfd], 94, "f32x4.demote_f64x2_zero f64x2.promote_low_f32x4")
 run([0xfd], 174, "i32x4.add _ _ i32x4.sub _ _ _ i32x4.mul")
-run([0xfd], 224, "f32x4.abs f32x4.neg _ f32x4.sqrt f32x4.add f32x4.sub f32x4.mul f32x4.div f32x4.min f32x4.max f32x4.pmin f32x4.pmax f64x2.abs f64x2.neg _ f64x2.sqrt f64x2.add f64x2.sub f64x2.mul f64x2.div f64x2.min f64x2.max f64x2.pmin f64x2.pmax")
+run(
+  [0xfd],
+  224,
+  "f32x4.abs f32x4.neg _ f32x4.sqrt f32x4.add f32x4.sub f32x4.mul f32x4.div f32x4.min f32x4.max f32x4.pmin f32x4.pmax f64x2.abs f64x2.neg _ f64x2.sqrt f64x2.add f64x2.sub f64x2.mul f64x2.div f64x2.min f64x2.max f64x2.pmin f64x2.pmax",
+)
 run([0xfd], 0x105, "f32x4.relaxed_madd f32x4.relaxed_nmadd")
 
 const memoryOps = new Map<string, { readonly code: ReadonlyArray<number>; readonly align: number }>()
-for (const [index, text] of "i32.load:2 i64.load:3 f32.load:2 f64.load:3 i32.load8_s:0 i32.load8_u:0 i32.load16_s:1 i32.load16_u:1 i64.load8_s:0 i64.load8_u:0 i64.load16_s:1 i64.load16_u:1 i64.load32_s:2 i64.load32_u:2 i32.store:2 i64.store:3 f32.store:2 f64.store:3 i32.store8:0 i32.store16:1 i64.store8:0 i64.store16:1 i64.store32:2"
+for (const [
+  index,
+  text,
+] of "i32.load:2 i64.load:3 f32.load:2 f64.load:3 i32.load8_s:0 i32.load8_u:0 i32.load16_s:1 i32.load16_u:1 i64.load8_s:0 i64.load8_u:0 i64.load16_s:1 i64.load16_u:1 i64.load32_s:2 i64.load32_u:2 i32.store:2 i64.store:3 f32.store:2 f64.store:3 i32.store8:0 i32.store16:1 i64.store8:0 i64.store16:1 i64.store32:2"
   .split(" ")
   .entries()) {
   const [op, align] = text.split(":") as [string, string]
@@ -151,9 +182,10 @@ export const f64Bits = (bits: bigint): Code => [0x44, ...new Uint8Array(new BigU
 export const v128 = (bytes: ReadonlyArray<number>): Code => [0xfd, 12, ...bytes]
 /** Lane extraction and replacement: `lane("f32x4.extract_lane", 0)`. */
 export const lane = (op: string, index: number): Code => {
-  const code = "i8x16.extract_lane_s i8x16.extract_lane_u i8x16.replace_lane i16x8.extract_lane_s i16x8.extract_lane_u i16x8.replace_lane i32x4.extract_lane i32x4.replace_lane i64x2.extract_lane i64x2.replace_lane f32x4.extract_lane f32x4.replace_lane f64x2.extract_lane f64x2.replace_lane"
-    .split(" ")
-    .indexOf(op)
+  const code =
+    "i8x16.extract_lane_s i8x16.extract_lane_u i8x16.replace_lane i16x8.extract_lane_s i16x8.extract_lane_u i16x8.replace_lane i32x4.extract_lane i32x4.replace_lane i64x2.extract_lane i64x2.replace_lane f32x4.extract_lane f32x4.replace_lane f64x2.extract_lane f64x2.replace_lane"
+      .split(" ")
+      .indexOf(op)
   if (code < 0) throw new Error(`Unknown lane instruction "${op}"`)
   return [0xfd, ...u(21 + code), index]
 }
@@ -179,8 +211,7 @@ export const tableFill = (table: number): Code => [0xfc, 17, ...u(table)]
 
 /** A block type: nothing, one result, or (a number) a type index for several. */
 export type BlockType = readonly [] | readonly [ValueTypeName] | number
-const blockType = (type: BlockType): Array<number> =>
-  typeof type === "number" ? s(type) : type.length === 0 ? [0x40] : [valueTypes[type[0]]]
+const blockType = (type: BlockType): Array<number> => (typeof type === "number" ? s(type) : type.length === 0 ? [0x40] : [valueTypes[type[0]]])
 
 export const block = (type: BlockType, ...body: ReadonlyArray<Code>): Code => [0x02, ...blockType(type), body, 0x0b]
 export const loop = (type: BlockType, ...body: ReadonlyArray<Code>): Code => [0x03, ...blockType(type), body, 0x0b]
@@ -206,14 +237,7 @@ export const tryCatch = (
   body: ReadonlyArray<Code>,
   handlers: ReadonlyArray<readonly [number, ReadonlyArray<Code>]>,
   catchAll?: ReadonlyArray<Code>,
-): Code => [
-  0x06,
-  ...blockType(type),
-  body,
-  handlers.map(([tag, handler]) => [0x07, ...u(tag), handler]),
-  catchAll === undefined ? [] : [0x19, catchAll],
-  0x0b,
-]
+): Code => [0x06, ...blockType(type), body, handlers.map(([tag, handler]) => [0x07, ...u(tag), handler]), catchAll === undefined ? [] : [0x19, catchAll], 0x0b]
 export const rethrow = (label: number): Code => [0x09, ...u(label)]
 /** `try_table`; labels count from outside the `try_table` itself. */
 export const tryTable = (
@@ -310,12 +334,7 @@ export class Module {
     return this.#counts.tag++
   }
   /** Adds a function; returns its index. `body` may be a function of that index, for recursion. */
-  func(
-    params: ReadonlyArray<ValueTypeName>,
-    results: ReadonlyArray<ValueTypeName>,
-    options: FuncOptions,
-    body: Code | ((self: number) => Code),
-  ): number {
+  func(params: ReadonlyArray<ValueTypeName>, results: ReadonlyArray<ValueTypeName>, options: FuncOptions, body: Code | ((self: number) => Code)): number {
     const index = this.#counts.func++
     this.#functions.push(u(this.type(params, results)))
     const runs: Array<Array<number>> = []
