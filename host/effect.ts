@@ -68,7 +68,7 @@ export class Host extends Context.Service<
   Host,
   {
     readonly load: <E extends object = UntypedExports>(source: Source, options?: LoadOptions) => Effect.Effect<Plugin<E>, LoadError, Scope.Scope>
-    readonly store: (bytes: Uint8Array) => Effect.Effect<string>
+    readonly store: (bytes: Uint8Array) => Effect.Effect<string, CapabilityError>
   }
 >()("stele/Host") {
   /** The host over the port services; closes with the layer's scope. */
@@ -87,7 +87,7 @@ export class Host extends Context.Service<
               attempt<PromisePlugin<E>, LoadError>(() => host.load<E>(source, options)),
               (plugin) => Effect.promise(() => plugin.close()),
             ).pipe(Effect.map(wrap)),
-          store: (bytes) => Effect.promise(() => host.store(bytes)),
+          store: (bytes) => attempt<string, CapabilityError>(() => host.store(bytes)),
         })
       }),
     )

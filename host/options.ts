@@ -52,9 +52,9 @@ export interface ResolvedOptions {
 
 /** Options of one call. */
 export interface CallOptions {
-  /** Wall-clock limit of this call in ms; at most the plugin's `limits.deadlineMs` unless that was not set. */
+  /** Wall-clock limit of this call in ms, instead of the plugin's `limits.deadlineMs`. Inside another call the outer deadline holds too. */
   readonly deadlineMs?: number
-  /** Fuel of this call; only with `metering: "fuel"`. */
+  /** Fuel of this call, instead of the plugin's `limits.fuel`; only with `metering: "fuel"`. */
   readonly fuel?: bigint
   readonly signal?: AbortSignal
 }
@@ -121,9 +121,12 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedOptions {
   const reuse = oneOf("instances.reuse", instances.reuse ?? "never", ["never", "principal"], [])
   const instancesMax = instances.max === undefined ? (reuse === "principal" ? 1 : Number.MAX_SAFE_INTEGER) : count("instances.max", instances.max, 1, 16_000)
   const grants = options.grants ?? []
-  if (!Array.isArray(grants)) throw new ConfigError("Option", { option: "grants", expected: "a list of grants", actual: show(grants) })
+  if (!Array.isArray(grants) || grants.some((grant) => typeof grant !== "string")) {
+    throw new ConfigError("Option", { option: "grants", expected: "a list of grants", actual: Array.isArray(grants) ? "a list of other values" : show(grants) })
+  }
   return {
-    grants: grants as ReadonlyArray<string>,
+    // Copied: what is admitted is what is granted, whatever happens to the caller's list meanwhile.
+    grants: [...(grants as ReadonlyArray<string>)],
     limits: resolveLimits(options.limits),
     metering: oneOf("metering", options.metering ?? "deadline", ["deadline", "fuel", "off"], ["yield"]),
     reuse,

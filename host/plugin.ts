@@ -6,15 +6,18 @@ import { LimitError } from "../schemas/error/limit.ts"
 import { PluginError } from "../schemas/error/plugin.ts"
 import { WitError } from "../schemas/error/wit.ts"
 import type { AnswerOf, Arguments, ExportName, UntypedExports } from "../schemas/wit/exports.ts"
-import type { FunctionType, World } from "../schemas/wit/model.ts"
+import { functionJsonSchema, type FunctionJsonSchema } from "../schemas/wit/json-schema.ts"
+import type { FunctionType, ValueType, World } from "../schemas/wit/model.ts"
+import { children } from "../schemas/wit/tree.ts"
 import { GuestResource } from "./call/handles.ts"
 import { type CallLimits, Instance } from "./call/instance.ts"
+import { findInterface } from "./capability/mod.ts"
 import { parseGrant } from "./capability/grant.ts"
 import type { GrantReport } from "./capability/grant.ts"
 import { type ImportReport, splitVersion } from "./link/link.ts"
 import type { Linked } from "./link/prepare.ts"
 import { type CallOptions, checkCallOptions, type ResolvedOptions } from "./options.ts"
-import type { UsageRecord } from "./port/mod.ts"
+import type { AdmissionDecision, UsageRecord } from "./port/mod.ts"
 
 export interface Description {
   /** `sha256:…` of the component's bytes. */
@@ -22,9 +25,10 @@ export interface Description {
   readonly tenant: string
   /** Imports and exports with their types. */
   readonly world: World
+  /** How each import was met; `granted` and `missing` as the grants are now. */
   readonly imports: ReadonlyArray<ImportReport>
-  /** Callable functions by full name. */
-  readonly exports: ReadonlyArray<{ readonly name: string; readonly type: FunctionType }>
+  /** Callable functions by full name, with JSON Schemas of their parameters and result: made when read, undefined where a resource has no JSON form. */
+  readonly exports: ReadonlyArray<{ readonly name: string; readonly type: FunctionType; readonly schema: FunctionJsonSchema | undefined }>
   /** Grants in force, revoked, used and denied so far. */
   readonly grants: GrantReport
   readonly mechanisms: {
@@ -43,8 +47,40 @@ interface Target {
   readonly lift: number
   /** The outermost type is `result`: its error case throws. */
   readonly throws: boolean
-  /** Some parameter is a handle: the call may have to run in the instance that handle lives in. */
+  /** Some parameter holds a handle: the call may have to run in the instance that handle lives in. */
   readonly takesHandles: boolean
+}
+
+/** Does a value of this type hold a handle? Memoised: types are graphs, not trees. */
+const handleTypes = new WeakMap<ValueType, boolean>()
+function holdsHandle(type: ValueType): boolean {
+  let holds = handleTypes.get(type)
+  if (holds === undefined) {
+    holds = type.kind === "own" || type.kind === "borrow" || children(type).some(holdsHandle)
+    handleTypes.set(type, holds)
+  }
+  return holds
+}
+
+function schemaOf(type: FunctionType): FunctionJsonSchema | undefined {
+  try {
+    return functionJsonSchema(type)
+  } catch (error) {
+    if (error instanceof WitError) return undefined
+    throw error
+  }
+}
+
+/** The first live guest resource in a value. No getter runs: lowering reads each field once, later. */
+function findResource(value: unknown, depth = 0): GuestResource | undefined {
+  if (typeof value !== "object" || value === null || ArrayBuffer.isView(value) || depth > 100) return undefined
+  if (value instanceof GuestResource) return value.isLive ? value : undefined
+  if (!Array.isArray(value) && Object.getPrototypeOf(value) !== Object.prototype && Object.getPrototypeOf(value) !== null) return undefined
+  for (const key of Object.keys(value)) {
+    const found = findResource(Object.getOwnPropertyDescriptor(value, key)?.value, depth + 1)
+    if (found !== undefined) return found
+  }
+  return undefined
 }
 
 export class Plugin<E extends object = UntypedExports> implements AsyncDisposable {
@@ -54,7 +90,7 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
   readonly #onClose: (plugin: Plugin) => void
   readonly #targets = new Map<string, Target>()
   readonly #idle: Array<Instance> = []
-  #live = 0
+  readonly #live = new Set<Instance>()
   #isClosed = false
 
   /** Plugins come from `host.load`. */
@@ -71,7 +107,7 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
         type,
         lift: source.lift,
         throws: type.result?.kind === "result",
-        takesHandles: type.params.some((param) => param.type.kind === "own" || param.type.kind === "borrow"),
+        takesHandles: type.params.some((param) => holdsHandle(param.type)),
       }
       this.#targets.set(name, target)
       const hash = name.indexOf("#")
@@ -84,8 +120,10 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
         this.#targets.delete(short)
       } else this.#targets.set(short, target)
     }
-    linked.discarded = () => {
-      this.#live--
+    linked.discarded = (instance) => {
+      this.#live.delete(instance)
+      const idle = this.#idle.indexOf(instance)
+      if (idle >= 0) this.#idle.splice(idle, 1)
     }
     linked.released = (instance) => {
       if (options.reuse === "never" && instance.ownedOutside === 0 && !instance.isRunning) instance.discard()
@@ -99,8 +137,14 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
       digest: this.digest,
       tenant: this.#linked.tenant,
       world: blueprint.world,
-      imports: this.#linked.report,
-      exports: [...blueprint.exports.values()].map(({ name, type }) => ({ name, type })),
+      imports: this.#linked.report.map((report) => this.#reportNow(report)),
+      exports: [...blueprint.exports.values()].map(({ name, type }) => ({
+        name,
+        type,
+        get schema() {
+          return schemaOf(type)
+        },
+      })),
       grants: this.#linked.grants.report(),
       mechanisms: {
         stop: ({ watchdog: "epoch", slice: "fuel slices", fuel: "fuel", off: "none" } as const)[this.#linked.mechanism],
@@ -123,27 +167,36 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
    * arguments; LimitError for a deadline or any other limit; CapabilityError for what was not granted
    */
   async call<K extends ExportName<E>>(name: K, args: Arguments<E, K>, options: CallOptions = {}): Promise<AnswerOf<E, K>> {
-    await this.#admit(name, options)
-    return this.#call(name, args, options, undefined) as AnswerOf<E, K>
+    const target = this.#begin(name, options)
+    const askedMs = await this.#admit(target, options)
+    return this.#call(target, args, options, askedMs, undefined) as AnswerOf<E, K>
   }
 
   /** `call`, with the usage record of this call. */
   async callWithUsage<K extends ExportName<E>>(name: K, args: Arguments<E, K>, options: CallOptions = {}): Promise<{ readonly result: AnswerOf<E, K>; readonly usage: UsageRecord }> {
-    await this.#admit(name, options)
+    const target = this.#begin(name, options)
+    const askedMs = await this.#admit(target, options)
     const out: { usage?: UsageRecord } = {}
-    const result = this.#call(name, args, options, out) as AnswerOf<E, K>
+    const result = this.#call(target, args, options, askedMs, out) as AnswerOf<E, K>
     return { result, usage: out.usage as UsageRecord }
   }
 
   /** `call` on this thread without a promise. A host with an asynchronous admission port refuses it. */
   callSync<K extends ExportName<E>>(name: K, args: Arguments<E, K>, options: CallOptions = {}): AnswerOf<E, K> {
-    const { admission } = this.#linked.ports
-    if (admission !== undefined) {
-      const decision = admission.call(this.#descriptor(name), this.#options.limits)
-      if ("then" in decision) throw new CapabilityError("Async", { import: "the admission port" })
-      if (!decision.admit) throw new PluginError("Refused", { reason: decision.reason, admissionCode: decision.code })
+    const target = this.#begin(name, options)
+    let askedMs = 0
+    if (this.#linked.ports.admission !== undefined) {
+      const startedMs = this.#linked.nowMs()
+      const decision = this.#ask(target, options)
+      if (decision instanceof Promise) {
+        // Its failure has nobody to report to; the refusal below is the outcome.
+        decision.then(undefined, () => undefined)
+        throw new CapabilityError("Async", { import: "the admission port" })
+      }
+      askedMs = this.#linked.nowMs() - startedMs
+      this.#heed(decision, options, askedMs)
     }
-    return this.#call(name, args, options, undefined) as AnswerOf<E, K>
+    return this.#call(target, args, options, askedMs, undefined) as AnswerOf<E, K>
   }
 
   /** Adds a grant to a loaded plugin; seen by its next operation. Imports that were refused at load need a new load. */
@@ -162,14 +215,14 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
 
   /** Live instances now, running and idle. */
   get instances(): number {
-    return this.#live
+    return this.#live.size
   }
 
-  /** Discards every instance; later calls are refused. */
+  /** Discards every instance, those that resources are held of included; later calls are refused. A call that is running ends first. */
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
-    for (const instance of this.#idle.splice(0)) instance.discard()
+    for (const instance of this.#live) if (!instance.isRunning) instance.discard()
     this.#onClose(this as unknown as Plugin)
   }
 
@@ -177,50 +230,98 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
     return this.close()
   }
 
-  #descriptor(name: string) {
-    return { plugin: this.digest, tenant: this.#linked.tenant, export: name }
-  }
-
-  async #admit(name: string, options: CallOptions): Promise<void> {
-    if (options.signal?.aborted === true) throw new PluginError("Aborted", { export: name })
-    const { admission } = this.#linked.ports
-    if (admission === undefined) return
-    const startedMs = this.#linked.nowMs()
-    const decision = await admission.call(this.#descriptor(name), this.#options.limits)
-    if (!decision.admit) throw new PluginError("Refused", { reason: decision.reason, admissionCode: decision.code })
-    const limit = options.deadlineMs ?? this.#options.limits.deadlineMs
-    if (this.#linked.nowMs() - startedMs > limit) throw new LimitError("deadlineMs", { limit })
-  }
-
-  #target(name: string): Target {
-    const target = this.#targets.get(name)
-    if (target !== undefined) return target
-    throw new PluginError("UnknownExport", { export: name, candidates: closest(name, [...new Set([...this.#targets.values()].map((t) => t.name))]) })
-  }
-
-  #call(name: string, args: ReadonlyArray<unknown>, options: CallOptions, out: { usage?: UsageRecord } | undefined): unknown {
+  /** What is refused before anybody is asked and anything runs. */
+  #begin(name: string, options: CallOptions): Target {
     if (this.#isClosed) throw new PluginError("Closed", { what: "the plugin" })
-    const target = this.#target(name)
+    const target = this.#targets.get(name)
+    if (target === undefined) {
+      throw new PluginError("UnknownExport", { export: name, candidates: closest(String(name), [...new Set([...this.#targets.values()].map((t) => t.name))]) })
+    }
     checkCallOptions(options, this.#options.metering)
+    if (options.signal?.aborted === true) throw new PluginError("Aborted", { export: target.name })
+    return target
+  }
+
+  #deadlineMs(options: CallOptions): number {
+    return this.#linked.mechanism === "off" ? Infinity : (options.deadlineMs ?? this.#linked.limits.deadlineMs)
+  }
+
+  /** The admission port's answer on this call, with the limits it would run under. */
+  #ask(target: Target, { deadlineMs, fuel }: CallOptions): AdmissionDecision | Promise<AdmissionDecision> {
+    const { limits, ports, tenant } = this.#linked
+    const asked = { ...limits, ...(deadlineMs === undefined ? {} : { deadlineMs }), ...(fuel === undefined ? {} : { fuel: Number(fuel) }) }
+    return (ports.admission as NonNullable<typeof ports.admission>).call({ plugin: this.digest, tenant, export: target.name }, asked)
+  }
+
+  #heed(decision: AdmissionDecision, options: CallOptions, askedMs: number): void {
+    if (!decision.admit) throw new PluginError("Refused", { reason: decision.reason, admissionCode: decision.code })
+    const limit = this.#deadlineMs(options)
+    if (askedMs > limit) throw new LimitError("deadlineMs", { limit })
+  }
+
+  /** Asks the admission port, no longer than the call may take; resolves with the milliseconds that took. */
+  async #admit(target: Target, options: CallOptions): Promise<number> {
+    if (this.#linked.ports.admission === undefined) return 0
+    const { nowMs } = this.#linked
+    const startedMs = nowMs()
+    const decision = this.#ask(target, options)
+    const answer = decision instanceof Promise ? await this.#within(decision, target, options) : decision
+    const askedMs = nowMs() - startedMs
+    this.#heed(answer, options, askedMs)
+    return askedMs
+  }
+
+  #within<A>(answer: Promise<A>, target: Target, options: CallOptions): Promise<A> {
+    const limit = this.#deadlineMs(options)
+    const { signal } = options
+    return new Promise<A>((resolve, reject) => {
+      const onAbort = (): void => reject(new PluginError("Aborted", { export: target.name }))
+      const timer = limit === Infinity ? undefined : setTimeout(() => reject(new LimitError("deadlineMs", { limit })), limit)
+      signal?.addEventListener("abort", onAbort)
+      answer.then(resolve, reject).finally(() => {
+        clearTimeout(timer)
+        signal?.removeEventListener("abort", onAbort)
+      })
+    })
+  }
+
+  /** An import's report with the grants as they are now. */
+  #reportNow(report: ImportReport): ImportReport {
+    if (report.status !== "granted" && report.status !== "missing") return report
+    const { name, version } = splitVersion(report.name)
+    const heads = findInterface(name, version)?.capability.heads(name)
+    if (heads === undefined) return report
+    const status = heads.some((head) => this.#linked.grants.reaches(head)) ? "granted" : "missing"
+    return status === report.status ? report : { ...report, status }
+  }
+
+  #call(target: Target, args: ReadonlyArray<unknown>, options: CallOptions, askedMs: number, out: { usage?: UsageRecord } | undefined): unknown {
+    // Again: asking for admission took time.
+    if (this.#isClosed) throw new PluginError("Closed", { what: "the plugin" })
     if (options.signal?.aborted === true) throw new PluginError("Aborted", { export: target.name })
     if (!Array.isArray(args)) throw new WitError("Value", { path: "args", expected: "an array of arguments", actual: typeof args })
     const linked = this.#linked
     const { limits } = linked
     const startedMs = linked.nowMs()
-    const deadlineMs = linked.mechanism === "off" ? Infinity : (options.deadlineMs ?? limits.deadlineMs)
-    const call: CallLimits = { deadlineAtMs: startedMs + deadlineMs, deadlineMs, fuel: options.fuel ?? BigInt(limits.fuel) }
-    if (linked.nesting.depth >= limits.nestingMax) throw new LimitError("nestingMax", { limit: limits.nestingMax })
-    linked.nesting.depth++
+    const { nesting } = linked
+    if (nesting.depth >= limits.nestingMax) throw new LimitError("nestingMax", { limit: limits.nestingMax })
+    const deadlineMs = this.#deadlineMs(options)
+    // A call inside a call has no more time than the outer one.
+    const outerAtMs = nesting.depth === 0 ? Infinity : nesting.deadlineAtMs
+    const deadlineAtMs = linked.mechanism === "off" ? Infinity : Math.min(startedMs + deadlineMs - askedMs, outerAtMs)
+    const call: CallLimits = { deadlineAtMs, deadlineMs, fuel: options.fuel ?? BigInt(limits.fuel) }
+    nesting.depth++
+    nesting.deadlineAtMs = Math.min(deadlineAtMs, outerAtMs)
     let instance: Instance | undefined
     let outcome: UsageRecord["outcome"] = "ok"
     try {
       let remaining = call
-      const pinned = target.takesHandles ? this.#pinned(args) : undefined
+      const pinned = target.takesHandles ? this.#pinned(args, target.name) : undefined
       instance = pinned ?? (this.#options.reuse === "principal" ? this.#idle.pop() : undefined)
       if (instance === undefined) {
-        if (this.#live >= this.#options.instancesMax) throw new PluginError("Busy", { export: target.name })
-        this.#live++
+        if (this.#live.size >= this.#options.instancesMax) throw new PluginError("Busy", { export: target.name })
         instance = new Instance(linked)
+        this.#live.add(instance)
         instance.signal = options.signal
         // An instance that fails to start discards itself, which counts it out again.
         instance.start(call)
@@ -236,25 +337,29 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
       throw new PluginError("Guest", { export: target.name, payload: val })
     } catch (error) {
       if (outcome === "ok") outcome = error instanceof SteleError ? (error.code as `STELE-${string}`) : "STELE-PLG-0002"
+      if (error instanceof LimitError) {
+        const { code, message } = error
+        linked.ports.observer.emit({ type: "stop", plugin: this.digest, tenant: linked.tenant, export: target.name, code, message })
+      }
       throw error
     } finally {
-      linked.nesting.depth--
+      nesting.depth--
+      nesting.deadlineAtMs = outerAtMs
       this.#account(target.name, instance, startedMs, outcome, out)
       if (instance !== undefined && !instance.isDiscarded) this.#release(instance)
     }
   }
 
   /** The instance that the handles among the arguments live in. */
-  #pinned(args: ReadonlyArray<unknown>): Instance | undefined {
-    for (const arg of args) {
-      if (!(arg instanceof GuestResource) || !arg.isLive) continue
-      const instance = GuestResource.instanceOf(arg)
-      if (instance.linked !== this.#linked) continue
-      const idle = this.#idle.indexOf(instance)
-      if (idle >= 0) this.#idle.splice(idle, 1)
-      return instance
-    }
-    return undefined
+  #pinned(args: ReadonlyArray<unknown>, name: string): Instance | undefined {
+    const resource = findResource(args)
+    if (resource === undefined) return undefined
+    const instance = GuestResource.instanceOf(resource)
+    if (instance.linked !== this.#linked) return undefined
+    if (instance.isRunning) throw new PluginError("Busy", { export: name })
+    const idle = this.#idle.indexOf(instance)
+    if (idle >= 0) this.#idle.splice(idle, 1)
+    return instance
   }
 
   #release(instance: Instance): void {
