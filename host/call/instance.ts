@@ -291,7 +291,10 @@ export class Instance implements CallContext {
     this.running = name
     meter.begin(call.deadlineAtMs, call.deadlineMs, call.fuel, call.continues)
     try {
-      return body()
+      const result = body()
+      // The last straight line of code charges without a test behind it: a call must not end well over its fuel.
+      if (meter.countsFuel) meter.charge(0)
+      return result
     } catch (error) {
       // Read before `end`: ending the call clears the stop bit.
       const typed = this.#outcome(name, error)

@@ -6,6 +6,7 @@ import t from "tap"
 import { answer, engines } from "../host/engine.ts"
 import { guests, mechanisms, openStage, runGuest } from "./kit.ts"
 
+t.setTimeout(3_600_000)
 const isFull = process.env["STELE_TEST_FULL"] === "1"
 const kit = await guests()
 
