@@ -263,10 +263,10 @@ for (const stop of ["epoch", "fuel slices"] as const) {
     t.teardown(() => timed.close())
     const plugin = await timed.load(await spend(), { limits: { deadlineMs: 60 }, imports: { work: busy as never } })
     await t.resolves(plugin.call("run", [1] as never))
-    await t.rejects(plugin.call("run", [61] as never), { code: "STELE-LIM-0010", reason: { _tag: "deadlineMs", limit: 60 } })
+    await t.rejects(plugin.call("run", [180] as never), { code: "STELE-LIM-0010", reason: { _tag: "deadlineMs", limit: 60 } })
     await t.resolves(plugin.call("run", [1] as never), "the next call has a deadline of its own")
-    await t.rejects(plugin.call("run", [11] as never, { deadlineMs: 10 }), { code: "STELE-LIM-0010", reason: { limit: 10 } })
-    await t.resolves(plugin.call("run", [61] as never, { deadlineMs: 2_000 }))
+    await t.rejects(plugin.call("run", [90] as never, { deadlineMs: 10 }), { code: "STELE-LIM-0010", reason: { limit: 10 } })
+    await t.resolves(plugin.call("run", [120] as never, { deadlineMs: 2_000 }))
   })
 }
 
