@@ -246,8 +246,8 @@ class Rewriter extends BodyReader {
       if (((this.#scan.flags[i] as number) & (Flag.Loop | Flag.Catch)) !== 0) return true
       codeBytes += (layout.bodyEnds[i] as number) - (layout.bodyStarts[i] as number)
     }
-    // Without loops and cycles a body of n bytes weighs less than 100 n, and a bulk operation takes two bytes at least.
-    return codeBytes > 8
+    // What is tested without loops and cycles is at least a throw: no locals (1 byte), the throw (2), end (1).
+    return codeBytes > 3
   }
 
   // -------------------------------------------------------------------------------------------------------------
