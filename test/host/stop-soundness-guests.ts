@@ -229,7 +229,7 @@ const unwinding = (pick: Pick, depth: number, long: boolean): SoundnessGuest => 
     filler(pick, tail),
     get(0),
   ])
-  const frames = 2_300
+  const frames = long ? 3_600 : 2_300
   let work = frames * (tail + 10)
   let f = m.func(["i32"], ["i32"], depth === 0 ? { export: "run" } : {}, [get(0), i32(frames), call(down)])
   for (let level = 0; level < depth; level++) {
@@ -356,7 +356,7 @@ export function makeGuest(family: Family, seed: number, endless: boolean): Sound
     case "br_table maze":
       return maze(pick, endless ? 2_000_000_000 : 20_000)
     case "straight giant":
-      return giant(pick, endless ? 40 : 6, 900_000)
+      return giant(pick, endless ? 40 : 4, endless ? 900_000 : 2_400_000)
     case "exceptions":
       return exceptions(pick, endless ? 50 : 8)
     case "loops":
