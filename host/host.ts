@@ -28,8 +28,10 @@ export type Source = string | URL | Uint8Array | ArrayBuffer
 const digestPattern = /^sha256:[0-9a-f]{64}$/
 const registryPattern = /^[a-z0-9][a-z0-9-]*(?:[/:][a-z0-9-]+)*@[\^~]?\d[\w.+-]*$/i
 
-/** Import module name of the injected meter imports: 110 random bits, so that no guest can name it. */
-const injectedModule = Array.from(crypto.getRandomValues(new Uint8Array(injectedNameBytes)), (byte) => "abcdefghijklmnopqrstuvwxyz012345"[byte & 31]).join("")
+/** Import module name of the injected meter imports: 110 random bits, so that no guest can name it. Made with the first host. */
+let injectedModule = ""
+const nameInjected = (): string =>
+  (injectedModule ||= Array.from(platform.randomBytes(injectedNameBytes), (byte) => "abcdefghijklmnopqrstuvwxyz012345"[byte & 31]).join(""))
 
 /** Rewritten modules kept on disk, and kept compiled in memory, in bytes of their binaries. */
 const diskBytesMax = 1024 ** 3
@@ -83,7 +85,7 @@ export class Host implements AsyncDisposable {
       ports: this.ports,
       watchdog: this.#watchdog,
       nowMs: platform.nowMs,
-      injected: injectedModule,
+      injected: nameInjected(),
       nesting,
       prepared: this.#prepared,
       modules: () => (this.#modules ??= this.#openModules()),
@@ -118,7 +120,7 @@ export class Host implements AsyncDisposable {
 
   async #openModules(): Promise<ModuleCache> {
     const store = this.#isOnDisk ? await platform.openCache(diskBytesMax) : undefined
-    return createModuleCache({ memoryBytesMax: moduleBytesMax, injectedName: injectedModule, store })
+    return createModuleCache({ memoryBytesMax: moduleBytesMax, injectedName: nameInjected(), store, digests: platform })
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -101,7 +101,7 @@ export function createWatchdog(platform: Platform): Watchdog | undefined {
     ownStarts++
     const shared = new SharedArrayBuffer((HEADER_WORDS + SEATS * SEAT_WORDS) * 4)
     const words = new Int32Array(shared)
-    crypto.getRandomValues(new Uint32Array(4)).forEach((word, i) => (words[NAME + i] = word))
+    new Uint32Array(platform.randomBytes(16).buffer).forEach((word, i) => (words[NAME + i] = word))
     words[USED] = 1
     words[HEADER_WORDS + FLAG] = REGISTERED
     own = platform.startWatchdog(watchdogSource, shared, epoch, () => {
@@ -141,7 +141,7 @@ export function createWatchdog(platform: Platform): Watchdog | undefined {
     const claimed = HEADER_WORDS + slot * SEAT_WORDS
     const sender = platform.openJoin(channelOf(words))
     try {
-      const nonce = crypto.getRandomValues(new Int32Array(1))[0] as number
+      const nonce = new Int32Array(platform.randomBytes(4).buffer)[0] as number
       Atomics.store(words, claimed + NONCE, nonce)
       Atomics.store(words, claimed + DEADLINE, NONE)
       Atomics.store(words, claimed + HINT, NONE)

@@ -53,6 +53,8 @@ export interface ModuleCacheOptions {
   readonly injectedName: string
   /** The disk, or undefined for memory only. */
   readonly store: CacheStore | undefined
+  /** Default: WebCrypto's. */
+  readonly digests?: Digests
 }
 
 export interface ModuleCacheCounts {
@@ -97,16 +99,35 @@ export const keyText = (key: RewriteKey): string =>
   ])
 
 /** SHA-256 of `keyText`, lowercase hex: the entry's name. */
-export const cacheKey = async (key: RewriteKey): Promise<string> => hex(new Uint8Array(await crypto.subtle.digest("SHA-256", utf8.encode(keyText(key)))))
+export const cacheKey = async (key: RewriteKey, digests: Digests = webDigests): Promise<string> => digests.sha256(utf8.encode(keyText(key)))
+
+/** SHA-256 as lowercase hex, and HMAC-SHA-256. A platform's own may be at hand sooner than WebCrypto, which takes 6 ms to load on Node. */
+export interface Digests {
+  sha256(bytes: Uint8Array): Promise<string>
+  hmacSha256(key: Uint8Array, bytes: Uint8Array): Promise<Uint8Array>
+}
+
+export const webDigests: Digests = {
+  sha256: async (bytes) => hex(new Uint8Array(await crypto.subtle.digest("SHA-256", plain(bytes)))),
+  async hmacSha256(key, bytes) {
+    const hmac = await crypto.subtle.importKey("raw", plain(key), { name: "HMAC", hash: "SHA-256" }, false, ["sign"])
+    return new Uint8Array(await crypto.subtle.sign("HMAC", hmac, plain(bytes)))
+  },
+}
+
+/** Compares in time that depends on the lengths only. */
+function isEqual(a: Uint8Array, b: Uint8Array): boolean {
+  let difference = a.length ^ b.length
+  for (let i = 0; i < a.length; i++) difference |= (a[i] as number) ^ (b[i] ?? 0)
+  return difference === 0
+}
 
 // An entry: magic (8) | u32 header length, little-endian | header, JSON {offsets, notes} | module with blank names |
 // HMAC-SHA-256 (32) over the key's hex and everything before, so that an entry cannot be moved under another key.
 const magic = utf8.encode("STELEMC1")
 const macBytes = 32
 
-async function mac(store: CacheStore): Promise<CryptoKey> {
-  return crypto.subtle.importKey("raw", plain(store.secret), { name: "HMAC", hash: "SHA-256" }, false, ["sign", "verify"])
-}
+type Hmac = (bytes: Uint8Array) => Promise<Uint8Array>
 
 /** `text ‖ bytes`, for one pass of the HMAC. */
 function keyed(text: string, bytes: Uint8Array): Uint8Array<ArrayBuffer> {
@@ -117,7 +138,7 @@ function keyed(text: string, bytes: Uint8Array): Uint8Array<ArrayBuffer> {
 }
 
 /** Seals a rewritten module as a disk entry; the injected name is blanked in a copy. */
-export async function seal(hmac: CryptoKey, key: string, { bytes, nameOffsets, notes }: Rewritten): Promise<Uint8Array> {
+export async function seal(hmac: Hmac, key: string, { bytes, nameOffsets, notes }: Rewritten): Promise<Uint8Array> {
   const header = utf8.encode(JSON.stringify({ offsets: nameOffsets, notes }))
   const start = magic.length + 4 + header.length
   const entry = new Uint8Array(start + bytes.length + macBytes)
@@ -127,17 +148,17 @@ export async function seal(hmac: CryptoKey, key: string, { bytes, nameOffsets, n
   entry.set(bytes, start)
   for (const offset of nameOffsets) entry.fill(0, start + offset, start + offset + injectedNameBytes)
   const end = entry.length - macBytes
-  entry.set(new Uint8Array(await crypto.subtle.sign("HMAC", hmac, keyed(key, entry.subarray(0, end)))), end)
+  entry.set(await hmac(keyed(key, entry.subarray(0, end))), end)
   return entry
 }
 
 /** Opens a disk entry and writes `injectedName` where it belongs; undefined when anything about it is wrong. */
-export async function open(hmac: CryptoKey, key: string, entry: Uint8Array, injectedName: Uint8Array): Promise<Rewritten | undefined> {
+export async function open(hmac: Hmac, key: string, entry: Uint8Array, injectedName: Uint8Array): Promise<Rewritten | undefined> {
   const end = entry.length - macBytes
   const headerAt = magic.length + 4
   if (end < headerAt || magic.some((byte, i) => entry[i] !== byte)) return undefined
-  // `verify` compares in constant time. After it every byte is one that this installation wrote.
-  if (!(await crypto.subtle.verify("HMAC", hmac, plain(entry.subarray(end)), keyed(key, entry.subarray(0, end))))) return undefined
+  // After this every byte is one that this installation wrote.
+  if (!isEqual(await hmac(keyed(key, entry.subarray(0, end))), entry.subarray(end))) return undefined
   const headerLength = new DataView(entry.buffer, entry.byteOffset).getUint32(magic.length, true)
   const header = JSON.parse(new TextDecoder().decode(entry.subarray(headerAt, headerAt + headerLength))) as { readonly offsets: ReadonlyArray<number>; readonly notes: Json }
   const bytes = entry.slice(headerAt + headerLength, end)
@@ -152,7 +173,7 @@ interface Kept {
 }
 
 /** @throws RangeError when the injected name is not `injectedNameBytes` ASCII characters */
-export function createModuleCache({ memoryBytesMax, injectedName, store }: ModuleCacheOptions): ModuleCache {
+export function createModuleCache({ memoryBytesMax, injectedName, store, digests = webDigests }: ModuleCacheOptions): ModuleCache {
   const name = utf8.encode(injectedName)
   if (name.length !== injectedNameBytes) throw new RangeError(`Cannot use a name of ${name.length} bytes as the injected module name: it must have ${injectedNameBytes}`)
   // Insertion order is order of use: a hit is taken out and put back at the end.
@@ -160,7 +181,10 @@ export function createModuleCache({ memoryBytesMax, injectedName, store }: Modul
   const running = new Map<string, Promise<CompiledModule>>()
   const writes = new Set<Promise<void>>()
   const counts = { memoryHits: 0, diskHits: 0, misses: 0, dropped: 0, memoryBytes: 0 }
-  let hmac: Promise<CryptoKey> | undefined
+  const hmacOf =
+    (disk: CacheStore): Hmac =>
+    (bytes) =>
+      digests.hmacSha256(disk.secret, bytes)
 
   function keep(key: string, module: WebAssembly.Module, notes: Json, size: number): void {
     if (size > memoryBytesMax) return
@@ -177,7 +201,7 @@ export function createModuleCache({ memoryBytesMax, injectedName, store }: Modul
     try {
       const entry = await disk.get(key)
       if (entry === undefined) return undefined
-      const found = await open(await (hmac ??= mac(disk)), key, entry, name)
+      const found = await open(hmacOf(disk), key, entry, name)
       if (found !== undefined) {
         const module = await WebAssembly.compile(plain(found.bytes))
         keep(key, module, found.notes, found.bytes.length)
@@ -194,7 +218,7 @@ export function createModuleCache({ memoryBytesMax, injectedName, store }: Modul
 
   async function toDisk(disk: CacheStore, key: string, made: Rewritten): Promise<void> {
     try {
-      await disk.put(key, await seal(await (hmac ??= mac(disk)), key, made))
+      await disk.put(key, await seal(hmacOf(disk), key, made))
     } catch {
       // The next process rewrites again.
     }
@@ -216,7 +240,7 @@ export function createModuleCache({ memoryBytesMax, injectedName, store }: Modul
 
   return {
     async compile(fields, rewrite) {
-      const key = await cacheKey(fields)
+      const key = await cacheKey(fields, digests)
       const hit = kept.get(key)
       if (hit !== undefined) {
         kept.delete(key)

@@ -1,4 +1,5 @@
 /** Browsers, and anything else with web globals only. The watchdog needs cross-origin isolation, for shared memory. */
+import { webDigests } from "../meter/cache.ts"
 import type { Platform } from "./platform.ts"
 import { fetchBytes, unreadable, webAddress } from "./read.ts"
 
@@ -37,8 +38,6 @@ export const platform: Platform = {
     return fetchBytes(address, bytesMax)
   },
   openCache: async () => undefined,
-  async sha256(bytes) {
-    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>))
-    return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("")
-  },
+  ...webDigests,
+  randomBytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
 }

@@ -39,7 +39,7 @@ async function openSecret(fs: Fs, path: string, temporary: () => string): Promis
     } catch (error) {
       if ((error as { readonly code?: unknown }).code !== "ENOENT") return undefined
     }
-    const secret = crypto.getRandomValues(new Uint8Array(secretBytes))
+    const secret = new Uint8Array(builtin("node:crypto").randomBytes(secretBytes))
     const made = temporary()
     try {
       await fs.writeFile(made, secret, { flag: "wx", mode: 0o600 })

@@ -59,4 +59,7 @@ export interface Platform {
   openCache(bytesMax: number): Promise<CacheStore | undefined>
   /** SHA-256, lowercase hex. */
   sha256(bytes: Uint8Array): Promise<string>
+  hmacSha256(key: Uint8Array, bytes: Uint8Array): Promise<Uint8Array>
+  /** Unpredictable bytes, at most 65,536. */
+  randomBytes(length: number): Uint8Array
 }
