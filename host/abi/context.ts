@@ -107,6 +107,15 @@ export class AbiTrap extends Error {
 export const checkWords = 4096
 
 const noBytes = new ArrayBuffer(0)
+/** Views of no memory: made once, because most contexts get their memory later. */
+const none = {
+  u8: new Uint8Array(noBytes),
+  u16: new Uint16Array(noBytes),
+  i32: new Int32Array(noBytes),
+  f32: new Float32Array(noBytes),
+  f64: new Float64Array(noBytes),
+  i64: new BigInt64Array(noBytes),
+}
 
 /** Makes a context; `memory` and `realloc` may be attached later, before the first call that needs them. */
 export function createContext(options: {
@@ -116,29 +125,39 @@ export function createContext(options: {
   readonly handles: HandleTable
   readonly instance: InstanceState
 }): AbiContext {
-  const buffer = options.memory === undefined ? noBytes : options.memory.buffer
-  return {
+  const cx: AbiContext = {
     memory: options.memory,
     realloc: options.realloc,
-    u8: new Uint8Array(buffer),
-    u16: new Uint16Array(buffer),
-    i32: new Int32Array(buffer),
-    f32: new Float32Array(buffer),
-    f64: new Float64Array(buffer),
-    i64: new BigInt64Array(buffer),
+    u8: none.u8,
+    u16: none.u16,
+    i32: none.i32,
+    f32: none.f32,
+    f64: none.f64,
+    i64: none.i64,
     loweredLength: 0,
-    wordsUntilCheck: checkWords,
+    leavesUntilCheck: checkLeaves,
     budget: options.budget,
     handles: options.handles,
     instance: options.instance,
   }
+  if (options.memory !== undefined) renewViews(cx)
+  return cx
 }
 
-/** Gives a context its memory and allocator after the fact: nothing captures them, so functions made before see them. */
-export function attachMemory(cx: AbiContext, memory: WebAssembly.Memory | undefined, realloc: Realloc | undefined): void {
+/**
+ * Gives a context its memory and allocator after the fact: nothing captures them, so functions made before see them.
+ * `like` is a context of the same memory whose views are valid: they are shared until the memory grows.
+ */
+export function attachMemory(cx: AbiContext, memory: WebAssembly.Memory | undefined, realloc: Realloc | undefined, like?: AbiContext): void {
   cx.memory = memory
   cx.realloc = realloc
-  renewViews(cx)
+  if (like === undefined || like.memory !== memory || like.u8.length === 0) return renewViews(cx)
+  cx.u8 = like.u8
+  cx.u16 = like.u16
+  cx.i32 = like.i32
+  cx.f32 = like.f32
+  cx.f64 = like.f64
+  cx.i64 = like.i64
 }
 
 /**
@@ -150,7 +169,8 @@ export function refreshViews(cx: AbiContext): void {
 }
 
 function renewViews(cx: AbiContext): void {
-  const buffer = cx.memory === undefined ? noBytes : cx.memory.buffer
+  if (cx.memory === undefined) return
+  const { buffer } = cx.memory
   cx.u8 = new Uint8Array(buffer)
   cx.u16 = new Uint16Array(buffer)
   cx.i32 = new Int32Array(buffer)

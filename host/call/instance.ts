@@ -170,7 +170,9 @@ export class Instance implements CallContext {
     const spec = this.linked.blueprint.contexts[index] as (typeof this.linked.blueprint.contexts)[number]
     const memory = spec.memory === undefined ? undefined : (this.#resolve(spec.memory) as WebAssembly.Memory)
     if (memory !== undefined && !this.#memories.includes(memory)) this.#memories.push(memory)
-    attachMemory(this.#contexts[index] as AbiContext, memory, spec.realloc === undefined ? undefined : (this.#resolve(spec.realloc) as Realloc))
+    const realloc = spec.realloc === undefined ? undefined : (this.#resolve(spec.realloc) as Realloc)
+    const like = memory === undefined ? undefined : this.#contexts.find((context) => context.memory === memory)
+    attachMemory(this.#contexts[index] as AbiContext, memory, realloc, like)
   }
 
   #resolve(ref: CoreRef): WebAssembly.ExportValue {
