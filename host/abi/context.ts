@@ -135,7 +135,7 @@ export function createContext(options: {
     f64: none.f64,
     i64: none.i64,
     loweredLength: 0,
-    leavesUntilCheck: checkLeaves,
+    wordsUntilCheck: checkWords,
     budget: options.budget,
     handles: options.handles,
     instance: options.instance,
