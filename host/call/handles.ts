@@ -125,6 +125,13 @@ export class Handles implements HandleTable {
     return this.instance.linked.blueprint.resources.has(type)
   }
 
+  /** A capability's resources are its own objects; the embedder's are instances of the class it provides. */
+  #isHost(type: ResourceType, value: unknown): boolean {
+    if (typeof value !== "object" || value === null) return false
+    const served = this.instance.linked.classes.get(type)
+    return served === undefined || value instanceof served
+  }
+
   /** `resource.new`: a representation of this component's own becomes a handle. */
   create(type: ResourceType, rep: number): number {
     return this.#add({ type, rep, isOwn: true, lends: 0 })
@@ -147,7 +154,7 @@ export class Handles implements HandleTable {
 
   own(type: ResourceType, value: unknown): number {
     if (!this.#isGuest(type)) {
-      if (typeof value !== "object" || value === null) throw this.#notA(type, value)
+      if (!this.#isHost(type, value)) throw this.#notA(type, value)
       return this.#add({ type, rep: value, isOwn: true, lends: 0 })
     }
     const rep = GuestResource.rep(value, type, this.instance, true)
@@ -182,9 +189,7 @@ export class Handles implements HandleTable {
       if (rep === undefined) throw this.#notA(type, value)
       // CanonicalABI.md lower_borrow: the component that implements the resource receives its representation.
       if (this.instance.linked.blueprint.resources.get(type)?.owner === this.owner) return rep as number
-    } else if (typeof value !== "object" || value === null) {
-      throw this.#notA(type, value)
-    }
+    } else if (!this.#isHost(type, value)) throw this.#notA(type, value)
     this.#borrows++
     return this.#add({ type, rep, isOwn: false, lends: 0 })
   }

@@ -38,10 +38,14 @@ export interface ImportReport {
   readonly risk?: string
 }
 
+export type ResourceClass = new (...args: ReadonlyArray<unknown>) => object
+
 export interface LinkedImports {
   /** By `interface#function`. */
   readonly functions: ReadonlyMap<string, LinkedFunction>
   readonly drops: ReadonlyMap<ResourceType, (call: CallContext, rep: unknown) => void>
+  /** Classes of the resources that the embedder provides: what a handle of theirs must be an instance of. */
+  readonly classes: ReadonlyMap<ResourceType, ResourceClass>
   readonly report: ReadonlyArray<ImportReport>
 }
 
@@ -61,6 +65,7 @@ export function splitVersion(name: string): { readonly name: string; readonly ve
 export function link(blueprint: Blueprint, options: LinkOptions): LinkedImports {
   const functions = new Map<string, LinkedFunction>()
   const drops = new Map<ResourceType, (call: CallContext, rep: unknown) => void>()
+  const classes = new Map<ResourceType, ResourceClass>()
   const report: Array<ImportReport> = []
   const granted = new Set(options.grants.map((grant) => grant.head))
   const used = new Set<string>()
@@ -94,8 +99,11 @@ export function link(blueprint: Blueprint, options: LinkOptions): LinkedImports 
     if (provided !== undefined) {
       used.add(provided.key)
       for (const spec of specs) add(spec, providedFunction(provided.value, spec))
-      for (const { interface: of, resource } of blueprint.resourceImports) {
-        if (of === name) drops.set(resource, (_call, rep) => (rep as Partial<Disposable>)[Symbol.dispose]?.())
+      for (const { interface: of, name: label, resource } of blueprint.resourceImports) {
+        if (of !== name) continue
+        drops.set(resource, (_call, rep) => (rep as Partial<Disposable>)[Symbol.dispose]?.())
+        const served = provided.value[className(label)]
+        if (typeof served === "function") classes.set(resource, served as ResourceClass)
       }
       report.push({ name, functions: labels, status: "provided" })
       continue
@@ -141,7 +149,7 @@ export function link(blueprint: Blueprint, options: LinkOptions): LinkedImports 
   for (const key of Object.keys(options.provided)) {
     if (!used.has(key)) throw new ConfigError("UnknownOption", { option: `imports["${key}"]`, known: [...groups.keys()] })
   }
-  return { functions, drops, report }
+  return { functions, drops, classes, report }
 }
 
 /** The embedder's own implementation of an import: by full name, or by name without version. */
@@ -181,7 +189,7 @@ function providedFunction(provided: ProvidedInterface, spec: ImportSpec): HostFu
     if (typeof body !== "function") throw miss(`a function "${propertyName(spec.name)}"`)
     return (_call, ...args) => (body as AnyFunction).apply(provided, [...args])
   }
-  const constructor = member(provided, className(annotated.resource)) as (new (...args: ReadonlyArray<unknown>) => object) | undefined
+  const constructor = member(provided, className(annotated.resource)) as ResourceClass | undefined
   if (typeof constructor !== "function") throw miss(`a class "${className(annotated.resource)}"`)
   if (annotated.kind === "constructor") return (_call, ...args) => new constructor(...args)
   const method = propertyName(spec.name.slice(spec.name.indexOf(".") + 1))

@@ -20,7 +20,7 @@ import { costTable } from "../meter/cost-table.ts"
 import { instrumenterVersion, type Needs, type RewriteOptions, rewriteCoreModule, rewriteSteps } from "../meter/rewrite.ts"
 import type { Limits, ResolvedOptions } from "../options.ts"
 import type { Ports } from "../port/mod.ts"
-import { type ImportReport, link, type LinkedFunction } from "./link.ts"
+import { type ImportReport, link, type LinkedFunction, type ResourceClass } from "./link.ts"
 
 export interface CompiledModule {
   readonly module: WebAssembly.Module
@@ -37,6 +37,7 @@ export interface Linked extends Prepared {
   readonly injected: string
   readonly functions: ReadonlyMap<string, LinkedFunction>
   readonly drops: ReadonlyMap<ResourceType, (call: CallContext, rep: unknown) => void>
+  readonly classes: ReadonlyMap<ResourceType, ResourceClass>
   readonly report: ReadonlyArray<ImportReport>
   readonly mechanism: Mechanism
   readonly watchdog: Watchdog | undefined
@@ -156,6 +157,7 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
     injected,
     functions: imports.functions,
     drops: imports.drops,
+    classes: imports.classes,
     report: imports.report,
     mechanism,
     watchdog: host.watchdog,

@@ -51,7 +51,6 @@ export const widened = (v: unknown): ReadonlyArray<unknown> => [padding[0], v, .
 
 const up = (at: number, align: number): number => Math.ceil(at / align) * align
 const join = (lines: ReadonlyArray<string>): string => lines.join("\n")
-const zero = (core: Core): string => `(${core}.const 0)`
 
 interface Block {
   readonly size: number
