@@ -130,7 +130,12 @@ export class Host implements AsyncDisposable {
   /** The bytes, copied: nobody can change them between check and use. */
   async #read(source: Source, bytesMax: number): Promise<Uint8Array> {
     if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) {
-      const view = source instanceof ArrayBuffer ? new Uint8Array(source) : new Uint8Array(source.buffer, source.byteOffset, source.byteLength)
+      let view: Uint8Array
+      try {
+        view = source instanceof ArrayBuffer ? new Uint8Array(source) : new Uint8Array(source.buffer, source.byteOffset, source.byteLength)
+      } catch (cause) {
+        throw new ConfigError("Option", { option: "source", expected: "bytes that are there", actual: "a detached buffer" }, { cause })
+      }
       if (view.length > bytesMax) throw new LimitError("componentBytesMax", { limit: bytesMax, actual: view.length })
       return Uint8Array.from(view)
     }

@@ -21,6 +21,7 @@ import type { Ports } from "../port/mod.ts"
 import { Handles } from "./handles.ts"
 import { Meter } from "./meter.ts"
 import { trap } from "./trap.ts"
+import { framesOf, trapText } from "./trap-report.ts"
 
 /** Flags and tables of one component instance. */
 interface Component extends InstanceState {
@@ -326,7 +327,7 @@ export class Instance implements CallContext {
       return new PluginError("Trap", { export: name, trap: "the engine's call stack is exhausted", frames: framesOf(cause) }, { cause })
     }
     if (cause instanceof WebAssembly.RuntimeError) {
-      return new PluginError("Trap", { export: name, trap: printable(cause.message), frames: framesOf(cause) }, { cause })
+      return new PluginError("Trap", { export: name, trap: trapText(cause.message), frames: framesOf(cause) }, { cause })
     }
     if (cause instanceof WebAssembly.Exception) {
       return new PluginError("Trap", { export: name, trap: "an exception was not caught", frames: [] }, { cause })
@@ -391,16 +392,4 @@ export class Instance implements CallContext {
   denied(grant: string): Error {
     return this.linked.denied(grant)
   }
-}
-
-/** Guest function names of a stack trace: at most 20, at most 200 characters each, escaped. V8: "at NAME (wasm://…"; JavaScriptCore: "NAME@[wasm code]" or "<?>.wasm-function[NAME]@". */
-export function framesOf(error: Error): ReadonlyArray<string> {
-  const frames: Array<string> = []
-  for (const line of (error.stack ?? "").split("\n")) {
-    const match = /^\s*at (?:async )?(.*?) ?\(?wasm:\/\//.exec(line) ?? /^(?:<\?>\.)?(?:wasm-function\[)?(.*?)\]?@\[wasm code\]/.exec(line)
-    if (match === null) continue
-    frames.push(printable(match[1] === "" ? (/wasm-function\[\d+\]/.exec(line)?.[0] ?? "?") : (match[1] as string)))
-    if (frames.length === 20) break
-  }
-  return frames
 }

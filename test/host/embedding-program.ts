@@ -1,0 +1,6 @@
+/** The embedding cases against the checkout: `embedding-program.ts FOLDER`, FOLDER holding the guests. */
+import { argv } from "node:process"
+import * as stele from "../../runtime/mod.ts"
+import { outcomes } from "./embedding-run.ts"
+
+console.log(JSON.stringify(await outcomes(stele, argv[2] as string)))
