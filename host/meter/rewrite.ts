@@ -92,6 +92,10 @@ const segmentMax = 1_000_000
 /** More wrappers of bulk operations than a compiler writes for distinct tables and segments. */
 const helpersMax = 2_000
 const frameBytesMaxDefault = 32_768
+/** The largest function body that V8 compiles; JavaScriptCore and SpiderMonkey have the same figure. */
+const rewrittenBodyBytesMax = 7_654_321
+/** All code together: checks can make code of nothing but loop headers five times as large, canonicalisation fifteen times. */
+const rewrittenBytesMax = 256 << 20
 
 const valueType = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b } as const
 
@@ -417,6 +421,15 @@ class Rewriter extends BodyReader {
     this.#instructions()
     this.#ends[f] = out.at
     this.#finished[f] = 1
+    const count = out.at - (this.#starts[f] as number)
+    const tooLarge = count > rewrittenBodyBytesMax
+    if (tooLarge || out.at > rewrittenBytesMax)
+      throw new VerifyError("TooMany", {
+        offset: layout.bodyStarts[f] as number,
+        what: tooLarge ? "bytes of instrumented code in one function" : "bytes of instrumented code",
+        count: tooLarge ? count : out.at,
+        limit: tooLarge ? rewrittenBodyBytesMax : rewrittenBytesMax,
+      })
     if (this.#caughtAtTop) this.#post[f] = gapMax
   }
 
