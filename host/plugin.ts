@@ -74,7 +74,7 @@ function schemaOf(type: FunctionType): FunctionJsonSchema | undefined {
 /** The first live guest resource in a value. No getter runs: lowering reads each field once, later. */
 function findResource(value: unknown, depth = 0): GuestResource | undefined {
   if (typeof value !== "object" || value === null || ArrayBuffer.isView(value) || depth > 100) return undefined
-  if (value instanceof GuestResource) return value.isLive ? value : undefined
+  if (GuestResource.is(value)) return value.isLive ? value : undefined
   if (!Array.isArray(value) && Object.getPrototypeOf(value) !== Object.prototype && Object.getPrototypeOf(value) !== null) return undefined
   for (const key of Object.keys(value)) {
     const found = findResource(Object.getOwnPropertyDescriptor(value, key)?.value, depth + 1)

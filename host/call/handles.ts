@@ -42,6 +42,11 @@ export class GuestResource {
     return this.#isLive && !this.#instance.isDiscarded
   }
 
+  /** By its private fields: what only has the prototype is none. */
+  static is(value: unknown): value is GuestResource {
+    return typeof value === "object" && value !== null && #rep in value
+  }
+
   /** The instance this resource lives in. */
   static instanceOf(resource: GuestResource): Instance {
     return resource.#instance
@@ -49,7 +54,7 @@ export class GuestResource {
 
   /** The guest's representation, if `resource` is a live one of this type and instance. */
   static rep(resource: unknown, type: ResourceType, instance: Instance, take: boolean): number | undefined {
-    if (!(resource instanceof GuestResource) || !resource.isLive) return undefined
+    if (!GuestResource.is(resource) || !resource.isLive) return undefined
     if (resource.type !== type || resource.#instance !== instance) return undefined
     if (take) {
       if (!resource.#isOwn) return undefined
@@ -226,7 +231,7 @@ export class Handles implements HandleTable {
   }
 
   #notA(type: ResourceType, value: unknown): WitError {
-    const actual = value instanceof GuestResource ? (value.isLive ? "a resource of another type or instance" : "a resource that was dropped or given away") : describe(value)
+    const actual = GuestResource.is(value) ? (value.isLive ? "a resource of another type or instance" : "a resource that was dropped or given away") : describe(value)
     return new WitError("Value", { path: "", expected: `resource ${type.name?.name ?? "handle"}`, actual })
   }
 }
