@@ -11,12 +11,12 @@ export const encodings = ["utf8", "utf16", "compact-utf16"] as const
 export type Encoding = (typeof encodings)[number]
 
 export type Recipe =
-  | { readonly component?: undefined; readonly wit: string; readonly core: string; readonly world: string; readonly encoding: Encoding }
-  | { readonly component: string }
+  | { readonly component?: undefined; readonly wit: string; readonly core: string; readonly world: string; readonly encoding: Encoding; readonly transpile?: boolean }
+  | { readonly component: string; readonly transpile?: boolean }
 
 export interface Built {
   readonly component: Uint8Array
-  /** jco's output by file name. */
+  /** jco's output by file name; empty where the recipe says not to transpile. */
   readonly files: Readonly<Record<string, Uint8Array>>
 }
 

@@ -1,4 +1,5 @@
 /** One component in both hosts, called alike: what the functions of `guest.ts` do with values, and what each host made of them. */
+import { WitError } from "../../schemas/error/wit.ts"
 import { PluginError } from "../../schemas/error/plugin.ts"
 import type { FunctionType, ValueType } from "../../schemas/wit/model.ts"
 import { functionText, shapeText } from "../../schemas/wit/print.ts"
@@ -8,6 +9,7 @@ import { build, type Encoding, jcoInterface, jcoModule, load } from "./build.ts"
 import { apiName, type Call, functionsOf, guestSource, type Tree, typesName, widened } from "./guest.ts"
 import { Held, Resource0, Resource1 } from "./held.ts"
 import { type Count, jcoAnswer, jcoArguments } from "./jco-form.ts"
+import type { Spoilt } from "./spoil.ts"
 
 export type Side = "ours" | "jco"
 export const sides: ReadonlyArray<Side> = ["ours", "jco"]
@@ -73,15 +75,22 @@ export interface Shown {
 
 export const sameShown = (a: Shown, b: Shown): boolean => a.thrown === undefined && b.thrown === undefined && sameValue(a.result, b.result) && sameValue(a.received, b.received)
 
-/** What is known of jco: differences of form are counted as they are met, a failure that a difference accounts for is explained. */
+/** What is known of jco: differences of form are counted as they are met, anything else must be explained by a difference. */
 export interface Known {
   readonly count: Count
-  readonly explains: (type: FunctionType, name: string, args: ReadonlyArray<unknown>, thrown: unknown) => boolean
+  /** `called` is the import that lifts the arguments. */
+  readonly explains: (called: FunctionType, jco: Shown, expected: Shown) => boolean
 }
 
 const trace = (error: unknown): string => `${String(error)} ${String((error as Error).stack).split("\n").slice(1, 4).join(" ")}`
 
 type Functions = Record<string, (...args: ReadonlyArray<unknown>) => unknown>
+
+/** What the imports do: answer with a value of the result's type, or return anything at all. */
+interface Script {
+  answer: unknown
+  bare?: { readonly returned: unknown }
+}
 
 /** A batch of types and functions in both hosts. */
 export class Pair {
@@ -91,7 +100,7 @@ export class Pair {
   #jco: Functions
   /** What each import call got, and what it answers. */
   readonly #received: Array<ReadonlyArray<unknown>>
-  readonly #script: { answer: unknown }
+  readonly #script: Script
   readonly #known: Known
 
   private constructor(
@@ -99,7 +108,7 @@ export class Pair {
     plugin: Plugin,
     instantiate: () => Functions,
     received: Array<ReadonlyArray<unknown>>,
-    script: { answer: unknown },
+    script: Script,
     known: Known,
   ) {
     this.#functions = functions
@@ -114,14 +123,17 @@ export class Pair {
   static async open(host: Host, trees: ReadonlyArray<Tree>, calls: ReadonlyArray<Call>, encoding: Encoding, known: Known): Promise<Pair> {
     const functions = functionsOf(trees, calls)
     const source = guestSource(trees, calls)
-    const built = await build({ ...source, world: "both", encoding })
+    // jco has no latin1+utf16 (`differences.ts`): what it does with the same guest in UTF-8 must be the same.
+    const isAlone = encoding === "compact-utf16"
+    const built = await build({ ...source, world: "both", encoding, transpile: !isAlone })
     const received: Array<ReadonlyArray<unknown>> = []
-    const script: { answer: unknown } = { answer: undefined }
+    const script: Script = { answer: undefined }
     const serve = (side: Side): Readonly<Record<string, unknown>> => {
       const out: Record<string, (...args: ReadonlyArray<unknown>) => unknown> = {}
       for (const [name, type] of functions) {
         out[jsName(name)] = (...args) => {
           received.push(args)
+          if (script.bare !== undefined) return script.bare.returned
           if (side === "ours") return script.answer
           const answer = jcoAnswer(type, script.answer, ignore, false)
           if (type.result?.kind !== "result") return answer
@@ -135,7 +147,7 @@ export class Pair {
     const classes = { Resource0, Resource1 }
     const usesHandles = source.core.includes("[resource-drop]")
     const plugin = await load(host, built, { [apiName]: serve("ours"), ...(usesHandles ? { [typesName]: classes } : {}) })
-    const instantiate = await jcoModule(built)
+    const instantiate = await jcoModule(isAlone ? await build({ ...source, world: "both", encoding: "utf8" }) : built)
     const imports = { "gen:types/api": serve("jco"), "gen:types/types": classes }
     return new Pair(functions, plugin, () => jcoInterface(instantiate(imports), apiName), received, script, known)
   }
@@ -144,25 +156,55 @@ export class Pair {
     return this.#plugin.close()
   }
 
-  /** Calls one function on one side, its import answering `answer`: the result and what the import got. */
-  call(side: Side, name: string, args: ReadonlyArray<unknown>, answer: unknown): Shown {
+  /** `call`, what the side shows left in its own form, and the value given in it. */
+  raw(side: Side, name: string, args: ReadonlyArray<unknown>, answer: unknown): Shown {
     this.#received.length = 0
     this.#script.answer = answer
-    const result = outcome(side, this.#functions.get(name)?.result, () => (side === "ours" ? this.#plugin.callSync(`${apiName}#${name}`, args) : (this.#jco[jsName(name)] as (...args: ReadonlyArray<unknown>) => unknown)(...args)))
-    return { result, received: this.#received[0] }
+    return { result: outcome(side, this.#functions.get(name)?.result, () => this.#invoke(side, name, args)), received: this.#received[0] }
+  }
+
+  /** What the import `flat` gets when `wide` is called with a value, which it answers. */
+  passed(side: Side, index: number, given: unknown): unknown {
+    return this.raw(side, `wide-${index}`, widened(given), given).received?.[0]
+  }
+
+  /** Calls a function, whatever it returns or throws; its import returns `returned`, form and all. */
+  bare(side: Side, name: string, args: ReadonlyArray<unknown>, returned?: unknown): unknown {
+    this.#script.bare = { returned }
+    try {
+      return this.#invoke(side, name, args)
+    } finally {
+      delete this.#script.bare
+    }
+  }
+
+  #invoke(side: Side, name: string, args: ReadonlyArray<unknown>): unknown {
+    if (side === "ours") return this.#plugin.callSync(`${apiName}#${name}`, args)
+    try {
+      return (this.#jco[jsName(name)] as (...args: ReadonlyArray<unknown>) => unknown)(...args)
+    } catch (error) {
+      // What a host does with an instance that failed is its own affair; jco keeps it as it was left.
+      this.#jco = this.#instantiate()
+      throw error
+    }
+  }
+
+  /** Calls one function on one side, its import answering `answer`: the result and what the import got. */
+  call(side: Side, name: string, args: ReadonlyArray<unknown>, answer: unknown): Shown {
+    return this.raw(side, name, side === "ours" ? args : jcoArguments(this.#functions.get(name) as FunctionType, args, ignore, false), answer)
   }
 
   /**
-   * Calls `name` on both sides; ours must show what was sent, and jco the same in its form. Only a failure of jco's that
-   * a named difference accounts for passes.
+   * Calls `name` on both sides; ours must show what was sent, and jco the same in its form, unless a named difference
+   * accounts for what it shows.
    */
   check(name: string, args: ReadonlyArray<unknown>, answer: unknown, sent: Shown): Problem | undefined {
     const type = this.#functions.get(name) as FunctionType
     for (const side of sides) {
-      const shown = side === "ours" ? this.#show(side, name, args, answer) : this.#show(side, name, jcoArguments(type, args, ignore, false), answer)
+      const shown = this.#show(side, name, args, answer)
       const expected = side === "ours" ? sent : this.#inJcoForm(name, sent)
       if (sameShown(shown, expected)) continue
-      if (side === "jco" && shown.thrown !== undefined && this.#known.explains(type, name, args, shown.thrown)) continue
+      if (side === "jco" && this.#known.explains(this.#functions.get(partner(name)) as FunctionType, shown, expected)) continue
       const detail =
         shown.thrown !== undefined
           ? `${trace(shown.thrown)} for ${show(args)}`
@@ -189,8 +231,6 @@ export class Pair {
     try {
       return this.call(side, name, args, answer)
     } catch (thrown) {
-      // What a host does with an instance that failed is its own affair; jco keeps it as it was left.
-      if (side === "jco") this.#jco = this.#instantiate()
       return { result: undefined, received: this.#received[0], thrown }
     }
   }
@@ -203,6 +243,28 @@ export class Pair {
       this.check(`wide-${index}`, widened(value), other, { received: [sent], result: answered }) ??
       this.check(`echo-${index}`, [value], undefined, { received: undefined, result: sent })
     return problem === undefined ? undefined : { ...problem, type: deepText(type) }
+  }
+
+  /** A wrong argument and a wrong answer of the import: ours must refuse each and name the place; did jco take the argument? */
+  wrong({ index, type }: Tree, sound: unknown, spoilt: Spoilt): { readonly problem?: Problem; readonly isTaken: boolean } {
+    const refusal = (root: string, run: () => unknown): string | undefined => {
+      try {
+        return `answered ${show(run())}`
+      } catch (error) {
+        const path = error instanceof WitError && error.reason._tag === "Value" ? error.reason.path : undefined
+        return path === root + spoilt.path ? undefined : `refused with ${String(error)}, not at ${root}${spoilt.path}`
+      }
+    }
+    const detail =
+      refusal("args[0]", () => this.raw("ours", `echo-${index}`, [spoilt.value], undefined)) ??
+      refusal("result", () => this.raw("ours", `flat-${index}`, [sound], spoilt.value))
+    let isTaken = true
+    try {
+      this.raw("jco", `echo-${index}`, [spoilt.value], undefined)
+    } catch {
+      isTaken = false
+    }
+    return detail === undefined ? { isTaken } : { isTaken, problem: { what: `ours, ${show(spoilt.value)}`, type: deepText(type), detail } }
   }
 
   func({ index }: Call, args: ReadonlyArray<unknown>, answer: unknown): Problem | undefined {
