@@ -20,4 +20,13 @@ export class ConfigError extends family("ConfigError", {
     message: (d) => `Cannot use ${d.actual} as "${d.option}": expected ${d.expected}`,
     fix: (d) => `pass ${d.expected}`,
   }),
+  Usage: reason<{ readonly detail: string; readonly advice: string }>({
+    code: "STELE-CFG-0003",
+    status: 400,
+    exit: 2,
+    isRetryable: false,
+    explain: "The command line cannot be read as written: a misspelt command, flag or name, or something missing.",
+    message: (d) => d.detail,
+    fix: (d) => d.advice,
+  }),
 }) {}

@@ -1,0 +1,83 @@
+/** `stele call FILE EXPORT [ARGS…]`. */
+import { basename } from "node:path"
+import { ConfigError } from "../../schemas/error/config.ts"
+import { answer } from "../../schemas/wit/tree.ts"
+import type { LoadOptions } from "../../host/options.ts"
+import { escapeText } from "../../host/port/log.ts"
+import { Host } from "../mod.ts"
+import { answerJson, answerLines, invoke, usageJson, usageText } from "./invoke.ts"
+import { portsFrom, type PortFlags } from "./ports.ts"
+import { parseBytes, parseCount, parseDuration, parseLimit } from "./quantity.ts"
+import { at } from "./report.ts"
+import { columns, err, noteLine, out, printLine, withProgress } from "./terminal.ts"
+
+/** What loading takes from the command line; absent flags are absent. */
+export interface LoadFlags {
+  readonly grant: ReadonlyArray<string>
+  readonly memory?: string | undefined
+  readonly limit: ReadonlyArray<string>
+  readonly metering?: string | undefined
+  readonly fuel?: string | undefined
+  readonly tenant: string
+}
+
+export interface CallFlags extends LoadFlags, PortFlags {
+  readonly file: string
+  readonly export: string
+  readonly args: ReadonlyArray<string>
+  readonly deadline?: string | undefined
+  readonly usage: boolean
+  readonly raw: boolean
+  readonly json: boolean
+}
+
+/** Flags → options of `host.load`. A fuel budget implies the tier that counts fuel. */
+export function loadOptions(flags: LoadFlags): LoadOptions {
+  const limits = Object.fromEntries(flags.limit.map(parseLimit))
+  const metering = flags.metering ?? (flags.fuel === undefined ? undefined : "fuel")
+  return {
+    grants: flags.grant,
+    tenant: flags.tenant,
+    limits: { ...limits, ...(flags.memory === undefined ? {} : { memoryBytesMax: parseBytes("--memory", flags.memory) }) },
+    // What is not one of the tiers is refused by the host, which names those that exist.
+    ...(metering === undefined ? {} : { metering: metering as NonNullable<LoadOptions["metering"]> }),
+  }
+}
+
+/** The name a plugin goes by in logs and at the prompt: its file's, without folder and ending. */
+export const nameOf = (file: string): string => basename(file.replace(/[?#].*$/, "")).replace(/\.wasm$/, "") || file
+
+/** A `string` or `list<u8>` as it is; text is escaped on a terminal, line by line. */
+function writeRaw(result: unknown): void {
+  const isTerminal = process.stdout.isTTY === true
+  if (typeof result === "string") return void process.stdout.write(isTerminal ? `${result.split("\n").map(escapeText).join("\n")}\n` : result)
+  if (result instanceof Uint8Array && !isTerminal) return void process.stdout.write(result)
+  if (result instanceof Uint8Array) throw new ConfigError("Option", { option: "--raw", expected: "a file or pipe as standard output for bytes", actual: "a terminal" })
+  throw new ConfigError("Option", { option: "--raw", expected: "an export that answers with a string or list<u8>", actual: "another answer" })
+}
+
+export async function call(flags: CallFlags): Promise<void> {
+  const name = nameOf(flags.file)
+  const options = loadOptions(flags)
+  const callOptions = {
+    ...(flags.deadline === undefined ? {} : { deadlineMs: parseDuration("--deadline", flags.deadline) }),
+    ...(flags.fuel === undefined ? {} : { fuel: parseCount("--fuel", flags.fuel) }),
+  }
+  const { ports, observer } = await portsFrom(flags, () => name)
+  await using host = await Host.open({ ports })
+  const { file } = flags
+  const plugin = await at({ file }, () => withProgress(`Loading ${name}`, flags.json, () => host.load(file, options)))
+  let isAnswered = false
+  try {
+    const { exported, result, usage } = await invoke(plugin, file, flags.export, flags.args, callOptions)
+    if (flags.json) printLine(JSON.stringify({ result: answerJson(exported.type, result), ...(flags.usage ? { usage: usageJson(usage) } : {}) }))
+    else if (flags.raw && answer(exported.type).ok !== undefined) writeRaw(result)
+    else for (const line of answerLines(exported.type, result, out, columns(process.stdout))) printLine(line)
+    isAnswered = true
+  } finally {
+    const { usage, denied } = observer.take()
+    // An interface may answer a denial with its own error, which the plugin may swallow: then this is all that shows it.
+    if (isAnswered) for (const grant of denied.map(escapeText)) noteLine(`${err.yellow("denied")} ${grant}${err.dim(`   --grant ${grant} allows it`)}`)
+    if (flags.usage && !flags.json && usage !== undefined) noteLine(err.dim(usageText(usage)))
+  }
+}

@@ -1,0 +1,132 @@
+/** The commands, their flags and their help. What a command does is loaded when it runs: `--help` loads nothing of the host. */
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as GlobalFlag from "effect/cli/GlobalFlag"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+
+export const Json = GlobalFlag.Setting("json")({
+  flag: Flag.Boolean("json").pipe(Flag.withoutNegation, Flag.withDefault(false), Flag.withDescription("Print results and errors as JSON")),
+})
+export const Debug = GlobalFlag.Setting("debug")({
+  flag: Flag.Boolean("debug").pipe(Flag.withoutNegation, Flag.withDefault(false), Flag.withDescription("Print stack traces of errors")),
+})
+
+export const isOn = (name: string, description: string) => Flag.Boolean(name).pipe(Flag.withoutNegation, Flag.withDefault(false), Flag.withDescription(description))
+export const text = (name: string, metavar: string, description: string) =>
+  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional, Flag.map(Option.getOrUndefined))
+export const many = (name: string, metavar: string, description: string) => Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.atLeast(0))
+const file = Argument.String("FILE").pipe(Argument.withDescription("A component: path, URL, or sha256 digest in the store"))
+
+/** A failure passes as it is: the entry knows how to show each. */
+export const run = (work: (signal: AbortSignal) => void | Promise<void>) => Effect.tryPromise({ try: async (signal) => work(signal), catch: (error) => error })
+
+export const loadFlags = {
+  grant: many("grant", "GRANT", "What the plugin may do, such as log or kv:read:prices/*; repeat for more (stele explain grants)"),
+  memory: text("memory", "BYTES", "Most linear memory: 65536, 64KiB, 16MiB (default 64MiB)"),
+  limit: many("limit", "NAME=VALUE", "Any other limit, such as stackBytesMax=64KiB (stele explain limits)"),
+  metering: text("metering", "TIER", "deadline (default), fuel or off"),
+  fuel: text("fuel", "N", "Most fuel, such as 1000000 or 10M; implies --metering fuel"),
+  tenant: Flag.String("tenant").pipe(Flag.withMetavar("NAME"), Flag.withDefault("default"), Flag.withDescription("Whom the call is for: separates stored keys")),
+}
+
+const call = Command.make(
+  "call",
+  {
+    file,
+    export: Argument.String("EXPORT").pipe(Argument.withDescription("Full name, interface#function, or the function alone")),
+    args: Argument.String("ARGS").pipe(
+      Argument.withDescription("One word each, as JSON or WAVE; a string needs no quotes; @FILE reads a file, - standard input; words after -- are never flags"),
+      Argument.variadic(),
+    ),
+    ...loadFlags,
+    deadline: text("deadline", "TIME", "When the call is stopped: 500, 500ms, 2s (default 1s)"),
+    config: many("config", "NAME=VALUE", "A setting that config:NAME lets the plugin read"),
+    secret: many("secret", "NAME=SOURCE", "A secret for secret:NAME, from env:VARIABLE or file:PATH"),
+    kv: many("kv", "KEY=VALUE", "A key to start with, such as prices/tea=3.20"),
+    usage: isOn("usage", "Print fuel, time, memory and grants used"),
+    raw: isOn("raw", "Write a string or list<u8> result as it is"),
+  },
+  Effect.fnUntraced(function* (flags) {
+    const json = yield* Json
+    yield* run(async () => (await import("./call.ts")).call({ ...flags, json }))
+  }),
+).pipe(
+  Command.withDescription("Load a component, grant it what you name and nothing else, call one export, print its result."),
+  Command.withShortDescription("Call an export of a component"),
+  Command.withExamples([
+    { command: `stele call greeter.wasm greet '{"name": "Ada"}' --grant log --grant 'kv:read:*'`, description: "JSON or WAVE, by the parameter's type" },
+    { command: "stele call text.wasm analyze @speech.txt '{top: 5, min-letters: 4}' --usage", description: "A file as the first argument; what the call cost" },
+    { command: "stele call spinner.wasm spin 1 --deadline 100ms", description: "Stop it after 100 ms" },
+  ]),
+)
+
+const inspect = Command.make(
+  "inspect",
+  { file, wit: isOn("wit", "Print the world as WIT alone"), schema: isOn("schema", "Print the JSON Schemas of the exports alone") },
+  Effect.fnUntraced(function* (flags) {
+    const json = yield* Json
+    yield* run(async () => (await import("./inspect.ts")).inspect({ ...flags, json }))
+  }),
+).pipe(
+  Command.withDescription("Show what a component is, what it asks for and what it offers. It runs nothing and needs no grants."),
+  Command.withShortDescription("Show imports, grants needed, exports, sizes"),
+  Command.withExamples([
+    { command: "stele inspect greeter.wasm", description: "Imports, the grant each needs and its risk, exports, the world" },
+    { command: "stele inspect greeter.wasm --schema", description: "JSON Schemas of parameters and results" },
+  ]),
+)
+
+const types = Command.make(
+  "types",
+  { file, output: text("output", "FILE", "Write there instead of to standard output").pipe(Flag.withAlias("o")), dryRun: isOn("dry-run", "Print, and write nothing") },
+  Effect.fnUntraced(function* (flags) {
+    const json = yield* Json
+    yield* run(async () => (await import("./inspect.ts")).types({ ...flags, json }))
+  }),
+).pipe(
+  Command.withDescription("Write TypeScript declarations of a component's exports, for host.load<Exports>(…)."),
+  Command.withShortDescription("Write TypeScript declarations of a component"),
+  Command.withExamples([{ command: "stele types greeter.wasm -o greeter.d.ts" }]),
+)
+
+const explain = Command.make(
+  "explain",
+  { what: Argument.String("WHAT").pipe(Argument.withDescription("An error code, a limit, a grant; or codes, limits, grants for all")) },
+  Effect.fnUntraced(function* (flags) {
+    const json = yield* Json
+    yield* run(async () => (await import("./explain.ts")).explain({ ...flags, json }))
+  }),
+).pipe(
+  Command.withDescription("Explain an error code, a limit or a grant."),
+  Command.withExamples([{ command: "stele explain STELE-CAP-0003" }, { command: "stele explain kv" }, { command: "stele explain limits" }]),
+)
+
+const up = Command.make(
+  "up",
+  { once: isOn("once", "Exit after the run instead of waiting for commands") },
+  Effect.fnUntraced(function* (flags) {
+    const json = yield* Json
+    const debug = yield* Debug
+    yield* run(async () => (await import("../up/up.ts")).up({ ...flags, json, debug }))
+  }),
+).pipe(
+  Command.withDescription("Load the example plugins, call each on real input, show one refused and one stopped; then take commands on the loaded plugins."),
+  Command.withShortDescription("Run the example plugins, then take commands"),
+  Command.withExamples([
+    { command: "stele up", description: "A prompt on a terminal; elsewhere one command a line on stdin" },
+    { command: "stele up --once --json", description: "For machines: one line of JSON" },
+  ]),
+)
+
+export const stele = Command.make("stele").pipe(
+  Command.withDescription("Run WebAssembly components you did not write: denied by default, typed, metered, stoppable."),
+  Command.withExamples([
+    { command: "stele inspect plugin.wasm", description: "What does it want?" },
+    { command: "stele call plugin.wasm greet Ada --grant log", description: "Call it with what you allow" },
+    { command: "stele up", description: "See it all on the example plugins" },
+  ]),
+  Command.withGlobalFlags([Json, Debug]),
+  Command.withSubcommands([call, inspect, types, explain, up]),
+)

@@ -1,0 +1,133 @@
+/** `stele inspect FILE` and `stele types FILE`: what a component is, asks for and offers. Nothing of it runs, and it needs no grants. */
+import { writeFile } from "node:fs/promises"
+import { ConfigError } from "../../schemas/error/config.ts"
+import { WitError } from "../../schemas/error/wit.ts"
+import { quote } from "../../schemas/value/form.ts"
+import { type FunctionJsonSchema, functionJsonSchema } from "../../schemas/wit/json-schema.ts"
+import type { FunctionType } from "../../schemas/wit/model.ts"
+import { functionText, worldText } from "../../schemas/wit/print.ts"
+import { declarations } from "../../schemas/wit/typescript.ts"
+import type { Description, Plugin } from "../../host/plugin.ts"
+import { Host } from "../mod.ts"
+import { nameOf } from "./call.ts"
+import { bytesText } from "./quantity.ts"
+import { at } from "./report.ts"
+import { columns, out, type Palette, printLine, table, withProgress, wrap } from "./terminal.ts"
+
+export interface InspectFlags {
+  readonly file: string
+  readonly wit: boolean
+  readonly schema: boolean
+  readonly json: boolean
+}
+
+/** Loads without grants: imports that need one are linked to denials, so that any component can be looked at. */
+async function look<A>(file: string, isSilent: boolean, use: (plugin: Plugin) => A | Promise<A>): Promise<A> {
+  await using host = await Host.open()
+  return await at({ file }, async () => use(await withProgress(`Loading ${nameOf(file)}`, isSilent, () => host.load(file, { missing: "trap" }))))
+}
+
+/** What the component is made of, in the terms of its own model. */
+function featuresOf(description: Description): ReadonlyArray<string> {
+  const functions = description.exports.map(({ type }) => type)
+  const interfaces = [...description.world.imports.values()].filter((extern) => extern.kind === "interface")
+  const hasResource = [...description.world.exports.values(), ...interfaces].some((extern) => extern.kind === "interface" && [...extern.exports.values()].some((inner) => inner.kind === "resource-type"))
+  return [
+    ...(description.sizes.coreModules > 1 ? [`${description.sizes.coreModules} core modules`] : []),
+    ...(hasResource ? ["resources"] : []),
+    ...(functions.some((type) => type.result?.kind === "result") ? ["typed errors"] : []),
+    ...(description.imports.some(({ status }) => status === "inert") ? ["inert WASI imports"] : []),
+    ...(description.imports.length === 0 ? ["no imports"] : []),
+  ]
+}
+
+/** The schema of a function; for one that takes or gives handles, why there is none. */
+function schemaOf(type: FunctionType): FunctionJsonSchema | { readonly none: string } {
+  try {
+    return functionJsonSchema(type)
+  } catch (error) {
+    if (error instanceof WitError) return { none: error.message }
+    throw error
+  }
+}
+
+/** What an import needs, in the words of an operator. */
+function needOf({ status, grant, risk }: Description["imports"][number]): readonly [need: string, risk: string] {
+  if (status === "inert") return ["nothing", "linked to an inert stand-in that reaches nothing outside"]
+  if (grant === undefined) return ["unknown", "no capability of this host serves it: calling it traps"]
+  return [grant, risk ?? ""]
+}
+
+export const descriptionJson = (file: string, description: Description): Record<string, unknown> => ({
+  file,
+  digest: description.digest,
+  tenant: description.tenant,
+  wit: worldText("root", description.world),
+  imports: description.imports.map(({ name, functions, status, grant, risk }) => ({ name, functions, status, ...(grant === undefined ? {} : { grant }), ...(risk === undefined ? {} : { risk }) })),
+  exports: description.exports.map(({ name, type }) => ({ name, type: functionText(type), schema: schemaOf(type) })),
+  grants: description.grants,
+  sizes: description.sizes,
+  features: featuresOf(description),
+  mechanisms: description.mechanisms,
+  limits: description.limits,
+})
+
+/** The overview for people. Names in it have passed the decoder's label check; they hold no control characters. */
+export function overview(file: string, description: Description, colours: Palette, width: number): ReadonlyArray<string> {
+  const { sizes, mechanisms, imports, exports } = description
+  const { bold, dim, cyan, yellow } = colours
+  const facts = [
+    ["file", file],
+    ["digest", description.digest],
+    ["size", `${bytesText(sizes.componentBytes)}, of which core modules ${bytesText(sizes.coreBytes)}`],
+    ["features", featuresOf(description).join(", ") || "none beyond plain functions"],
+    ["stopped by", `${mechanisms.stop}, ${mechanisms.isolation}, instances reused: ${mechanisms.reuse}`],
+  ]
+  const lines = [...table(facts, Number.MAX_SAFE_INTEGER, 0, [dim]), "", bold(imports.length === 0 ? "Imports: none" : "Imports, and the grant each needs")]
+  for (const item of imports) {
+    const [need, risk] = needOf(item)
+    const state = item.status === "granted" ? " (granted)" : ""
+    lines.push(`  ${cyan(item.name)}`, `    ${item.grant === undefined ? dim(need) : yellow(need)}${state}${dim(`   ${item.functions.length} function${item.functions.length === 1 ? "" : "s"}`)}`)
+    lines.push(...wrap(risk, width - 4).map((line) => `    ${line}`))
+  }
+  lines.push("", bold(exports.length === 0 ? "Exports: none" : "Exports"))
+  for (const { name, type } of exports) {
+    lines.push(`  ${cyan(name)}`, ...wrap(functionText(type, 0, 400), width - 4).map((line) => `    ${line}`))
+  }
+  return lines
+}
+
+export async function inspect(flags: InspectFlags): Promise<void> {
+  await look(flags.file, flags.json, (plugin) => {
+    const description = plugin.describe()
+    if (flags.json) return printLine(JSON.stringify(descriptionJson(flags.file, description)))
+    if (flags.wit) return printLine(worldText("root", description.world))
+    if (flags.schema) return printLine(JSON.stringify(Object.fromEntries(description.exports.map(({ name, type }) => [name, schemaOf(type)])), null, 2))
+    for (const line of overview(flags.file, description, out, columns(process.stdout))) printLine(line)
+    printLine(`\n${out.bold("World")}`)
+    for (const line of worldText("root", description.world).split("\n")) printLine(line === "" ? "" : `  ${line}`)
+  })
+}
+
+export interface TypesFlags {
+  readonly file: string
+  readonly output?: string | undefined
+  readonly dryRun: boolean
+  readonly json: boolean
+}
+
+/** Declarations that make `host.load<Exports>(…)` typed; to stdout, or to the file of `-o`. */
+export async function types(flags: TypesFlags): Promise<void> {
+  const text = await look(flags.file, flags.json, (plugin) => declarations(plugin.describe().world, `Do not edit: written by \`stele types ${nameOf(flags.file)}.wasm\``))
+  if (flags.output === undefined || flags.dryRun) {
+    if (flags.json) return printLine(JSON.stringify({ declarations: text }))
+    return void process.stdout.write(text.endsWith("\n") ? text : `${text}\n`)
+  }
+  const { output } = flags
+  try {
+    await writeFile(output, text)
+  } catch (cause) {
+    throw new ConfigError("Option", { option: "--output", expected: "a file that can be written", actual: `${quote(output, 200)} (${(cause as NodeJS.ErrnoException).code ?? "no reason given"})` }, { cause })
+  }
+  if (flags.json) printLine(JSON.stringify({ written: output }))
+}

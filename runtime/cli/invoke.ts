@@ -1,0 +1,90 @@
+/** One call as the command line makes it: the export by any name that is not ambiguous, words to values, the answer as text. */
+import { ConfigError } from "../../schemas/error/config.ts"
+import { PluginError } from "../../schemas/error/plugin.ts"
+import { closest } from "../../schemas/value/closest.ts"
+import { toJson } from "../../schemas/value/json.ts"
+import type { FunctionType } from "../../schemas/wit/model.ts"
+import { functionText } from "../../schemas/wit/print.ts"
+import { answer } from "../../schemas/wit/tree.ts"
+import type { UsageRecord } from "../../host/port/observer.ts"
+import { splitVersion } from "../../host/link/link.ts"
+import type { CallOptions } from "../../host/options.ts"
+import type { Description, Plugin } from "../../host/plugin.ts"
+import { parseArguments, type ReadInput } from "./argument.ts"
+import { bytesText, countText, timeText } from "./quantity.ts"
+import { at } from "./report.ts"
+import { colourWave, prettyLines } from "./pretty.ts"
+import type { Palette } from "./terminal.ts"
+
+export type Exported = Description["exports"][number]
+
+/** Every name that means this export, the exact ones first: whole, without version, `interface#function`, `function`. */
+function namesOf(name: string): ReadonlyArray<string> {
+  const hash = name.indexOf("#")
+  if (hash < 0) return [name]
+  const [full, label] = [name.slice(0, hash), name.slice(hash + 1)]
+  const plain = splitVersion(full).name
+  return [name, `${plain}#${label}`, `${plain.slice(plain.lastIndexOf("/") + 1)}#${label}`, label]
+}
+
+/**
+ * The export that `wanted` means.
+ * @throws PluginError `UnknownExport` with near names; ConfigError `Usage` when several match
+ */
+export function findExport(exports: ReadonlyArray<Exported>, wanted: string): Exported {
+  for (let precision = 0; precision < 4; precision++) {
+    const matches = exports.filter(({ name }) => namesOf(name)[precision] === wanted)
+    if (matches.length === 1) return matches[0] as Exported
+    if (matches.length > 1) {
+      throw new ConfigError("Usage", { detail: `Cannot tell which export "${wanted}" is: there are ${matches.length}`, advice: `name one of ${matches.map(({ name }) => name).join(", ")}` })
+    }
+  }
+  const near = closest(wanted, exports.map(({ name }) => name))
+  // With one or two exports every one of them is worth naming.
+  throw new PluginError("UnknownExport", { export: wanted, candidates: near.length > 0 || exports.length > 2 ? near : exports.map(({ name }) => name) })
+}
+
+export interface Invocation {
+  readonly exported: Exported
+  readonly result: unknown
+  readonly usage: UsageRecord
+}
+
+/** Finds the export, reads the words and calls. Errors know the file, the parameters and the type of a guest's payload. */
+export async function invoke(plugin: Plugin, file: string, wanted: string, words: ReadonlyArray<string>, options: CallOptions, read?: ReadInput): Promise<Invocation> {
+  return at({ file }, async () => {
+    const exported = findExport(plugin.describe().exports, wanted)
+    const { name, type } = exported
+    const args = await at({ about: `${name}: ${functionText(type, 0, 60)}` }, () => parseArguments(name, type, words, read))
+    const { result, usage } = await at({ about: name, payload: answer(type).err }, () => plugin.callWithUsage(name, args, options))
+    return { exported, result, usage }
+  })
+}
+
+/** The answer for people: lines of WAVE; none when the function returns nothing. */
+export function answerLines(type: FunctionType, result: unknown, colours: Palette, width: number): ReadonlyArray<string> {
+  const { ok } = answer(type)
+  return ok === undefined ? [] : prettyLines(ok, result, width).map((line) => colourWave(line, colours))
+}
+
+/** The answer for machines: the JSON form of its type, null when the function returns nothing. */
+export const answerJson = (type: FunctionType, result: unknown): unknown => {
+  const { ok } = answer(type)
+  return ok === undefined ? null : toJson(ok, result, "result")
+}
+
+/** A usage record in one line: `17,542 fuel, 4.31 ms, 64.0 KiB memory, used kv:read:prices/* 1×`. */
+export function usageText({ fuel, wallNs, memoryPeakBytes, bytesIn, bytesOut, hostCalls }: UsageRecord): string {
+  const calls = Object.entries(hostCalls).map(([grant, count]) => `${grant} ${countText(count)}×`)
+  return [
+    ...(fuel === undefined ? [] : [`${countText(fuel)} fuel`]),
+    timeText(wallNs),
+    `${bytesText(memoryPeakBytes)} memory`,
+    `${bytesText(bytesIn)} in`,
+    `${bytesText(bytesOut)} out`,
+    calls.length === 0 ? "no grants used" : `used ${calls.join(", ")}`,
+  ].join(", ")
+}
+
+/** A usage record as JSON: fuel, which may pass 2^53, as a decimal string. */
+export const usageJson = (usage: UsageRecord): Record<string, unknown> => ({ ...usage, ...(usage.fuel === undefined ? {} : { fuel: usage.fuel.toString() }) })

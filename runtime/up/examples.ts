@@ -1,0 +1,76 @@
+/** The example plugins as they lie in a checkout (`plugins/examples`) or in the published package (`dist/examples`). */
+import { existsSync } from "node:fs"
+import { readdir, readFile } from "node:fs/promises"
+import { join, relative } from "node:path"
+import { fileURLToPath } from "node:url"
+import { PluginError } from "../../schemas/error/plugin.ts"
+
+export interface Example {
+  readonly name: string
+  readonly summary: string
+  readonly language: string
+  /** Path of the component. */
+  readonly file: string
+  readonly grants: ReadonlyArray<string>
+  /** The call that is shown; arguments in JSON form, texts of input files read in. */
+  readonly call: { readonly export: string; readonly args: ReadonlyArray<unknown>; readonly deadlineMs?: number }
+  /** The arguments in short, for people: a file stands as `@NAME`. */
+  readonly words: ReadonlyArray<string>
+  /** What the call is there to show. */
+  readonly shows: "result" | "denied" | "stopped"
+}
+
+/** `example.json`. An argument `{"$text": FILE}` stands for the text of a file beside it. */
+type Manifest = Omit<Example, "file" | "words">
+
+/** Next to the bundle, or from here in a checkout. */
+function root(): string {
+  const candidates = ["./examples/", "../../plugins/examples/"].map((path) => fileURLToPath(new URL(path, import.meta.url)))
+  const found = candidates.find((path) => existsSync(path))
+  if (found === undefined) throw new PluginError("NotFound", { source: candidates[0] ?? "examples" })
+  return found
+}
+
+const inputOf = (arg: unknown): string | undefined => {
+  const file: unknown = typeof arg === "object" && arg !== null && "$text" in arg ? arg.$text : undefined
+  return typeof file === "string" ? file : undefined
+}
+
+/** As a person in this folder would write it. */
+function shortest(path: string): string {
+  const short = relative(process.cwd(), path)
+  return short.startsWith("..") ? path : short
+}
+
+async function read(folder: string): Promise<Example> {
+  const manifest = JSON.parse(await readFile(join(folder, "example.json"), "utf8")) as Manifest
+  const files = [`${manifest.name}.wasm`, join("build", `${manifest.name}.wasm`)].map((file) => join(folder, file))
+  const args = manifest.call.args.map(async (arg) => {
+    const file = inputOf(arg)
+    return file === undefined ? arg : readFile(join(folder, file), "utf8")
+  })
+  return {
+    name: manifest.name,
+    summary: manifest.summary,
+    language: manifest.language,
+    // A missing component is the load's error to report, under the path where it belongs.
+    file: shortest(files.find((file) => existsSync(file)) ?? (files[0] as string)),
+    grants: manifest.grants,
+    call: { ...manifest.call, args: await Promise.all(args) },
+    words: manifest.call.args.map((arg) => {
+      const file = inputOf(arg)
+      return file === undefined ? JSON.stringify(arg) : `@${file}`
+    }),
+    shows: manifest.shows,
+  }
+}
+
+const order: ReadonlyArray<Example["shows"]> = ["result", "denied", "stopped"]
+
+/** All examples: those that answer, then the one that is denied, then the one that is stopped. */
+export async function examples(): Promise<ReadonlyArray<Example>> {
+  const folder = root()
+  const names = (await readdir(folder, { withFileTypes: true })).filter((entry) => entry.isDirectory() && existsSync(join(folder, entry.name, "example.json")))
+  const found = await Promise.all(names.map(({ name }) => read(join(folder, name))))
+  return found.toSorted((a, b) => order.indexOf(a.shows) - order.indexOf(b.shows) || (a.name < b.name ? -1 : 1))
+}
