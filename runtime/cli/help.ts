@@ -53,14 +53,14 @@ const flagNames = (doc: HelpDoc): ReadonlyArray<string> => [...doc.flags, ...(do
 /** The first mistake of a command line as one of our errors. */
 export function usageError(errors: ReadonlyArray<CliError>, doc: HelpDoc, path: ReadonlyArray<string>): ConfigError {
   const command = path.join(" ")
-  const help = `${command} --help`
+  const help = command === "" ? "help" : `${command} --help`
   const [error] = errors
   const usage = (detail: string, advice: string) => new ConfigError("Usage", { detail, advice })
   const meant = (near: string | undefined, otherwise: string) => (near === undefined ? otherwise : `did you mean "${near}"`)
   switch (error?._tag) {
     case "UnrecognizedOption": {
       const near = error.suggestions[0] ?? closest(error.option, flagNames(doc))[0]
-      return usage(`Unknown flag ${quote(error.option)} of "${command}"`, meant(near, `${help} lists the flags; arguments that start with - go after --`))
+      return usage(`Unknown flag ${quote(error.option)}${command === "" ? "" : ` of "${command}"`}`, meant(near, `${help} lists the flags; arguments that start with - go after --`))
     }
     case "UnknownSubcommand": {
       const names = (doc.subcommands ?? []).flatMap(({ commands }) => commands.map(({ name }) => name))

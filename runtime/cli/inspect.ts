@@ -5,7 +5,8 @@ import { WitError } from "../../schemas/error/wit.ts"
 import { quote } from "../../schemas/value/form.ts"
 import { type FunctionJsonSchema, functionJsonSchema } from "../../schemas/wit/json-schema.ts"
 import type { FunctionType } from "../../schemas/wit/model.ts"
-import { functionText, worldText } from "../../schemas/wit/print.ts"
+import { functionText, shapeText, worldText } from "../../schemas/wit/print.ts"
+import { answer } from "../../schemas/wit/tree.ts"
 import { declarations } from "../../schemas/wit/typescript.ts"
 import type { Description, Plugin } from "../../host/plugin.ts"
 import { Host } from "../mod.ts"
@@ -72,6 +73,14 @@ export const descriptionJson = (file: string, description: Description): Record<
   limits: description.limits,
 })
 
+/** What the named types of a function's parameters and answer are made of, once each. */
+function namedTypes(type: FunctionType): ReadonlyArray<string> {
+  const { ok, err } = answer(type)
+  const lines = new Set<string>()
+  for (const part of [...type.params.map((param) => param.type), ok, err]) if (part?.name !== undefined) lines.add(`${part.name.name} = ${shapeText(part, 400)}`)
+  return [...lines]
+}
+
 /** The overview for people. Names in it have passed the decoder's label check; they hold no control characters. */
 export function overview(file: string, description: Description, colours: Palette, width: number): ReadonlyArray<string> {
   const { sizes, mechanisms, imports, exports } = description
@@ -93,6 +102,7 @@ export function overview(file: string, description: Description, colours: Palett
   lines.push("", bold(exports.length === 0 ? "Exports: none" : "Exports"))
   for (const { name, type } of exports) {
     lines.push(`  ${cyan(name)}`, ...wrap(functionText(type, 0, 400), width - 4).map((line) => `    ${line}`))
+    for (const text of namedTypes(type)) lines.push(...wrap(text, width - 6).map((line) => dim(`      ${line}`)))
   }
   return lines
 }

@@ -80,7 +80,7 @@ function summaryIn(type: ValueType, value: unknown): Fields | undefined {
 }
 
 /** A list of named records, each with a five-number summary somewhere in it. */
-function boxPlots(type: RecordType, items: ReadonlyArray<unknown>, colours: Palette): ReadonlyArray<string> | undefined {
+function boxPlots(type: RecordType, items: ReadonlyArray<unknown>, colours: Palette, width: number): ReadonlyArray<string> | undefined {
   const name = type.fields.find((field) => isText(field.type))
   const content = type.fields.find((field) => field.type.kind === "variant" || field.type.kind === "record")
   if (name === undefined || content === undefined) return undefined
@@ -113,7 +113,8 @@ function correlations(type: RecordType, items: ReadonlyArray<unknown>, colours: 
   return values.map(([text, value]) => `${text.padEnd(width)}  ${(value < 0 ? colours.red : colours.green)(signedBar(value, 21))}  ${value.toFixed(2).padStart(5)}`)
 }
 
-const pictures = [bars, boxPlots, correlations]
+type Picture = (type: RecordType, items: ReadonlyArray<unknown>, colours: Palette, width: number) => ReadonlyArray<string> | undefined
+const pictures: ReadonlyArray<Picture> = [bars, boxPlots, correlations]
 
 /** The lines of an answer: scalars of a record in short, then a picture of each list that has one, the rest as WAVE. */
 export function pictureLines(type: ValueType, value: unknown, colours: Palette, width: number): ReadonlyArray<string> {

@@ -189,8 +189,12 @@ export async function prompt(session: Session, showing: Showing): Promise<number
   const isTerminal = process.stdin.isTTY === true && process.stdout.isTTY === true && !showing.isJson
   let code = 0
   let isInterrupted = false
+  let isEnded = false
   let reader: Interface | undefined
-  const { root, names } = commands(session, () => reader?.close())
+  const { root, names } = commands(session, () => {
+    isEnded = true
+    reader?.close()
+  })
   reader = createInterface({
     input: process.stdin,
     ...(isTerminal ? { output: process.stdout } : {}),
@@ -215,6 +219,8 @@ export async function prompt(session: Session, showing: Showing): Promise<number
       // On a terminal the person saw it; a script's exit code has to say it.
       if (failed !== 0 && !isTerminal) code = failed
     }
+    // Lines that were read ahead are not taken after the end.
+    if (isEnded || isInterrupted) break
     if (isTerminal) reader.prompt()
   }
   return isInterrupted ? 130 : code
