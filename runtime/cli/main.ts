@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /** The command line's entry: words in, exit code out. 0 ok, 1 failed, 2 usage, 3 check found problems, 4 not found, 5 denied, 6 conflict, 7 limit, 69 unavailable, 130 interrupted. */
 import { stele } from "./command.ts"
 import { execute, showingOf } from "./execute.ts"
