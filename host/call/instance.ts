@@ -72,8 +72,10 @@ class Budget implements CallBudget {
   }
 
   fail(error: unknown): never {
-    this.failure ??= error
-    this.#instance.meter.poison()
+    const { meter } = this.#instance
+    // A stop that struck inside an inner component comes here as its trap: the stop is the reason, not the trap.
+    this.failure ??= error instanceof WebAssembly.RuntimeError && meter.isStopped() ? meter.deadlineError() : error
+    meter.poison()
     trap()
   }
 }
@@ -319,7 +321,8 @@ export class Instance implements CallContext {
     const cause = this.budget.failure ?? error
     if (cause instanceof SteleError) return cause
     if (cause instanceof AbiTrap) return new PluginError("AbiViolation", { export: name, detail: cause.message }, { cause })
-    if (this.meter.isStopped()) return this.meter.deadlineError()
+    // A recorded failure poisoned the call itself.
+    if (this.budget.failure === undefined && this.meter.isStopped()) return this.meter.deadlineError()
     const metered = this.meter.cause()
     if (metered === "stack") return new LimitError("stackBytesMax", { limit: this.limits.stackBytesMax })
     if (metered === "host memory") return new PluginError("Trap", { export: name, trap: "the engine refused memory below the plugin's cap", frames: [] }, { cause })
