@@ -43,6 +43,8 @@ export const costTable = {
   /** Stack accounting: bytes per local or operand slot, and per frame. Part of the table because it decides outcomes. */
   stackSlotBytes: 8,
   stackFrameBytes: 64,
+  /** Slots of a v128 parameter or local: engines spill both the caller's and the callee's copy. */
+  stackVectorSlots: 2,
 } as const
 
 /** Bit position of `bulkBytesPerUnit`, which is a power of two. */

@@ -24,7 +24,7 @@
 import { LimitError, VerifyError } from "../../schemas/error/mod.ts"
 import { type CoreModule, type CoreTable, readConstant, Reader, readElem } from "../harden/core-module.ts"
 import { Float, Immediate, misc, simd, single } from "../harden/opcodes.ts"
-import { type BodyScan, BodyReader, Flag, Op, scanBodies } from "./body.ts"
+import { type BodyScan, BodyReader, Flag, Op, scanBodies, stepBytes } from "./body.ts"
 import { buildCallGraph, type CallGraph } from "./call-graph.ts"
 import { costTable, fuelCosts, weights } from "./cost-table.ts"
 import { bulkHelper, type BulkRequest, type BulkShape, elementsPerStep, memoryBytesPerStep } from "./injected.ts"
@@ -52,7 +52,7 @@ export interface RewriteOptions {
     /** Every check calls `tick` instead of testing the cell, so that a clock can be read at each. Tier `deadline`. */
     readonly probe?: boolean
     /** Leaves one rule out, to show that the tests would notice. */
-    readonly omit?: "loop" | "entry" | "bulk" | "straight" | "exit" | "unwind"
+    readonly omit?: "loop" | "entry" | "bulk" | "straight" | "exit" | "unwind" | "nan"
   }
 }
 
@@ -114,7 +114,7 @@ export function rewriteCoreModule(bytes: Uint8Array, module: CoreModule, options
 }
 
 /**
- * The same in steps of a few milliseconds (about 64 KiB of code each; one function is never divided).
+ * The same in steps of a few milliseconds (about 16 KiB of code each; one function is never divided).
  *
  * Throws `VerifyError` (`Malformed`, `FrameSize`, `RelaxedSimd`, `UnknownOpcode`, …) and `LimitError`
  * (`memoryBytesMax`, `tableElementsMax`).
@@ -140,7 +140,7 @@ export function* rewriteSteps(bytes: Uint8Array, module: CoreModule, options: Re
   for (const f of graph.order) {
     rewriter.body(f)
     since += (layout.bodyEnds[f] as number) - (layout.bodyStarts[f] as number)
-    if (since > 65_536) {
+    if (since > stepBytes) {
       since = 0
       yield
     }
@@ -857,7 +857,7 @@ class Rewriter extends BodyReader {
     const timed = this.#timed
     const fuel = this.#tier === "fuel"
     const { omit } = this.#options.test ?? {}
-    const visibleNan = this.#scan.visibleNan
+    const visibleNan = omit === "nan" ? undefined : this.#scan.visibleNan
     const shiftLocals = this.#isCounted
     const paramCount = this.#params
     let live = true

@@ -1,5 +1,6 @@
 import t from "tap"
 import { costTable } from "../../host/meter/cost-table.ts"
+import { limits } from "../../schemas/error/mod.ts"
 import { answer, engines } from "./engine.ts"
 import { randomGuest } from "./meter-guests.ts"
 import { type Guest, instantiate, outcome, plain, rewrite, tiers } from "./meter-harness.ts"
@@ -334,6 +335,13 @@ t.test("`stack` stops a recursion at the same depth when it is direct, mutual, t
   }
 })
 
+for (const engine of engines)
+  t.test(`the default of \`stackBytesMax\` leaves half of the engine's stack when a guest recurses on ${engine}`, async (t) => {
+    // Twice the default on the whole stack stands for the default on half of it.
+    const report = await answer<Record<string, string>>(engine, "meter-stack-program.ts", [String(2 * limits.stackBytesMax.default)])
+    for (const [shape, found] of Object.entries(report)) t.equal(found, "counted counted", `${shape}, cold and hot`)
+  })
+
 t.test("tail calls take no stack when they are direct or through a table", async (t) => {
   const m = new Module()
   const type = m.type(["i32", "i32"], ["i32"])
@@ -578,6 +586,11 @@ t.test("`rewriteCoreModule()` refuses a function when it would become larger tha
   const m = new Module()
   // Each square root is seen by an integer instruction, so each grows by a canonicalisation.
   m.func(["v128"], ["v128"], { export: "grows" }, [get(0), repeat(250_000, ["f32x4.sqrt", "v128.not"])])
-  t.throws(() => rewrite(m.bytes(), { tier: "fuel" }), { _tag: "VerifyError", reason: { _tag: "TooMany" } })
+  try {
+    rewrite(m.bytes(), { tier: "fuel" })
+    t.fail("it is refused")
+  } catch (error) {
+    t.match(error, { code: "STELE-VFY-0016", reason: { what: "bytes of instrumented code in one function" } })
+  }
   t.ok(WebAssembly.validate(rewrite(m.bytes(), { tier: "deadline" }).bytes))
 })
