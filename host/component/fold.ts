@@ -8,7 +8,7 @@
  *
  * Recognition is exact and by meaning, not by name: a module that differs in anything stays as it is.
  */
-import type { CoreModule } from "../harden/core-module.ts"
+import type { CoreExternType, CoreImport, CoreModule } from "../harden/core-module.ts"
 import type { Blueprint, CoreInstantiation, CoreRef } from "./blueprint.ts"
 
 type Loaded = Blueprint["coreModules"][number]
@@ -29,6 +29,8 @@ const isSection = (module: CoreModule, id: number): boolean => module.layout.sec
 /** Table slot that each export of a shim calls, by name; undefined when the module is no shim. */
 function shimSlots({ bytes, module }: Loaded): ReadonlyMap<string, number> | undefined {
   const { layout } = module
+  // The engine never sees a module that is folded: what it would refuse must not pass here.
+  if (layout.tables[0]?.element !== funcref) return undefined
   // Sections: type, function, table, export, code; nothing imported, one table, no memory, global, start, element or data.
   if ([2, 5, 6, 8, 9, 11, 13].some((id) => isSection(module, id)) || layout.tables.length !== 1) return undefined
   const slots: Array<number> = []
@@ -67,6 +69,8 @@ function shimSlots({ bytes, module }: Loaded): ReadonlyMap<string, number> | und
   return byName
 }
 
+const funcref = 0x70
+
 interface Fixup {
   /** Import number of the function in each table slot. */
   readonly elements: ReadonlyArray<number>
@@ -96,17 +100,55 @@ function fixup({ bytes, module }: Loaded): Fixup | undefined {
   }
   if (layout.tablesImported > 1 || (layout.tablesImported === 1) !== (segment !== undefined)) return undefined
   const start = layout.start === undefined ? undefined : functions[layout.start]
-  if (layout.start !== undefined && start === undefined) return undefined
+  if (layout.start !== undefined) {
+    const type = start === undefined ? undefined : (module.imports[start] as CoreImport).type
+    if (type?.kind !== "func" || type.type.params.length > 0 || type.type.results.length > 0) return undefined
+  }
   return { elements, start }
 }
 
 const isExport = (ref: CoreRef | undefined, instance: number): ref is CoreRef & { readonly kind: "export" } => ref?.kind === "export" && ref.instance === instance
 
+/** One answer a module, however often it is instantiated. */
+function remembered<A>(read: (loaded: Loaded) => A): (loaded: Loaded) => A {
+  const known = new Map<Loaded, A>()
+  return (loaded) => {
+    if (!known.has(loaded)) known.set(loaded, read(loaded))
+    return known.get(loaded) as A
+  }
+}
+
+const sameTypes = (a: ReadonlyArray<string>, b: ReadonlyArray<string>): boolean => a.length === b.length && a.every((type, i) => type === b[i])
+
+/** Would `call_indirect` accept it? Another type is a trap there, and values of the wrong type for the host here. */
+const isSameFunction = (a: CoreExternType | undefined, b: CoreExternType | undefined): boolean =>
+  a?.kind === "func" && b?.kind === "func" && sameTypes(a.type.params, b.type.params) && sameTypes(a.type.results, b.type.results)
+
+/** Would the engine give `table` for an import of `wanted` and copy `count` elements into it? */
+const takesElements = (table: CoreExternType | undefined, wanted: CoreExternType | undefined, count: number): boolean =>
+  table?.kind === "table" &&
+  wanted?.kind === "table" &&
+  table.element === wanted.element &&
+  table.min >= wanted.min &&
+  (wanted.max === undefined || (table.max !== undefined && table.max <= wanted.max)) &&
+  count <= table.min
+
 /** The blueprint without its shims and fix-ups. */
 export function foldShims(blueprint: Blueprint): Blueprint {
   const steps: Array<CoreInstantiation> = [...blueprint.instantiations]
+  const fixupOf = remembered(fixup)
+  const slotsOf = remembered(shimSlots)
+  const loadedAt = (step: CoreInstantiation & { readonly kind: "instantiate" }): Loaded => blueprint.coreModules[step.module] as Loaded
   /** Shim instance → what stands for each of its exports. */
   const replaced = new Map<number, ReadonlyMap<string, CoreRef>>()
+  const swap = (ref: CoreRef): CoreRef => {
+    // A stub may stand for another shim's stub. What stands for a stub is never that shim's own: the chain ends.
+    for (let at = ref; ; ) {
+      const item = at.kind === "export" ? replaced.get(at.instance)?.get(at.name) : undefined
+      if (item === undefined) return at
+      at = item
+    }
+  }
   const everyRef = (visit: (ref: CoreRef) => void): void => {
     for (const { memory, realloc } of blueprint.contexts) for (const ref of [memory, realloc]) if (ref !== undefined) visit(ref)
     for (const { core, postReturn } of blueprint.lifts) for (const ref of [core, postReturn]) if (ref !== undefined) visit(ref)
@@ -116,53 +158,55 @@ export function foldShims(blueprint: Blueprint): Blueprint {
   for (let f = 0; f < steps.length; f++) {
     const step = steps[f] as CoreInstantiation
     if (step.kind !== "instantiate") continue
-    const filler = fixup(blueprint.coreModules[step.module] as Loaded)
+    const filler = fixupOf(loadedAt(step))
     if (filler === undefined) continue
     const starts = (): CoreInstantiation => (filler.start === undefined ? { kind: "nothing" } : { kind: "start", func: (step.imports[filler.start] as { item: CoreRef }).item })
-    const table = step.imports.find(({ item }, i) => item.kind === "export" && !filler.elements.includes(i) && i !== filler.start && isTable(blueprint, item))
-    if (filler.elements.length === 0) {
-      if (table === undefined) steps[f] = starts()
+    const wanted = loadedAt(step).module.imports
+    const tableAt = wanted.findIndex(({ type }) => type.kind === "table")
+    if (tableAt < 0) {
+      steps[f] = starts()
       continue
     }
-    if (table?.item.kind !== "export") continue
-    const shim = table.item.instance
+    const table = (step.imports[tableAt] as { item: CoreRef }).item
+    if (table.kind !== "export") continue
+    const shim = table.instance
     const shimStep = steps[shim]
     if (shimStep?.kind !== "instantiate") continue
-    const slots = shimSlots(blueprint.coreModules[shimStep.module] as Loaded)
+    const { module: shimModule } = loadedAt(shimStep)
+    if (!takesElements(shimModule.exports.get(table.name), wanted[tableAt]?.type, filler.elements.length)) continue
+    const slots = slotsOf(loadedAt(shimStep))
     if (slots === undefined) continue
     const items = new Map<string, CoreRef>()
     let isWhole = true
     for (const [name, slot] of slots) {
       const position = filler.elements[slot]
-      if (position === undefined) isWhole = false
-      else items.set(name, (step.imports[position] as { item: CoreRef }).item)
+      const item = position === undefined ? undefined : swap((step.imports[position] as { item: CoreRef }).item)
+      // A stub that calls itself through the table recurses; it has nothing to stand for it.
+      if (position === undefined || item === undefined || isExport(item, shim) || !isSameFunction(shimModule.exports.get(name), wanted[position]?.type)) isWhole = false
+      else items.set(name, item)
     }
-    // Nobody else may see the table or a stub before what replaces it exists.
+    // Nobody else may see the table, or a stub before what replaces it exists.
     const holds = (ref: CoreRef, at: number): boolean => {
       if (!isExport(ref, shim)) return true
       const item = items.get(ref.name)
       return item !== undefined && (item.kind !== "export" || item.instance < at)
     }
-    steps.forEach((other, at) => {
-      if (at === f || other.kind === "nothing") return
-      if (other.kind === "start") isWhole &&= holds(other.func, at)
-      else for (const { item } of other.imports) isWhole &&= holds(item, at)
-    })
-    everyRef((ref) => (isWhole &&= holds(ref, steps.length)))
+    for (let at = 0; at < steps.length && isWhole; at++) {
+      const other = steps[at] as CoreInstantiation
+      if (at === f || other.kind === "nothing") continue
+      // Code that runs before the table is filled traps on an empty entry: with what stands for it, it would not.
+      const runs = other.kind === "start" || loadedAt(other).module.layout.start !== undefined
+      if (runs && at > shim && at < f) isWhole = false
+      else if (other.kind === "start") isWhole = holds(other.func, at)
+      else isWhole = other.imports.every(({ item }) => holds(item, at))
+    }
+    if (isWhole) everyRef((ref) => (isWhole &&= holds(ref, steps.length)))
     if (!isWhole) continue
     replaced.set(shim, items)
     steps[shim] = { kind: "nothing" }
     steps[f] = starts()
   }
 
-  const swap = (ref: CoreRef): CoreRef => {
-    // A shim's stub may stand for another shim's stub; shims are finitely many and never refer to later ones.
-    for (let at = ref; ; ) {
-      const item = at.kind === "export" ? replaced.get(at.instance)?.get(at.name) : undefined
-      if (item === undefined) return at
-      at = item
-    }
-  }
   const swapAny = (ref: CoreRef | undefined): CoreRef | undefined => (ref === undefined ? undefined : swap(ref))
   const modules: Array<Loaded> = []
   const moduleAt = new Map<number, number>()
@@ -184,11 +228,4 @@ export function foldShims(blueprint: Blueprint): Blueprint {
     lifts: blueprint.lifts.map((spec) => ({ ...spec, core: swap(spec.core), postReturn: swapAny(spec.postReturn) })),
     resources: new Map(Array.from(blueprint.resources, ([resource, spec]) => [resource, { ...spec, destructor: swapAny(spec.destructor) }])),
   }
-}
-
-/** Does `item` name a table of the instance it is exported by? */
-function isTable(blueprint: Blueprint, item: CoreRef & { readonly kind: "export" }): boolean {
-  const step = blueprint.instantiations[item.instance]
-  if (step?.kind !== "instantiate") return false
-  return (blueprint.coreModules[step.module] as Loaded).module.exports.get(item.name)?.kind === "table"
 }
