@@ -1,0 +1,181 @@
+/**
+ * Components from toolchains as they are: the examples (AssemblyScript, and TypeScript in QuickJS), and one world from
+ * C, Rust and JavaScript. Where a toolchain is not installed, one line says so. What needs WASI preview 1 comes with its host.
+ */
+import { execFile } from "node:child_process"
+import { mkdtemp, readFile, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
+import t from "tap"
+import { Host, type LoadOptions, type Plugin } from "../../host/mod.ts"
+import { memoryKeyValue, memoryLog } from "../../host/port/mod.ts"
+import { componentOf } from "./component-builder.ts"
+
+t.setTimeout(1_800_000)
+const isFull = process.env["STELE_TEST_FULL"] === "1"
+const run = promisify(execFile)
+const here = (name: string): string => fileURLToPath(new URL(`real-components/${name}`, import.meta.url))
+const folder = await mkdtemp(join(tmpdir(), "stele-real-"))
+t.teardown(() => rm(folder, { recursive: true }))
+
+const log = memoryLog()
+const keyValue = memoryKeyValue()
+await keyValue.set("default/default/prices/tea", new TextEncoder().encode("2.50"))
+const host = await Host.open({ cache: false, ports: { log, keyValue } })
+t.teardown(() => host.close())
+
+/** Under the deadline, and under fuel: metering must not change what a component answers. */
+const tiers = ["deadline", "fuel", "off"] as const
+
+// ── Examples ────────────────────────────────────────────────────────────────
+
+const example = (name: string, options: LoadOptions = {}): Promise<Plugin> => host.load(new URL(`../../plugins/examples/${name}/build/${name}.wasm`, import.meta.url), options)
+const exampleText = (path: string): Promise<string> => readFile(new URL(`../../plugins/examples/${path}`, import.meta.url), "utf8")
+
+for (const metering of tiers) {
+  t.test(`the AssemblyScript greeter greets when it has its grants (${metering})`, async (t) => {
+    await using plugin = await example("greeter", { metering, grants: ["log", "kv:read:prices/*"] })
+    const result = (await plugin.call("acme:greeter/api#greet", [{ name: "Zoë 𝄞" }] as never)) as { readonly message: string }
+    t.equal(result.message, "Hello, Zoë 𝄞!")
+    t.match(log.records.at(-1), { level: "info", context: "greeter", message: "Greeted Zoë 𝄞", plugin: plugin.digest })
+    await t.rejects(plugin.call("acme:greeter/api#greet", [{ name: "" }] as never), { code: "STELE-PLG-0001", reason: { payload: "Cannot greet a visitor without a name" } })
+    t.same(plugin.describe().grants.used.map(({ grant }) => grant).sort(), ["kv:read:prices/*", "log"])
+  })
+
+  t.test(`the AssemblyScript text statistics count the Constitution's words when its text is given (${metering})`, async (t) => {
+    await using plugin = await example("text-stats", { metering, grants: ["log"] })
+    const text = await exampleText("text-stats/constitution.txt")
+    const summary = (await plugin.call("stele:example-text/analysis#analyze", [text, { top: 3, minLetters: 4 }] as never)) as Readonly<Record<string, unknown>>
+    t.equal(summary["words"], (text.match(/[A-Za-z]+(?:['’][A-Za-z]+)*/g) ?? []).length)
+    t.equal(summary["length"], text.length)
+    t.equal((summary["topWords"] as ReadonlyArray<unknown>).length, 3)
+  })
+
+  t.test(`the QuickJS table statistics find Michelson's mean when the table of 1879 is given (${metering})`, async (t) => {
+    await using plugin = await example("table-stats", { metering, limits: { deadlineMs: 10_000, fuel: 50_000_000_000 } })
+    const table = (await plugin.call("stele:example-table/statistics#describe", [await exampleText("table-stats/light.csv"), { separator: ",", correlations: false }] as never)) as {
+      readonly rows: number
+      readonly columns: ReadonlyArray<{ readonly content: { readonly val: Readonly<Record<string, number>> } }>
+    }
+    t.equal(table.rows, 100)
+    // Stigler, "Do robust estimators work with real data?", 1977: mean 299,852.4 km/s.
+    t.equal(Math.round((table.columns[2]?.content.val["mean"] ?? 0) * 10) / 10, 299_852.4)
+    await t.rejects(plugin.call("stele:example-table/statistics#describe", ["a;b\n1;2\n3\n", { separator: ";", correlations: false }] as never), { code: "STELE-PLG-0001", reason: { payload: { tag: "ragged-row", val: { line: 3, expected: 2, found: 1 } } } })
+  })
+}
+
+t.test("the snoop is refused when its grant is missing, and the error names the grant", async (t) => {
+  await t.rejects(example("snoop", { grants: ["log"] }), { code: "STELE-CAP-0003", message: /kv:/ })
+})
+
+t.test("the spinner is stopped when it never ends, and answers when it does", async (t) => {
+  await using plugin = await example("spinner")
+  const startedMs = performance.now()
+  await t.rejects(plugin.call("stele:example-spinner/wheel#spin", [1] as never, { deadlineMs: 100 }), { code: "STELE-LIM-0010" })
+  t.ok(performance.now() - startedMs < 1_000)
+  t.equal(await plugin.call("stele:example-spinner/wheel#spin", [0] as never), 0n)
+})
+
+// ── One world, many toolchains ──────────────────────────────────────────────
+
+/** The low 31 bits of the 32-bit FNV-1a: componentize-qjs 0.4.5 traps on a bigint in a `u64`, and cuts a `u32` at 2^31 − 1. */
+const checksumOf = (text: string): number => new TextEncoder().encode(text).reduce((sum, byte) => Math.imul(sum ^ byte, 0x01000193) >>> 0, 0x811c9dc5) & 0x7fffffff
+
+/** Builds the component, or says why it cannot. */
+type Build = () => Promise<Uint8Array | string>
+
+async function hasTool(command: string, args: ReadonlyArray<string> = ["--version"]): Promise<boolean> {
+  return run(command, args).then(
+    () => true,
+    () => false,
+  )
+}
+
+const wit = (): Promise<string> => readFile(here("real.wit"), "utf8")
+
+const clang: Build = async () => {
+  if (!(await hasTool("clang")) || !(await hasTool("wasm-ld"))) return "clang with wasm-ld is not installed"
+  const object = join(folder, "c.o")
+  const core = join(folder, "c.wasm")
+  await run("clang", ["--target=wasm32", "-O2", "-ffreestanding", "-nostdlib", "-Wall", "-Werror", "-c", here("real.c"), "-o", object])
+  await run("wasm-ld", ["--no-entry", object, "-o", core])
+  return componentOf(await wit(), new Uint8Array(await readFile(core)))
+}
+
+const rust: Build = async () => {
+  const rustc = process.env["RUSTC"] ?? "rustc"
+  if (!(await hasTool(rustc))) return "rustc is not installed"
+  const core = join(folder, "rust.wasm")
+  try {
+    const linker = (await hasTool("wasm-ld")) ? ["-C", "linker=wasm-ld"] : []
+    await run(rustc, [...linker, "--edition=2021", "--target=wasm32-unknown-unknown", "-O", "-C", "panic=abort", "--crate-type=cdylib", here("real.rs"), "-o", core])
+  } catch (error) {
+    if (/can't find crate for `core`|may not be installed/.test(String((error as { stderr?: string }).stderr))) return "this Rust has no wasm32-unknown-unknown library"
+    throw error
+  }
+  return componentOf(await wit(), new Uint8Array(await readFile(core)))
+}
+
+const quickJs: Build = async () => {
+  const { componentize } = await import("componentize-qjs")
+  const { component } = await componentize({ witPath: here("real.wit"), world: "real", jsSource: await readFile(here("real.js"), "utf8"), sync: true, stubWasi: true, optSize: true })
+  return new Uint8Array(component)
+}
+
+const starlingMonkey: Build = async () => {
+  if (!isFull) return "StarlingMonkey takes half a minute: in a full run"
+  const { componentize } = await import("@bytecodealliance/componentize-js")
+  // The source as text and its path: with a path alone 0.23 looks for the WIT where its sandbox finds no files.
+  const { component } = await componentize(await readFile(here("real.js"), "utf8"), await wit(), { sourcePath: here("real.js"), worldName: "real", disableFeatures: ["stdio", "random", "clocks", "http", "fetch-event"] })
+  return new Uint8Array(component)
+}
+
+const needsWasi = (tool: string, args: ReadonlyArray<string>, name: string): Build => async () =>
+  (await hasTool(tool, args)) ? `${name} makes WASI preview 1 modules, whose host comes later` : `${name} is not installed`
+
+const toolchains: Readonly<Record<string, Build>> = {
+  clang,
+  Rust: rust,
+  QuickJS: quickJs,
+  StarlingMonkey: starlingMonkey,
+  Go: needsWasi("go", ["version"], "Go"),
+  TinyGo: needsWasi("tinygo", ["version"], "TinyGo"),
+  "componentize-py": needsWasi("componentize-py", ["--version"], "componentize-py"),
+}
+
+for (const [name, build] of Object.entries(toolchains)) {
+  t.test(`a component from ${name} answers when it is called`, async (t): Promise<void> => {
+    const bytes = await build()
+    if (typeof bytes === "string") {
+      t.pass(bytes, { skip: bytes })
+      return
+    }
+    t.comment(`${name}: ${bytes.length} bytes`)
+    for (const metering of tiers) {
+      const notes: Array<string> = []
+      const startedMs = performance.now()
+      const plugin = await host.load(bytes, {
+        metering,
+        imports: { "test:real/host": { note: (text: string) => void notes.push(text) } },
+        limits: { deadlineMs: 20_000, fuel: 50_000_000_000, loadMs: 120_000, functionBodyBytesMax: 8 << 20 },
+      })
+      t.comment(`${metering}: loaded in ${Math.round(performance.now() - startedMs)} ms`)
+      t.same(
+        plugin.describe().exports.map((found) => found.name).filter((found) => found.startsWith("test:real")),
+        ["test:real/api#summarize", "test:real/api#sort"],
+      )
+      const text = "the quick brown fox jumps over the lazy dog"
+      t.same(await plugin.call("test:real/api#summarize", [text] as never), { words: 9, longest: "quick", checksum: checksumOf(text) }, metering)
+      t.same(notes, ["quick"])
+      const long = "lorem ipsum ".repeat(2_000)
+      t.match((await plugin.call("test:real/api#summarize", [long] as never)) as object, { words: 4_000, checksum: checksumOf(long) })
+      await t.rejects(plugin.call("test:real/api#summarize", ["   "] as never), { code: "STELE-PLG-0001", reason: { payload: "no words" } })
+      t.same(await plugin.call("test:real/api#sort", [[3, 1, -2.5, 1e300, 0]] as never), Float64Array.of(-2.5, 0, 1, 3, 1e300))
+      t.same(await plugin.call("test:real/api#sort", [[]] as never), new Float64Array(0))
+      t.equal(plugin.instances, 0)
+      await plugin.close()
+    }
+  })
+}
