@@ -13,9 +13,15 @@ const say = (answer: Built | { readonly problem: string }): void => parentPort?.
 try {
   const component =
     recipe.component === undefined
-      ? await componentNew(await componentEmbed({ binary: await parse(recipe.core), witSource: recipe.wit, world: recipe.world, stringEncoding: recipe.encoding }), [])
+      ? await componentNew(
+          await componentEmbed({ binary: await parse(recipe.core), witSource: recipe.wit, world: recipe.world, stringEncoding: recipe.encoding }),
+          [],
+        )
       : await parse(recipe.component)
-  const { files } = recipe.transpile === false ? { files: {} } : await transpileBytes(component, { name: "guest", instantiation: "sync", nodejsCompat: false, emitTypescriptDeclarations: false, minify: false })
+  const { files } =
+    recipe.transpile === false
+      ? { files: {} }
+      : await transpileBytes(component, { name: "guest", instantiation: "sync", nodejsCompat: false, emitTypescriptDeclarations: false, minify: false })
   say({ component, files: files as Record<string, Uint8Array> })
 } catch (error) {
   say({ problem: String((error as { payload?: unknown }).payload ?? (error as Error).stack ?? error) })

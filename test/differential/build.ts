@@ -4,14 +4,21 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { pathToFileURL } from "node:url"
 import { Worker } from "node:worker_threads"
-import { Host, type Plugin } from "../../host/mod.ts"
+import type { Host, Plugin } from "../../host/mod.ts"
 
 /** wasm-tools' names of the three encodings. */
 export const encodings = ["utf8", "utf16", "compact-utf16"] as const
 export type Encoding = (typeof encodings)[number]
 
 export type Recipe =
-  | { readonly component?: undefined; readonly wit: string; readonly core: string; readonly world: string; readonly encoding: Encoding; readonly transpile?: boolean }
+  | {
+      readonly component?: undefined
+      readonly wit: string
+      readonly core: string
+      readonly world: string
+      readonly encoding: Encoding
+      readonly transpile?: boolean
+    }
   | { readonly component: string; readonly transpile?: boolean }
 
 export interface Built {

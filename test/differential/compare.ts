@@ -23,9 +23,8 @@ export function outcome(side: Side, type: ValueType | undefined, call: () => unk
     value = call()
   } catch (error) {
     if (side === "ours" && error instanceof PluginError && error.reason._tag === "Guest") return make("err", error.reason.payload)
-    // jco throws the payload itself, or wraps it in its ComponentError where it is a primitive value.
+    // jco throws the payload itself, of whatever type; its own refusals are errors.
     if (side === "jco" && !(error instanceof Error)) return make("err", error)
-    if (side === "jco" && Object.hasOwn(error as Error, "payload")) return make("err", (error as { readonly payload?: unknown }).payload)
     throw error
   }
   return make("ok", value)
@@ -42,7 +41,17 @@ export function wellFormed(value: unknown): unknown {
 /** Short text of any value, for messages. */
 export function show(value: unknown, max = 300): string {
   const text = JSON.stringify(value, (_, inner: unknown) =>
-    typeof inner === "bigint" ? `${inner}n` : typeof inner === "number" && !Number.isFinite(inner) ? String(inner) : Object.is(inner, -0) ? "-0" : ArrayBuffer.isView(inner) ? Array.from(inner as unknown as ArrayLike<unknown>).slice(0, 20) : inner === undefined ? "undefined" : inner,
+    typeof inner === "bigint"
+      ? `${inner}n`
+      : typeof inner === "number" && !Number.isFinite(inner)
+        ? String(inner)
+        : Object.is(inner, -0)
+          ? "-0"
+          : ArrayBuffer.isView(inner)
+            ? Array.from(inner as unknown as ArrayLike<unknown>).slice(0, 20)
+            : inner === undefined
+              ? "undefined"
+              : inner,
   )
   return text === undefined ? "undefined" : text.length > max ? `${text.slice(0, max)}…` : text
 }
@@ -52,7 +61,8 @@ export function differing(a: unknown, b: unknown, path = ""): string {
   if (typeof a === "object" && typeof b === "object" && a !== null && b !== null) {
     for (const key of new Set([...Object.keys(a), ...Object.keys(b)])) {
       const [left, right] = [(a as Record<string, unknown>)[key], (b as Record<string, unknown>)[key]]
-      if (Object.hasOwn(a, key) !== Object.hasOwn(b, key)) return `${path}.${key}: ${Object.hasOwn(a, key) ? "present" : "absent"} and ${Object.hasOwn(b, key) ? "present" : "absent"}`
+      if (Object.hasOwn(a, key) !== Object.hasOwn(b, key))
+        return `${path}.${key}: ${Object.hasOwn(a, key) ? "present" : "absent"} and ${Object.hasOwn(b, key) ? "present" : "absent"}`
       if (!sameValue(left, right)) return differing(left, right, `${path}.${key}`)
     }
     if (Object.getPrototypeOf(a) !== Object.getPrototypeOf(b)) return `${path}: a ${a.constructor?.name} and a ${b.constructor?.name}`
@@ -73,7 +83,8 @@ export interface Shown {
   readonly thrown?: unknown
 }
 
-export const sameShown = (a: Shown, b: Shown): boolean => a.thrown === undefined && b.thrown === undefined && sameValue(a.result, b.result) && sameValue(a.received, b.received)
+export const sameShown = (a: Shown, b: Shown): boolean =>
+  a.thrown === undefined && b.thrown === undefined && sameValue(a.result, b.result) && sameValue(a.received, b.received)
 
 /** What is known of jco: differences of form are counted as they are met, anything else must be explained by a difference. */
 export interface Known {
@@ -82,7 +93,11 @@ export interface Known {
   readonly explains: (called: FunctionType, jco: Shown, expected: Shown) => boolean
 }
 
-const trace = (error: unknown): string => `${String(error)} ${String((error as Error).stack).split("\n").slice(1, 4).join(" ")}`
+const trace = (error: unknown): string =>
+  `${String(error)} ${String((error as Error).stack)
+    .split("\n")
+    .slice(1, 4)
+    .join(" ")}`
 
 type Functions = Record<string, (...args: ReadonlyArray<unknown>) => unknown>
 
@@ -275,7 +290,8 @@ export class Pair {
 const ignore: Count = () => undefined
 
 /** The import that an export of `guest.ts` calls. */
-const partner = (name: string): string => (name.startsWith("flat-") ? name.replace("flat", "wide") : name.startsWith("wide-") ? name.replace("wide", "flat") : name)
+const partner = (name: string): string =>
+  name.startsWith("flat-") ? name.replace("flat", "wide") : name.startsWith("wide-") ? name.replace("wide", "flat") : name
 
 export const jsName = (name: string): string => name.replace("-", "")
 

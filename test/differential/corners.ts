@@ -1,5 +1,23 @@
 /** Types that every run has, so that no constructor, size or join depends on luck. */
-import { type Case, enumeration, flags, func, type FunctionType, list, option, own, borrow, primitive, type PrimitiveKind, record, type ResourceType, result, tuple, type ValueType, variant } from "../../schemas/wit/model.ts"
+import {
+  type Case,
+  enumeration,
+  flags,
+  func,
+  type FunctionType,
+  list,
+  option,
+  own,
+  borrow,
+  primitive,
+  type PrimitiveKind,
+  record,
+  type ResourceType,
+  result,
+  tuple,
+  type ValueType,
+  variant,
+} from "../../schemas/wit/model.ts"
 
 const kinds = Object.keys(primitive) as ReadonlyArray<PrimitiveKind>
 const { bool, char, f32, f64, s8, s16, s64, string, u8, u16, u32, u64 } = primitive

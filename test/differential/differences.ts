@@ -29,6 +29,8 @@ export interface Stage {
 
 export interface Case {
   readonly what: string
+  /** The function of `liar.ts` it calls, if it is one of those. */
+  readonly lie?: string
   readonly run: (stage: Stage, side: Side) => unknown
   readonly ours: Expected
   readonly jco: Expected
@@ -73,10 +75,19 @@ const value = (expected: unknown): Expected => ({ value: expected })
 const refused = (message: RegExp): Expected => ({ refused: message })
 
 /** The value through the guest and back, outermost `result` as a value, in whatever form the side gives it. */
-const echo = (shape: keyof typeof shapes, given: unknown): Case["run"] => (stage, side) => stage.pair.raw(side, `echo-${index(shape)}`, [given], undefined).result
+const echo =
+  (shape: keyof typeof shapes, given: unknown): Case["run"] =>
+  (stage, side) =>
+    stage.pair.raw(side, `echo-${index(shape)}`, [given], undefined).result
 /** What the import got of a value that the guest loaded from memory and passed as core values. */
-const passed = (shape: keyof typeof shapes, given: unknown): Case["run"] => (stage, side) => stage.pair.passed(side, index(shape), given)
-const lie = (name: string, args: (thing: () => object) => ReadonlyArray<unknown> = () => []): Case["run"] => (stage, side) => stage.lie(side, name, args)
+const passed =
+  (shape: keyof typeof shapes, given: unknown): Case["run"] =>
+  (stage, side) =>
+    stage.pair.passed(side, index(shape), given)
+const lie =
+  (name: string, args: (thing: () => object) => ReadonlyArray<unknown> = () => []): Case["run"] =>
+  (stage, side) =>
+    stage.lie(side, name, args)
 
 /** A wrong argument: our refusal names where it is, jco makes something of it. */
 const coerced = (shape: keyof typeof shapes, given: unknown, jco: unknown, path = ""): Case => ({
@@ -111,22 +122,38 @@ export const differences: ReadonlyArray<Difference> = [
     right: "ours",
     why: "jco takes the i64 for the number itself",
     cases: [
-      { what: "an s8 beside a u64", run: passed("s8InI64", { tag: "b", val: -1 }), ours: value({ tag: "b", val: -1 }), jco: refused(/must be between -128 and 127/) },
-      { what: "an s32 beside a u64", run: passed("s32InI64", { tag: "b", val: -1 }), ours: value({ tag: "b", val: -1 }), jco: value({ tag: "b", val: 4294967295 }) },
+      {
+        what: "an s8 beside a u64",
+        run: passed("s8InI64", { tag: "b", val: -1 }),
+        ours: value({ tag: "b", val: -1 }),
+        jco: refused(/must be between -128 and 127/),
+      },
+      {
+        what: "an s32 beside a u64",
+        run: passed("s32InI64", { tag: "b", val: -1 }),
+        ours: value({ tag: "b", val: -1 }),
+        jco: value({ tag: "b", val: 4294967295 }),
+      },
     ],
   },
   {
     name: "bits that a type does not have",
     clause: "convert_int_to_bool, lift_flat_unsigned, lift_flat_signed and unpack_flags_from_int ignore the unused high bits",
     right: "ours",
-    why: "jco refuses them, though its own debug check can be the only one that sees them",
+    why: "jco refuses a value whose unused bits are set",
     cases: [
-      { what: "a bool of 2", run: lie("bool-two"), ours: value(true), jco: refused(/invalid variant discriminant for bool/) },
-      { what: "a bool of 2 in memory", run: lie("bool-in-memory"), ours: value([true, false]), jco: refused(/invalid variant discriminant for bool/) },
-      { what: "a u8 of 0x1ff", run: lie("u8-high"), ours: value(255), jco: refused(/must be between 0 and 255/) },
-      { what: "an s8 of 0x180", run: lie("s8-high"), ours: value(-128), jco: refused(/must be between -128 and 127/) },
-      { what: "a u16 of 0x1ffff", run: lie("u16-high"), ours: value(65_535), jco: refused(/must be between 0 and 65535/) },
-      { what: "two flags of 0xff", run: lie("flags-extra"), ours: value({ read: true, write: true }), jco: refused(/extraneous bits/) },
+      { what: "a bool of 2", lie: "bool-two", run: lie("bool-two"), ours: value(true), jco: refused(/invalid variant discriminant for bool/) },
+      {
+        what: "a bool of 2 in memory",
+        lie: "bool-in-memory",
+        run: lie("bool-in-memory"),
+        ours: value([true, false]),
+        jco: refused(/invalid variant discriminant for bool/),
+      },
+      { what: "a u8 of 0x1ff", lie: "u8-high", run: lie("u8-high"), ours: value(255), jco: refused(/must be between 0 and 255/) },
+      { what: "an s8 of 0x180", lie: "s8-high", run: lie("s8-high"), ours: value(-128), jco: refused(/must be between -128 and 127/) },
+      { what: "a u16 of 0x1ffff", lie: "u16-high", run: lie("u16-high"), ours: value(65_535), jco: refused(/must be between 0 and 65535/) },
+      { what: "two flags of 0xff", lie: "flags-extra", run: lie("flags-extra"), ours: value({ read: true, write: true }), jco: refused(/extraneous bits/) },
     ],
   },
   {
@@ -134,7 +161,14 @@ export const differences: ReadonlyArray<Difference> = [
     clause: "canonopt string-encoding=latin1+utf16; store_string_to_latin1_or_utf16",
     right: "ours",
     why: "jco's generator stops at an assertion that the encoding is UTF-8 or UTF-16",
-    cases: [{ what: "any component with that encoding", run: (stage, side) => stage.encoded(side, "compact-utf16", "aé→"), ours: value("aé→"), jco: refused(/unreachable/) }],
+    cases: [
+      {
+        what: "any component with that encoding",
+        run: (stage, side) => stage.encoded(side, "compact-utf16", "aé→"),
+        ours: value("aé→"),
+        jco: refused(/unreachable/),
+      },
+    ],
   },
   {
     name: "flags of 33 and more",
@@ -144,7 +178,10 @@ export const differences: ReadonlyArray<Difference> = [
     cases: [
       {
         what: "33 flags, the first and the last set",
-        run: async (stage, side) => Object.entries((await stage.alone(side, wideFlags)) as object).filter(([, on]) => on === true).map(([name]) => name),
+        run: async (stage, side) =>
+          Object.entries((await stage.alone(side, wideFlags)) as object)
+            .filter(([, on]) => on === true)
+            .map(([name]) => name),
         ours: value(["f0", "f32"]),
         jco: refused(/cannot have more than 32 flags/),
       },
@@ -155,7 +192,7 @@ export const differences: ReadonlyArray<Difference> = [
     clause: "load_string_from_range: a UnicodeError traps",
     right: "ours",
     why: "jco replaces what it cannot decode by U+FFFD",
-    cases: [{ what: "the bytes ff c2 80 41", run: lie("string-bad"), ours: refused(/is not UTF-8/), jco: value("\ufffd\u0080A") }],
+    cases: [{ what: "the bytes ff c2 80 41", lie: "string-bad", run: lie("string-bad"), ours: refused(/is not UTF-8/), jco: value("\ufffd\u0080A") }],
   },
   {
     name: "memory that is not there",
@@ -163,8 +200,20 @@ export const differences: ReadonlyArray<Difference> = [
     right: "ours",
     why: "jco reads what the memory has and takes zeros for the rest; it does not look at the alignment of a result area",
     cases: [
-      { what: "a list that begins inside the memory and ends outside", run: lie("list-outside"), ours: refused(/outside the memory/), jco: value(new Uint32Array([0])) },
-      { what: "a result area at an odd address", run: lie("area-misaligned"), ours: refused(/not aligned to 4/), jco: value(new Uint32Array()) },
+      {
+        what: "a list that begins inside the memory and ends outside",
+        lie: "list-outside",
+        run: lie("list-outside"),
+        ours: refused(/outside the memory/),
+        jco: value(new Uint32Array([0])),
+      },
+      {
+        what: "a result area at an odd address",
+        lie: "area-misaligned",
+        run: lie("area-misaligned"),
+        ours: refused(/not aligned to 4/),
+        jco: value(new Uint32Array()),
+      },
     ],
   },
   {
@@ -172,7 +221,15 @@ export const differences: ReadonlyArray<Difference> = [
     clause: "canon lift: trap_if(num_borrows != 0) when the call returns",
     right: "ours",
     why: "jco lets the call return",
-    cases: [{ what: "a borrowed handle that the guest does not drop", run: lie("keep-borrow", (thing) => [thing()]), ours: refused(/was not dropped/), jco: value(undefined) }],
+    cases: [
+      {
+        what: "a borrowed handle that the guest does not drop",
+        lie: "keep-borrow",
+        run: lie("keep-borrow", (thing) => [thing()]),
+        ours: refused(/was not dropped/),
+        jco: value(undefined),
+      },
+    ],
   },
   {
     name: "a handle that never was",
@@ -182,6 +239,7 @@ export const differences: ReadonlyArray<Difference> = [
     cases: [
       {
         what: "handle 77 of an empty table as a result",
+        lie: "own-unknown",
         run: async (stage, side) => typeof (await lie("own-unknown")(stage, side)),
         ours: refused(/handle 77 is unknown/),
         jco: value("object"),
@@ -193,7 +251,7 @@ export const differences: ReadonlyArray<Difference> = [
     clause: "canon resource.drop: the destructor runs once for each owned handle",
     right: "ours",
     why: "jco's objects of one list share one variable, so all of them drop the last one's handle",
-    cases: [{ what: "two of two dropped", run: (stage, side) => stage.disposeTwo(side), ours: value(2), jco: refused(/unknown handle/) }],
+    cases: [{ what: "two of one list disposed of", run: (stage, side) => stage.disposeTwo(side), ours: value(2), jco: value(1) }],
   },
   {
     name: "NaN payloads in lists",
@@ -201,8 +259,20 @@ export const differences: ReadonlyArray<Difference> = [
     right: "both",
     why: "our NaNs are canonical everywhere, so that a guest's result is deterministic; jco copies the elements of number lists as bytes",
     cases: [
-      { what: "a NaN that the guest makes", run: async (stage, side) => bits(await lie("nan-list")(stage, side)), ours: value(0x7fc00000), jco: value(0x7fa00001) },
-      { what: "a NaN that the guest is given", run: lie("nan-list-bits", () => [nanWithPayload()]), ours: value(canonicalNan64), jco: value(0x7ff4000000000001n) },
+      {
+        what: "a NaN that the guest makes",
+        lie: "nan-list",
+        run: async (stage, side) => bits(await lie("nan-list")(stage, side)),
+        ours: value(0x7fc00000),
+        jco: value(0x7fa00001),
+      },
+      {
+        what: "a NaN that the guest is given",
+        lie: "nan-list-bits",
+        run: lie("nan-list-bits", () => [nanWithPayload()]),
+        ours: value(canonicalNan64),
+        jco: value(0x7ff4000000000001n),
+      },
     ],
   },
   {
@@ -220,7 +290,7 @@ export const differences: ReadonlyArray<Difference> = [
       coerced("u64", 1, 1n),
       coerced("f64", "x", Number.NaN),
       coerced("char", "ab", "a"),
-      coerced("bytes", "abc", new Uint8Array(3)),
+      coerced("bytes", "abc", new Uint8Array()),
       coerced("pair", [1], [1, 0]),
       coerced("pair", [1, 2, 3], [1, 2]),
       coerced("record", { a: "7", b: "" }, { a: 7, b: "" }, ".a"),
@@ -234,9 +304,14 @@ export const differences: ReadonlyArray<Difference> = [
     name: "outermost result",
     clause: "A result is a variant of ok and err; how a host shows it is not specified",
     right: "both",
-    why: "an export's error case is a PluginError with the payload here and the bare payload, where that is an object, or a ComponentError there; a host function returns the result here and returns or throws there",
+    why: "an export's error case throws a PluginError with the payload here and the payload itself there; a host function returns the result here and returns or throws there",
     cases: [
-      { what: "an export that answers err(7)", run: (stage, side) => stage.pair.bare(side, `echo-${index("outer")}`, [{ tag: "err", val: 7 }]), ours: refused(/^PluginError: /), jco: refused(/^(Error: 7|ComponentError)/) },
+      {
+        what: "an export that answers err(7)",
+        run: (stage, side) => stage.pair.bare(side, `echo-${index("outer")}`, [{ tag: "err", val: 7 }]),
+        ours: refused(/^PluginError: /),
+        jco: refused(/^7$/),
+      },
       {
         what: "a host function that returns 7 for result<u8, u8>",
         run: (stage, side) => stage.pair.bare(side, `flat-${index("outer")}`, [{ tag: "ok", val: 1 }], 7),
@@ -251,7 +326,12 @@ export const differences: ReadonlyArray<Difference> = [
     right: "both",
     why: "here every option of an option is tagged and a case without payload has no `val`; jco tags only where undefined is already taken, and a result always has `val`",
     cases: [
-      { what: "some(some(some(1)))", run: (stage, side) => echo("options", side === "ours" ? { tag: "some", val: { tag: "some", val: 1 } } : { tag: "some", val: 1 })(stage, side), ours: value({ tag: "some", val: { tag: "some", val: 1 } }), jco: value({ tag: "some", val: 1 }) },
+      {
+        what: "some(some(some(1)))",
+        run: (stage, side) => echo("options", side === "ours" ? { tag: "some", val: { tag: "some", val: 1 } } : { tag: "some", val: 1 })(stage, side),
+        ours: value({ tag: "some", val: { tag: "some", val: 1 } }),
+        jco: value({ tag: "some", val: 1 }),
+      },
       { what: "ok without payload, inside", run: echo("nested", [{ tag: "ok" }]), ours: value([{ tag: "ok" }]), jco: value([{ tag: "ok", val: undefined }]) },
     ],
   },
@@ -260,7 +340,14 @@ export const differences: ReadonlyArray<Difference> = [
     clause: "How a host turns labels into property names is not specified",
     right: "both",
     why: "here a word after the first keeps its capitals, `max-URL` → `maxURL`; jco writes `maxUrl`",
-    cases: [{ what: "a field max-URL", run: (stage, side) => echo("upper", side === "ours" ? { maxURL: 1 } : { maxUrl: 1 })(stage, side), ours: value({ maxURL: 1 }), jco: value({ maxUrl: 1 }) }],
+    cases: [
+      {
+        what: "a field max-URL",
+        run: (stage, side) => echo("upper", side === "ours" ? { maxURL: 1 } : { maxUrl: 1 })(stage, side),
+        ours: value({ maxURL: 1 }),
+        jco: value({ maxUrl: 1 }),
+      },
+    ],
   },
 ]
 
@@ -282,10 +369,17 @@ export function unmet(expected: Expected, shown: { readonly value: unknown } | {
 
 /** Leaf kinds by core value, as `flatten` orders them; a variant's are those of all its cases. */
 function leaves(type: ValueType): ReadonlyArray<ReadonlySet<string>> {
-  const cases = type.kind === "variant" ? type.cases.map((one) => one.type) : type.kind === "result" ? [type.ok, type.err] : type.kind === "option" ? [type.type] : undefined
+  const cases =
+    type.kind === "variant"
+      ? type.cases.map((one) => one.type)
+      : type.kind === "result"
+        ? [type.ok, type.err]
+        : type.kind === "option"
+          ? [type.type]
+          : undefined
   if (cases !== undefined) {
-    const out: Array<Set<string>> = []
-    for (const one of cases) if (one !== undefined) for (const [i, kinds] of leaves(one).entries()) for (const kind of kinds) (out[i] ??= new Set()).add(kind)
+    const out: Array<ReadonlySet<string>> = []
+    for (const one of cases) if (one !== undefined) for (const [i, kinds] of leaves(one).entries()) out[i] = new Set([...(out[i] ?? []), ...kinds])
     return [new Set(), ...out]
   }
   if (type.kind === "record" || type.kind === "tuple") return children(type).flatMap(leaves)

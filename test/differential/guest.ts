@@ -325,9 +325,7 @@ function treeText({ index, type }: Tree): ReadonlyArray<string> {
 
   const pack = new Body()
   const at = pack.local("i32")
-  const pads = block.offsets
-    .filter((_, i) => i !== 1)
-    .map((place, i) => `(i32.store8 offset=${place} (local.get ${at}) (i32.const ${padding[i]}))`)
+  const pads = block.offsets.filter((_, i) => i !== 1).map((place, i) => `(i32.store8 offset=${place} (local.get ${at}) (i32.const ${padding[i]}))`)
   const move = isFlat
     ? pack.store(type, at, offset, got)
     : `(memory.copy (i32.add (local.get ${at}) (i32.const ${offset})) (local.get $p0) (i32.const ${size(type)}))`

@@ -80,4 +80,3 @@ export function jcoAnswer(type: FunctionType, answer: unknown, count: Count, lif
   const payload = result[tag]
   return payload === undefined ? { tag } : { tag, val: jcoForm(payload, val, count, lift) }
 }
-

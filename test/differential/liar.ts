@@ -4,7 +4,8 @@ import { allocator } from "./guest.ts"
 
 const constant = (n: number): string => `(i32.const ${n})`
 /** A pointer and a length as a result in memory. */
-const pair = (at: number, length: number, area = 64): string => `(i32.store offset=0 ${constant(64)} ${constant(at)}) (i32.store offset=4 ${constant(64)} ${constant(length)}) ${constant(area)}`
+const pair = (at: number, length: number, area = 64): string =>
+  `(i32.store offset=0 ${constant(64)} ${constant(at)}) (i32.store offset=4 ${constant(64)} ${constant(length)}) ${constant(area)}`
 
 /** WIT type, core result, core parameters and body of each function. */
 const functions: Readonly<Record<string, readonly [type: string, result: "i32" | "i64" | "f32" | "", params: string, body: string]>> = {
@@ -30,7 +31,7 @@ const functions: Readonly<Record<string, readonly [type: string, result: "i32" |
   "nan-list": ["func() -> list<f32>", "i32", "", `(i32.store ${constant(128)} ${constant(0x7fa00001)}) ${pair(128, 1)}`],
   "nan-bits": ["func(x: f32) -> u32", "i32", "(param f32)", "(i32.reinterpret_f32 (local.get 0))"],
   "nan-list-bits": ["func(x: list<f64>) -> u64", "i64", "(param i32 i32)", "(i64.load (local.get 0))"],
-  "leave": ["func() -> u32", "i32", "", constant(7)],
+  leave: ["func() -> u32", "i32", "", constant(7)],
   "keep-borrow": ["func(x: borrow<thing>)", "", "(param i32)", ""],
   "drop-twice": ["func(x: thing)", "", "(param i32)", "(call $drop (local.get 0)) (call $drop (local.get 0))"],
   "drop-zero": ["func()", "", "", `(call $drop ${constant(0)})`],

@@ -66,7 +66,8 @@ export async function resourceLog(side: Side, host: Host, built: Built): Promise
     const api = jcoInterface((await jcoModule(built))({ [counterHost]: imports }), counterApi)
     const Counter = api["Counter"] as unknown as Class
     return {
-      call: (name, ...args) => (api[name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())] as (...args: ReadonlyArray<unknown>) => unknown)(...args),
+      call: (name, ...args) =>
+        (api[name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())] as (...args: ReadonlyArray<unknown>) => unknown)(...args),
       construct: (n) => new Counter(n),
       method: (self, name, ...args) => (self as Record<string, (...args: ReadonlyArray<unknown>) => unknown>)[name]?.(...args),
       merge: (a, b) => Counter.merge(a, b),

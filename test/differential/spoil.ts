@@ -40,13 +40,20 @@ export function spoil(type: ValueType, value: unknown, salt = 0): ReadonlyArray<
       const out = [pick([null, 1, "{}", undefined])]
       for (const { label, type: field } of type.fields) {
         const key = propertyName(label)
-        out.push(...inside(field, fields[key], `.${key}`, (spoilt) => Object.fromEntries(Object.keys(fields).map((name) => [name, name === key ? spoilt : fields[name]]))))
+        out.push(
+          ...inside(field, fields[key], `.${key}`, (spoilt) =>
+            Object.fromEntries(Object.keys(fields).map((name) => [name, name === key ? spoilt : fields[name]])),
+          ),
+        )
       }
       return out
     }
     case "tuple": {
       const parts = value as ReadonlyArray<unknown>
-      return [pick([[...parts, 0], parts.slice(1), null, { ...parts }]), ...type.types.flatMap((part, i) => inside(part, parts[i], `[${i}]`, (spoilt) => parts.with(i, spoilt)))]
+      return [
+        pick([[...parts, 0], parts.slice(1), null, { ...parts }]),
+        ...type.types.flatMap((part, i) => inside(part, parts[i], `[${i}]`, (spoilt) => parts.with(i, spoilt))),
+      ]
     }
     case "variant":
     case "result": {
@@ -57,7 +64,8 @@ export function spoil(type: ValueType, value: unknown, salt = 0): ReadonlyArray<
       return [...out, ...inside(payload, val, ".val", (spoilt) => ({ tag, val: spoilt }))]
     }
     case "option": {
-      if (type.type.kind !== "option") return value === undefined ? [] : inside(type.type, value, "", (spoilt) => spoilt).filter((one) => one.value !== undefined)
+      if (type.type.kind !== "option")
+        return value === undefined ? [] : inside(type.type, value, "", (spoilt) => spoilt).filter((one) => one.value !== undefined)
       const { tag, val } = value as { readonly tag: string; readonly val?: unknown }
       const out: Array<Spoilt> = [pick([null, 5, "some"]), { value: { tag: "maybe" }, path: ".tag" }]
       return tag === "some" ? [...out, ...inside(type.type, val, ".val", (spoilt) => ({ tag, val: spoilt }))] : out
