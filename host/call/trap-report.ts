@@ -12,7 +12,8 @@ const kinds: ReadonlyArray<readonly [RegExp, string]> = [
   [/^(float unrepresentable|out of bounds trunc)/i, "invalid conversion to integer"],
   [/memory access out of bounds|out of bounds memory access/i, "out of bounds memory access"],
   [/table.* out of bounds|out of bounds (table access|call_indirect)/i, "out of bounds table access"],
-  [/signature mismatch|signature that does not match|null table entry/i, "indirect call type mismatch"],
+  // Not every engine tells an empty entry from one of another type.
+  [/^null function|signature mismatch|signature that does not match|null table entry/i, "indirect call of an entry that is empty or of another type"],
 ]
 
 /** The kind of a trap; a message that is none of the specification's traps stands as it is, escaped. */
