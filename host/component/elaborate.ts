@@ -29,8 +29,15 @@ export interface ElaborateLimits {
   readonly tableElementsMax: number
 }
 
-/** Definitions executed for one component, re-evaluated interface types included. wasi:cli's world takes about 2,000. */
+/**
+ * Definitions executed for one component, re-evaluated interface types included, each counted with the parts it makes or
+ * compares: a record of 9,000 fields that 20,000 imports declare is 400 KB to read and gigabytes to hold. wasi:cli's
+ * world takes about 10,000.
+ */
 const definitionsMax = 500_000
+
+/** Pairs of memory and allocator, per component instance and string encoding. Each instance makes views for each; toolchains make one to three. */
+const contextsMax = 1_024
 
 // ── Entities ────────────────────────────────────────────────────────────────
 
@@ -64,7 +71,8 @@ interface CoreItem {
   readonly ref: CoreRef
   readonly type: CoreExternType
 }
-type CoreInstance = ReadonlyMap<string, CoreItem>
+/** Exports by name; a module's are made when asked for, since 60 instances of 100,000 exports each would not fit the heap. */
+type CoreInstance = Pick<ReadonlyMap<string, CoreItem>, "get">
 
 /** Index spaces of one component, component instance or type under construction. */
 interface Scope {
@@ -229,11 +237,20 @@ class Elaboration {
 
   step(definition: Definition): void {
     this.offset = definition.offset
-    this.countDefinition()
+    this.countDefinition(1 + partsOf(definition))
   }
 
-  countDefinition(): void {
-    if (++this.definitions > definitionsMax) throw this.malformed(`the component's definitions expand to more than ${definitionsMax}`)
+  countDefinition(parts = 1): void {
+    this.definitions += parts
+    if (this.definitions > definitionsMax) throw this.malformed(`the component's definitions expand to more than ${definitionsMax}`)
+  }
+
+  /** Counts a comparison of the whole type; none is made of a type with itself. */
+  countComparison(declared: ValueType | FunctionType, actual: ValueType | FunctionType): void {
+    if (declared === actual) return
+    if (declared.kind !== "function") return this.countDefinition(this.measure(declared).leaves)
+    for (const { type } of declared.params) this.countDefinition(this.measure(type).leaves)
+    if (declared.result !== undefined) this.countDefinition(this.measure(declared.result).leaves)
   }
 
   countInstances(): void {
@@ -321,6 +338,7 @@ class Elaboration {
         return
       case "lower": {
         const func = this.at(scope.func, definition.func, "function")
+        this.countDefinition(func.type.params.length)
         this.needOptions(func.type, definition.options, "lower")
         const lowering = this.lowerings.length
         this.lowerings.push({ type: func.type, source: func.source, context: this.context(scope, definition.options) })
@@ -406,6 +424,7 @@ class Elaboration {
       if (given.has(name)) throw this.malformed(`two core arguments are named "${printable(name)}"`)
       given.set(name, this.at(scope["core-instance"], instance, "core instance"))
     }
+    this.countDefinition(module.imports.length)
     const imports = module.imports.map((wanted) => {
       const item = given.get(wanted.module)?.get(wanted.name)
       if (item === undefined) throw this.malformed(`the core import "${printable(wanted.module)}" "${printable(wanted.name)}" is not given`)
@@ -416,9 +435,12 @@ class Elaboration {
     const instance = this.instantiations.length
     this.instantiations.push({ kind: "instantiate", module: index, imports })
     this.countInstances()
-    const exports = new Map<string, CoreItem>()
-    for (const [name, type] of module.exports) exports.set(name, { ref: { kind: "export", instance, name }, type })
-    return exports
+    return {
+      get(name) {
+        const type = module.exports.get(name)
+        return type === undefined ? undefined : { ref: { kind: "export", instance, name }, type }
+      },
+    }
   }
 
   /** Offsets in errors of the core decoder count from the core module; shift them to the component's. */
@@ -448,6 +470,7 @@ class Elaboration {
     let index = this.contextIndex.get(key)
     if (index === undefined) {
       index = this.contexts.length
+      if (index >= contextsMax) throw this.malformed(`more than ${contextsMax} pairs of memory and allocator`)
       this.contexts.push({ owner: scope.owner, encoding: options.encoding, memory, realloc })
       this.contextIndex.set(key, index)
     }
@@ -473,6 +496,7 @@ class Elaboration {
     const declared = this.at(scope.type, type, "type")
     if (declared.kind !== "function") throw this.malformed("canon lift names a type that is no function type")
     const core = this.at(scope.core["core-func"], func, "core function")
+    this.countDefinition(declared.type.params.length)
     const signature = flattenExport(declared.type)
     if (!sameSignature(core.type, signature)) {
       throw this.malformed(`canon lift: the core function is not ${printSignature(signature)}`)
@@ -632,6 +656,7 @@ class Elaboration {
           return { sort: "func", type: declared.type, source: { kind: "import", interface: how.interface, name } }
         }
         if (actual?.sort !== "func") throw fail("a function")
+        this.countComparison(declared.type, actual.type)
         const difference = functionDifference(actual.type, declared.type)
         if (difference !== undefined) throw fail(`of the declared type: ${differenceText(difference)}`)
         return { sort: "func", type: declared.type, source: actual.source }
@@ -714,6 +739,7 @@ class Elaboration {
 
   differenceOfEntities(declared: TypeEntity, actual: TypeEntity): string | undefined {
     if (declared.kind === "resource" && actual.kind === "resource") return declared.resource === actual.resource ? undefined : "another resource"
+    if ((declared.kind === "value" && actual.kind === "value") || (declared.kind === "function" && actual.kind === "function")) this.countComparison(declared.type, actual.type)
     if (declared.kind === "value" && actual.kind === "value") return text(typeDifference(actual.type, declared.type))
     if (declared.kind === "function" && actual.kind === "function") return text(functionDifference(actual.type, declared.type))
     return declared.kind === actual.kind ? undefined : `a ${actual.kind} type for a ${declared.kind} type`
@@ -721,6 +747,39 @@ class Elaboration {
 }
 
 // ── Pure parts ──────────────────────────────────────────────────────────────
+
+/** What executing a definition makes, looks at or has bindings walk beyond one entry. */
+function partsOf(definition: Definition): number {
+  switch (definition.op) {
+    case "core-instantiate":
+    case "instantiate":
+      return definition.args.length
+    case "core-exports":
+    case "exports":
+      return definition.exports.length
+    case "type": {
+      const { type } = definition
+      if (type.kind === "function") return type.params.length
+      if (type.kind !== "value") return 0
+      const { value } = type
+      switch (value.kind) {
+        case "record":
+          return value.fields.length
+        case "variant":
+          return value.cases.length
+        case "tuple":
+          return value.types.length
+        case "flags":
+        case "enum":
+          return value.labels.length
+        default:
+          return 0
+      }
+    }
+    default:
+      return 0
+  }
+}
 
 const reallocSignature: CoreFunctionType = { params: ["i32", "i32", "i32", "i32"], results: ["i32"] }
 

@@ -234,12 +234,13 @@ async function compile(component: Uint8Array, blueprint: Blueprint, mechanism: M
     modules.push({ module: compiled.module, needs: compiled.notes as unknown as Needs })
     inTime()
   }
+  const nameOfLift = liftNames(blueprint)
   return {
     blueprint,
     modules,
-    lifts: blueprint.lifts.map(({ type, context }, i) => bindExport(type, encodingOf(blueprint, context), nameOfLift(blueprint, i))),
+    lifts: blueprint.lifts.map(({ type, context }, i) => bindExport(type, encodingOf(blueprint, context), nameOfLift(i))),
     lowerings: blueprint.lowerings.map(({ type, context, source }) =>
-      bindImport(type, encodingOf(blueprint, context), source.kind === "import" ? (source.interface === undefined ? source.name : `${source.interface}#${source.name}`) : nameOfLift(blueprint, source.lift)),
+      bindImport(type, encodingOf(blueprint, context), source.kind === "import" ? (source.interface === undefined ? source.name : `${source.interface}#${source.name}`) : nameOfLift(source.lift)),
     ),
     contextReadyAfter: blueprint.contexts.map(({ memory, realloc }) => Math.max(readyAfter(memory), readyAfter(realloc), 0)),
     pagesLeft: memoryPagesMax - pages,
@@ -277,7 +278,9 @@ function offsetsOf(name: string, bytes: Uint8Array): ReadonlyArray<number> {
 
 const encodingOf = (blueprint: Blueprint, context: number) => (blueprint.contexts[context] as { encoding: "utf8" | "utf16" | "latin1+utf16" }).encoding
 
-function nameOfLift(blueprint: Blueprint, lift: number): string {
-  for (const { name, source } of blueprint.exports.values()) if (source.kind === "lift" && source.lift === lift) return name
-  return `function ${lift}`
+/** The first export's name of each lift: one pass, since a component may have as many of both as fit its bytes. */
+function liftNames(blueprint: Blueprint): (lift: number) => string {
+  const names = new Map<number, string>()
+  for (const { name, source } of blueprint.exports.values()) if (source.kind === "lift" && !names.has(source.lift)) names.set(source.lift, name)
+  return (lift) => names.get(lift) ?? `function ${lift}`
 }
