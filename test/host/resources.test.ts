@@ -227,7 +227,7 @@ t.test("an embedder's resources are released once when a guest leaves them, trap
   const { imports, disposed } = stage()
   const plugin = await host.load(await things(), { imports })
   await plugin.call("leave", [] as never)
-  t.same(disposed.splice(0).sort(), [1, 2])
+  t.same(disposed.splice(0).sort((a, b) => a - b), [1, 2])
   await t.rejects(plugin.call("then-trap", [] as never), { code: "STELE-PLG-0002" })
   t.same(disposed.splice(0), [1])
   await t.rejects(plugin.call("drop-lent", [] as never), { code: "STELE-PLG-0011" })
@@ -243,7 +243,7 @@ t.test("an embedder's resources stay with a kept instance when instances are reu
   await plugin.call("leave", [] as never)
   t.same(disposed, [])
   await plugin.close()
-  t.same(disposed.sort(), [1, 1, 2, 2])
+  t.same(disposed.sort((a, b) => a - b), [1, 1, 2, 2])
 })
 
 t.test("a call is refused when a resource of the embedder is no object", async (t) => {
