@@ -26,7 +26,7 @@ export class ConfigError extends family("ConfigError", {
     exit: 2,
     isRetryable: false,
     explain: "The command line cannot be read as written: a misspelt command, flag or name, or something missing.",
-    message: (d) => d.detail,
-    fix: (d) => d.advice,
+    message: (d) => `${d.detail}`,
+    fix: (d) => `${d.advice}`,
   }),
 }) {}

@@ -3,7 +3,7 @@ import t from "tap"
 import { CapabilityError, catalogue, LimitError, limits, PluginError, SteleError, WitError } from "../../schemas/error/mod.ts"
 
 /** Data of any shape: an array reads as text in a template, and has `join`, `length` and elements. */
-const anything = new Proxy({}, { get: (_target, key) => (typeof key === "string" ? ["sample"] : undefined) }) as never
+const anything = new Proxy({}, { get: (_target, key) => (typeof key === "string" ? ["Sample"] : undefined) }) as never
 
 t.test("every reason has a code, a status, an exit code, an explanation and a fix", async (t) => {
   t.ok(catalogue.size >= 45, `${catalogue.size} reasons`)
