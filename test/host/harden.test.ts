@@ -36,6 +36,8 @@ import {
   u,
 } from "./wasm-builder.ts"
 
+t.setTimeout(600_000)
+
 const bounds = { functionBodyBytesMax: 1 << 20 }
 const decode = (bytes: Uint8Array): ReturnType<typeof decodeCoreModule> => decodeCoreModule(bytes, bounds)
 

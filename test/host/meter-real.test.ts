@@ -6,6 +6,8 @@ import { decodeCoreModule } from "../../host/harden/core-module.ts"
 import { rewriteSteps } from "../../host/meter/rewrite.ts"
 import { injectedModule, tiers } from "./meter-harness.ts"
 
+t.setTimeout(600_000)
+
 /** Rust and C by LLVM, Binaryen's output, and wit-component's shims; StarlingMonkey uses what C++ brings. */
 const folders = ["jco-transpile/vendor", "jco/lib", "componentize-js/lib"]
 const bytesMax = Number(process.env["STELE_REAL_BYTES_MAX"] ?? 6_000_000)

@@ -46,6 +46,8 @@ import {
   tryTable,
 } from "./wasm-builder.ts"
 
+t.setTimeout(600_000)
+
 const seed = Number(process.env["STELE_SEED"] ?? 1)
 const imports = { env: { mix: (x: number): number => Math.imul(x, 0x9e3779b1) ^ (x >>> 15) } }
 
