@@ -31,7 +31,7 @@ import { bulkHelper, type BulkRequest, type BulkShape, elementsPerStep, memoryBy
 import { Writer } from "./writer.ts"
 
 /** Part of every cache key: changes when the same input is rewritten to other bytes. */
-export const instrumenterVersion = 1
+export const instrumenterVersion = 2
 
 /** `slice` is `deadline` without a watchdog: the same checks, counting time weights down to a call of `tick`. */
 export type Tier = "deadline" | "slice" | "fuel" | "off"
