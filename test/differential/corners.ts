@@ -40,7 +40,10 @@ export const cornerTypes: ReadonlyArray<ValueType> = [
   variant({ a: tuple(u8, f32, f64), b: tuple(f64, u64, u8), c: tuple(f32, u32, string) }),
   wide(string),
   wide(f64),
-  enumeration(...many(300)),
+  // The last discriminant of one byte and the first of two.
+  enumeration(...many(256)),
+  enumeration(...many(257)),
+  { kind: "variant", cases: many(256).map((label, i): Case => (i === 255 ? { label, type: u8 } : { label })) },
   flags(...many(8)),
   flags(...many(9)),
   flags(...many(16)),

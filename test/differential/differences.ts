@@ -218,7 +218,7 @@ export const differences: ReadonlyArray<Difference> = [
   },
   {
     name: "a borrow that is kept",
-    clause: "canon lift: trap_if(num_borrows != 0) when the call returns",
+    clause: "Task.return_: trap_if(self.num_borrows > 0)",
     right: "ours",
     why: "jco lets the call return",
     cases: [
