@@ -75,7 +75,8 @@ export type ValType = Bytes | number
 // Type indexes share a signed space with the primitives (Binary.md `valtype`).
 const val = (type: ValType): Bytes => (typeof type === "number" ? signed(type) : type)
 
-export const recordOf = (...fields: ReadonlyArray<readonly [string, ValType]>): Array<number> => concat(0x72, vector(fields.map(([label, type]) => concat(name(label), val(type)))))
+export const recordOf = (...fields: ReadonlyArray<readonly [string, ValType]>): Array<number> =>
+  concat(0x72, vector(fields.map(([label, type]) => concat(name(label), val(type)))))
 export const variantOf = (...cases: ReadonlyArray<readonly [string, ValType?]>): Array<number> =>
   concat(0x71, vector(cases.map(([label, type]) => concat(name(label), type === undefined ? 0x00 : concat(0x01, val(type)), 0x00))))
 export const listOf = (element: ValType): Array<number> => concat(0x70, val(element))
@@ -88,7 +89,15 @@ export const funcOf = (params: ReadonlyArray<readonly [string, ValType]>, result
 export const instanceTypeOf = (...declarations: ReadonlyArray<Bytes>): Array<number> => concat(0x42, vector(declarations))
 export const resourceOf = (destructor?: number): Array<number> => concat(0x3f, 0x7f, destructor === undefined ? 0x00 : concat(0x01, u(destructor)))
 
-const sorts = { func: [0x01], type: [0x03], component: [0x04], instance: [0x05], "core-func": [0x00, 0x00], "core-memory": [0x00, 0x02], "core-module": [0x00, 0x11] } as const
+const sorts = {
+  func: [0x01],
+  type: [0x03],
+  component: [0x04],
+  instance: [0x05],
+  "core-func": [0x00, 0x00],
+  "core-memory": [0x00, 0x02],
+  "core-module": [0x00, 0x11],
+} as const
 export type SortName = keyof typeof sorts
 export const sortIndex = (sort: SortName, index: number): Array<number> => concat(sorts[sort], u(index))
 
@@ -106,12 +115,14 @@ export const instantiate = (of: number, args: ReadonlyArray<readonly [string, So
   concat(0x00, u(of), vector(args.map(([title, sort, index]) => concat(name(title), sortIndex(sort, index)))))
 /** `(alias core export INSTANCE NAME (core func))`; sorts: 0 func, 1 table, 2 memory, 3 global, 4 tag. */
 export const aliasCore = (instance: number, text: string, sort = 0): Array<number> => concat(0x00, sort, 0x01, u(instance), name(text))
-export const aliasOuter = (sort: "type" | "component" | "core-module", depth: number, index: number): Array<number> => concat(sorts[sort], 0x02, u(depth), u(index))
+export const aliasOuter = (sort: "type" | "component" | "core-module", depth: number, index: number): Array<number> =>
+  concat(sorts[sort], 0x02, u(depth), u(index))
 
 /** Canonical options as bytes: `canonMemory(0)`. */
 export const canonMemory = (memory: number): Array<number> => concat(0x03, u(memory))
 export const canonRealloc = (func: number): Array<number> => concat(0x04, u(func))
-export const canonLift = (func: number, type: number, options: ReadonlyArray<Bytes> = []): Array<number> => concat(0x00, 0x00, u(func), vector(options), u(type))
+export const canonLift = (func: number, type: number, options: ReadonlyArray<Bytes> = []): Array<number> =>
+  concat(0x00, 0x00, u(func), vector(options), u(type))
 export const canonLower = (func: number, options: ReadonlyArray<Bytes> = []): Array<number> => concat(0x01, 0x00, u(func), vector(options))
 
 // ── Text ────────────────────────────────────────────────────────────────────
@@ -149,10 +160,14 @@ export interface GuestText {
 /** The text of a component that lifts and lowers as `GuestText` says. */
 export function guestText({ head = "", core, libc, imports = {}, with: given = "", exports = {}, option = "", tail = "" }: GuestText): string {
   const allocatorOf = (text: string, instance: string): string =>
-    (text.includes('(export "memory")') ? ` (memory (core memory ${instance} "memory"))` : "") + (text.includes('(export "realloc")') ? ` (realloc (core func ${instance} "realloc"))` : "") + ` ${option}`
+    (text.includes('(export "memory")') ? ` (memory (core memory ${instance} "memory"))` : "") +
+    (text.includes('(export "realloc")') ? ` (realloc (core func ${instance} "realloc"))` : "") +
+    ` ${option}`
   const lowered = libc === undefined ? ` ${option}` : allocatorOf(libc, "$libc")
   const lifted = core.includes('(export "memory")') ? allocatorOf(core, "$i") : lowered
-  const lowers = Object.entries(imports).map(([title, type]) => `(import "${title}" (func $f-${title} ${type})) (core func $c-${title} (canon lower (func $f-${title})${lowered}))`)
+  const lowers = Object.entries(imports).map(
+    ([title, type]) => `(import "${title}" (func $f-${title} ${type})) (core func $c-${title} (canon lower (func $f-${title})${lowered}))`,
+  )
   const bundle = Object.keys(imports).map((title) => `(export "${title}" (func $c-${title}))`)
   const lifts = Object.entries(exports).map(([title, type]) => {
     const post = core.includes(`(export "post-${title}")`) ? ` (post-return (core func $i "post-${title}"))` : ""
@@ -184,7 +199,11 @@ export const bumpAllocator = (pages = 1): string => `
     (local.get $at))`
 
 /** A component from WIT and a core module (bytes or text) that has wit-component's names, by wit-component. */
-export async function componentOf(witSource: string, core: Uint8Array | string, options: { readonly world?: string; readonly encoding?: "utf8" | "utf16" | "compact-utf16" } = {}): Promise<Uint8Array> {
+export async function componentOf(
+  witSource: string,
+  core: Uint8Array | string,
+  options: { readonly world?: string; readonly encoding?: "utf8" | "utf16" | "compact-utf16" } = {},
+): Promise<Uint8Array> {
   const tools = await import("@bytecodealliance/jco-transpile/wasm-tools")
   const binary = typeof core === "string" ? await wat(core) : core
   const { world, encoding = "utf8" } = options

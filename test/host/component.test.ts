@@ -34,7 +34,8 @@ t.teardown(() => host.close())
 const seed = Number(process.env["STELE_SEED"] ?? 1 + Math.floor(Math.random() * 0x7fff_ffff))
 const isFull = process.env["STELE_TEST_FULL"] === "1"
 
-const example = async (name: string): Promise<Uint8Array> => new Uint8Array(await readFile(new URL(`../../plugins/examples/${name}/build/${name}.wasm`, import.meta.url)))
+const example = async (name: string): Promise<Uint8Array> =>
+  new Uint8Array(await readFile(new URL(`../../plugins/examples/${name}/build/${name}.wasm`, import.meta.url)))
 
 /** Decodes and elaborates: undefined when it works, otherwise the typed error; anything else is thrown. */
 function refusal(bytes: Uint8Array): SteleError | undefined {
@@ -57,7 +58,8 @@ t.test("`decodeComponent()` refuses with an offset inside the file when a compon
       // A prefix that ends between two sections may be a component of its own.
       if (error === undefined) continue
       const { reason } = error as VerifyError
-      if (!(error instanceof VerifyError) || ("offset" in reason && (reason.offset < 0 || reason.offset > length))) t.fail(`${name} cut to ${length} bytes: ${error.message}`)
+      if (!(error instanceof VerifyError) || ("offset" in reason && (reason.offset < 0 || reason.offset > length)))
+        t.fail(`${name} cut to ${length} bytes: ${error.message}`)
     }
   }
   t.pass("every prefix")
@@ -93,7 +95,12 @@ t.test(`\`decodeComponent()\` gives a typed error when sections hold noise (seed
 
 t.test("the byte builder and wasm-tools write the same bytes when they describe the same component", async (t) => {
   const core = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]
-  const built = component(coreModule(core), types(recordOf(["a", prim.u8], ["b", prim.string])), exportsOf(exported("r", "type", 0)), coreInstances(coreInstantiate(0)))
+  const built = component(
+    coreModule(core),
+    types(recordOf(["a", prim.u8], ["b", prim.string])),
+    exportsOf(exported("r", "type", 0)),
+    coreInstances(coreInstantiate(0)),
+  )
   t.same(built, await wat(`(component (core module) (type (record (field "a" u8) (field "b" string))) (export "r" (type 0)) (core instance (instantiate 0)))`))
 })
 
@@ -120,7 +127,8 @@ t.test("`elaborate()` reads the world that was written when wit-component made t
     const flat = (text: string): string => text.replace(/\s+/g, " ").replace(/,? \}/g, " }")
     const text = flat(interfaceText("a:b/things@1.2.3", found))
     for (const declaration of declarations.filter((one) => !one.startsWith("resource"))) t.match(text, flat(declaration), `${side}: ${declaration}`)
-    for (const part of ["constructor(name: string)", "size: func() -> tuple<u16, u16>", "open: static func(name: string) -> result<canvas>"]) t.match(text, part, `${side}: ${part}`)
+    for (const part of ["constructor(name: string)", "size: func() -> tuple<u16, u16>", "open: static func(name: string) -> result<canvas>"])
+      t.match(text, part, `${side}: ${part}`)
   }
   const greeter = elaborate(decodeComponent(await example("greeter"), defaultLimits), defaultLimits).world
   t.same([...greeter.imports.keys()].sort(), ["wasi:keyvalue/store@0.2.0-draft", "wasi:logging/logging@0.1.0-draft"])
@@ -128,7 +136,8 @@ t.test("`elaborate()` reads the world that was written when wit-component made t
   const api = greeter.exports.get("acme:greeter/api")
   if (api?.kind !== "interface") throw new Error("the greeter exports no interface")
   const text = interfaceText("acme:greeter/api", api)
-  for (const part of ["record visitor", "name: string", "tea-price: option<string>", "greet: func(visitor: visitor) -> result<greeting, string>"]) t.match(text, part)
+  for (const part of ["record visitor", "name: string", "tea-price: option<string>", "greet: func(visitor: visitor) -> result<greeting, string>"])
+    t.match(text, part)
 })
 
 t.test("`elaborate()` folds away what components are wrapped in when instances are nested three deep", async (t) => {
@@ -164,7 +173,9 @@ t.test("`elaborate()` keeps two versions apart when a component imports and expo
     (core instance $i${answer} (instantiate $m (with "host" (instance $e${answer}))))
     (func $f${answer} (result u32) (canon lift (core func $i${answer} "run")))
     (instance $x${answer} (export "run" (func $f${answer}))) (export "test:guest/api@${version}" (instance $x${answer}))`
-  const bytes = await wat(`(component (core module $m (import "host" "value" (func $v (result i32))) (func (export "run") (result i32) (call $v))) ${api("1.0.0", 1)} ${api("2.0.0", 2)})`)
+  const bytes = await wat(
+    `(component (core module $m (import "host" "value" (func $v (result i32))) (func (export "run") (result i32) (call $v))) ${api("1.0.0", 1)} ${api("2.0.0", 2)})`,
+  )
   const plugin = await host.load(bytes, { imports: { "test:host/source@1.0.0": { value: () => 1 }, "test:host/source@2.0.0": { value: () => 2 } } })
   t.teardown(() => plugin.close())
   t.equal(await plugin.call("test:guest/api@1.0.0#run", [] as never), 1)
@@ -189,7 +200,8 @@ for (const encoding of ["utf8", "utf16", "latin1+utf16"] as const) {
       }),
     )
     t.teardown(() => plugin.close())
-    for (const text of ["", "a", "grüße", "漢字", "𝄞 and \u0000", "\ufeffmark", "ÿ".repeat(3_000), "x".repeat(40_000), "𝄞".repeat(5_000)]) t.equal(plugin.callSync("echo", [text] as never), text)
+    for (const text of ["", "a", "grüße", "漢字", "𝄞 and \u0000", "\ufeffmark", "ÿ".repeat(3_000), "x".repeat(40_000), "𝄞".repeat(5_000)])
+      t.equal(plugin.callSync("echo", [text] as never), text)
     t.equal(plugin.callSync("echo", ["\ud800a"] as never), "\ufffda", "a lone surrogate becomes U+FFFD")
   })
 }
@@ -227,7 +239,13 @@ t.test("a component works when several core modules share memory through wit-com
 
 t.test("custom sections change nothing when they stand anywhere", async (t) => {
   const bytes = await guest({ core: `(func (export "run") (result i32) (i32.const 7))`, exports: { run: "(result u32)" } })
-  const padded = Uint8Array.from([...bytes.subarray(0, 8), ...customSection("a", [1, 2, 3]), ...bytes.subarray(8), ...customSection("component-name", [0xff, 0xff]), ...customSection("", [])])
+  const padded = Uint8Array.from([
+    ...bytes.subarray(0, 8),
+    ...customSection("a", [1, 2, 3]),
+    ...bytes.subarray(8),
+    ...customSection("component-name", [0xff, 0xff]),
+    ...customSection("", []),
+  ])
   const plugin = await host.load(padded)
   t.teardown(() => plugin.close())
   t.equal(plugin.callSync("run", [] as never), 7)
@@ -236,10 +254,53 @@ t.test("custom sections change nothing when they stand anywhere", async (t) => {
 // ── Names ───────────────────────────────────────────────────────────────────
 
 const names = {
-  good: ["a", "a-b", "a1-b2", "URL", "get-URL", "a-1", "wasi:io/poll", "wasi:io/poll@0.2.0", "wasi:io/poll@0.2.0-rc.1+build.5", "[constructor]r", "[method]r.f", "[static]r-x.f-y", "ns:pkg/iface@10.20.30"],
+  good: [
+    "a",
+    "a-b",
+    "a1-b2",
+    "URL",
+    "get-URL",
+    "a-1",
+    "wasi:io/poll",
+    "wasi:io/poll@0.2.0",
+    "wasi:io/poll@0.2.0-rc.1+build.5",
+    "[constructor]r",
+    "[method]r.f",
+    "[static]r-x.f-y",
+    "ns:pkg/iface@10.20.30",
+  ],
   bad: [
-    "", "-", "a-", "-a", "a--b", "A-b-Cd", "1a", "a_b", "a b", "ä", "a/b", "a:b", ":a/b", "a:b/", "a:b/c@", "a:b/c@1", "a:b/c@1.2", "a:b/c@01.2.3", "[method]r", "[constructor]r.f", "[method]r.f.g", "[get]r.f", "[method].f",
-    "a:b/c d", "a\u0000", "a\n", "\u202ea", "a".repeat(600), "a'];globalThis.PWN=1;//", "__proto__", "hasOwnProperty",
+    "",
+    "-",
+    "a-",
+    "-a",
+    "a--b",
+    "A-b-Cd",
+    "1a",
+    "a_b",
+    "a b",
+    "ä",
+    "a/b",
+    "a:b",
+    ":a/b",
+    "a:b/",
+    "a:b/c@",
+    "a:b/c@1",
+    "a:b/c@1.2",
+    "a:b/c@01.2.3",
+    "[method]r",
+    "[constructor]r.f",
+    "[method]r.f.g",
+    "[get]r.f",
+    "[method].f",
+    "a:b/c d",
+    "a\u0000",
+    "a\n",
+    "\u202ea",
+    "a".repeat(600),
+    "a'];globalThis.PWN=1;//",
+    "__proto__",
+    "hasOwnProperty",
   ],
 } as const
 
@@ -280,11 +341,25 @@ t.test("what this version does not have is refused by name when a component uses
 t.test("canon options are checked when a lift names the wrong functions", async (t) => {
   const core = `(memory (export "memory") 1) (func (export "realloc") (param i32) (result i32) (i32.const 0)) (func (export "run") (param i32 i32))`
   t.match(refusal(await guest({ core, exports: { run: `(param "text" string)` } })), { code: "STELE-VFY-0003", message: /realloc is not a function/ })
-  t.match(refusal(await guest({ core: `(func (export "run") (param i32 i32))`, exports: { run: `(param "text" string)` } })), { code: "STELE-VFY-0003", message: /without a memory/ })
-  t.match(refusal(await guest({ core: `(memory (export "memory") 1) (func (export "run") (param i32 i32))`, exports: { run: `(param "text" string)` } })), { code: "STELE-VFY-0003", message: /without a realloc/ })
-  t.match(refusal(await guest({ core: `(memory (export "memory") 1) (func (export "run") (result i32) (i32.const 0)) (func (export "post-run"))`, exports: { run: "(result string)" } })), {
+  t.match(refusal(await guest({ core: `(func (export "run") (param i32 i32))`, exports: { run: `(param "text" string)` } })), {
     code: "STELE-VFY-0003",
-    message: /post-return/,
+    message: /without a memory/,
   })
+  t.match(refusal(await guest({ core: `(memory (export "memory") 1) (func (export "run") (param i32 i32))`, exports: { run: `(param "text" string)` } })), {
+    code: "STELE-VFY-0003",
+    message: /without a realloc/,
+  })
+  t.match(
+    refusal(
+      await guest({
+        core: `(memory (export "memory") 1) (func (export "run") (result i32) (i32.const 0)) (func (export "post-run"))`,
+        exports: { run: "(result string)" },
+      }),
+    ),
+    {
+      code: "STELE-VFY-0003",
+      message: /post-return/,
+    },
+  )
   t.match(refusal(component(types(funcOf([])), raw(8, [1, ...canonLift(0, 0, [[0x00], [0x01]])]))), { code: "STELE-VFY-0003", message: /given twice/ })
 })

@@ -20,7 +20,8 @@ const callsMax = 4
 
 /** Small components from this repository's toolchains, and those hostile guests that load. */
 async function corpus(): Promise<{ readonly small: ReadonlyArray<Uint8Array>; readonly large: ReadonlyArray<Uint8Array> }> {
-  const read = (name: string): Promise<Uint8Array> => readFile(new URL(`../../plugins/examples/${name}/build/${name}.wasm`, import.meta.url)).then((bytes) => new Uint8Array(bytes))
+  const read = (name: string): Promise<Uint8Array> =>
+    readFile(new URL(`../../plugins/examples/${name}/build/${name}.wasm`, import.meta.url)).then((bytes) => new Uint8Array(bytes))
   const examples = await Promise.all(["greeter", "snoop", "spinner", "text-stats"].map(read))
   const small: Array<Uint8Array> = [...examples, ...examples]
   for (const guest of (await guests()).values()) {
@@ -144,7 +145,8 @@ t.test(`\`load()\` and \`call()\` give a typed error or a result when components
     if ((globalThis as { PWN?: unknown }).PWN !== undefined) problems.push(`mutant ${index}: ran code in the host`)
     if (index % 100 === 0) {
       const neighbour = neighbours[index % 2] as Plugin
-      if (neighbour.callSync(neighbour.describe().exports[0]?.name ?? "", [0] as never) !== (0n as never)) problems.push(`mutant ${index}: a healthy plugin no longer works`)
+      if (neighbour.callSync(neighbour.describe().exports[0]?.name ?? "", [0] as never) !== (0n as never))
+        problems.push(`mutant ${index}: a healthy plugin no longer works`)
     }
   }
 
@@ -156,7 +158,9 @@ t.test(`\`load()\` and \`call()\` give a typed error or a result when components
   }
   for (let index = 0; index < mutantsTotal && problems.length < 10; index++) await run(index)
   const seconds = (performance.now() - started) / 1_000
-  t.comment(`${mutantsTotal} mutants of ${small.length + large.length} components in ${seconds.toFixed(1)} s, seed ${seed}; slowest ${Math.round(slowest.ms)} ms at ${slowest.index}`)
+  t.comment(
+    `${mutantsTotal} mutants of ${small.length + large.length} components in ${seconds.toFixed(1)} s, seed ${seed}; slowest ${Math.round(slowest.ms)} ms at ${slowest.index}`,
+  )
   t.comment(JSON.stringify(Object.fromEntries([...outcomes].sort(([, a], [, b]) => b - a))))
   t.same(problems, [])
   // The mutants are worth something only while many get behind the decoder.

@@ -153,7 +153,13 @@ export const mutations: Readonly<Record<string, (bytes: Uint8Array, random: Rand
     const at = region.start + random.below(region.end - region.start + 1)
     const count = 1 + random.below(6)
     if (random.below(2) === 0) return replace(bytes, region, at, Math.min(at + count, region.end), [])
-    return replace(bytes, region, at, at, Array.from({ length: count }, () => random.below(256)))
+    return replace(
+      bytes,
+      region,
+      at,
+      at,
+      Array.from({ length: count }, () => random.below(256)),
+    )
   },
   /** Copies bytes of one section over or into another of the same kind, perhaps of another file. */
   cross(bytes, random, other) {
@@ -169,7 +175,9 @@ export const mutations: Readonly<Record<string, (bytes: Uint8Array, random: Rand
     if (bodies.length === 0) return flip(bytes, random)
     const region = random.pick(bodies)
     const out = bytes.slice()
-    for (let left = 1 + random.below(2); left > 0; left--) out[region.start + random.below(region.end - region.start)] = random.below(3) === 0 ? random.below(256) : random.pick([0x00, 0x01, 0x0b, 0x0f, 0x1a, 0x20, 0x41, 0x45, 0x6a, 0x6b, 0x6c, 0x10, 0x28, 0x36])
+    for (let left = 1 + random.below(2); left > 0; left--)
+      out[region.start + random.below(region.end - region.start)] =
+        random.below(3) === 0 ? random.below(256) : random.pick([0x00, 0x01, 0x0b, 0x0f, 0x1a, 0x20, 0x41, 0x45, 0x6a, 0x6b, 0x6c, 0x10, 0x28, 0x36])
     return out
   },
   /** Exchanges instructions for others of the same type, and constants for interesting ones: most such mutants are valid and run. */
@@ -199,7 +207,8 @@ export const mutations: Readonly<Record<string, (bytes: Uint8Array, random: Rand
     if (found.length === 0) return flip(bytes, random)
     const region = random.pick(found)
     const out = bytes.slice()
-    for (let left = 1 + random.below(8); left > 0; left--) out[region.start + random.below(region.end - region.start)] = random.pick([0, 1, 0x7f, 0x80, 0xff, random.below(256)])
+    for (let left = 1 + random.below(8); left > 0; left--)
+      out[region.start + random.below(region.end - region.start)] = random.pick([0, 1, 0x7f, 0x80, 0xff, random.below(256)])
     return out
   },
 }

@@ -75,7 +75,11 @@ for (const { title, count, isUnique = false, options = {} } of kinds) {
           }) as never,
         },
       })
-      for (const [name, args] of [["answer", ["grüße"]], ["trap", []], ["fail", []]] as const) {
+      for (const [name, args] of [
+        ["answer", ["grüße"]],
+        ["trap", []],
+        ["fail", []],
+      ] as const) {
         try {
           await plugin.call(name, args as never)
         } catch (error) {
@@ -92,7 +96,9 @@ for (const { title, count, isUnique = false, options = {} } of kinds) {
     for (let i = 0; i < count; i++) await cycle(warm + i)
     const after = await settled()
     const grown = { heap: after.heap - before.heap, external: after.external - before.external, rss: after.rss - before.rss }
-    t.comment(`${count} cycles: heap ${mib(before.heap)} → ${mib(after.heap)}, external ${mib(before.external)} → ${mib(after.external)}, RSS ${mib(before.rss)} → ${mib(after.rss)}`)
+    t.comment(
+      `${count} cycles: heap ${mib(before.heap)} → ${mib(after.heap)}, external ${mib(before.external)} → ${mib(after.external)}, RSS ${mib(before.rss)} → ${mib(after.rss)}`,
+    )
     t.ok(grown.heap < 3 << 20, `the heap grew by ${mib(grown.heap)}`)
     t.ok(grown.external < 3 << 20, `memory outside the heap grew by ${mib(grown.external)}`)
     // RSS moves with the engine's code space and the allocator; a leak of one memory a cycle would be gigabytes.
@@ -131,7 +137,10 @@ t.test("`Host.open()` and `close()` leave memory flat when they are repeated", a
   t.ok(after.rss - before.rss < 60 << 20, `RSS grew by ${mib(after.rss - before.rss)}`)
 })
 
-const exitGuest = guest({ core: `(func (export "answer") (result i32) (i32.const 42)) (func (export "spin") (loop $l (br $l)))`, exports: { answer: "(result u32)", spin: "" } })
+const exitGuest = guest({
+  core: `(func (export "answer") (result i32) (i32.const 42)) (func (export "spin") (loop $l (br $l)))`,
+  exports: { answer: "(result u32)", spin: "" },
+})
 for (const engine of engines) {
   for (const how of ["closed", "unclosed"] as const) {
     t.test(`a process ends by itself when its host is ${how} after a stopped call (${engine})`, async (t) => {

@@ -81,7 +81,10 @@ limit("coreModulesMax", "there are three core modules, one of them nested", {
 
 limit("instancesMax", "there are a component, one in it and two core instances", {
   need: 4,
-  bytes: () => wat(`(component (core module $m) (core instance (instantiate $m)) (component $c (core module $n) (core instance (instantiate $n))) (instance (instantiate $c)))`),
+  bytes: () =>
+    wat(
+      `(component (core module $m) (core instance (instantiate $m)) (component $c (core module $n) (core instance (instantiate $n))) (instance (instantiate $c)))`,
+    ),
 })
 
 limit("typeSizeMax", "a tuple of tuples counts twenty-one leaves", {
@@ -98,7 +101,11 @@ limit("typeDepthMax", "lists are nested four deep around a number", {
 limit("functionBodyBytesMax", "a body has a hundred bytes", {
   need: 100,
   // No locals (1 byte), 98 nop, end.
-  bytes: () => component(coreModule([...emptyModule, 1, 4, 1, 0x60, 0, 0, 3, 2, 1, 0, 10, 102, 1, 100, 0, ...Array.from({ length: 98 }, () => 0x01), 0x0b]), coreInstances(coreInstantiate(0))),
+  bytes: () =>
+    component(
+      coreModule([...emptyModule, 1, 4, 1, 0x60, 0, 0, 3, 2, 1, 0, 10, 102, 1, 100, 0, ...Array.from({ length: 98 }, () => 0x01), 0x0b]),
+      coreInstances(coreInstantiate(0)),
+    ),
 })
 
 // ── Limits of a call ────────────────────────────────────────────────────────
@@ -117,7 +124,12 @@ const takes = { imports: { take: (() => undefined) as never } }
 
 limit("outputBytesMax", "a result has 1,000 bytes, and 8 of pointer and length", { need: 1_008, bytes: () => bytesOf(1_000), options: takes, call: run })
 limit("liftBytesMax", "a result has 1,000 bytes, and 8 of pointer and length", { need: 1_008, bytes: () => bytesOf(1_000), options: takes, call: run })
-limit("hostCallBytesMax", "a host call's argument has 1,000 bytes, and 8 of pointer and length", { need: 1_008, bytes: () => bytesOf(1_000), options: takes, call: (plugin: Plugin) => plugin.callSync("send", [] as never) })
+limit("hostCallBytesMax", "a host call's argument has 1,000 bytes, and 8 of pointer and length", {
+  need: 1_008,
+  bytes: () => bytesOf(1_000),
+  options: takes,
+  call: (plugin: Plugin) => plugin.callSync("send", [] as never),
+})
 
 t.test("`limits.liftBytesMax` counts bytes each time they are read when a list names one string a hundred times", async (t) => {
   const bytes = await guest({
@@ -129,7 +141,11 @@ t.test("`limits.liftBytesMax` counts bytes each time they are read when a list n
     exports: { run: "(result (list string))" },
   })
   // In memory the text is 50 bytes; read it is 5,000, whatever an element of a list counts beside its bytes.
-  for (const [value, works] of [[4_999, false], [5_000, false], [50_000, true]] as const) {
+  for (const [value, works] of [
+    [4_999, false],
+    [5_000, false],
+    [50_000, true],
+  ] as const) {
     const plugin = await host.load(bytes, { limits: { liftBytesMax: value } })
     if (works) t.equal((run(plugin) as ReadonlyArray<string>).length, 100)
     else t.throws(() => run(plugin), { code: "STELE-LIM-0005" })
@@ -222,7 +238,9 @@ limit("fuel", "a loop of a thousand turns costs what it costs", async () => {
 })
 
 t.test("a call's `fuel` holds exactly when it differs from the plugin's", async (t) => {
-  const plugin = await host.load(await guest({ core: `(func (export "run") (nop) (drop (i32.const 1)) (drop (i32.const 2)))`, exports: { run: "" } }), { metering: "fuel" })
+  const plugin = await host.load(await guest({ core: `(func (export "run") (nop) (drop (i32.const 1)) (drop (i32.const 2)))`, exports: { run: "" } }), {
+    metering: "fuel",
+  })
   t.teardown(() => plugin.close())
   const { usage } = await plugin.callWithUsage("run", [] as never)
   const need = usage.fuel as bigint
@@ -233,8 +251,16 @@ t.test("a call's `fuel` holds exactly when it differs from the plugin's", async 
 
 tested.add("nestingMax")
 t.test("`limits.nestingMax` lets pass and refuses exactly when a plugin calls itself through the host", async (t) => {
-  const bytes = await guest({ imports: { again: `(param "left" u32)` }, core: `(import "host" "again" (func $again (param i32))) (func (export "run") (param i32) (call $again (local.get 0)))`, exports: { run: `(param "left" u32)` } })
-  for (const [nestingMax, works] of [[4, true], [5, true], [3, false]] as const) {
+  const bytes = await guest({
+    imports: { again: `(param "left" u32)` },
+    core: `(import "host" "again" (func $again (param i32))) (func (export "run") (param i32) (call $again (local.get 0)))`,
+    exports: { run: `(param "left" u32)` },
+  })
+  for (const [nestingMax, works] of [
+    [4, true],
+    [5, true],
+    [3, false],
+  ] as const) {
     const plugin: Plugin = await host.load(bytes, {
       limits: { nestingMax },
       imports: { again: ((left: number) => void (left > 0 && plugin.callSync("run", [left - 1] as never))) as never },
@@ -251,9 +277,14 @@ t.test("`limits.nestingMax` lets pass and refuses exactly when a plugin calls it
 // ── Limits in time: exact to the clock, so below and above are well apart ────
 
 /** Lets the host spend `ms` inside a call. */
-const spend = (): Promise<Uint8Array> => guest({ imports: { work: `(param "ms" f64)` }, core: `(import "host" "work" (func $work (param f64))) (func (export "run") (param f64) (call $work (local.get 0)))`, exports: { run: `(param "ms" f64)` } })
+const spend = (): Promise<Uint8Array> =>
+  guest({
+    imports: { work: `(param "ms" f64)` },
+    core: `(import "host" "work" (func $work (param f64))) (func (export "run") (param f64) (call $work (local.get 0)))`,
+    exports: { run: `(param "ms" f64)` },
+  })
 const busy = (ms: number): void => {
-  for (const endMs = performance.now() + ms; performance.now() < endMs; );
+  for (const endMs = performance.now() + ms; performance.now() < endMs;);
 }
 
 tested.add("deadlineMs")
@@ -285,7 +316,8 @@ t.test("each limit of the table has a test when they are counted", (t) => {
 t.test("`load()` refuses an unknown or impossible limit when it is misspelt or out of range", async (t) => {
   const bytes = await guest({ core: "" })
   await t.rejects(host.load(bytes, { limits: { memoryBytes: 1 } as never }), { code: "STELE-CFG-0001" })
-  for (const value of [-1, 1.5, Number.NaN, "1", 2 ** 53]) await t.rejects(host.load(bytes, { limits: { hostCallsMax: value as never } }), { code: "STELE-CFG-0002" })
+  for (const value of [-1, 1.5, Number.NaN, "1", 2 ** 53])
+    await t.rejects(host.load(bytes, { limits: { hostCallsMax: value as never } }), { code: "STELE-CFG-0002" })
   await t.rejects(host.load(bytes, { limits: { memoryBytesMax: 2 ** 32 + 1 } }), { code: "STELE-CFG-0002" })
   for (const value of [0, -1, Number.NaN, 86_400_001]) await t.rejects(host.load(bytes, { limits: { deadlineMs: value } }), { code: "STELE-CFG-0002" })
 })

@@ -31,7 +31,8 @@ const tiers = ["deadline", "fuel", "off"] as const
 
 // ── Examples ────────────────────────────────────────────────────────────────
 
-const example = (name: string, options: LoadOptions = {}): Promise<Plugin> => host.load(new URL(`../../plugins/examples/${name}/build/${name}.wasm`, import.meta.url), options)
+const example = (name: string, options: LoadOptions = {}): Promise<Plugin> =>
+  host.load(new URL(`../../plugins/examples/${name}/build/${name}.wasm`, import.meta.url), options)
 const exampleText = (path: string): Promise<string> => readFile(new URL(`../../plugins/examples/${path}`, import.meta.url), "utf8")
 
 for (const metering of tiers) {
@@ -40,8 +41,17 @@ for (const metering of tiers) {
     const result = (await plugin.call("acme:greeter/api#greet", [{ name: "Zoë 𝄞" }] as never)) as { readonly message: string }
     t.equal(result.message, "Hello, Zoë 𝄞!")
     t.match(log.records.at(-1), { level: "info", context: "greeter", message: "Greeted Zoë 𝄞", plugin: plugin.digest })
-    await t.rejects(plugin.call("acme:greeter/api#greet", [{ name: "" }] as never), { code: "STELE-PLG-0001", reason: { payload: "Cannot greet a visitor without a name" } })
-    t.same(plugin.describe().grants.used.map(({ grant }) => grant).sort(), ["kv:read:prices/*", "log"])
+    await t.rejects(plugin.call("acme:greeter/api#greet", [{ name: "" }] as never), {
+      code: "STELE-PLG-0001",
+      reason: { payload: "Cannot greet a visitor without a name" },
+    })
+    t.same(
+      plugin
+        .describe()
+        .grants.used.map(({ grant }) => grant)
+        .sort(),
+      ["kv:read:prices/*", "log"],
+    )
   })
 
   t.test(`the AssemblyScript text statistics count the Constitution's words when its text is given (${metering})`, async (t) => {
@@ -55,14 +65,20 @@ for (const metering of tiers) {
 
   t.test(`the QuickJS table statistics find Michelson's mean when the table of 1879 is given (${metering})`, async (t) => {
     await using plugin = await example("table-stats", { metering, limits: { deadlineMs: 10_000, fuel: 50_000_000_000 } })
-    const table = (await plugin.call("stele:example-table/statistics#describe", [await exampleText("table-stats/light.csv"), { separator: ",", correlations: false }] as never)) as {
+    const table = (await plugin.call("stele:example-table/statistics#describe", [
+      await exampleText("table-stats/light.csv"),
+      { separator: ",", correlations: false },
+    ] as never)) as {
       readonly rows: number
       readonly columns: ReadonlyArray<{ readonly content: { readonly val: Readonly<Record<string, number>> } }>
     }
     t.equal(table.rows, 100)
     // Stigler, "Do robust estimators work with real data?", 1977: mean 299,852.4 km/s.
     t.equal(Math.round((table.columns[2]?.content.val["mean"] ?? 0) * 10) / 10, 299_852.4)
-    await t.rejects(plugin.call("stele:example-table/statistics#describe", ["a;b\n1;2\n3\n", { separator: ";", correlations: false }] as never), { code: "STELE-PLG-0001", reason: { payload: { tag: "ragged-row", val: { line: 3, expected: 2, found: 1 } } } })
+    await t.rejects(plugin.call("stele:example-table/statistics#describe", ["a;b\n1;2\n3\n", { separator: ";", correlations: false }] as never), {
+      code: "STELE-PLG-0001",
+      reason: { payload: { tag: "ragged-row", val: { line: 3, expected: 2, found: 1 } } },
+    })
   })
 }
 
@@ -81,7 +97,8 @@ t.test("the spinner is stopped when it never ends, and answers when it does", as
 // ── One world, many toolchains ──────────────────────────────────────────────
 
 /** The low 31 bits of the 32-bit FNV-1a: componentize-qjs 0.4.5 traps on a bigint in a `u64`, and cuts a `u32` at 2^31 − 1. */
-const checksumOf = (text: string): number => new TextEncoder().encode(text).reduce((sum, byte) => Math.imul(sum ^ byte, 0x01000193) >>> 0, 0x811c9dc5) & 0x7fffffff
+const checksumOf = (text: string): number =>
+  new TextEncoder().encode(text).reduce((sum, byte) => Math.imul(sum ^ byte, 0x01000193) >>> 0, 0x811c9dc5) & 0x7fffffff
 
 /** Builds the component, or says why it cannot. */
 type Build = () => Promise<Uint8Array | string>
@@ -110,9 +127,21 @@ const rust: Build = async () => {
   const core = join(folder, "rust.wasm")
   try {
     const linker = (await hasTool("wasm-ld")) ? ["-C", "linker=wasm-ld"] : []
-    await run(rustc, [...linker, "--edition=2021", "--target=wasm32-unknown-unknown", "-O", "-C", "panic=abort", "--crate-type=cdylib", here("real.rs"), "-o", core])
+    await run(rustc, [
+      ...linker,
+      "--edition=2021",
+      "--target=wasm32-unknown-unknown",
+      "-O",
+      "-C",
+      "panic=abort",
+      "--crate-type=cdylib",
+      here("real.rs"),
+      "-o",
+      core,
+    ])
   } catch (error) {
-    if (/can't find crate for `core`|may not be installed/.test(String((error as { stderr?: string }).stderr))) return "this Rust has no wasm32-unknown-unknown library"
+    if (/can't find crate for `core`|may not be installed/.test(String((error as { stderr?: string }).stderr)))
+      return "this Rust has no wasm32-unknown-unknown library"
     throw error
   }
   return componentOf(await wit(), new Uint8Array(await readFile(core)))
@@ -120,7 +149,14 @@ const rust: Build = async () => {
 
 const quickJs: Build = async () => {
   const { componentize } = await import("componentize-qjs")
-  const { component } = await componentize({ witPath: here("real.wit"), world: "real", jsSource: await readFile(here("real.js"), "utf8"), sync: true, stubWasi: true, optSize: true })
+  const { component } = await componentize({
+    witPath: here("real.wit"),
+    world: "real",
+    jsSource: await readFile(here("real.js"), "utf8"),
+    sync: true,
+    stubWasi: true,
+    optSize: true,
+  })
   return new Uint8Array(component)
 }
 
@@ -133,8 +169,10 @@ const starlingMonkey: Build = async () => {
   return new Uint8Array(component)
 }
 
-const needsWasi = (tool: string, args: ReadonlyArray<string>, name: string): Build => async () =>
-  (await hasTool(tool, args)) ? `${name} makes WASI preview 1 modules, whose host comes later` : `${name} is not installed`
+const needsWasi =
+  (tool: string, args: ReadonlyArray<string>, name: string): Build =>
+  async () =>
+    (await hasTool(tool, args)) ? `${name} makes WASI preview 1 modules, whose host comes later` : `${name} is not installed`
 
 const toolchains: Readonly<Record<string, Build>> = {
   clang,
@@ -164,7 +202,10 @@ for (const [name, build] of Object.entries(toolchains)) {
       })
       t.comment(`${metering}: loaded in ${Math.round(performance.now() - startedMs)} ms`)
       t.same(
-        plugin.describe().exports.map((found) => found.name).filter((found) => found.startsWith("test:real")),
+        plugin
+          .describe()
+          .exports.map((found) => found.name)
+          .filter((found) => found.startsWith("test:real")),
         ["test:real/api#summarize", "test:real/api#sort"],
       )
       const text = "the quick brown fox jumps over the lazy dog"

@@ -50,7 +50,10 @@ const counters = (): Promise<Uint8Array> =>
       (func (export "test:res/counters#[dtor]counter") (param i32) (i32.store (local.get 0) (i32.const -1)) (global.set $dead (i32.add (global.get $dead) (i32.const 1)))))`,
   )
 
-const load = async (t: { readonly teardown: (close: () => Promise<void>) => void }, options: LoadOptions = {}): Promise<{ readonly plugin: Plugin; readonly call: (name: string, ...args: ReadonlyArray<unknown>) => unknown }> => {
+const load = async (
+  t: { readonly teardown: (close: () => Promise<void>) => void },
+  options: LoadOptions = {},
+): Promise<{ readonly plugin: Plugin; readonly call: (name: string, ...args: ReadonlyArray<unknown>) => unknown }> => {
   const plugin = await host.load(await counters(), options)
   t.teardown(() => plugin.close())
   return { plugin, call: (name, ...args) => plugin.callSync(`test:res/counters#${name}`, args as never) }
@@ -104,7 +107,8 @@ t.test("a guest's resource is refused when another instance or plugin is called 
   const stranger = call("[constructor]counter", 6) as GuestResource
   t.throws(() => other.call("peek", counter), { code: "STELE-WIT-0001" })
   t.throws(() => call("[static]counter.merge", stranger, counter), { code: "STELE-WIT-0001" })
-  for (const value of [undefined, null, 1, "counter", {}, { rep: 64 }, Object.create(GuestResource.prototype)]) t.throws(() => call("peek", value), { code: "STELE-WIT-0001" })
+  for (const value of [undefined, null, 1, "counter", {}, { rep: 64 }, Object.create(GuestResource.prototype)])
+    t.throws(() => call("peek", value), { code: "STELE-WIT-0001" })
   t.equal(call("peek", counter), 5)
 })
 
@@ -227,7 +231,10 @@ t.test("an embedder's resources are released once when a guest leaves them, trap
   const { imports, disposed } = stage()
   const plugin = await host.load(await things(), { imports })
   await plugin.call("leave", [] as never)
-  t.same(disposed.splice(0).sort((a, b) => a - b), [1, 2])
+  t.same(
+    disposed.splice(0).sort((a, b) => a - b),
+    [1, 2],
+  )
   await t.rejects(plugin.call("then-trap", [] as never), { code: "STELE-PLG-0002" })
   t.same(disposed.splice(0), [1])
   await t.rejects(plugin.call("drop-lent", [] as never), { code: "STELE-PLG-0011" })
@@ -243,7 +250,10 @@ t.test("an embedder's resources stay with a kept instance when instances are reu
   await plugin.call("leave", [] as never)
   t.same(disposed, [])
   await plugin.close()
-  t.same(disposed.sort((a, b) => a - b), [1, 1, 2, 2])
+  t.same(
+    disposed.sort((a, b) => a - b),
+    [1, 1, 2, 2],
+  )
 })
 
 t.test("a call is refused when a resource of the embedder is no object", async (t) => {

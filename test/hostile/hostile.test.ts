@@ -29,7 +29,12 @@ for (const mechanism of mechanisms) {
 for (const engine of engines.filter((name) => name !== "node")) {
   t.test(`the host survives the whole kit when it runs on ${engine}`, async (t) => {
     const ways = isFull ? mechanisms : (["watchdog"] as const)
-    const { count, problems } = await answer<{ count: number; problems: Record<string, ReadonlyArray<string>> }>(engine, "../hostile/hostile-program.ts", [ways.join(",")], { msMax: 600_000 })
+    const { count, problems } = await answer<{ count: number; problems: Record<string, ReadonlyArray<string>> }>(
+      engine,
+      "../hostile/hostile-program.ts",
+      [ways.join(",")],
+      { msMax: 600_000 },
+    )
     t.equal(count, kit.size * ways.length)
     t.same(problems, {})
   })

@@ -24,9 +24,7 @@ export interface Guest {
   /** Calls to make, one after the other; all but the last must work or fail with a code of `calls`. */
   readonly call?: HostileCall | ReadonlyArray<HostileCall>
   /** The code of the error `load` fails with; or per call the code, or the result it must give. Several codes where engines differ in what they notice first. */
-  readonly expect:
-    | { readonly load: string | ReadonlyArray<string> }
-    | { readonly calls: ReadonlyArray<Outcome> }
+  readonly expect: { readonly load: string | ReadonlyArray<string> } | { readonly calls: ReadonlyArray<Outcome> }
   /** Most milliseconds for load and calls together; default 5,000. */
   readonly msMax?: number
   /** What else must hold afterwards; returns problems. */
@@ -87,9 +85,12 @@ export async function openStage(mechanism: MechanismName): Promise<Stage> {
 
 /** Own names of the prototypes and globals that an attack would change. */
 const worldOf = (): string =>
-  [Object.prototype, Array.prototype, Function.prototype, Map.prototype, String.prototype, globalThis].map((object) => Reflect.ownKeys(object).map(String).sort().join()).join("|")
+  [Object.prototype, Array.prototype, Function.prototype, Map.prototype, String.prototype, globalThis]
+    .map((object) => Reflect.ownKeys(object).map(String).sort().join())
+    .join("|")
 
-const codeOf = (error: unknown): string => (error instanceof SteleError ? error.code : `untyped ${error instanceof Error ? `${error.name}: ${error.message}\n${error.stack ?? ""}` : String(error)}`)
+const codeOf = (error: unknown): string =>
+  error instanceof SteleError ? error.code : `untyped ${error instanceof Error ? `${error.name}: ${error.message}\n${error.stack ?? ""}` : String(error)}`
 
 // Control characters but tab and newline, and characters that change the direction of text.
 // oxlint-disable-next-line no-control-regex
@@ -105,10 +106,22 @@ function messageProblems(error: SteleError): ReadonlyArray<string> {
   return problems
 }
 
-const matches = (code: string, expected: string | ReadonlyArray<string>): boolean => (typeof expected === "string" ? code === expected : expected.includes(code))
+const matches = (code: string, expected: string | ReadonlyArray<string>): boolean =>
+  typeof expected === "string" ? code === expected : expected.includes(code)
 
 /** Structural equality that knows NaN, typed arrays and undefined. */
-const shown = (value: unknown): string => JSON.stringify(value, (_key, v: unknown) => (typeof v === "bigint" ? `${v}n` : v === undefined ? "undefined" : ArrayBuffer.isView(v) ? [...(v as Uint8Array)] : v instanceof GuestResource ? "a resource" : v)) ?? "undefined"
+const shown = (value: unknown): string =>
+  JSON.stringify(value, (_key, v: unknown) =>
+    typeof v === "bigint"
+      ? `${v}n`
+      : v === undefined
+        ? "undefined"
+        : ArrayBuffer.isView(v)
+          ? [...(v as Uint8Array)]
+          : v instanceof GuestResource
+            ? "a resource"
+            : v,
+  ) ?? "undefined"
 
 /** Runs one guest on a stage; answers what went wrong, nothing when all is as it should be. */
 export async function runGuest(stage: Stage, guest: Guest): Promise<ReadonlyArray<string>> {
@@ -122,12 +135,18 @@ export async function runGuest(stage: Stage, guest: Guest): Promise<ReadonlyArra
   const expectedLoad = "load" in guest.expect ? guest.expect.load : undefined
   let plugin: Plugin | undefined
   try {
-    plugin = await host.load(bytes, mechanism === "fuel" && options.metering === undefined ? { ...options, metering: "fuel", limits: { fuel: Number.MAX_SAFE_INTEGER, ...options.limits } } : options)
+    plugin = await host.load(
+      bytes,
+      mechanism === "fuel" && options.metering === undefined
+        ? { ...options, metering: "fuel", limits: { fuel: Number.MAX_SAFE_INTEGER, ...options.limits } }
+        : options,
+    )
     scene.plugin = plugin
     if (expectedLoad !== undefined) problems.push(`it loaded; expected ${String(expectedLoad)}`)
   } catch (error) {
     const code = codeOf(error)
-    if (expectedLoad === undefined || !matches(code, expectedLoad)) problems.push(`loading ended with ${code} (${(error as Error).message}); expected ${expectedLoad === undefined ? "a plugin" : String(expectedLoad)}`)
+    if (expectedLoad === undefined || !matches(code, expectedLoad))
+      problems.push(`loading ended with ${code} (${(error as Error).message}); expected ${expectedLoad === undefined ? "a plugin" : String(expectedLoad)}`)
     else if (error instanceof SteleError) problems.push(...messageProblems(error))
   }
   if (plugin !== undefined && "calls" in guest.expect) {
@@ -139,10 +158,14 @@ export async function runGuest(stage: Stage, guest: Guest): Promise<ReadonlyArra
       try {
         const result: unknown = await plugin.call(call.export, (call.args ?? []) as never, call.options ?? {})
         if (!wantsResult) problems.push(`call ${i} answered ${shown(result).slice(0, 200)}; expected ${String(expected)}`)
-        else if (shown(result) !== shown(expected.result)) problems.push(`call ${i} answered ${shown(result).slice(0, 200)}; expected ${shown(expected.result).slice(0, 200)}`)
+        else if (shown(result) !== shown(expected.result))
+          problems.push(`call ${i} answered ${shown(result).slice(0, 200)}; expected ${shown(expected.result).slice(0, 200)}`)
       } catch (error) {
         const code = codeOf(error)
-        if (wantsResult || !matches(code, expected as string | ReadonlyArray<string>)) problems.push(`call ${i} ended with ${code} (${(error as Error).message}); expected ${wantsResult ? shown(expected.result).slice(0, 200) : String(expected)}`)
+        if (wantsResult || !matches(code, expected as string | ReadonlyArray<string>))
+          problems.push(
+            `call ${i} ended with ${code} (${(error as Error).message}); expected ${wantsResult ? shown(expected.result).slice(0, 200) : String(expected)}`,
+          )
         else if (error instanceof SteleError) problems.push(...messageProblems(error))
       }
     }

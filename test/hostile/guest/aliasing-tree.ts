@@ -9,7 +9,11 @@ const cells = (): string => Array.from({ length: depth }, (_, i) => (bytesOf(i =
 
 export default {
   threat: "a tree of lists whose 2^24 leaves are four bytes of memory",
-  bytes: () => guest({ core: `(memory (export "memory") 1) (data (i32.const 64) "${cells()}") (func (export "run") (result i32) (i32.const ${64 + (depth - 1) * 16}))`, exports: { run: `(result ${type(depth)})` } }),
+  bytes: () =>
+    guest({
+      core: `(memory (export "memory") 1) (data (i32.const 64) "${cells()}") (func (export "run") (result i32) (i32.const ${64 + (depth - 1) * 16}))`,
+      exports: { run: `(result ${type(depth)})` },
+    }),
   call: { export: "run" },
   expect: { calls: ["STELE-LIM-0004"] },
 } satisfies Guest

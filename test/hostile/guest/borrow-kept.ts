@@ -1,6 +1,14 @@
 import { guest } from "../../host/component-builder.ts"
 import type { Guest } from "../kit.ts"
 
+/** What the embedder lends; disposals are counted by the scene that runs. */
+class Thing {
+  static disposed: () => void = () => undefined;
+  [Symbol.dispose](): void {
+    Thing.disposed()
+  }
+}
+
 /** The export takes a borrow of a resource that the embedder implements, and does not drop it. */
 export default {
   threat: "a borrowed handle that is kept after the call",
@@ -17,14 +25,16 @@ export default {
       exports: { keep: `(param "t" (borrow $thing))`, return: `(param "t" (borrow $thing))`, twice: "", leave: "" },
     }),
   load: (scene) => {
-    class Thing {
-      [Symbol.dispose](): void {
-        scene.hostCalls++
-      }
-    }
+    Thing.disposed = () => void scene.hostCalls++
     return { imports: { "test:host/things": { Thing, lend: () => undefined } } }
   },
-  call: [{ export: "keep", args: [{}] }, { export: "return", args: [{}] }, { export: "keep", args: [1] }, { export: "twice" }, { export: "leave" }],
+  call: [
+    { export: "keep", args: [new Thing()] },
+    { export: "return", args: [new Thing()] },
+    { export: "keep", args: [1] },
+    { export: "twice" },
+    { export: "leave" },
+  ],
   expect: { calls: ["STELE-PLG-0011", { result: undefined }, "STELE-WIT-0001", "STELE-PLG-0011", { result: undefined }] },
   check: ({ hostCalls }) => (hostCalls === 3 ? [] : [`${hostCalls} things were disposed of, 3 were made`]),
 } satisfies Guest

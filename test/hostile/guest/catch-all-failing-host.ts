@@ -3,7 +3,12 @@ import type { Guest } from "../kit.ts"
 
 export default {
   threat: "a handler around a host function that fails, looping afterwards",
-  bytes: () => guest({ imports: { fail: "" }, core: `(import "host" "fail" (func $fail)) (func (export "run") (loop $l (block $h (try_table (catch_all $h) (call $fail))) (br $l)))`, exports: { run: "" } }),
+  bytes: () =>
+    guest({
+      imports: { fail: "" },
+      core: `(import "host" "fail" (func $fail)) (func (export "run") (loop $l (block $h (try_table (catch_all $h) (call $fail))) (br $l)))`,
+      exports: { run: "" },
+    }),
   load: (scene) => ({
     imports: {
       fail: (() => {

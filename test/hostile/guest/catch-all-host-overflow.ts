@@ -4,7 +4,12 @@ import type { Guest } from "../kit.ts"
 /** The host function recurses into the plugin's own thread stack until the engine overflows, inside a handler. */
 export default {
   threat: "a handler around a host function that overflows the engine's stack",
-  bytes: () => guest({ imports: { deep: "" }, core: `(import "host" "deep" (func $deep)) (func (export "run") (loop $l (block $h (try_table (catch_all $h) (call $deep))) (br $l)))`, exports: { run: "" } }),
+  bytes: () =>
+    guest({
+      imports: { deep: "" },
+      core: `(import "host" "deep" (func $deep)) (func (export "run") (loop $l (block $h (try_table (catch_all $h) (call $deep))) (br $l)))`,
+      exports: { run: "" },
+    }),
   load: (scene) => {
     const deep = (): number => 1 + deep()
     return {

@@ -3,7 +3,12 @@ import type { Guest } from "../kit.ts"
 
 export default {
   threat: "a handler of the older proposal around a host function that fails, looping afterwards",
-  bytes: () => guest({ imports: { fail: "" }, core: `(import "host" "fail" (func $fail)) (func (export "run") loop $l try call $fail catch_all end br $l end)`, exports: { run: "" } }),
+  bytes: () =>
+    guest({
+      imports: { fail: "" },
+      core: `(import "host" "fail" (func $fail)) (func (export "run") loop $l try call $fail catch_all end br $l end)`,
+      exports: { run: "" },
+    }),
   load: (scene) => ({
     imports: {
       fail: (() => {

@@ -1,4 +1,18 @@
-import { component, concat, externFunc, funcOf, imported, importsOf, instances, instantiate, nested, prim, recordOf, tupleOf, types } from "../../host/component-builder.ts"
+import {
+  component,
+  concat,
+  externFunc,
+  funcOf,
+  imported,
+  importsOf,
+  instances,
+  instantiate,
+  nested,
+  prim,
+  recordOf,
+  tupleOf,
+  types,
+} from "../../host/component-builder.ts"
 import type { Guest } from "../kit.ts"
 
 /** A record of 9,000 leaves, written twice, and a nested component that wants twenty thousand functions of the one and is given the other. */
@@ -21,9 +35,14 @@ export default {
       types(recordBytes(), funcOf([["r", 2]])),
       importsOf(imported("f", externFunc(3))),
       nested(inner()),
-      instances(instantiate(0, Array.from({ length: 20_000 }, (_, i) => [`f${i}`, "func", 0] as const))),
+      instances(
+        instantiate(
+          0,
+          Array.from({ length: 20_000 }, (_, i) => [`f${i}`, "func", 0] as const),
+        ),
+      ),
     ),
   load: { missing: "trap" },
-  expect: { calls: [] },
+  expect: { load: "STELE-VFY-0003" },
   msMax: 10_000,
 } satisfies Guest

@@ -16,6 +16,13 @@ export default {
         (func (export "good") (result i32) (call $rep (call $new (i32.const 77))))`,
       exports: { rep: `(param "h" u32) (result u32)`, drop: `(param "h" u32)`, good: "(result u32)" },
     }),
-  call: [{ export: "rep", args: [0] }, { export: "rep", args: [1] }, { export: "rep", args: [0xffff_ffff] }, { export: "drop", args: [12_345] }, { export: "drop", args: [0x8000_0000] }, { export: "good" }],
+  call: [
+    { export: "rep", args: [0] },
+    { export: "rep", args: [1] },
+    { export: "rep", args: [0xffff_ffff] },
+    { export: "drop", args: [12_345] },
+    { export: "drop", args: [0x8000_0000] },
+    { export: "good" },
+  ],
   expect: { calls: ["STELE-PLG-0011", "STELE-PLG-0011", "STELE-PLG-0011", "STELE-PLG-0011", "STELE-PLG-0011", { result: 77 }] },
 } satisfies Guest

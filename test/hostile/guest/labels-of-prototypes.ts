@@ -12,6 +12,12 @@ export default {
         (func (export "back") (param i32 i32 i32 i32 i32 i32 i32) (result i32) (i32.add (local.get 0) (i32.add (local.get 1) (i32.add (local.get 2) (i32.add (local.get 3) (i32.add (local.get 4) (i32.add (local.get 5) (local.get 6))))))))`,
       exports: { run: "(result $r)", back: `(param "r" $r) (result u32)` },
     }),
-  call: [{ export: "run" }, { export: "back", args: [{ constructor: 1, toString: 2, hasOwnProperty: 3, valueOf: 4, then: 5, proto: 6, toJson: 7 }] }, { export: "back", args: [{}] }],
-  expect: { calls: [{ result: { constructor: 1, toString: 2, hasOwnProperty: 3, valueOf: 4, then: 5, proto: 6, toJson: 7 } }, { result: 28 }, "STELE-WIT-0001"] },
+  call: [
+    { export: "run" },
+    { export: "back", args: [{ constructor: 1, toString: 2, hasOwnProperty: 3, valueOf: 4, then: 5, proto: 6, toJson: 7 }] },
+    { export: "back", args: [{}] },
+  ],
+  expect: {
+    calls: [{ result: { constructor: 1, toString: 2, hasOwnProperty: 3, valueOf: 4, then: 5, proto: 6, toJson: 7 } }, { result: 28 }, "STELE-WIT-0001"],
+  },
 } satisfies Guest

@@ -3,7 +3,11 @@ import type { Guest } from "../kit.ts"
 
 export default {
   threat: "a list of 64-bit numbers that is not aligned",
-  bytes: () => guest({ core: `(memory (export "memory") 1) (data (i32.const 0) "\\04\\00\\00\\00\\01\\00\\00\\00") (func (export "run") (result i32) (i32.const 0))`, exports: { run: "(result (list u64))" } }),
+  bytes: () =>
+    guest({
+      core: `(memory (export "memory") 1) (data (i32.const 0) "\\04\\00\\00\\00\\01\\00\\00\\00") (func (export "run") (result i32) (i32.const 0))`,
+      exports: { run: "(result (list u64))" },
+    }),
   call: { export: "run" },
   expect: { calls: ["STELE-PLG-0011"] },
 } satisfies Guest

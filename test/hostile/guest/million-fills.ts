@@ -19,8 +19,20 @@ export default {
     const type = m.type([], [])
     const one = body()
     const parts = Array.from({ length: 20 }, () => m.rawFunc(type, one))
-    m.func([], [], { export: "run" }, parts.map((part) => call(part)))
-    return component(coreModule(m.bytes()), coreInstances(coreInstantiate(0)), types([0x40, 0, 1, 0]), raw(6, [1, 0x00, 0x00, 0x01, 0, 3, 0x72, 0x75, 0x6e]), raw(8, [1, 0, 0, 0, 0, 0]), raw(11, [1, 0, 3, 0x72, 0x75, 0x6e, 1, 0, 0]))
+    m.func(
+      [],
+      [],
+      { export: "run" },
+      parts.map((part) => call(part)),
+    )
+    return component(
+      coreModule(m.bytes()),
+      coreInstances(coreInstantiate(0)),
+      types([0x40, 0, 1, 0]),
+      raw(6, [1, 0x00, 0x00, 0x01, 0, 3, 0x72, 0x75, 0x6e]),
+      raw(8, [1, 0, 0, 0, 0, 0]),
+      raw(11, [1, 0, 3, 0x72, 0x75, 0x6e, 1, 0, 0]),
+    )
   },
   call: { export: "run", options: { deadlineMs: 50 } },
   expect: { calls: ["STELE-LIM-0010"] },

@@ -1,7 +1,21 @@
 import { wat } from "../../host/component-builder.ts"
 import type { Guest } from "../kit.ts"
 
-const names = ["'+(globalThis.PWN=1)+'", "a'];globalThis.PWN=1;//", "`${globalThis.PWN=1}`", "__proto__", "constructor", "prototype", "toString", "\\u0022);globalThis.PWN=1;//", "*/globalThis.PWN=1/*", "\n;globalThis.PWN=1\n", "\u2028globalThis.PWN=1", "", " "]
+const names = [
+  "'+(globalThis.PWN=1)+'",
+  "a'];globalThis.PWN=1;//",
+  "`${globalThis.PWN=1}`",
+  "__proto__",
+  "constructor",
+  "prototype",
+  "toString",
+  "\\u0022);globalThis.PWN=1;//",
+  "*/globalThis.PWN=1/*",
+  "\n;globalThis.PWN=1\n",
+  "\u2028globalThis.PWN=1",
+  "",
+  " ",
+]
 const q = (text: string): string => `"${[...new TextEncoder().encode(text)].map((byte) => `\\${byte.toString(16).padStart(2, "0")}`).join("")}"`
 
 /** Every core name position holds each name: exports, bundles, import modules, import fields, debug names. */

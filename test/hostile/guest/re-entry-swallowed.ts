@@ -3,7 +3,12 @@ import type { Guest } from "../kit.ts"
 
 export default {
   threat: "a guest that calls itself through the host and swallows what comes of it, for ever",
-  bytes: () => guest({ imports: { again: "" }, core: `(import "host" "again" (func $again)) (func (export "run") (loop $l (block $h (try_table (catch_all $h) (call $again))) (br $l)))`, exports: { run: "" } }),
+  bytes: () =>
+    guest({
+      imports: { again: "" },
+      core: `(import "host" "again" (func $again)) (func (export "run") (loop $l (block $h (try_table (catch_all $h) (call $again))) (br $l)))`,
+      exports: { run: "" },
+    }),
   load: (scene) => ({
     imports: {
       again: (() => {

@@ -3,7 +3,11 @@ import type { Guest } from "../kit.ts"
 
 export default {
   threat: "a realloc that returns 0, which is where its own data lie",
-  bytes: () => guest({ core: `(memory (export "memory") 1) (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 0)) (func (export "run") (param i32 i32) (result i32) (local.get 1))`, exports: { run: `(param "text" string) (result u32)` } }),
+  bytes: () =>
+    guest({
+      core: `(memory (export "memory") 1) (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 0)) (func (export "run") (param i32 i32) (result i32) (local.get 1))`,
+      exports: { run: `(param "text" string) (result u32)` },
+    }),
   call: { export: "run", args: ["abc"] },
   expect: { calls: [{ result: 3 }] },
 } satisfies Guest

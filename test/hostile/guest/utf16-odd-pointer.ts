@@ -3,7 +3,12 @@ import type { Guest } from "../kit.ts"
 
 export default {
   threat: "a UTF-16 string at an odd address",
-  bytes: () => guest({ option: "string-encoding=utf16", core: `(memory (export "memory") 1) (data (i32.const 0) "\\11\\00\\00\\00\\02\\00\\00\\00") (func (export "run") (result i32) (i32.const 0))`, exports: { run: "(result string)" } }),
+  bytes: () =>
+    guest({
+      option: "string-encoding=utf16",
+      core: `(memory (export "memory") 1) (data (i32.const 0) "\\11\\00\\00\\00\\02\\00\\00\\00") (func (export "run") (result i32) (i32.const 0))`,
+      exports: { run: "(result string)" },
+    }),
   call: { export: "run" },
   expect: { calls: ["STELE-PLG-0011"] },
 } satisfies Guest
