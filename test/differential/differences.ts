@@ -405,6 +405,6 @@ function unsigned(shown: unknown): unknown {
 export function isSignedJoin(called: FunctionType, jco: Shown, expected: Shown): boolean {
   const types = called.params.map((param) => param.type)
   if (types.flatMap(flatten).length > 16 || !types.some(joinsSigned)) return false
-  if (jco.thrown !== undefined) return /must be between -\d+ and \d+/.test(String(jco.thrown))
+  if (jco.thrown !== undefined) return jco.thrown instanceof Error && /must be between -\d+ and \d+/.test(jco.thrown.message)
   return sameValue(unsigned(jco.received), unsigned(expected.received)) && sameValue(jco.result, expected.result)
 }
