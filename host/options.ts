@@ -112,7 +112,8 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedOptions {
   rejectUnknown(options, loadKeys, "")
   const { instances = {}, tenant = "default" } = options
   rejectUnknown(instances, instanceKeys, "instances")
-  if (typeof tenant !== "string" || tenant === "" || tenant.length > tenantCharsMax) {
+  if (typeof tenant !== "string" || tenant === "" || tenant.length > tenantCharsMax || !tenant.isWellFormed()) {
+    // Half a surrogate pair becomes U+FFFD in UTF-8: two tenants would share a port's keys.
     throw new ConfigError("Option", { option: "tenant", expected: `a name of 1 to ${tenantCharsMax} characters`, actual: show(tenant) })
   }
   oneOf("isolation", options.isolation ?? "inline", ["inline"], ["worker", "process"])

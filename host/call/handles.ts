@@ -30,6 +30,8 @@ export class GuestResource {
   readonly #rep: number
   readonly #isOwn: boolean
   #isLive = true
+  /** Parameters of running calls that borrow it: it cannot be given away meanwhile. */
+  #lends = 0
 
   constructor(type: ResourceType, rep: number, instance: Instance, isOwn: boolean) {
     this.type = type
@@ -57,11 +59,16 @@ export class GuestResource {
     if (!GuestResource.is(resource) || !resource.isLive) return undefined
     if (resource.type !== type || resource.#instance !== instance) return undefined
     if (take) {
-      if (!resource.#isOwn) return undefined
+      if (!resource.#isOwn || resource.#lends > 0) return undefined
       resource.#isLive = false
       instance.ownedOutside--
     }
     return resource.#rep
+  }
+
+  /** Counts a borrow by a parameter (1) or its end (−1). */
+  static lend(resource: GuestResource, change: 1 | -1): void {
+    resource.#lends += change
   }
 
   /** Ends a borrow that a host function received: it must not outlive its call. */
@@ -69,12 +76,13 @@ export class GuestResource {
     resource.#isLive = false
   }
 
+  /** Runs the guest's destructor; inside a call into its instance, which may be using it, when that call is about to end. */
   [Symbol.dispose](): void {
     if (!this.isLive || !this.#isOwn) return
     this.#isLive = false
     const instance = this.#instance
     instance.ownedOutside--
-    instance.destroy(this.type, this.#rep)
+    instance.letGo(this.type, this.#rep)
     instance.linked.released(instance)
   }
 }
@@ -89,7 +97,9 @@ export class Handles implements HandleTable {
   readonly #free: Array<number> = []
   readonly #loans: Array<Entry> = []
   readonly #borrowed: Array<GuestResource> = []
-  /** Per open scope: loans and borrows when it began. */
+  /** Resources of the embedder that parameters borrow. */
+  readonly #lent: Array<GuestResource> = []
+  /** Per open scope: loans, lent resources and borrows when it began. */
   readonly #scopes: Array<number> = []
   /** Borrowed handles the guest holds and must drop before its call returns. */
   #borrows = 0
@@ -153,14 +163,20 @@ export class Handles implements HandleTable {
     if (entry.lends > 0) throw new AbiTrap(`handle ${handle >>> 0} is dropped while it is borrowed`)
     this.#remove(handle)
     if (!entry.isOwn) this.#borrows--
-    else if (this.#isGuest(type)) this.instance.destroy(type, entry.rep as number)
+    else if (this.#isGuest(type)) this.instance.destroy(type, entry.rep as number, this.owner)
     else this.instance.dropHost(type, entry.rep)
   }
 
   own(type: ResourceType, value: unknown): number {
     if (!this.#isGuest(type)) {
       if (!this.#isHost(type, value)) throw this.#notA(type, value)
-      return this.#add({ type, rep: value, isOwn: true, lends: 0 })
+      try {
+        return this.#add({ type, rep: value, isOwn: true, lends: 0 })
+      } catch (error) {
+        // Given to the guest, which cannot take it: nobody else would release it.
+        this.instance.dropHost(type, value)
+        throw error
+      }
     }
     const rep = GuestResource.rep(value, type, this.instance, true)
     if (rep === undefined) throw this.#notA(type, value)
@@ -192,6 +208,8 @@ export class Handles implements HandleTable {
     if (this.#isGuest(type)) {
       rep = GuestResource.rep(value, type, this.instance, false)
       if (rep === undefined) throw this.#notA(type, value)
+      GuestResource.lend(value as GuestResource, 1)
+      this.#lent.push(value as GuestResource)
       // CanonicalABI.md lower_borrow: the component that implements the resource receives its representation.
       if (this.instance.linked.blueprint.resources.get(type)?.owner === this.owner) return rep as number
     } else if (!this.#isHost(type, value)) throw this.#notA(type, value)
@@ -200,13 +218,15 @@ export class Handles implements HandleTable {
   }
 
   beginScope(): void {
-    this.#scopes.push(this.#loans.length, this.#borrows)
+    this.#scopes.push(this.#loans.length, this.#lent.length, this.#borrows)
   }
 
   endScope(): void {
     const borrows = this.#scopes.pop() as number
+    const lent = this.#scopes.pop() as number
     const from = this.#scopes.pop() as number
     while (this.#loans.length > from) (this.#loans.pop() as Entry).lends--
+    while (this.#lent.length > lent) GuestResource.lend(this.#lent.pop() as GuestResource, -1)
     for (const resource of this.#borrowed) GuestResource.expire(resource)
     this.#borrowed.length = 0
     if (this.#borrows > borrows) throw new AbiTrap("a borrowed handle was not dropped before the call returned")
@@ -218,16 +238,22 @@ export class Handles implements HandleTable {
     this.#scopes.length = 0
     this.#loans.length = 0
     this.#borrowed.length = 0
+    for (const resource of this.#lent.splice(0)) GuestResource.lend(resource, -1)
   }
 
-  /** The instance is gone: host resources it still owned are released, each once. */
+  /** The instance is gone: host resources it still owned are released, each once. What releasing one throws is told and keeps none of the others. */
   discard(): void {
-    for (const entry of this.#entries) {
-      if (entry !== undefined && entry.isOwn && !this.#isGuest(entry.type)) this.instance.dropHost(entry.type, entry.rep)
-    }
-    this.#entries.length = 1
+    const entries = this.#entries.splice(1)
     this.#free.length = 0
     this.#loans.length = 0
+    for (const entry of entries) {
+      if (entry === undefined || !entry.isOwn || this.#isGuest(entry.type)) continue
+      try {
+        this.instance.dropHost(entry.type, entry.rep)
+      } catch (error) {
+        this.instance.tellFailure(error)
+      }
+    }
   }
 
   #notA(type: ResourceType, value: unknown): WitError {

@@ -84,6 +84,8 @@ const noExports: WebAssembly.Exports = Object.create(null) as WebAssembly.Export
 
 const hostCallFuel = (bytes: number): number => costTable.hostCall + Math.ceil(bytes / costTable.hostCallBytesPerUnit)
 
+const isThenable = (value: unknown): value is PromiseLike<unknown> => typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function"
+
 export class Instance implements CallContext {
   readonly linked: Linked
   readonly limits: Linked["limits"]
@@ -107,7 +109,8 @@ export class Instance implements CallContext {
   readonly #contexts: Array<AbiContext>
   readonly #cores: Array<WebAssembly.Exports> = []
   readonly #lifted: Array<LiftedFunction | undefined> = []
-  readonly #memories: Array<WebAssembly.Memory> = []
+  /** Guest resources that the embedder disposed of while a call runs here. */
+  readonly #released: Array<{ readonly type: ResourceType; readonly rep: number }> = []
 
   /** Runs nothing yet: `start` instantiates. */
   constructor(linked: Linked) {
@@ -172,7 +175,6 @@ export class Instance implements CallContext {
   #ready(index: number): void {
     const spec = this.linked.blueprint.contexts[index] as (typeof this.linked.blueprint.contexts)[number]
     const memory = spec.memory === undefined ? undefined : (this.#resolve(spec.memory) as WebAssembly.Memory)
-    if (memory !== undefined && !this.#memories.includes(memory)) this.#memories.push(memory)
     const realloc = spec.realloc === undefined ? undefined : (this.#resolve(spec.realloc) as Realloc)
     const like = memory === undefined ? undefined : this.#contexts.find((context) => context.memory === memory)
     attachMemory(this.#contexts[index] as AbiContext, memory, realloc, like)
@@ -241,7 +243,9 @@ export class Instance implements CallContext {
       if (error instanceof SteleError || budget.failure !== undefined) throw error
       throw new PluginError("HostCall", { export: this.running, import: linked.name, detail: error instanceof Error ? error.message : String(error) }, { cause: error })
     }
-    if (typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function") {
+    if (isThenable(value)) {
+      // Its failure has nobody to report to: without a handler it would end the process.
+      value.then(undefined, () => undefined)
       throw new CapabilityError("Async", { import: linked.name })
     }
     if (meter.isStopped()) throw budget.failure ?? meter.deadlineError()
@@ -293,10 +297,16 @@ export class Instance implements CallContext {
       budget.hostCallsLeft = limits.hostCallsMax
       if (this.counts.size > 0) this.counts.clear()
     }
+    // Of earlier calls: a refused argument of this one must not end an instance that it did not touch.
+    for (const component of this.#components) component.isTouched = false
     this.running = name
     meter.begin(call.deadlineAtMs, call.deadlineMs, call.fuel, call.continues)
     try {
       const result = body()
+      // Not while guest code that may use them is on the stack, nor while values are being written into its memory.
+      for (let next = this.#released.shift(); next !== undefined; next = this.#released.shift()) this.destroy(next.type, next.rep)
+      // A trap that found no stack left to trap on can be caught: what it was for still ends the call.
+      if (budget.failure !== undefined) throw budget.failure
       // The last straight line of code charges without a test behind it: a call must not end well over its fuel.
       if (meter.countsFuel) meter.charge(0)
       return result
@@ -341,25 +351,47 @@ export class Instance implements CallContext {
     return cause
   }
 
-  /** Runs a guest resource's destructor, inside the running call or as a call of its own. */
-  destroy(type: ResourceType, rep: number): void {
+  /** Runs a guest resource's destructor inside the running call, for component instance `by` or the embedder. */
+  destroy(type: ResourceType, rep: number, by?: number): void {
     const spec = this.linked.blueprint.resources.get(type)
     if (spec?.destructor === undefined) return
-    const destructor = this.#resolve(spec.destructor) as CoreFunction
     const component = this.#components[spec.owner] as Component
-    const body = (): void => {
-      const mayLeave = component.mayLeave
-      component.mayLeave = false
-      destructor(rep)
-      component.mayLeave = mayLeave
-    }
-    if (this.isRunning) body()
-    else this.run(`[drop]${type.name?.name ?? "resource"}`, this.linked.callLimits(), body)
+    // CanonicalABI.md `canon_resource_drop`: a destructor of another component instance is entered like any of its functions.
+    if (spec.owner !== by && component.isEntered) throw new AbiTrap("a component is entered again by a destructor while it runs")
+    const destructor = this.#resolve(spec.destructor) as CoreFunction
+    const { mayLeave } = component
+    component.mayLeave = false
+    destructor(rep)
+    component.mayLeave = mayLeave
+  }
+
+  /** The embedder gives a guest resource up: destroyed by a call of its own, or before the running one ends. */
+  letGo(type: ResourceType, rep: number): void {
+    if (this.isRunning) this.#released.push({ type, rep })
+    else this.run(`[drop]${type.name?.name ?? "resource"}`, this.linked.callLimits(), () => this.destroy(type, rep))
   }
 
   /** Releases a host resource the guest dropped or the instance left behind. */
   dropHost(type: ResourceType, rep: unknown): void {
-    this.linked.drops.get(type)?.(this, rep)
+    const drop = this.linked.drops.get(type) as ((call: CallContext, rep: unknown) => unknown) | undefined
+    if (drop === undefined) return
+    try {
+      const answer = drop(this, rep)
+      if (isThenable(answer)) answer.then(undefined, (error: unknown) => this.tellFailure(error))
+    } catch (error) {
+      throw this.#dropFailure(error)
+    }
+  }
+
+  /** Tells the observer of a failure of the embedder's code that no call can answer with. */
+  tellFailure(error: unknown): void {
+    const { code, message } = this.#dropFailure(error)
+    this.ports.observer.emit({ type: "stop", plugin: this.plugin, tenant: this.tenant, export: this.running, code, message })
+  }
+
+  #dropFailure(error: unknown): SteleError {
+    if (error instanceof SteleError) return error
+    return new PluginError("HostCall", { export: this.running, import: "[resource-drop]", detail: error instanceof Error ? error.message : "it threw" }, { cause: error })
   }
 
   discard(): void {
@@ -371,9 +403,7 @@ export class Instance implements CallContext {
 
   /** Bytes of all linear memories now. Memories never shrink: this is the peak. */
   memoryBytes(): number {
-    let bytes = 0
-    for (const memory of this.#memories) bytes += memory.buffer.byteLength
-    return bytes
+    return (this.linked.pagesInitial + this.meter.pagesGrown()) * 65_536
   }
 
   // ── CallContext ───────────────────────────────────────────────────────────

@@ -28,6 +28,7 @@ export class Meter {
   readonly #nowMs: () => number
   readonly #stop: (error: SteleError) => void
   readonly #stackBytesMax: number
+  readonly #pagesLeft: number
   readonly #stack: WebAssembly.Global<"i32"> | undefined
   readonly #pages: WebAssembly.Global<"i32"> | undefined
   readonly #elements: WebAssembly.Global<"i32"> | undefined
@@ -60,6 +61,7 @@ export class Meter {
     this.#stop = options.stop
     this.#stackBytesMax = options.stackBytesMax
     this.#stack = needs.stack ? counter(options.stackBytesMax) : undefined
+    this.#pagesLeft = options.pagesLeft
     this.#pages = needs.pages ? counter(options.pagesLeft) : undefined
     this.#elements = needs.elements ? counter(options.elementsLeft) : undefined
     if (needs.fuel) {
@@ -87,6 +89,11 @@ export class Meter {
     if (this.#stack !== undefined && this.#stack.value < 0) return "stack"
     if ((this.#pages !== undefined && this.#pages.value < 0) || (this.#elements !== undefined && this.#elements.value < 0)) return "host memory"
     return undefined
+  }
+
+  /** Pages that all memories together have grown by. Where the engine refused a growth the budget is −1: then all it was. */
+  pagesGrown(): number {
+    return this.#pages === undefined ? 0 : this.#pagesLeft - Math.max(0, this.#pages.value)
   }
 
   /** Arms the deadline and fills the fuel. `deadlineMs` is for the error's text. `continues`: what was spent since the last `begin` stays spent. */

@@ -47,11 +47,12 @@ export const hostInterface = (name: string, version: string | undefined, parts: 
 /** A resource whose reps need nothing at the end. */
 export const plainResource = (type: ResourceType): HostResource => ({ type })
 
-/** Cuts to `max` UTF-16 units without halving a pair. */
+/** Cuts to `max` UTF-16 units without halving a pair. What is cut off is freed: V8's slices keep the whole text alive. */
 export function cut(text: string, max: number): string {
   if (text.length <= max) return text
   const isHalf = (text.charCodeAt(max - 1) & 0xfc00) === 0xd800
-  return text.slice(0, isHalf ? max - 1 : max)
+  // One unit in front and off again: the slice is then of a copy.
+  return ` ${text.slice(0, isHalf ? max - 1 : max)}`.slice(1)
 }
 
 /** A u64 from the guest as a number, when anything above `max` means `max`. */

@@ -35,13 +35,13 @@ export function resourceFunction(name: string): { readonly kind: "constructor" |
   return annotated === null ? undefined : { kind: annotated[1] as "constructor" | "method" | "static", resource: annotated[2] as string }
 }
 
-/** Guest text for a message: control, escape and bidirectional characters escaped, at most 200 characters. */
-export function printable(text: string): string {
+/** Guest text for a message: control, escape and bidirectional characters escaped, at most `charsMax` characters before that. */
+export function printable(text: string, charsMax = 200): string {
   let out = ""
-  for (const char of text.slice(0, 200)) {
+  for (const char of text.slice(0, charsMax)) {
     const code = char.codePointAt(0) as number
     const isHidden = code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069) || code === 0xfeff
     out += isHidden ? `\\u{${code.toString(16)}}` : char
   }
-  return text.length > 200 ? `${out}…` : out
+  return text.length > charsMax ? `${out}…` : out
 }

@@ -12,9 +12,11 @@ import type { Mechanism, MeterNeeds } from "../call/meter.ts"
 import type { Watchdog } from "../call/watchdog.ts"
 import type { CallContext } from "../capability/capability.ts"
 import { GrantSet, parseGrant } from "../capability/grant.ts"
+import { grantCharsMax } from "../capability/scope.ts"
 import type { Blueprint, CoreRef } from "../component/blueprint.ts"
 import { decodeComponent } from "../component/decode.ts"
 import { elaborate } from "../component/elaborate.ts"
+import { printable } from "../component/name.ts"
 import type { Json, ModuleCache } from "../meter/cache.ts"
 import { costTable } from "../meter/cost-table.ts"
 import { instrumenterVersion, type Needs, type RewriteOptions, rewriteCoreModule, rewriteSteps } from "../meter/rewrite.ts"
@@ -77,6 +79,8 @@ interface Prepared {
   readonly lowerings: ReadonlyArray<ImportBinding>
   /** Per context: the instantiation after which its memory and realloc exist. */
   readonly contextReadyAfter: ReadonlyArray<number>
+  /** Pages that the memories of an instance have at first, and may grow by. */
+  readonly pagesInitial: number
   readonly pagesLeft: number
   readonly elementsLeft: number
   /** What some module needs: an instance makes no budget that nobody reads. */
@@ -168,7 +172,9 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
     nesting,
     callLimits: () => ({ deadlineAtMs: nowMs() + limits.deadlineMs, deadlineMs: limits.deadlineMs, fuel: BigInt(limits.fuel) }),
     used: (grant, moved) => grants.countUse(grant, moved),
-    denied: (grant) => {
+    denied: (asked) => {
+      // The guest chose the name in it: it goes to records, logs and terminals.
+      const grant = printable(asked, grantCharsMax)
       grants.countDenial(grant)
       ports.observer.emit({ type: "denial", plugin: digest, tenant, grant })
       return new CapabilityError("Denied", { grant, granted: grants.list() })
@@ -243,6 +249,7 @@ async function compile(component: Uint8Array, blueprint: Blueprint, mechanism: M
       bindImport(type, encodingOf(blueprint, context), source.kind === "import" ? (source.interface === undefined ? source.name : `${source.interface}#${source.name}`) : nameOfLift(source.lift)),
     ),
     contextReadyAfter: blueprint.contexts.map(({ memory, realloc }) => Math.max(readyAfter(memory), readyAfter(realloc), 0)),
+    pagesInitial: pages,
     pagesLeft: memoryPagesMax - pages,
     elementsLeft: limits.tableElementsMax - elements,
     needs: {
