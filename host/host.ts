@@ -16,7 +16,7 @@ export interface HostOptions {
   readonly ports?: Partial<Ports>
   /** Keep rewritten modules in the user's cache folder between processes. Default true; `false` keeps them in memory only. */
   readonly cache?: boolean
-  /** How `deadline` stops a guest: the watchdog's epoch where there is one (default), or fuel slices. */
+  /** How `deadline` stops a guest: by the watchdog's epoch, or by fuel slices. Default: what costs less on this engine, slices on Bun. */
   readonly stop?: "epoch" | "fuel slices"
 }
 
@@ -62,7 +62,7 @@ export class Host implements AsyncDisposable {
       throw new ConfigError("Option", { option: "stop", expected: '"epoch" or "fuel slices"', actual: String(options.stop) })
     }
     // The thread boots while the first component is read and compiled.
-    const dog = options.stop === "fuel slices" ? undefined : watchdog(platform)
+    const dog = (options.stop ?? platform.stop) === "fuel slices" ? undefined : watchdog(platform)
     return new Host(memoryPorts(options.ports), dog, options.cache !== false)
   }
 

@@ -5,6 +5,7 @@ import { fetchBytes, unreadable, webAddress } from "./read.ts"
 
 export const platform: Platform = {
   name: "browser",
+  stop: "epoch",
   // A window's thread may not block; a worker's may.
   canBlock: typeof (globalThis as { readonly window?: unknown }).window === "undefined",
   nowMs: () => performance.now(),

@@ -2,4 +2,4 @@
 import type { Platform } from "./platform.ts"
 import { serverPlatform } from "./server.ts"
 
-export const platform: Platform = serverPlatform("bun")
+export const platform: Platform = serverPlatform("bun", { stop: "fuel slices" })

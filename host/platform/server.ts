@@ -104,6 +104,7 @@ export function cacheFolder(environment: Readonly<Record<string, string | undefi
 export function serverPlatform(name: "node" | "deno" | "bun", overrides: Partial<Platform> = {}): Platform {
   return {
     name,
+    stop: "epoch",
     canBlock: true,
     nowMs: () => performance.now(),
     startWatchdog,

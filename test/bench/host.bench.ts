@@ -328,8 +328,7 @@ function engines(): ReadonlyArray<readonly [string, ReadonlyArray<string>]> {
 async function slowdown(host: Host): Promise<ReadonlyArray<Row>> {
   const rows: Array<Row> = []
   const factors: Record<string, Array<number>> = { fuel: [], nan: [] }
-  const { bytes, kernels: list } = await kernels()
-  for (const { name, world, isFloat, maximum } of list) {
+  for (const { bytes, name, world, isFloat, maximum } of (await kernels()).flatMap(({ bytes, kernels: list }) => list.map((kernel) => ({ bytes, ...kernel })))) {
     const run = async (metering: "deadline" | "fuel" | "off") => {
       const plugin = await host.load(bytes, { metering, instances: { reuse: "principal" }, limits: { fuel: Number.MAX_SAFE_INTEGER, deadlineMs: 60_000 } })
       return () => plugin.callSync(world, [])

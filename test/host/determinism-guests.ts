@@ -339,6 +339,6 @@ export async function writeDeterminismGuests(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true })
   await writeFile(join(folder, "floats.wasm"), await floatGuest())
   await writeFile(join(folder, "work.wasm"), await workGuest())
-  await writeFile(join(folder, "kernels.wasm"), (await kernels()).bytes)
+  await writeFile(join(folder, "kernels.wasm"), ((await kernels())[0] as { readonly bytes: Uint8Array }).bytes)
   await writeFile(join(folder, "progress.wasm"), await progress())
 }
