@@ -86,6 +86,7 @@ export const limits = {
   outputBytesMax: 1 << 30,
   liftBytesMax: 2 ** 33,
   hostCallBytesMax: 1 << 30,
+  handlesMax: 1_000_000,
 } as const
 
 export async function load(host: Host, { component }: Built, imports: Readonly<Record<string, Readonly<Record<string, unknown>>>>): Promise<Plugin> {
