@@ -317,7 +317,7 @@ t.test("export names are accepted and refused when they are well and ill formed"
 })
 
 t.test("a name takes time in proportion to its length when it almost matches", (t) => {
-  const almost = `${"a1-".repeat(170)}`
+  const almost = "a1-".repeat(170)
   const startedMs = performance.now()
   for (let i = 0; i < 2_000; i++) refusal(component(types(prim.u8), exportsOf(exported(almost, "type", 0))))
   t.ok(performance.now() - startedMs < 2_000, "two thousand refusals of 510 characters")

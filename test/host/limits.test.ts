@@ -292,12 +292,12 @@ for (const stop of ["epoch", "fuel slices"] as const) {
   t.test(`\`limits.deadlineMs\` lets pass and stops when a call takes less and more (${stop})`, async (t) => {
     const timed = await Host.open({ cache: false, stop })
     t.teardown(() => timed.close())
-    const plugin = await timed.load(await spend(), { limits: { deadlineMs: 60 }, imports: { work: busy as never } })
+    const plugin = await timed.load(await spend(), { limits: { deadlineMs: 300 }, imports: { work: busy as never } })
     await t.resolves(plugin.call("run", [1] as never))
-    await t.rejects(plugin.call("run", [180] as never), { code: "STELE-LIM-0010", reason: { _tag: "deadlineMs", limit: 60 } })
+    await t.rejects(plugin.call("run", [700] as never), { code: "STELE-LIM-0010", reason: { _tag: "deadlineMs", limit: 300 } })
     await t.resolves(plugin.call("run", [1] as never), "the next call has a deadline of its own")
-    await t.rejects(plugin.call("run", [90] as never, { deadlineMs: 10 }), { code: "STELE-LIM-0010", reason: { limit: 10 } })
-    await t.resolves(plugin.call("run", [120] as never, { deadlineMs: 2_000 }))
+    await t.rejects(plugin.call("run", [300] as never, { deadlineMs: 50 }), { code: "STELE-LIM-0010", reason: { limit: 50 } })
+    await t.resolves(plugin.call("run", [400] as never, { deadlineMs: 10_000 }))
   })
 }
 

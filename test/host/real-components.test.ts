@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import t from "tap"
 import { Host, type LoadOptions, type Plugin } from "../../host/mod.ts"
-import { memoryKeyValue, memoryLog } from "../../host/port/mod.ts"
+import { memoryKeyValue, memoryLog, tenantKey } from "../../host/port/mod.ts"
 import { componentOf } from "./component-builder.ts"
 
 t.setTimeout(1_800_000)
@@ -22,7 +22,7 @@ t.teardown(() => rm(folder, { recursive: true }))
 
 const log = memoryLog()
 const keyValue = memoryKeyValue()
-await keyValue.set("default/default/prices/tea", new TextEncoder().encode("2.50"))
+await keyValue.set(tenantKey("default", "prices/tea"), new TextEncoder().encode("2.50"))
 const host = await Host.open({ cache: false, ports: { log, keyValue } })
 t.teardown(() => host.close())
 
@@ -38,8 +38,8 @@ const exampleText = (path: string): Promise<string> => readFile(new URL(`../../p
 for (const metering of tiers) {
   t.test(`the AssemblyScript greeter greets when it has its grants (${metering})`, async (t) => {
     await using plugin = await example("greeter", { metering, grants: ["log", "kv:read:prices/*"] })
-    const result = (await plugin.call("acme:greeter/api#greet", [{ name: "Zoë 𝄞" }] as never)) as { readonly message: string }
-    t.equal(result.message, "Hello, Zoë 𝄞!")
+    const result = await plugin.call("acme:greeter/api#greet", [{ name: "Zoë 𝄞" }] as never)
+    t.same(result, { message: "Hello, Zoë 𝄞!", teaPrice: "2.50" })
     t.match(log.records.at(-1), { level: "info", context: "greeter", message: "Greeted Zoë 𝄞", plugin: plugin.digest })
     await t.rejects(plugin.call("acme:greeter/api#greet", [{ name: "" }] as never), {
       code: "STELE-PLG-0001",

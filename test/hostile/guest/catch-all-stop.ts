@@ -12,5 +12,5 @@ export default {
   load: { imports: { tick: (() => undefined) as never }, limits: { hostCallsMax: 1_000_000_000 } },
   call: { export: "run", options: { deadlineMs: 50 } },
   expect: { calls: ["STELE-LIM-0010"] },
-  msMax: 1_000,
+  msMax: 2_000,
 } satisfies Guest

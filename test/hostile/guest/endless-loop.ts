@@ -6,5 +6,5 @@ export default {
   bytes: () => guest({ core: `(func (export "run") (loop $l (br $l)))`, exports: { run: "" } }),
   call: { export: "run", options: { deadlineMs: 50 } },
   expect: { calls: ["STELE-LIM-0010"] },
-  msMax: 1_000,
+  msMax: 2_000,
 } satisfies Guest

@@ -16,5 +16,5 @@ export default {
     }),
   call: { export: "run", options: { deadlineMs: 50 } },
   expect: { calls: [["STELE-CAP-0007", "STELE-PLG-0002", "STELE-PLG-0009", "STELE-LIM-0010", "STELE-PLG-0011"]] },
-  msMax: 500,
+  msMax: 2_000,
 } satisfies Guest

@@ -18,5 +18,5 @@ export default {
   load: { grants: ["clock:monotonic"] },
   call: { export: "run", options: { deadlineMs: 50 } },
   expect: { calls: [["STELE-CAP-0007", "STELE-LIM-0010"]] },
-  msMax: 500,
+  msMax: 2_000,
 } satisfies Guest
