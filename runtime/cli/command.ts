@@ -56,7 +56,7 @@ const call = Command.make(
   Command.withDescription("Load a component, grant it what you name and nothing else, call one export, print its result."),
   Command.withShortDescription("Call an export of a component"),
   Command.withExamples([
-    { command: `stele call greeter.wasm greet '{"name": "Ada"}' --grant log --grant 'kv:read:*'`, description: "JSON or WAVE, by the parameter's type" },
+    { command: `stele call greeter.wasm greet '{name: "Ada"}' --grant log --grant 'kv:read:*'`, description: "JSON or WAVE, by the parameter's type" },
     { command: "stele call text.wasm analyze @speech.txt '{top: 5, min-letters: 4}' --usage", description: "A file as the first argument; what the call cost" },
     { command: "stele call spinner.wasm spin 1 --deadline 100ms", description: "Stop it after 100 ms" },
   ]),

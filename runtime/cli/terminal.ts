@@ -47,9 +47,9 @@ export function wantsColour(environment: Environment, isTerminal: boolean): bool
 export const out = palette(wantsColour(process.env, process.stdout.isTTY === true))
 export const err = palette(wantsColour(process.env, process.stderr.isTTY === true))
 
-/** Columns to lay text out in: those of the terminal, at most 120 and at least 40; 80 off a terminal. */
+/** Columns to lay text out in: those of the terminal, at most 120 and at least 40; 80 off a terminal, and on one that does not know (0). */
 export const columns = (stream: { readonly isTTY?: boolean; readonly columns?: number }): number =>
-  stream.isTTY === true && stream.columns !== undefined ? Math.max(40, Math.min(120, stream.columns)) : 80
+  stream.isTTY === true && stream.columns !== undefined && stream.columns > 0 ? Math.max(40, Math.min(120, stream.columns)) : 80
 
 /** One line of data. */
 export const printLine = (text: string): void => void process.stdout.write(`${text}\n`)

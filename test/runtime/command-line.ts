@@ -1,0 +1,40 @@
+/** Runs the command line as a process of its own, from the checkout's sources. */
+import { spawnSync } from "node:child_process"
+import { fileURLToPath } from "node:url"
+
+export const root = fileURLToPath(new URL("../..", import.meta.url))
+// Sources are compiled anew by every process otherwise: 0.5 s each instead of 0.25 s.
+const compiled = fileURLToPath(new URL("../../.cache/compiled", import.meta.url))
+const main = fileURLToPath(new URL("../../runtime/cli/main.ts", import.meta.url))
+
+export interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface Started {
+  readonly input?: string | Uint8Array
+  readonly env?: Readonly<Record<string, string>>
+  /** Program and its first arguments; default: this Node and the sources. */
+  readonly program?: ReadonlyArray<string>
+}
+
+/** `stele ARGS…`, without colours and with the checkout's own rewritten modules in the user's cache, as people have it. */
+export function stele(args: ReadonlyArray<string>, { input = "", env = {}, program = [process.execPath, main] }: Started = {}): Ended {
+  const [command = "", ...first] = program
+  const { NO_COLOR: _, FORCE_COLOR: __, ...inherited } = process.env
+  const { status, stdout, stderr, error } = spawnSync(command, [...first, ...args], { cwd: root, input, encoding: "utf8", timeout: 60_000, env: { ...inherited, NODE_COMPILE_CACHE: compiled, ...env } })
+  if (error !== undefined) throw error
+  // Progress is said when a load takes longer than 300 ms: on a busy machine only.
+  return { code: status, stdout, stderr: stderr.replace(/^Loading .* …\n/gm, "") }
+}
+
+/** The error that `--json` printed as the only line of stdout. */
+export function jsonError({ stdout }: Ended): { readonly [key: string]: unknown; readonly data: Readonly<Record<string, unknown>> } {
+  const lines = stdout.trimEnd().split("\n")
+  if (lines.length !== 1) throw new Error(`Expected one line on stdout, found ${lines.length}: ${stdout}`)
+  return (JSON.parse(stdout) as { readonly error: { readonly data: Readonly<Record<string, unknown>> } }).error
+}
+
+export const example = (name: string): string => `plugins/examples/${name}/build/${name}.wasm`
