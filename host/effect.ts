@@ -44,7 +44,9 @@ const attempt = <A, E>(body: (signal: AbortSignal) => Promise<A>): Effect.Effect
   )
 
 const trySync = <A, E>(body: () => A): Effect.Effect<A, E> =>
-  Effect.try({ try: body, catch: (error) => error }).pipe(Effect.catch((error) => (error instanceof SteleError ? Effect.fail(error as unknown as E) : Effect.die(error))))
+  Effect.try({ try: body, catch: (error) => error }).pipe(
+    Effect.catch((error) => (error instanceof SteleError ? Effect.fail(error as unknown as E) : Effect.die(error))),
+  )
 
 function wrap<E extends object>(plugin: PromisePlugin<E>): Plugin<E> {
   return {

@@ -142,7 +142,8 @@ export class Host implements AsyncDisposable {
     if (source instanceof URL) return platform.readBytes(source, bytesMax)
     if (typeof source !== "string") throw new ConfigError("Option", { option: "source", expected: "bytes, a path, a URL or a digest", actual: typeof source })
     if (source.startsWith("sha256:")) {
-      if (!digestPattern.test(source)) throw new ConfigError("Option", { option: "source", expected: "sha256: and 64 lowercase hexadecimal digits", actual: JSON.stringify(source) })
+      if (!digestPattern.test(source))
+        throw new ConfigError("Option", { option: "source", expected: "sha256: and 64 lowercase hexadecimal digits", actual: JSON.stringify(source) })
       const stored = await this.ports.blob.get(contentKey(source))
       if (stored === undefined) throw new PluginError("NotFound", { source })
       const bytes = Uint8Array.from(stored)

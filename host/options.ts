@@ -74,7 +74,8 @@ export function rejectUnknown(options: object, known: ReadonlyArray<string>, whe
   }
 }
 
-const show = (value: unknown): string => (typeof value === "string" ? JSON.stringify(value) : typeof value === "object" && value !== null ? "an object" : String(value))
+const show = (value: unknown): string =>
+  typeof value === "string" ? JSON.stringify(value) : typeof value === "object" && value !== null ? "an object" : String(value)
 
 function oneOf<const A extends string>(option: string, value: unknown, built: ReadonlyArray<A>, planned: ReadonlyArray<string>): A {
   if (built.includes(value as A)) return value as A
@@ -143,7 +144,8 @@ export function checkCallOptions(options: CallOptions, metering: ResolvedOptions
   rejectUnknown(options, callKeys, "")
   if (options.deadlineMs !== undefined) deadline("deadlineMs", options.deadlineMs)
   if (options.fuel === undefined) return
-  if (metering !== "fuel") throw new ConfigError("Option", { option: "fuel", expected: `a plugin loaded with metering "fuel"`, actual: `metering "${metering}"` })
+  if (metering !== "fuel")
+    throw new ConfigError("Option", { option: "fuel", expected: `a plugin loaded with metering "fuel"`, actual: `metering "${metering}"` })
   if (typeof options.fuel !== "bigint" || options.fuel < 0n || options.fuel > 0x7fff_ffff_ffff_ffffn) {
     throw new ConfigError("Option", { option: "fuel", expected: "a bigint from 0n to 2n ** 63n - 1n", actual: show(options.fuel) })
   }

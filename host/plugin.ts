@@ -173,7 +173,11 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
   }
 
   /** `call`, with the usage record of this call. */
-  async callWithUsage<K extends ExportName<E>>(name: K, args: Arguments<E, K>, options: CallOptions = {}): Promise<{ readonly result: AnswerOf<E, K>; readonly usage: UsageRecord }> {
+  async callWithUsage<K extends ExportName<E>>(
+    name: K,
+    args: Arguments<E, K>,
+    options: CallOptions = {},
+  ): Promise<{ readonly result: AnswerOf<E, K>; readonly usage: UsageRecord }> {
     const target = this.#begin(name, options)
     const askedMs = await this.#admit(target, options)
     const out: { usage?: UsageRecord } = {}

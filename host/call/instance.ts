@@ -84,7 +84,8 @@ const noExports: WebAssembly.Exports = Object.create(null) as WebAssembly.Export
 
 const hostCallFuel = (bytes: number): number => costTable.hostCall + Math.ceil(bytes / costTable.hostCallBytesPerUnit)
 
-const isThenable = (value: unknown): value is PromiseLike<unknown> => typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function"
+const isThenable = (value: unknown): value is PromiseLike<unknown> =>
+  typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function"
 
 export class Instance implements CallContext {
   readonly linked: Linked
@@ -241,7 +242,11 @@ export class Instance implements CallContext {
       value = (linked.call as (call: CallContext, ...args: ReadonlyArray<unknown>) => unknown)(this, ...args)
     } catch (error) {
       if (error instanceof SteleError || budget.failure !== undefined) throw error
-      throw new PluginError("HostCall", { export: this.running, import: linked.name, detail: error instanceof Error ? error.message : String(error) }, { cause: error })
+      throw new PluginError(
+        "HostCall",
+        { export: this.running, import: linked.name, detail: error instanceof Error ? error.message : String(error) },
+        { cause: error },
+      )
     }
     if (isThenable(value)) {
       // Its failure has nobody to report to: without a handler it would end the process.
@@ -335,7 +340,8 @@ export class Instance implements CallContext {
     if (this.budget.failure === undefined && this.meter.isStopped()) return this.meter.deadlineError()
     const metered = this.meter.cause()
     if (metered === "stack") return new LimitError("stackBytesMax", { limit: this.limits.stackBytesMax })
-    if (metered === "host memory") return new PluginError("Trap", { export: name, trap: "the engine refused memory below the plugin's cap", frames: [] }, { cause })
+    if (metered === "host memory")
+      return new PluginError("Trap", { export: name, trap: "the engine refused memory below the plugin's cap", frames: [] }, { cause })
     if (cause instanceof RangeError) {
       return new PluginError("Trap", { export: name, trap: "the engine's call stack is exhausted", frames: framesOf(cause) }, { cause })
     }
@@ -391,7 +397,11 @@ export class Instance implements CallContext {
 
   #dropFailure(error: unknown): SteleError {
     if (error instanceof SteleError) return error
-    return new PluginError("HostCall", { export: this.running, import: "[resource-drop]", detail: error instanceof Error ? error.message : "it threw" }, { cause: error })
+    return new PluginError(
+      "HostCall",
+      { export: this.running, import: "[resource-drop]", detail: error instanceof Error ? error.message : "it threw" },
+      { cause: error },
+    )
   }
 
   discard(): void {

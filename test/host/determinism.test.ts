@@ -19,12 +19,14 @@ t.teardown(() => rm(folder, { recursive: true }))
 await writeDeterminismGuests(folder)
 
 const reports = new Map<string, Report>()
-for (const engine of engines) reports.set(engine, await answer<Report>(engine, "./determinism-program.ts", [folder, JSON.stringify(calls), String(stepOf(engine))]))
+for (const engine of engines)
+  reports.set(engine, await answer<Report>(engine, "./determinism-program.ts", [folder, JSON.stringify(calls), String(stepOf(engine))]))
 const reportOf = (engine: string): Report => reports.get(engine) as Report
 const node = reportOf("node")
 
 /** The sequence that `coded` of the program wrote as runs. */
-const decoded = (runs: string): ReadonlyArray<string> => runs.split(" ").flatMap((run) => Array<string>(Number(run.slice(run.lastIndexOf("×") + 1))).fill(run.slice(0, run.lastIndexOf("×"))))
+const decoded = (runs: string): ReadonlyArray<string> =>
+  runs.split(" ").flatMap((run) => Array<string>(Number(run.slice(run.lastIndexOf("×") + 1))).fill(run.slice(0, run.lastIndexOf("×"))))
 const sampled = (sequence: ReadonlyArray<string>, step: number): ReadonlyArray<string> => sequence.filter((_, i) => i % step === 0)
 
 t.comment(`${calls.length} calls on ${engines.join(", ")}; unmetered, ${node.oddNaNsUnmetered} of their NaNs had other bits`)
@@ -77,7 +79,19 @@ t.test("fuel is the published cost table's until its version changes", async (t)
   t.equal(costTable.version, 1)
   const fuel = (call: string) => Number(/ fuel (\d+)/.exec(node.calls[call] ?? "")?.[1])
   t.same(
-    ["fib(18)", "ackermann(2,9)", "down()", "deep()", "integers(20000)", "grow-memory()", "grow-table()", "bulk(300)", "marks(200)", "texts(200)", "switch(5000)"].map((call) => fuel(`work ${call}`)),
+    [
+      "fib(18)",
+      "ackermann(2,9)",
+      "down()",
+      "deep()",
+      "integers(20000)",
+      "grow-memory()",
+      "grow-table()",
+      "bulk(300)",
+      "marks(200)",
+      "texts(200)",
+      "switch(5000)",
+    ].map((call) => fuel(`work ${call}`)),
     [108_691, 3_449, 394_965, 21_195, 1_740_003, 72_721, 67_442, 263_429, 121_075, 273_984, 208_949],
   )
 })

@@ -60,7 +60,9 @@ t.test("`load()` and `call()` fail in the typed channel, so that `catchTag` find
     const basic = yield* host.load(path("basic"))
     const calls = [
       yield* basic.call("spin", [], { deadlineMs: 5 }).pipe(Effect.catchTag("LimitError", (error) => Effect.succeed(error.reason._tag))),
-      yield* basic.call("check", [12]).pipe(Effect.catchTag("PluginError", (error) => Effect.succeed(error.reason._tag === "Guest" ? error.reason.payload : "none"))),
+      yield* basic
+        .call("check", [12])
+        .pipe(Effect.catchTag("PluginError", (error) => Effect.succeed(error.reason._tag === "Guest" ? error.reason.payload : "none"))),
       yield* basic.call("add", [1, "2"]).pipe(Effect.catchTag("WitError", (error) => Effect.succeed(error.code))),
       yield* basic.grant("nonsense").pipe(Effect.catchTag("CapabilityError", (error) => Effect.succeed(error.code))),
     ]

@@ -3,10 +3,14 @@ import { mkdir, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { bumpAllocator, componentOf, guest } from "./component-builder.ts"
 
-const example = async (name: string): Promise<Uint8Array> => new Uint8Array(await readFile(new URL(`../../plugins/examples/${name}/build/${name}.wasm`, import.meta.url)))
+const example = async (name: string): Promise<Uint8Array> =>
+  new Uint8Array(await readFile(new URL(`../../plugins/examples/${name}/build/${name}.wasm`, import.meta.url)))
 
 /** A string literal of a core module's data, and the two constants that point at it. */
-const data = (at: number, text: string) => ({ segment: `(data (i32.const ${at}) ${JSON.stringify(text)})`, args: `(i32.const ${at}) (i32.const ${text.length})` })
+const data = (at: number, text: string) => ({
+  segment: `(data (i32.const ${at}) ${JSON.stringify(text)})`,
+  args: `(i32.const ${at}) (i32.const ${text.length})`,
+})
 const prices = data(16, "prices")
 const tea = data(32, "tea")
 const context = data(48, "guest")

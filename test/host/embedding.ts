@@ -154,7 +154,14 @@ test("`open()` and `load()` refuse options that they do not know", async ({ stel
 
 test("`open()` and `load()` say what exists when an option asks for what is not built", async ({ stele, path }) => {
   await using host = await stele.Host.open({ cache: false })
-  for (const options of [{ isolation: "worker" }, { isolation: "process" }, { metering: "yield" }, { prepare: "snapshot" }, { engine: "node-wasi" }, { engine: "wasmtime" }] as const) {
+  for (const options of [
+    { isolation: "worker" },
+    { isolation: "process" },
+    { metering: "yield" },
+    { prepare: "snapshot" },
+    { engine: "node-wasi" },
+    { engine: "wasmtime" },
+  ] as const) {
     const [[option, asked] = ["", ""]] = Object.entries(options)
     const error = await failure(stele, "STELE-PLG-0007", () => host.load(path("basic"), options))
     assert.equal(error.reason["asked"], `${option}: "${asked}"`)
@@ -190,7 +197,8 @@ test("`load()` refuses option values outside their range", async ({ stele, path 
     { limits: { deadlineMs: 86_400_001 } },
   ]
   for (const options of wrong) await failure(stele, "STELE-CFG-0002", () => host.load(path("basic"), options))
-  for (const grant of ["nonsense", "kv", "kv:read", "kv:erase:x", "kv:read:a*b", ""]) await failure(stele, "STELE-CAP-0001", () => host.load(path("basic"), { grants: [grant] }))
+  for (const grant of ["nonsense", "kv", "kv:read", "kv:erase:x", "kv:read:a*b", ""])
+    await failure(stele, "STELE-CAP-0001", () => host.load(path("basic"), { grants: [grant] }))
   await failure(stele, "STELE-CAP-0009", () => host.load(path("basic"), { grants: ["http:GET:https://example.org/*"] }))
   await failure(stele, "STELE-CFG-0002", () => stele.Host.open({ storage: 5 } as object))
   await failure(stele, "STELE-CFG-0002", () => stele.Host.open({ stop: "never" } as object))
@@ -203,7 +211,8 @@ test("`call()` refuses options that its plugin's metering cannot keep", async ({
   assert.match(error.message, /metering "deadline"/)
   const fuel = await host.load(path("basic"), { metering: "fuel" })
   for (const value of [-1n, 2n ** 63n, 5, "5"]) await failure(stele, "STELE-CFG-0002", () => fuel.call("add", [1, 2], { fuel: value as bigint }))
-  for (const value of [0, -1, Number.NaN, Infinity, "5", 86_400_001]) await failure(stele, "STELE-CFG-0002", () => fuel.call("add", [1, 2], { deadlineMs: value as number }))
+  for (const value of [0, -1, Number.NaN, Infinity, "5", 86_400_001])
+    await failure(stele, "STELE-CFG-0002", () => fuel.call("add", [1, 2], { deadlineMs: value as number }))
   assert.equal(await fuel.call("add", [1, 2], { fuel: 1_000n, deadlineMs: 86_400_000 }), 3)
 })
 
@@ -221,7 +230,9 @@ test("`call()` and `callSync()` name the nearest export when there is no such on
 
 test("`call()` takes an interface's version or leaves it out", async ({ stele, path }) => {
   await using host = await stele.Host.open({ cache: false })
-  const caller = await host.load(path("caller"), { imports: { "acme:caller/host": { answer: (n: number) => n + 1, note: () => undefined, pick: () => undefined } } })
+  const caller = await host.load(path("caller"), {
+    imports: { "acme:caller/host": { answer: (n: number) => n + 1, note: () => undefined, pick: () => undefined } },
+  })
   assert.equal(await caller.call("acme:caller/api@1.2.3#go", [1]), 2)
   assert.equal(await caller.call("acme:caller/api#go", [2]), 3)
   await failure(stele, "STELE-PLG-0003", () => caller.call("acme:caller/api@1.2.4#go", [2]))
@@ -239,7 +250,8 @@ test("`call()` says where an argument is wrong, and leaves the instance as it wa
   await refused("add", [1, 0.5], "args[1]")
   await refused("echo", [5], "args[0]")
   for (const args of [[], [1], [1, 2, 3]]) assert.equal((await failure(stele, "STELE-WIT-0002", () => basic.call("add", args))).reason["expected"], 2)
-  for (const args of [undefined, null, "ab", { length: 2, 0: 1, 1: 2 }]) await failure(stele, "STELE-WIT-0001", () => basic.call("add", args as unknown as [number, number]))
+  for (const args of [undefined, null, "ab", { length: 2, 0: 1, 1: 2 }])
+    await failure(stele, "STELE-WIT-0001", () => basic.call("add", args as unknown as [number, number]))
   assert.equal(basic.callSync("count", []), 2, "the guest was never entered")
   // Behind the first bytes of a list its allocator has run: then the instance is given up.
   await refused("sum", [[1, 2, "3"]], "args[0][2]")
@@ -341,7 +353,7 @@ for (const { name, open, load } of mechanisms) {
     assert.ok(performance.now() - startedMs >= 19)
     assert.equal(basic.callSync("add", [1, 2], { deadlineMs: 500 }), 3)
     // The plugin's own limit, when the call names none.
-    const short = await host.load(path("basic"), { ...load, limits: { ..."limits" in load ? load.limits : {}, deadlineMs: 7 } })
+    const short = await host.load(path("basic"), { ...load, limits: { ...("limits" in load ? load.limits : {}), deadlineMs: 7 } })
     assert.equal((await failure(stele, "STELE-LIM-0010", () => short.call("spin", []))).reason["limit"], 7)
     assert.equal((await failure(stele, "STELE-LIM-0010", () => short.call("spin", [], { deadlineMs: 15 }))).reason["limit"], 15)
   })
@@ -359,7 +371,10 @@ for (const { name, open, load } of mechanisms) {
       return 1
     }
     let deadlineMs = 10_000
-    const outer = await host.load(path("caller"), { ...load, imports: { "acme:caller/host": { answer: () => spin(deadlineMs), note: () => undefined, pick: () => undefined } } })
+    const outer = await host.load(path("caller"), {
+      ...load,
+      imports: { "acme:caller/host": { answer: () => spin(deadlineMs), note: () => undefined, pick: () => undefined } },
+    })
     const startedMs = performance.now()
     await failure(stele, "STELE-LIM-0010", () => outer.call("acme:caller/api#go", [1], { deadlineMs: 40 }))
     assert.ok(performance.now() - startedMs < 5_000)
@@ -395,14 +410,18 @@ test("`call()` refuses when its signal is aborted, before and within the call", 
   await failure(stele, "STELE-PLG-0005", () => late)
   const within = new AbortController()
   let calls = 0
-  const caller = await host.load(path("caller"), { imports: { "acme:caller/host": { answer: () => (++calls === 3 && within.abort(), 1), note: () => undefined, pick: () => undefined } } })
+  const caller = await host.load(path("caller"), {
+    imports: { "acme:caller/host": { answer: () => (++calls === 3 && within.abort(), 1), note: () => undefined, pick: () => undefined } },
+  })
   await failure(stele, "STELE-PLG-0005", () => caller.call("acme:caller/api#repeat", [1_000_000], { signal: within.signal }))
   assert.equal(calls, 3)
 })
 
 test("`load()` is typed and `call()` copies: what either side changes later changes nothing", async ({ stele, path }) => {
   await using host = await stele.Host.open({ cache: false })
-  const basic = await host.load<{ "echo-bytes": (data: Uint8Array) => Uint8Array; echo: (text: string) => string }>(path("basic"), { instances: { reuse: "principal" } })
+  const basic = await host.load<{ "echo-bytes": (data: Uint8Array) => Uint8Array; echo: (text: string) => string }>(path("basic"), {
+    instances: { reuse: "principal" },
+  })
   const data = Uint8Array.of(1, 2, 3)
   const echoed = basic.callSync("echo-bytes", [data])
   data.fill(9)
@@ -433,19 +452,27 @@ test("`describe()` tells what was asked, granted, inert, provided and used", asy
   const greeterBytes = await bytes("greeter")
   assert.equal(before.digest, await digestOf(greeterBytes))
   assert.equal(before.tenant, "acme")
-  assert.deepEqual(before.imports.map(({ name, status, grant }) => [name, status, grant]), [
-    ["wasi:keyvalue/store@0.2.0-draft", "granted", "kv:read:*"],
-    ["wasi:logging/logging@0.1.0-draft", "granted", "log"],
-  ])
+  assert.deepEqual(
+    before.imports.map(({ name, status, grant }) => [name, status, grant]),
+    [
+      ["wasi:keyvalue/store@0.2.0-draft", "granted", "kv:read:*"],
+      ["wasi:logging/logging@0.1.0-draft", "granted", "log"],
+    ],
+  )
   assert.ok(before.imports.every(({ risk }) => risk !== undefined && risk.length > 20))
-  assert.deepEqual(before.exports.map(({ name }) => name), ["acme:greeter/api#greet"])
+  assert.deepEqual(
+    before.exports.map(({ name }) => name),
+    ["acme:greeter/api#greet"],
+  )
   assert.deepEqual(before.grants, { granted: ["log", "kv:read:prices/*", "kv:write:other"], revoked: [], used: [], denied: [], deniedOther: 0 })
   // JavaScriptCore stops cheaper by slices; see `Platform.stop`.
   assert.deepEqual(before.mechanisms, { stop: "Bun" in globalThis ? "fuel slices" : "epoch", isolation: "inline", reuse: "never" })
   assert.equal(before.sizes.componentBytes, greeterBytes.length)
   assert.ok(before.sizes.coreModules >= 1 && before.sizes.coreBytes > 100 && before.sizes.coreBytes < greeterBytes.length)
   assert.equal(before.limits.deadlineMs, stele.defaultLimits.deadlineMs)
-  const [greet] = JSON.parse(JSON.stringify(before.exports)) as ReadonlyArray<{ readonly schema: { readonly params: object; readonly result: object; readonly error: object } }>
+  const [greet] = JSON.parse(JSON.stringify(before.exports)) as ReadonlyArray<{
+    readonly schema: { readonly params: object; readonly result: object; readonly error: object }
+  }>
   assert.match(JSON.stringify(greet?.schema.params), /"name"/)
   assert.match(JSON.stringify(greet?.schema.result), /"teaPrice"/)
   assert.match(JSON.stringify(greet?.schema.error), /"string"/)
@@ -457,13 +484,25 @@ test("`describe()` tells what was asked, granted, inert, provided and used", asy
     { grant: "log", count: 1, bytes: "Greeted Ada".length },
   ])
   greeter.revoke("log")
-  assert.deepEqual(greeter.describe().imports.map(({ status }) => status), ["granted", "missing"])
+  assert.deepEqual(
+    greeter.describe().imports.map(({ status }) => status),
+    ["granted", "missing"],
+  )
   assert.deepEqual(greeter.describe().grants.granted, ["kv:read:prices/*", "kv:write:other"])
 
   const counters = (await host.load(path("counters"))).describe()
-  assert.deepEqual(counters.exports.map(({ schema }) => schema === undefined), [true, true, true, true, true, false, true], "handles have no JSON form")
-  const caller = (await host.load(path("caller"), { imports: { "acme:caller/host@1.2.3": { answer: () => 1, note: () => undefined, pick: () => undefined } } })).describe()
-  assert.deepEqual(caller.imports.map(({ status, functions }) => [status, functions]), [["provided", ["answer", "note", "pick"]]])
+  assert.deepEqual(
+    counters.exports.map(({ schema }) => schema === undefined),
+    [true, true, true, true, true, false, true],
+    "handles have no JSON form",
+  )
+  const caller = (
+    await host.load(path("caller"), { imports: { "acme:caller/host@1.2.3": { answer: () => 1, note: () => undefined, pick: () => undefined } } })
+  ).describe()
+  assert.deepEqual(
+    caller.imports.map(({ status, functions }) => [status, functions]),
+    [["provided", ["answer", "note", "pick"]]],
+  )
 })
 
 test("`revoke()` and `grant()` act at the next operation, also on handles that are open", async ({ stele, path }) => {
@@ -502,7 +541,10 @@ test("`revoke()` and `grant()` act at the next operation, also on handles that a
 test('`load()` links ungranted imports as traps when `missing` is "trap"', async ({ stele, path }) => {
   await using host = await stele.Host.open({ cache: false })
   const holder = await host.load(path("holder"), { missing: "trap", grants: ["log"] })
-  assert.deepEqual(holder.describe().imports.map(({ status }) => status), ["missing", "granted"])
+  assert.deepEqual(
+    holder.describe().imports.map(({ status }) => status),
+    ["missing", "granted"],
+  )
   holder.callSync("acme:holder/api#say", [])
   assert.equal(holder.callSync("acme:holder/api#open", []), 2, "the interface has an error for it")
   holder.grant("kv:read:*")
@@ -544,7 +586,16 @@ test("`callWithUsage()` counts what went in and out to the byte", async ({ stele
   assert.equal(result, "hällo")
   const { wallNs, ...rest } = usage
   // A string is a pointer and a length, 4 bytes each, and its UTF-8 bytes.
-  assert.deepEqual(rest, { plugin: basic.digest, tenant: "t", export: "echo", outcome: "ok", memoryPeakBytes: 65_536, bytesIn: 8 + 6, bytesOut: 8 + 6, hostCalls: {} })
+  assert.deepEqual(rest, {
+    plugin: basic.digest,
+    tenant: "t",
+    export: "echo",
+    outcome: "ok",
+    memoryPeakBytes: 65_536,
+    bytesIn: 8 + 6,
+    bytesOut: 8 + 6,
+    hostCalls: {},
+  })
   assert.ok(Number.isInteger(wallNs) && wallNs > 0 && wallNs < 1e9)
   const bytes = await basic.callWithUsage("echo-bytes", [new Uint8Array(1_000)])
   assert.deepEqual([bytes.usage.bytesIn, bytes.usage.bytesOut], [1_008, 1_008])
@@ -577,8 +628,21 @@ test("the observer gets one usage record a call, whatever its outcome, and each 
     ["add ok", "check guest", "trap STELE-PLG-0002", "spin STELE-LIM-0010", "recurse STELE-LIM-0003", "echo STELE-LIM-0004", "add STELE-WIT-0001"],
   )
   const stops = events.flatMap((event) => (event.type === "stop" ? [event] : []))
-  assert.deepEqual(stops.map(({ export: name, code }) => `${name} ${code}`), ["spin STELE-LIM-0010", "recurse STELE-LIM-0003", "echo STELE-LIM-0004"])
-  assert.deepEqual({ ...stops[0] }, { type: "stop", plugin: basic.digest, tenant: "default", export: "spin", code: "STELE-LIM-0010", message: 'Cannot exceed "deadlineMs": the limit is 20 ms' })
+  assert.deepEqual(
+    stops.map(({ export: name, code }) => `${name} ${code}`),
+    ["spin STELE-LIM-0010", "recurse STELE-LIM-0003", "echo STELE-LIM-0004"],
+  )
+  assert.deepEqual(
+    { ...stops[0] },
+    {
+      type: "stop",
+      plugin: basic.digest,
+      tenant: "default",
+      export: "spin",
+      code: "STELE-LIM-0010",
+      message: 'Cannot exceed "deadlineMs": the limit is 20 ms',
+    },
+  )
   const fuel = await scene.host.load(path("basic"), { metering: "fuel", limits: { fuel: 1_000 } })
   await failure(stele, "STELE-LIM-0009", () => fuel.call("spin", []))
   const [stop, usage] = scene.observer.drain()
@@ -595,7 +659,15 @@ for (const kind of ["at once", "later"] as const) {
       const decision = refuses === what ? ({ admit: false, reason: "over quota", code: "QUOTA" } as const) : ({ admit: true } as const)
       return kind === "at once" ? decision : Promise.resolve(decision)
     }
-    await using host = await stele.Host.open({ cache: false, ports: { admission: { load: (load) => decide("load", load), call: (call, limits) => decide("call", { ...call, fuel: limits.fuel, deadlineMs: limits.deadlineMs }) } } })
+    await using host = await stele.Host.open({
+      cache: false,
+      ports: {
+        admission: {
+          load: (load) => decide("load", load),
+          call: (call, limits) => decide("call", { ...call, fuel: limits.fuel, deadlineMs: limits.deadlineMs }),
+        },
+      },
+    })
     refuses = "load"
     const refused = await failure(stele, "STELE-PLG-0010", () => host.load(path("basic"), { grants: ["log"], tenant: "t" }))
     assert.deepEqual({ ...refused.reason }, { _tag: "Refused", reason: "over quota", admissionCode: "QUOTA" })
@@ -629,7 +701,7 @@ test("the admission port's time counts against the deadline, and an answer that 
   controller.abort()
   await failure(stele, "STELE-PLG-0005", () => waiting)
   answer = () => {
-    for (const untilMs = performance.now() + 30; performance.now() < untilMs; );
+    for (const untilMs = performance.now() + 30; performance.now() < untilMs;);
     return { admit: true }
   }
   const startedMs = performance.now()
@@ -666,7 +738,10 @@ test("a call back into the same plugin takes another instance or is refused as b
     { instances: { reuse: "never", max: 2 }, expected: "STELE-PLG-0004" },
   ] as const) {
     const answer = (n: number): number => (n === 0 ? 0 : (caller.callSync("acme:caller/api#go", [n - 1]) as number) + 1)
-    const caller: Loaded = await host.load(path("caller"), { instances, imports: { "acme:caller/host": { answer, note: () => undefined, pick: () => undefined } } })
+    const caller: Loaded = await host.load(path("caller"), {
+      instances,
+      imports: { "acme:caller/host": { answer, note: () => undefined, pick: () => undefined } },
+    })
     const run = () => caller.callSync("acme:caller/api#go", [3])
     if (typeof expected === "number") assert.equal(run(), expected)
     else await failure(stele, expected, run)
@@ -684,7 +759,10 @@ test("calls host to guest to host nest sixteen deep, no deeper", async ({ stele,
   assert.equal(caller.callSync("acme:caller/api#go", [15]), 15)
   assert.equal((await failure(stele, "STELE-LIM-0018", () => caller.callSync("acme:caller/api#go", [16]))).reason["limit"], 16)
   assert.equal(caller.callSync("acme:caller/api#go", [15]), 15)
-  const flat = await host.load(path("caller"), { limits: { nestingMax: 1 }, imports: { "acme:caller/host": { answer: (n: number) => flatAnswer(n), note: () => undefined, pick: () => undefined } } })
+  const flat = await host.load(path("caller"), {
+    limits: { nestingMax: 1 },
+    imports: { "acme:caller/host": { answer: (n: number) => flatAnswer(n), note: () => undefined, pick: () => undefined } },
+  })
   const flatAnswer = (n: number): number => (n === 0 ? 0 : (flat.callSync("acme:caller/api#go", [n - 1]) as number))
   assert.equal(flat.callSync("acme:caller/api#go", [0]), 0)
   await failure(stele, "STELE-LIM-0018", () => flat.callSync("acme:caller/api#go", [1]))
@@ -769,7 +847,10 @@ test("`load()` lets the embedder implement an interface, resources included", as
   assert.equal(open, 0, "the guest dropped it")
   assert.equal(shopper.callSync("acme:shop/api#keep", []), 2)
   assert.equal(open, 1, "what the instance kept is released with it; what it sent is the embedder's")
-  assert.deepEqual(sent.map(({ owner, disposals }) => [owner, disposals]), [["tea", 0]])
+  assert.deepEqual(
+    sent.map(({ owner, disposals }) => [owner, disposals]),
+    [["tea", 0]],
+  )
   await failure(stele, "STELE-PLG-0002", () => shopper.callSync("acme:shop/api#fail", []))
   assert.equal(open, 1, "also after a trap")
   for (const incomplete of [{}, { Cart }, { Cart: class {}, total: cart.total, send: cart.send }, { Cart: 5, total: cart.total, send: cart.send }]) {
@@ -782,7 +863,13 @@ test("what an embedder's function gets wrong is its own error, and the guest can
   let pick: (n: number) => unknown = () => undefined
   const notes: Array<string> = []
   const caller = await host.load(path("caller"), {
-    imports: { "acme:caller/host@1.2.3": { answer: (n: number) => (n === 7 ? Promise.resolve(1) : n), note: (line: string) => void notes.push(line), pick: (n: number) => pick(n) } },
+    imports: {
+      "acme:caller/host@1.2.3": {
+        answer: (n: number) => (n === 7 ? Promise.resolve(1) : n),
+        note: (line: string) => void notes.push(line),
+        pick: (n: number) => pick(n),
+      },
+    },
   })
   const size = () => caller.callSync("acme:caller/api#size-of", [3])
   pick = () => ({ tag: "ok", val: { name: "tea", size: 12 } })

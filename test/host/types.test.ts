@@ -110,7 +110,10 @@ t.test("`load<Exports>()` types calls, and everything wrong is a compile error",
     }),
   )
   await writeFile(join(folder, "package.json"), '{ "type": "module" }')
-  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", ".", "--pretty", "false"], { cwd: folder, encoding: "utf8" })
+  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", ".", "--pretty", "false"], {
+    cwd: folder,
+    encoding: "utf8",
+  })
   // Only what is said about the program and the declarations counts: the checkout has a check of its own.
   t.same(
     stdout.split("\n").filter((line) => line !== "" && !/^\.\.\/.*\.ts\(|^\s/.test(line)),

@@ -25,7 +25,13 @@ export class Folder implements AsyncDisposable {
   private constructor(path: string) {
     this.path = path
     // A cache of its own: what an embedder's first run finds is an empty one.
-    this.#env = { ...process.env, PATH: [join(path, "node_modules/.bin"), ...bins, process.env["PATH"]].join(delimiter), NO_COLOR: "1", STELE_CACHE: join(path, ".stele-cache"), NODE_OPTIONS: "" }
+    this.#env = {
+      ...process.env,
+      PATH: [join(path, "node_modules/.bin"), ...bins, process.env["PATH"]].join(delimiter),
+      NO_COLOR: "1",
+      STELE_CACHE: join(path, ".stele-cache"),
+      NODE_OPTIONS: "",
+    }
   }
 
   /** An empty folder. */
