@@ -11,7 +11,7 @@ import { VerifyError } from "../../schemas/error/verify.ts"
 import type { PrimitiveKind } from "../../schemas/wit/model.ts"
 import type { StringEncoding } from "../abi/context.ts"
 import { checkLabel, externName } from "./name.ts"
-import { Reader } from "./reader.ts"
+import { ComponentReader } from "./reader.ts"
 
 /** What a sort index points into. */
 export type CoreSort = "core-func" | "core-table" | "core-memory" | "core-global" | "core-tag" | "core-module" | "core-instance"
@@ -102,10 +102,10 @@ export function decodeComponent(bytes: Uint8Array, limits: DecodeLimits): Compon
     throw new VerifyError("NotWasm", { found: head.length === 0 ? "nothing (0 bytes)" : `bytes ${hex}` })
   }
   if (head.length === 8 && hex.endsWith("01 00 00 00")) throw new VerifyError("CoreModule", {})
-  return component(new Reader(bytes, 0, bytes.length), { limits, coreModules: 0 }, 0)
+  return component(new ComponentReader(bytes, 0, bytes.length), { limits, coreModules: 0 }, 0)
 }
 
-function component(reader: Reader, decoding: Decoding, depth: number): ComponentSyntax {
+function component(reader: ComponentReader, decoding: Decoding, depth: number): ComponentSyntax {
   if (depth > nestingMax) throw reader.malformed(`components are nested deeper than ${nestingMax}`)
   // preamble: magic, version 0x000d, layer 0x0001
   for (const expected of [0x00, 0x61, 0x73, 0x6d, 0x0d, 0x00, 0x01, 0x00]) {
@@ -145,7 +145,7 @@ function component(reader: Reader, decoding: Decoding, depth: number): Component
 
 const unsupportedSections: Readonly<Record<number, string>> = { 3: "core type definitions", 9: "a component start function", 12: "component values" }
 
-const sections: Readonly<Record<number, (r: Reader, offset: number, depth: number) => Definition>> = {
+const sections: Readonly<Record<number, (r: ComponentReader, offset: number, depth: number) => Definition>> = {
   2: coreInstance,
   5: instance,
   6: alias,
@@ -160,13 +160,13 @@ const sections: Readonly<Record<number, (r: Reader, offset: number, depth: numbe
 }
 
 /** `<T>?`: 0x00 absent, 0x01 present. */
-function flag(r: Reader): boolean {
+function flag(r: ComponentReader): boolean {
   const byte = r.byte()
   if (byte > 1) throw r.malformed(`0x${byte.toString(16)} is not an optional's flag`, r.at - 1)
   return byte === 1
 }
 
-function importOrExportName(r: Reader): string {
+function importOrExportName(r: ComponentReader): string {
   const offset = r.at
   const form = r.byte()
   // 0x00 and 0x01 carry a name alone; 0x02 adds a version suffix that no released toolchain writes.
@@ -175,7 +175,7 @@ function importOrExportName(r: Reader): string {
   return externName(r.name(), r, offset)
 }
 
-function coreSort(r: Reader): CoreSort {
+function coreSort(r: ComponentReader): CoreSort {
   const offset = r.at
   const byte = r.byte()
   const sort = coreSorts[byte]
@@ -193,7 +193,7 @@ const coreSorts: Readonly<Record<number, CoreSort>> = {
   0x12: "core-instance",
 }
 
-function sort(r: Reader): Sort {
+function sort(r: ComponentReader): Sort {
   const offset = r.at
   switch (r.byte()) {
     case 0x00:
@@ -213,16 +213,16 @@ function sort(r: Reader): Sort {
   }
 }
 
-const sortIndex = (r: Reader): SortIndex => ({ sort: sort(r), index: r.u32() })
+const sortIndex = (r: ComponentReader): SortIndex => ({ sort: sort(r), index: r.u32() })
 
-function vector<A>(r: Reader, bytesMin: number, element: (r: Reader) => A): ReadonlyArray<A> {
+function vector<A>(r: ComponentReader, bytesMin: number, element: (r: ComponentReader) => A): ReadonlyArray<A> {
   const count = r.count(bytesMin)
   const out: Array<A> = []
   for (let i = 0; i < count; i++) out.push(element(r))
   return out
 }
 
-function coreInstance(r: Reader, offset: number): Definition {
+function coreInstance(r: ComponentReader, offset: number): Definition {
   switch (r.byte()) {
     case 0x00: {
       const module = r.u32()
@@ -240,7 +240,7 @@ function coreInstance(r: Reader, offset: number): Definition {
   }
 }
 
-function instance(r: Reader, offset: number): Definition {
+function instance(r: ComponentReader, offset: number): Definition {
   switch (r.byte()) {
     case 0x00:
       return { op: "instantiate", offset, component: r.u32(), args: vector(r, 3, (r) => [r.name(), sortIndex(r)] as const) }
@@ -251,7 +251,7 @@ function instance(r: Reader, offset: number): Definition {
   }
 }
 
-function alias(r: Reader, offset: number): Definition {
+function alias(r: ComponentReader, offset: number): Definition {
   const of = sort(r)
   switch (r.byte()) {
     case 0x00:
@@ -284,7 +284,7 @@ const primitives: Readonly<Record<number, PrimitiveKind>> = {
   0x73: "string",
 }
 
-function typeRef(r: Reader): TypeRef {
+function typeRef(r: ComponentReader): TypeRef {
   const offset = r.at
   const value = r.s33()
   if (value >= 0) return value
@@ -293,10 +293,10 @@ function typeRef(r: Reader): TypeRef {
   throw value + 0x80 === 0x64 ? r.unsupported("error-context", offset) : r.malformed("a value type is unknown", offset)
 }
 
-const optionalTypeRef = (r: Reader): TypeRef | undefined => (flag(r) ? typeRef(r) : undefined)
+const optionalTypeRef = (r: ComponentReader): TypeRef | undefined => (flag(r) ? typeRef(r) : undefined)
 
 /** Labels of one record, variant, flags, enum or parameter list: kebab-case, and unique ignoring case and dashes. */
-function unique<A>(r: Reader, offset: number, what: string, entries: ReadonlyArray<A>, labelOf: (entry: A) => string): ReadonlyArray<A> {
+function unique<A>(r: ComponentReader, offset: number, what: string, entries: ReadonlyArray<A>, labelOf: (entry: A) => string): ReadonlyArray<A> {
   const seen = new Set<string>()
   for (const entry of entries) {
     const folded = labelOf(entry).replaceAll("-", "").toLowerCase()
@@ -306,18 +306,18 @@ function unique<A>(r: Reader, offset: number, what: string, entries: ReadonlyArr
   return entries
 }
 
-const label = (r: Reader): string => {
+const label = (r: ComponentReader): string => {
   const offset = r.at
   return checkLabel(r.name(), r, offset)
 }
-const labelled = (r: Reader) => [label(r), typeRef(r)] as const
+const labelled = (r: ComponentReader) => [label(r), typeRef(r)] as const
 
-function nonEmpty<A>(r: Reader, offset: number, what: string, entries: ReadonlyArray<A>): ReadonlyArray<A> {
+function nonEmpty<A>(r: ComponentReader, offset: number, what: string, entries: ReadonlyArray<A>): ReadonlyArray<A> {
   if (entries.length === 0) throw r.malformed(`${what} is empty`, offset)
   return entries
 }
 
-function type(r: Reader, depth: number): TypeSyntax {
+function type(r: ComponentReader, depth: number): TypeSyntax {
   const offset = r.at
   const opcode = r.byte()
   const primitive = primitives[opcode]
@@ -389,7 +389,7 @@ function type(r: Reader, depth: number): TypeSyntax {
   }
 }
 
-function declaration(r: Reader, kind: "component" | "instance", depth: number): Definition {
+function declaration(r: ComponentReader, kind: "component" | "instance", depth: number): Definition {
   const offset = r.at
   switch (r.byte()) {
     case 0x00:
@@ -411,7 +411,7 @@ function declaration(r: Reader, kind: "component" | "instance", depth: number): 
   }
 }
 
-function extern(r: Reader): ExternSyntax {
+function extern(r: ComponentReader): ExternSyntax {
   const offset = r.at
   switch (r.byte()) {
     case 0x00:
@@ -438,7 +438,7 @@ function extern(r: Reader): ExternSyntax {
   }
 }
 
-function canon(r: Reader, offset: number): Definition {
+function canon(r: ComponentReader, offset: number): Definition {
   const opcode = r.byte()
   switch (opcode) {
     case 0x00:
@@ -459,7 +459,7 @@ function canon(r: Reader, offset: number): Definition {
   }
 }
 
-function canonicalOptions(r: Reader): CanonicalOptions {
+function canonicalOptions(r: ComponentReader): CanonicalOptions {
   let encoding: StringEncoding | undefined
   let memory: number | undefined
   let realloc: number | undefined

@@ -1,4 +1,4 @@
-import type { Reader } from "./reader.ts"
+import type { ComponentReader } from "./reader.ts"
 
 /**
  * `label` of Explainer.md "Import and Export Definitions": words of one case joined by dashes, the first starting with
@@ -12,14 +12,14 @@ const annotatedPattern = new RegExp(`^\\[(constructor|method|static)\\](${labelS
 const labelLengthMax = 256
 
 /** A kebab-case label, or `VerifyError`. */
-export function checkLabel(name: string, r: Reader, offset: number): string {
+export function checkLabel(name: string, r: ComponentReader, offset: number): string {
   if (name.length > labelLengthMax) throw r.malformed(`a label is longer than ${labelLengthMax} characters`, offset)
   if (!labelPattern.test(name)) throw r.malformed(`"${printable(name)}" is not a kebab-case label`, offset)
   return name
 }
 
 /** A name of an import or export: label, annotated resource function, or interface name. */
-export function externName(name: string, r: Reader, offset: number): string {
+export function externName(name: string, r: ComponentReader, offset: number): string {
   if (name.length > 2 * labelLengthMax) throw r.malformed(`a name is longer than ${2 * labelLengthMax} characters`, offset)
   if (labelPattern.test(name) || interfacePattern.test(name)) return name
   const annotated = annotatedPattern.exec(name)

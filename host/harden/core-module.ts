@@ -6,6 +6,7 @@
  * Every count is compared with the bytes that are left, and with a fixed cap, before anything is allocated for it; no
  * step recurses. Source: WebAssembly core specification 3.0, chapter 5 "Binary Format".
  */
+import { Reader } from "./reader.ts"
 import { LimitError, VerifyError } from "../../schemas/error/mod.ts"
 
 export type CoreValueType = "i32" | "i64" | "f32" | "f64" | "v128" | "funcref" | "externref"
@@ -116,78 +117,8 @@ const sectionNames = ["custom", "type", "import", "function", "table", "memory",
 /** Position of each section id in a module (core specification 5.5.2). */
 const sectionOrder = [0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 12, 13, 11, 6]
 
-const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
-
-/** Reads the binary format; every failure is a `VerifyError` with the byte offset. */
-export class Reader {
-  readonly bytes: Uint8Array
-  at: number
-  end: number
-
-  constructor(bytes: Uint8Array, at = 0, end = bytes.length) {
-    this.bytes = bytes
-    this.at = at
-    this.end = end
-  }
-
-  fail(detail: string, offset = this.at): never {
-    throw new VerifyError("Malformed", { offset, detail })
-  }
-
-  byte(): number {
-    if (this.at >= this.end) this.fail("unexpected end")
-    return this.bytes[this.at++] as number
-  }
-
-  /** Unsigned LEB128 of at most 32 bits. */
-  u32(): number {
-    const from = this.at
-    let result = 0
-    for (let shift = 0; shift < 35; shift += 7) {
-      const byte = this.byte()
-      if (shift === 28 && byte > 0x0f) this.fail("a number of more than 32 bits", from)
-      result |= (byte & 0x7f) << shift
-      if (byte < 0x80) return result >>> 0
-    }
-    return this.fail("a number of more than 32 bits", from)
-  }
-
-  /** Skips a signed LEB128 of at most `bits` bits. */
-  skipSigned(bits: 32 | 33 | 64): void {
-    const from = this.at
-    const bytesMax = Math.ceil(bits / 7)
-    for (let count = 1; count <= bytesMax; count++) {
-      const byte = this.byte()
-      if (byte >= 0x80) continue
-      if (count === bytesMax) {
-        // The bits beyond `bits` must all equal the sign bit (core specification 5.2.2).
-        const used = bits - 7 * (bytesMax - 1)
-        const top = (byte & 0x7f) >> (used - 1)
-        if (top !== 0 && top !== 0x7f >> (used - 1)) this.fail(`a number of more than ${bits} bits`, from)
-      }
-      return
-    }
-    this.fail(`a number of more than ${bits} bits`, from)
-  }
-
-  /** Signed LEB128 of at most 33 bits: block types. */
-  s33(): number {
-    const from = this.at
-    this.skipSigned(33)
-    let result = 0
-    let scale = 1
-    for (let i = from; i < this.at; i++) {
-      result += ((this.bytes[i] as number) & 0x7f) * scale
-      scale *= 128
-    }
-    return ((this.bytes[this.at - 1] as number) & 0x40) !== 0 ? result - scale : result
-  }
-
-  skip(count: number): void {
-    if (count > this.end - this.at) this.fail("unexpected end")
-    this.at += count
-  }
-
+/** Reads a core module: the cursor with the caps of its counts. */
+export class CoreReader extends Reader {
   /** A count of things that take at least `bytesMin` bytes each. */
   count(what: keyof typeof countsMax, bytesMin: number): number {
     const from = this.at
@@ -198,16 +129,7 @@ export class Reader {
   }
 
   name(): string {
-    const from = this.at
-    const length = this.u32()
-    if (length > nameBytesMax) this.fail(`a name of ${length} bytes, the longest is ${nameBytesMax}`, from)
-    const start = this.at
-    this.skip(length)
-    try {
-      return utf8.decode(this.bytes.subarray(start, this.at))
-    } catch {
-      return this.fail("a name that is not UTF-8", from)
-    }
+    return this.text(nameBytesMax)
   }
 }
 
@@ -225,26 +147,26 @@ const valueTypeNames = new Map<number, CoreValueType>([
 export const isValueType = (byte: number): boolean => (byte >= 0x7b && byte <= 0x7f) || byte === 0x70 || byte === 0x6f || byte === 0x69
 
 /** Refuses a byte that stands where a value type should, by what it would mean in a wider feature set. */
-export function refuseValueType(reader: Reader, byte: number, offset: number): never {
+export function refuseValueType(reader: CoreReader, byte: number, offset: number): never {
   if (byte === 0x63 || byte === 0x64) throw new VerifyError("TypedReferences", { offset })
   if (byte === 0x68 || byte === 0x75) throw new VerifyError("StackSwitching", { offset }) // (no)contref
   if ((byte >= 0x6a && byte <= 0x78) || byte === 0x74) throw new VerifyError("GcTypes", { offset, found: "a GC reference type" })
   return reader.fail(`0x${byte.toString(16)} is not a value type`, offset)
 }
 
-const readValueType = (reader: Reader): number => {
+const readValueType = (reader: CoreReader): number => {
   const offset = reader.at
   const byte = reader.byte()
   return isValueType(byte) ? byte : refuseValueType(reader, byte, offset)
 }
 
-const readValueTypes = (reader: Reader, what: "parameters" | "results"): Uint8Array => {
+const readValueTypes = (reader: CoreReader, what: "parameters" | "results"): Uint8Array => {
   const types = new Uint8Array(reader.count(what, 1))
   for (let i = 0; i < types.length; i++) types[i] = readValueType(reader)
   return types
 }
 
-const readType = (reader: Reader): RawType => {
+const readType = (reader: CoreReader): RawType => {
   const offset = reader.at
   const form = reader.byte()
   if (form === 0x4e || form === 0x4f || form === 0x50) throw new VerifyError("GcTypes", { offset, found: "a recursive or sub type" })
@@ -257,7 +179,7 @@ const readType = (reader: Reader): RawType => {
 }
 
 /** Flags of limits: bit 0 maximum, bit 1 shared, bit 2 64-bit, bit 3 page size. */
-const readLimits = (reader: Reader, engineMax: number, what: "memory" | "table"): Limits32 => {
+const readLimits = (reader: CoreReader, engineMax: number, what: "memory" | "table"): Limits32 => {
   const offset = reader.at
   const flags = reader.byte()
   if (flags & 2) throw new VerifyError("SharedMemory", { offset })
@@ -270,7 +192,7 @@ const readLimits = (reader: Reader, engineMax: number, what: "memory" | "table")
   return { min, max }
 }
 
-const readTable = (reader: Reader): CoreTable => {
+const readTable = (reader: CoreReader): CoreTable => {
   const offset = reader.at
   const element = reader.byte()
   if (element === 0x40) throw new VerifyError("TypedReferences", { offset }) // a table with an initialiser
@@ -281,7 +203,7 @@ const readTable = (reader: Reader): CoreTable => {
   return { element, ...readLimits(reader, 0xffff_ffff, "table") }
 }
 
-const functionType = (types: ReadonlyArray<RawType>, index: number, reader: Reader, offset: number): CoreFunctionType => {
+const functionType = (types: ReadonlyArray<RawType>, index: number, reader: CoreReader, offset: number): CoreFunctionType => {
   const raw = types[index]
   if (raw === undefined) return reader.fail(`type ${index} is not defined`, offset)
   const named = (bytes: Uint8Array): Array<CoreValueType> => {
@@ -300,7 +222,7 @@ const refuseBoundary = (offset: number): never => {
  * reader stands behind it). Allowed: constants, `global.get`,
  * `ref.null`, `ref.func`, and the extended constant instructions (i32 and i64 add, sub, mul).
  */
-export function readConstant(reader: Reader, onFunction: (index: number, at: number) => void, onGlobal: (index: number, at: number) => void): void {
+export function readConstant(reader: CoreReader, onFunction: (index: number, at: number) => void, onGlobal: (index: number, at: number) => void): void {
   for (;;) {
     const offset = reader.at
     const opcode = reader.byte()
@@ -363,7 +285,7 @@ export function readConstant(reader: Reader, onFunction: (index: number, at: num
  * are the engine's and the rewriter's business.
  */
 export function decodeCoreModule(bytes: Uint8Array, limits: { readonly functionBodyBytesMax: number }): CoreModule {
-  const reader = new Reader(bytes)
+  const reader = new CoreReader(bytes)
   if (bytes.length < 8 || bytes[0] !== 0 || bytes[1] !== 0x61 || bytes[2] !== 0x73 || bytes[3] !== 0x6d) {
     const found = bytes.length === 0 ? "nothing" : Array.from(bytes.subarray(0, 4), (b) => b.toString(16).padStart(2, "0")).join(" ")
     throw new VerifyError("NotWasm", { found })
@@ -382,7 +304,7 @@ export function decodeCoreModule(bytes: Uint8Array, limits: { readonly functionB
     const start = reader.at
     reader.skip(size)
     if (id === 0) {
-      const custom = new Reader(bytes, start, reader.at)
+      const custom = new CoreReader(bytes, start, reader.at)
       if (custom.name() === "name" && names === undefined) names = [custom.at, custom.end]
       continue
     }
@@ -391,10 +313,10 @@ export function decodeCoreModule(bytes: Uint8Array, limits: { readonly functionB
     order = position
     sections[id] = [start, reader.at]
   }
-  const inSection = <A>(id: number, absent: A, read: (reader: Reader) => A): A => {
+  const inSection = <A>(id: number, absent: A, read: (reader: CoreReader) => A): A => {
     const extent = sections[id]
     if (extent === undefined) return absent
-    const section = new Reader(bytes, extent[0], extent[1])
+    const section = new CoreReader(bytes, extent[0], extent[1])
     const result = read(section)
     if (section.at !== section.end) section.fail(`bytes left over in the ${sectionNames[id]} section`)
     return result
@@ -412,20 +334,20 @@ export function decodeCoreModule(bytes: Uint8Array, limits: { readonly functionB
   const memories: Array<Limits32> = []
   const globals: Array<{ readonly type: number; readonly mutable: boolean }> = []
   const tagTypes: Array<number> = []
-  const typeIndex = (r: Reader): number => {
+  const typeIndex = (r: CoreReader): number => {
     const offset = r.at
     const index = r.u32()
     if (index >= types.length) r.fail(`type ${index} is not defined`, offset)
     return index
   }
-  const readMemory = (r: Reader): Limits32 => {
+  const readMemory = (r: CoreReader): Limits32 => {
     const offset = r.at
     const memory = readLimits(r, 65_536, "memory")
     memories.push(memory)
     if (memories.length > 1) throw new VerifyError("MultipleMemories", { offset })
     return memory
   }
-  const readGlobalType = (r: Reader): { readonly type: number; readonly mutable: boolean } => {
+  const readGlobalType = (r: CoreReader): { readonly type: number; readonly mutable: boolean } => {
     const offset = r.at
     const type = readValueType(r)
     const flag = r.byte()
@@ -438,7 +360,7 @@ export function decodeCoreModule(bytes: Uint8Array, limits: { readonly functionB
     globals.push(global)
     return global
   }
-  const readTag = (r: Reader): number => {
+  const readTag = (r: CoreReader): number => {
     const offset = r.at
     if (r.byte() !== 0) r.fail("a tag that is no exception", offset)
     const index = typeIndex(r)
@@ -626,7 +548,7 @@ export function decodeCoreModule(bytes: Uint8Array, limits: { readonly functionB
 }
 
 /** Steps over one element segment, tells the function and global indexes in it, and answers its length. */
-export function readElem(r: Reader, onFunction: (index: number, at: number) => void, onGlobal: (index: number, at: number) => void): number {
+export function readElem(r: CoreReader, onFunction: (index: number, at: number) => void, onGlobal: (index: number, at: number) => void): number {
   const offset = r.at
   const flags = r.u32()
   if (flags > 7) r.fail(`${flags} is not an element segment's form`, offset)

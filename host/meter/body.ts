@@ -8,7 +8,7 @@
  */
 import { VerifyError } from "../../schemas/error/mod.ts"
 import type { CoreLayout, RawType } from "../harden/core-module.ts"
-import { isValueType, Reader, refuseValueType } from "../harden/core-module.ts"
+import { isValueType, CoreReader, refuseValueType } from "../harden/core-module.ts"
 import { Float, Immediate, misc, relaxedSimdFirst, simd, single } from "../harden/opcodes.ts"
 import { costTable } from "./cost-table.ts"
 
@@ -70,7 +70,7 @@ const vectorType = 0x7b
 const noTypes: RawType = { params: new Uint8Array(0), results: new Uint8Array(0) }
 
 /** Steps over instructions. Both walks are built on it, so they cannot disagree on where an instruction ends. */
-export class BodyReader extends Reader {
+export class BodyReader extends CoreReader {
   readonly layout: CoreLayout
   /** Of the last immediate read: the first index, and the second one. */
   index = 0

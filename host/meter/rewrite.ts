@@ -22,7 +22,7 @@
  * and what is charged is fixed in the code, so exhaustion comes at the same instruction however the host slices it.
  */
 import { LimitError, VerifyError } from "../../schemas/error/mod.ts"
-import { type CoreModule, type CoreTable, readConstant, Reader, readElem } from "../harden/core-module.ts"
+import { type CoreModule, type CoreTable, readConstant, CoreReader, readElem } from "../harden/core-module.ts"
 import { Float, Immediate, misc, simd, single } from "../harden/opcodes.ts"
 import { type BodyScan, BodyReader, Flag, Op, scanBodies, stepBytes } from "./body.ts"
 import { buildCallGraph, type CallGraph } from "./call-graph.ts"
@@ -1389,7 +1389,7 @@ class Rewriter extends BodyReader {
       out.u32(own + added)
       const extent = this.layout.sections[id]
       if (extent !== undefined) {
-        const reader = new Reader(this.bytes, extent[0], extent[1])
+        const reader = new CoreReader(this.bytes, extent[0], extent[1])
         reader.u32()
         out.copy(this.bytes, reader.at, extent[1])
       }
@@ -1406,13 +1406,13 @@ class Rewriter extends BodyReader {
   #mapped(
     out: Writer,
     id: number,
-    read: (reader: Reader, onFunction: (index: number, at: number) => void, onGlobal: (index: number, at: number) => void) => void,
+    read: (reader: CoreReader, onFunction: (index: number, at: number) => void, onGlobal: (index: number, at: number) => void) => void,
     wrappers = this.#referenceWrappers,
   ): void {
     const extent = this.layout.sections[id]
     if (extent === undefined) return
     out.section(id, () => {
-      const reader = new Reader(this.bytes, extent[0], extent[1])
+      const reader = new CoreReader(this.bytes, extent[0], extent[1])
       let from = extent[0]
       const replace = (index: number, at: number): void => {
         out.copy(this.bytes, from, at)
@@ -1529,7 +1529,7 @@ class Rewriter extends BodyReader {
     const { functionTypes, functionsImported } = this.layout
     const from = out.at
     try {
-      const reader = new Reader(this.bytes, extent[0], extent[1])
+      const reader = new CoreReader(this.bytes, extent[0], extent[1])
       out.section(0, () => {
         out.text("name")
         while (reader.at < reader.end) {
@@ -1542,7 +1542,7 @@ class Rewriter extends BodyReader {
             out.u32(size)
             out.copy(this.bytes, reader.at, end)
           } else if (id === 1) {
-            const inner = new Reader(this.bytes, reader.at, end)
+            const inner = new CoreReader(this.bytes, reader.at, end)
             out.byte(1)
             const hole = out.hole()
             const start = out.at
