@@ -5,11 +5,11 @@ export default {
   threat: "a result of millions of booleans, which takes longer to lift than its deadline",
   bytes: () =>
     guest({
-      core: `(memory (export "memory") 900) (func (export "run") (result i32) (i32.store (i32.const 0) (i32.const 16)) (i32.store (i32.const 4) (i32.const 58000000)) (i32.const 0))`,
+      core: `(memory (export "memory") 200) (func (export "run") (result i32) (i32.store (i32.const 0) (i32.const 16)) (i32.store (i32.const 4) (i32.const 12000000)) (i32.const 0))`,
       exports: { run: "(result (list bool))" },
     }),
   load: { limits: { outputBytesMax: 4_000_000_000, liftBytesMax: 4_000_000_000 } },
-  call: { export: "run", options: { deadlineMs: 20 } },
+  call: { export: "run", options: { deadlineMs: 10 } },
   expect: { calls: ["STELE-LIM-0010"] },
   msMax: 2_000,
 } satisfies Guest
