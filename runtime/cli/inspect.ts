@@ -1,9 +1,7 @@
 /** `stele inspect FILE` and `stele types FILE`: what a component is, asks for and offers. Nothing of it runs, and it needs no grants. */
 import { writeFile } from "node:fs/promises"
 import { ConfigError } from "../../schemas/error/config.ts"
-import { WitError } from "../../schemas/error/wit.ts"
 import { quote } from "../../schemas/value/form.ts"
-import { type FunctionJsonSchema, functionJsonSchema } from "../../schemas/wit/json-schema.ts"
 import type { FunctionType } from "../../schemas/wit/model.ts"
 import { functionText, shapeText, worldText } from "../../schemas/wit/print.ts"
 import { answer } from "../../schemas/wit/tree.ts"
@@ -42,16 +40,6 @@ function featuresOf(description: Description): ReadonlyArray<string> {
   ]
 }
 
-/** The schema of a function; for one that takes or gives handles, why there is none. */
-function schemaOf(type: FunctionType): FunctionJsonSchema | { readonly none: string } {
-  try {
-    return functionJsonSchema(type)
-  } catch (error) {
-    if (error instanceof WitError) return { none: error.message }
-    throw error
-  }
-}
-
 /** What an import needs, in the words of an operator. */
 function needOf({ status, grant, risk }: Description["imports"][number]): readonly [need: string, risk: string] {
   if (status === "inert") return ["nothing", "linked to an inert stand-in that reaches nothing outside"]
@@ -59,13 +47,14 @@ function needOf({ status, grant, risk }: Description["imports"][number]): readon
   return [grant, risk ?? ""]
 }
 
+/** What `--json` prints. The schema of an export that takes or gives handles is null: they mean nothing outside their instance. */
 export const descriptionJson = (file: string, description: Description): Record<string, unknown> => ({
   file,
   digest: description.digest,
   tenant: description.tenant,
   wit: worldText("root", description.world),
   imports: description.imports.map(({ name, functions, status, grant, risk }) => ({ name, functions, status, ...(grant === undefined ? {} : { grant }), ...(risk === undefined ? {} : { risk }) })),
-  exports: description.exports.map(({ name, type }) => ({ name, type: functionText(type), schema: schemaOf(type) })),
+  exports: description.exports.map(({ name, type, schema }) => ({ name, type: functionText(type), schema: schema ?? null })),
   grants: description.grants,
   sizes: description.sizes,
   features: featuresOf(description),
@@ -112,7 +101,7 @@ export async function inspect(flags: InspectFlags): Promise<void> {
     const description = plugin.describe()
     if (flags.json) return printLine(JSON.stringify(descriptionJson(flags.file, description)))
     if (flags.wit) return printLine(worldText("root", description.world))
-    if (flags.schema) return printLine(JSON.stringify(Object.fromEntries(description.exports.map(({ name, type }) => [name, schemaOf(type)])), null, 2))
+    if (flags.schema) return printLine(JSON.stringify(Object.fromEntries(description.exports.map(({ name, schema }) => [name, schema ?? null])), null, 2))
     for (const line of overview(flags.file, description, out, columns(process.stdout))) printLine(line)
     printLine(`\n${out.bold("World")}`)
     for (const line of worldText("root", description.world).split("\n")) printLine(line === "" ? "" : `  ${line}`)

@@ -16,7 +16,7 @@ import { at } from "./report.ts"
 import { colourWave, prettyLines } from "./pretty.ts"
 import type { Palette } from "./terminal.ts"
 
-export type Exported = Description["exports"][number]
+export type Exported = Pick<Description["exports"][number], "name" | "type">
 
 /** Every name that means this export, the exact ones first: whole, without version, `interface#function`, `function`. */
 function namesOf(name: string): ReadonlyArray<string> {

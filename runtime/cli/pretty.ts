@@ -53,7 +53,9 @@ function split(type: ValueType, value: unknown): Piece {
     }
     case "variant": {
       const tag = field(value, "tag") as string
-      return wrapped(tag, type.cases.find((part) => part.label === tag)?.type, field(value, "val"))
+      // A case named like a keyword is written with %, as an enum's is.
+      const written = toWave({ kind: "enum", labels: [tag] }, tag)
+      return wrapped(written, type.cases.find((part) => part.label === tag)?.type, field(value, "val"))
     }
     default:
   }

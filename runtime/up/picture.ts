@@ -40,8 +40,9 @@ export function bar(share: number, width: number): string {
 export function boxPlot(five: readonly [minimum: number, lower: number, median: number, upper: number, maximum: number], width: number): string {
   const [minimum, lower, median, upper, maximum] = five
   const span = maximum - minimum
-  const place = (value: number): number => (span > 0 ? Math.round(((value - minimum) / span) * (width - 1)) : 0)
-  if (!(span > 0)) return "┃".padEnd(width)
+  const place = (value: number): number => Math.round(((value - minimum) / span) * (width - 1))
+  // All equal, or a span that is no number: there is nothing between the ends to draw.
+  if (!(span > 0 && span < Infinity)) return "┃".padEnd(width)
   const cells = Array.from({ length: width }, (_, i): string => (i >= place(lower) && i <= place(upper) ? "▒" : "─"))
   cells[0] = "├"
   cells[width - 1] = "┤"
