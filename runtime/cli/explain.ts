@@ -1,6 +1,7 @@
 /** `stele explain WHAT`: an error code, a limit or a grant in words, or the tables of all of them. Reads the tables that the host itself works with. */
 import { catalogue, ConfigError, type LimitName, limits, type ReasonSpec } from "../../schemas/error/mod.ts"
 import { closest } from "../../schemas/value/closest.ts"
+import { errorExplanation } from "../../schemas/error/explain.ts"
 import { quote } from "../../schemas/value/form.ts"
 import { capabilities } from "../../host/capability/mod.ts"
 import { parseGrant } from "../../host/capability/grant.ts"
@@ -35,7 +36,7 @@ const codeJson = (code: string, { family, reason, spec }: { readonly family: str
   code,
   family,
   reason,
-  explanation: spec.explain,
+  explanation: errorExplanation(spec.code, reason) ?? "",
   message: sample(spec.message),
   fix: sample(spec.fix),
   exitCode: spec.exit,
@@ -54,7 +55,13 @@ function explainCode(code: string): Explanation | undefined {
       ...wrap(json.explanation, width - 2).map((line) => `  ${line}`),
       "",
       ...table(
-        [["message", json.message], ["fix", json.fix], ["exit code", String(json.exitCode)], ["HTTP", String(json.status)], ["retry", json.isRetryable ? "may help" : "does not help"]].filter(([, text]) => text !== ""),
+        [
+          ["message", json.message],
+          ["fix", json.fix],
+          ["exit code", String(json.exitCode)],
+          ["HTTP", String(json.status)],
+          ["retry", json.isRetryable ? "may help" : "does not help"],
+        ].filter(([, text]) => text !== ""),
         width,
         2,
         [dim],
@@ -75,7 +82,17 @@ function explainLimit(name: string): Explanation | undefined {
       bold(name),
       ...wrap(`Bounds the ${limit.meaning}.`, width - 2).map((line) => `  ${line}`),
       "",
-      ...table([["unit", limit.unit], ["default", defaultText(limit)], ["error", `${code}, exit code 7`], ["set", `--limit ${name}=…, or limits: { ${name}: … }`]], width, 2, [dim]),
+      ...table(
+        [
+          ["unit", limit.unit],
+          ["default", defaultText(limit)],
+          ["error", `${code}, exit code 7`],
+          ["set", `--limit ${name}=…, or limits: { ${name}: … }`],
+        ],
+        width,
+        2,
+        [dim],
+      ),
     ],
   }
 }
@@ -96,7 +113,16 @@ function explainGrant(text: string): Explanation | undefined {
       bold(grant?.text ?? name),
       ...wrap(capability.risk, width - 2).map((line) => `  ${line}`),
       "",
-      ...table([["forms", capability.forms.join(", ")], ["serves", interfaces.join(", ")], ["grant", `--grant ${grant?.text ?? capability.forms[0] ?? name}, or grants: ["…"]`]], width, 2, [dim]),
+      ...table(
+        [
+          ["forms", capability.forms.join(", ")],
+          ["serves", interfaces.join(", ")],
+          ["grant", `--grant ${grant?.text ?? capability.forms[0] ?? name}, or grants: ["…"]`],
+        ],
+        width,
+        2,
+        [dim],
+      ),
     ],
   }
 }
@@ -106,19 +132,35 @@ const tables: Readonly<Record<string, () => Explanation>> = {
     json: granting.map(({ name, forms, risk }) => ({ capability: name, forms, risk })),
     lines: ({ bold, yellow, dim }, width) => [
       bold("Grants"),
-      ...wrap("Everything is denied unless a grant names it. A NAME, PREFIX or TOPIC may end in * for all that start so. read never implies write.", width - 2).map((line) => `  ${line}`),
+      ...wrap(
+        "Everything is denied unless a grant names it. A NAME, PREFIX or TOPIC may end in * for all that start so. read never implies write.",
+        width - 2,
+      ).map((line) => `  ${line}`),
       ...granting.flatMap(({ forms, risk }) => ["", ...forms.map((form) => `  ${yellow(form)}`), ...wrap(risk, width - 4).map((line) => dim(`    ${line}`))]),
     ],
   }),
   limits: () => ({
     json: limits,
-    lines: ({ bold, cyan }, width) => [bold("Limits, with their defaults"), ...table(Object.entries(limits).map(([name, limit]) => [name, defaultText(limit), limit.meaning]), width, 2, [cyan])],
+    lines: ({ bold, cyan }, width) => [
+      bold("Limits, with their defaults"),
+      ...table(
+        Object.entries(limits).map(([name, limit]) => [name, defaultText(limit), limit.meaning]),
+        width,
+        2,
+        [cyan],
+      ),
+    ],
   }),
   codes: () => ({
     json: [...catalogue].map(([code, entry]) => codeJson(code, entry)),
     lines: ({ bold, cyan }, width) => [
       bold("Error codes, with their exit codes"),
-      ...table([...catalogue].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([code, { spec }]) => [code, String(spec.exit), spec.explain]), width, 2, [cyan]),
+      ...table(
+        [...catalogue].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([code, { reason, spec }]) => [code, String(spec.exit), errorExplanation(code, reason) ?? ""]),
+        width,
+        2,
+        [cyan],
+      ),
     ],
   }),
 }

@@ -24,7 +24,6 @@ export class BugError extends family("BugError", {
     status: 500,
     exit: 1,
     isRetryable: false,
-    explain: "Something failed that has no error of its own: a mistake in stele itself, not in the plugin or the command.",
     message: (d) => `This is a bug in stele: ${d.detail}`,
     fix: () => "report it with the command and this text; --debug adds the stack",
   }),
@@ -54,7 +53,9 @@ export async function at<A>(place: Place, work: () => A | Promise<A>): Promise<A
 }
 
 export const asSteleError = (error: unknown): SteleError =>
-  error instanceof SteleError ? error : new BugError("Unexpected", { detail: error instanceof Error ? `${error.name}: ${error.message}` : String(error) }, { cause: error })
+  error instanceof SteleError
+    ? error
+    : new BugError("Unexpected", { detail: error instanceof Error ? `${error.name}: ${error.message}` : String(error) }, { cause: error })
 
 /** Frames and lines of a payload that a report shows. */
 const framesMax = 10
@@ -76,7 +77,8 @@ function fixOf(error: SteleError): string {
 const details = (error: SteleError, place: Place, colours: Palette, width: number): ReadonlyArray<readonly [label: string, lines: ReadonlyArray<string>]> => {
   const rows: Array<readonly [string, ReadonlyArray<string>]> = []
   const data = error.reason as { readonly _tag: string; readonly granted?: ReadonlyArray<string>; readonly candidates?: ReadonlyArray<string> }
-  if (data.granted !== undefined) rows.push(["granted", wrap(data.granted.length === 0 ? "nothing" : data.granted.slice(0, grantsMax).map(escapeText).join(", "), width - 14)])
+  if (data.granted !== undefined)
+    rows.push(["granted", wrap(data.granted.length === 0 ? "nothing" : data.granted.slice(0, grantsMax).map(escapeText).join(", "), width - 14)])
   if (error instanceof PluginError && error.reason._tag === "Guest" && place.payload !== undefined) {
     const lines = prettyLines(place.payload, error.reason.payload, width - 14)
     const cut = lines.length > payloadLinesMax ? [...lines.slice(0, payloadLinesMax), "…"] : lines
@@ -118,7 +120,8 @@ export function errorLines(thrown: unknown, colours: Palette, width: number, isD
 
 function causes(error: unknown): ReadonlyArray<string> {
   const out: Array<string> = []
-  for (let cause = error instanceof Error ? error.cause : undefined; cause instanceof Error && out.length < 8; cause = cause.cause) out.push(`caused by ${cause.stack ?? cause.message}`)
+  for (let cause = error instanceof Error ? error.cause : undefined; cause instanceof Error && out.length < 8; cause = cause.cause)
+    out.push(`caused by ${cause.stack ?? cause.message}`)
   return out
 }
 
@@ -131,7 +134,9 @@ export function errorJson(thrown: unknown, isDebug = false): { readonly error: E
   return {
     error: {
       ...json,
-      ...(isTyped ? { data: { ...json.data, payload: toJson(place.payload as ValueType, (error.reason as { readonly payload: unknown }).payload, "payload") } } : {}),
+      ...(isTyped
+        ? { data: { ...json.data, payload: toJson(place.payload as ValueType, (error.reason as { readonly payload: unknown }).payload, "payload") } }
+        : {}),
       exitCode: error.exitCode,
       ...(place.file === undefined ? {} : { file: place.file }),
       ...(isDebug && thrown instanceof Error ? { stack: thrown.stack } : {}),

@@ -8,15 +8,13 @@ import { toBase64 } from "../value/base64.ts"
 /** Process exit codes (0 ok, 1 failed, 2 usage, 3 check found problems, 4 not found, 5 denied, 6 conflict, 7 limit, 69 unavailable, 130 interrupted). */
 export type ExitCode = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 69 | 130
 
-/** What is known of one reason, before it happens. `D` is the data an occurrence carries. */
+/** What is known of one reason, before it happens; what it means in sentences is in `explain.ts`. `D` is the data an occurrence carries. */
 export interface ReasonSpec<D> {
   /** `STELE-CAP-0003`; never reused. */
   readonly code: `STELE-${string}-${string}`
   readonly status: number
   readonly exit: ExitCode
   readonly isRetryable: boolean
-  /** One sentence for `stele explain CODE`: what it means and why the host does this. */
-  readonly explain: string
   /** Sentence case, no period, quoted strings, "Cannot X as Y: current value is Z". */
   readonly message: (data: D) => string
   /** What to do, runnable where it can be. */

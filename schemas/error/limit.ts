@@ -30,7 +30,6 @@ const exceeded = (code: `STELE-LIM-${string}`, name: LimitName) =>
     status: 413,
     exit: 7,
     isRetryable: false,
-    explain: `"${name}" bounds the ${limits[name].meaning} (${limits[name].unit}, default ${limits[name].default}).`,
     message: (d) => `Cannot exceed "${name}": the limit is ${d.limit} ${limits[name].unit}${d.actual === undefined ? "" : `, asked for ${d.actual}`}`,
     fix: (d) => `raise limits.${name} above ${d.actual ?? d.limit} ${limits[name].unit} if the plugin is trusted with that much`,
   })

@@ -1,5 +1,6 @@
 /** The catalogue of errors: what every reason must say of itself. */
 import t from "tap"
+import { errorExplanation } from "../../schemas/error/explain.ts"
 import { CapabilityError, catalogue, LimitError, limits, PluginError, SteleError, WitError } from "../../schemas/error/mod.ts"
 
 /** Data of any shape: an array reads as text in a template, and has `join`, `length` and elements. */
@@ -13,13 +14,14 @@ t.test("every reason has a code, a status, an exit code, an explanation and a fi
     t.equal(spec.code, code)
     t.ok(spec.status >= 400 && spec.status < 600, `${name}: status ${spec.status}`)
     t.ok([1, 2, 3, 4, 5, 6, 7, 69, 130].includes(spec.exit), `${name}: exit ${spec.exit}`)
-    t.match(spec.explain, /^["A-Z`].*\.$/s, `${name}: the explanation is sentences`)
+    const explanation = errorExplanation(code, reason) ?? ""
+    t.match(explanation, /^["A-Z`].*\.$/s, `${name}: the explanation is sentences`)
     const message = spec.message(anything)
     t.match(message, /^[A-Z"]/, `${name}: "${message}" is sentence case`)
     t.notMatch(message, /\.$/, `${name}: "${message}" has no period`)
     const fix = spec.fix(anything)
     t.ok(fix.length > 0 && !fix.endsWith("."), `${name}: fix "${fix}"`)
-    t.notMatch(`${spec.explain}${message}${fix}`, /undefined|\[object/, name)
+    t.notMatch(`${explanation}${message}${fix}`, /undefined|\[object/, name)
   }
 })
 

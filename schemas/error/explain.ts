@@ -1,0 +1,62 @@
+/**
+ * What each error means and why the host does this, by code: what `stele explain CODE` prints. Apart from the reasons
+ * themselves, so that a host in a browser does not carry sentences it never shows.
+ */
+import { type LimitName, limits } from "./limit.ts"
+
+const explanations: Readonly<Record<string, string>> = {
+  // The command line's own: whatever is not a typed refusal.
+  "STELE-BUG-0001": "Something failed that has no error of its own: a mistake in stele itself, not in the plugin or the command.",
+  "STELE-CAP-0001": "The text is not a grant: `stele explain grants` lists the grammar.",
+  "STELE-CAP-0002": "The plugin imports an interface that no capability of this host serves.",
+  "STELE-CAP-0003": "The plugin asked for a capability it was not granted; everything is denied by default.",
+  "STELE-CAP-0004": "The plugin tried an operation outside its grants, or its grant was revoked while it ran.",
+  "STELE-CAP-0005": "The plugin declares an import with types other than those the host serves under that name.",
+  "STELE-CAP-0006": "The port behind this import answers asynchronously, and a synchronous guest cannot wait for it here.",
+  "STELE-CAP-0007": "The plugin asked to sleep or to wait for something that is not ready, longer than it may or where this thread cannot block.",
+  "STELE-CAP-0008": "A port behind a capability has a limit on what it takes or keeps, and this request is over it.",
+  "STELE-CAP-0009": "The grant names a capability that this version does not have yet.",
+  "STELE-CFG-0001": "Unknown option keys are rejected, so that a misspelt limit never goes unenforced.",
+  "STELE-CFG-0002": "The option has a value outside its range or of another type.",
+  "STELE-CFG-0003": "The command line cannot be read as written: a misspelt command, flag or name, or something missing.",
+  "STELE-PLG-0001": "The plugin itself answered with the error case of its result; the payload has the type its interface declares.",
+  "STELE-PLG-0002": "The guest hit a WebAssembly trap; its instance was discarded and the next call gets a new one.",
+  "STELE-PLG-0003": "The component exports no function of this name.",
+  "STELE-PLG-0004": "An instance runs one synchronous call at a time; this call would have entered an instance that is already running.",
+  "STELE-PLG-0005": "The AbortSignal of the call was aborted.",
+  "STELE-PLG-0006": "The host or plugin was closed before this operation.",
+  "STELE-PLG-0007": "The option names something this version does not have.",
+  "STELE-PLG-0008": "There is no file, URL or stored digest of this name.",
+  "STELE-PLG-0009": "A host function that the plugin called failed or returned a value of the wrong type; the instance was discarded.",
+  "STELE-PLG-0010": "The host's admission port refused the load or the call.",
+  "STELE-PLG-0011": "The guest broke the canonical ABI (a pointer, length, discriminant, handle or string that cannot be); its instance was discarded.",
+  "STELE-PLG-0012": "The plugin ended its own call through `wasi:cli/exit`; its instance was discarded. Status 0 means it reported success.",
+  "STELE-PLG-0013": "The file or URL is there but could not be read: a folder, missing permission, a broken connection, a scheme that is not served.",
+  "STELE-VFY-0001": "The bytes do not start with the WebAssembly preamble.",
+  "STELE-VFY-0002": "The file is a core WebAssembly module; the host loads components, which carry their types.",
+  "STELE-VFY-0003": "The binary breaks the grammar or the validation rules of the component model.",
+  "STELE-VFY-0004": "The component uses a feature that this host does not accept.",
+  "STELE-VFY-0005": "Garbage-collected types can exhaust the host's heap and cannot be stopped or capped, so only plain function types are accepted.",
+  "STELE-VFY-0006": "A memory shared between threads lets a guest build clocks and race the host's reads.",
+  "STELE-VFY-0007": "Only 32-bit memories and tables are accepted: every pointer the host reads has 32 bits.",
+  "STELE-VFY-0008": "A core module may have one memory: the second one is the host's stop cell.",
+  "STELE-VFY-0009": "Atomic instructions serve shared memories, which are refused.",
+  "STELE-VFY-0010": "Relaxed SIMD gives different results on different machines, so it cannot be metered by fuel, whose results are reproducible.",
+  "STELE-VFY-0011": "Typed function references are not in the accepted set of types and instructions.",
+  "STELE-VFY-0012": "Stack switching would let a guest leave the stack that is counted and stopped.",
+  "STELE-VFY-0013": "Instructions are accepted by a list; one that is not in it is refused, whatever the engine thinks of it.",
+  "STELE-VFY-0014": "Memory limits are counted in pages of 64 KiB.",
+  "STELE-VFY-0015": "One function's locals and operands may take so much stack that few calls would exhaust it.",
+  "STELE-VFY-0016": "Counts in a core module are bounded before anything is allocated for them.",
+  "STELE-WIT-0001": "An argument, or a host function's return value, does not have its declared type; `path` says where.",
+  "STELE-WIT-0002": "The call has too few or too many arguments.",
+  "STELE-WIT-0003": "A resource handle has meaning only inside one instance, so it has no text form: JSON, WAVE and schemas of them cannot carry it.",
+  "STELE-WIT-0004": "The text is not a WAVE value of the declared type; the caret stands under the first character that does not fit.",
+}
+
+/** The explanation of a code, in sentences; undefined for a code that no reason has. */
+export function errorExplanation(code: string, reason: string): string | undefined {
+  if (!code.startsWith("STELE-LIM-")) return explanations[code]
+  const limit = limits[reason as LimitName] as (typeof limits)[LimitName] | undefined
+  return limit === undefined ? undefined : `"${reason}" bounds the ${limit.meaning} (${limit.unit}, default ${limit.default}).`
+}
