@@ -71,13 +71,14 @@ function schemaOf(type: FunctionType): FunctionJsonSchema | undefined {
   }
 }
 
-/** The first live guest resource in a value. No getter runs: lowering reads each field once, later. */
-function findResource(value: unknown, depth = 0): GuestResource | undefined {
-  if (typeof value !== "object" || value === null || ArrayBuffer.isView(value) || depth > 100) return undefined
+/** The first live guest resource in a value. No getter runs: lowering reads each field once, later. Arguments may be graphs: each object is looked into once. */
+function findResource(value: unknown, depth = 0, seen = new Set<object>()): GuestResource | undefined {
+  if (typeof value !== "object" || value === null || ArrayBuffer.isView(value) || depth > 100 || seen.has(value)) return undefined
   if (GuestResource.is(value)) return value.isLive ? value : undefined
+  seen.add(value)
   if (!Array.isArray(value) && Object.getPrototypeOf(value) !== Object.prototype && Object.getPrototypeOf(value) !== null) return undefined
   for (const key of Object.keys(value)) {
-    const found = findResource(Object.getOwnPropertyDescriptor(value, key)?.value, depth + 1)
+    const found = findResource(Object.getOwnPropertyDescriptor(value, key)?.value, depth + 1, seen)
     if (found !== undefined) return found
   }
   return undefined
@@ -115,6 +116,8 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
       // Without version, where that is unambiguous.
       const short = `${splitVersion(name.slice(0, hash)).name}${name.slice(hash)}`
       if (short === name) continue
+      // An export has its own full name before it is short for another.
+      if (linked.blueprint.exports.has(short)) continue
       if (this.#targets.has(short) || ambiguous.has(short)) {
         ambiguous.add(short)
         this.#targets.delete(short)

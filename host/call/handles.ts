@@ -20,6 +20,16 @@ interface Entry {
 }
 
 /**
+ * Instances by the own resources that keep them. An embedder that forwards results of any type may never look at the
+ * resources in them: when such a one is collected its instance is not kept for it. No destructor runs, since nobody is
+ * there to give it time and to hear of its failure.
+ */
+const abandoned = new FinalizationRegistry<Instance>((instance) => {
+  instance.ownedOutside--
+  instance.linked.released(instance)
+})
+
+/**
  * A resource that a guest implements, held by the host. It keeps the instance it lives in busy with it: calls that
  * take it run in that instance. Dispose it to run the guest's destructor; after a stop or trap of its instance every
  * use is a typed error.
@@ -38,6 +48,7 @@ export class GuestResource {
     this.#rep = rep
     this.#instance = instance
     this.#isOwn = isOwn
+    if (isOwn) abandoned.register(this, instance, this)
   }
 
   get isLive(): boolean {
@@ -62,6 +73,7 @@ export class GuestResource {
       if (!resource.#isOwn || resource.#lends > 0) return undefined
       resource.#isLive = false
       instance.ownedOutside--
+      abandoned.unregister(resource)
     }
     return resource.#rep
   }
@@ -82,6 +94,7 @@ export class GuestResource {
     this.#isLive = false
     const instance = this.#instance
     instance.ownedOutside--
+    abandoned.unregister(this)
     instance.letGo(this.type, this.#rep)
     instance.linked.released(instance)
   }

@@ -166,6 +166,8 @@ export class Instance implements CallContext {
       }
       imports[injected] = this.meter.imports(compiled.needs)
       this.#cores.push(new WebAssembly.Instance(compiled.module, imports).exports)
+      // A module without code that runs has no check of its own, however much there is to instantiate.
+      this.budget.checkStop()
       for (let c = 0; c < blueprint.contexts.length; c++) {
         if (this.linked.contextReadyAfter[c] === i) this.#ready(c)
       }
@@ -212,7 +214,7 @@ export class Instance implements CallContext {
     const bind = this.linked.lowerings[index] as (typeof this.linked.lowerings)[number]
     const { source } = spec
     // A call from one component instance of this plugin into another.
-    if (source.kind === "lift") return bind(context, (args) => this.#enter(source.lift, args))
+    if (source.kind === "lift") return bind(context, this.meter.countsFuel ? (args) => this.#chargedEnter(source.lift, args, spec.type.result !== undefined) : (args) => this.#enter(source.lift, args))
     const linked = this.linked.functions.get(source.interface === undefined ? source.name : `${source.interface}#${source.name}`) as LinkedFunction
     const core = bind(context, (args) => this.#hostCall(linked, args))
     return this.meter.countsFuel ? this.#chargingResults(core) : core
@@ -256,6 +258,15 @@ export class Instance implements CallContext {
     if (meter.isStopped()) throw budget.failure ?? meter.deadlineError()
     if (this.signal?.aborted === true) throw new PluginError("Aborted", { export: this.running })
     return value
+  }
+
+  /** Under fuel a call between components pays like a host call: the host moves its bytes just the same. */
+  #chargedEnter(index: number, args: ReadonlyArray<unknown>, hasResult: boolean): unknown {
+    const { budget, limits, meter } = this
+    meter.charge(hostCallFuel(limits.hostCallBytesMax - budget.scopeBytesLeft))
+    const result = this.#enter(index, args)
+    if (hasResult) meter.charge(Math.ceil((limits.outputBytesMax - budget.scopeBytesLeft) / costTable.hostCallBytesPerUnit))
+    return result
   }
 
   #lift(index: number): LiftedFunction {

@@ -235,3 +235,70 @@ t.test("`load()` refuses a tenant that a port of bytes could not tell from anoth
   const bytes = await guest({ core: `(func (export "run"))`, exports: { run: "" } })
   t.equal(await host.load(bytes, { tenant: "a\ud800" }).catch((error: SteleError) => error.code), "STELE-CFG-0002")
 })
+
+// ── Plugins and their instances ─────────────────────────────────────────────
+
+t.test("`Plugin` lets go of an instance when the embedder lost the resources it was kept for", async (t) => {
+  const { plugin, call } = await load(await owner(), { imports: { hook: (() => undefined) as never } })
+  for (let i = 0; i < 20; i++) call("make")
+  t.equal(plugin.instances, 20)
+  setFlagsFromString("--expose-gc")
+  const collect = runInNewContext("gc") as () => void
+  for (let tries = 0; plugin.instances > 1 && tries < 50; tries++) {
+    collect()
+    await new Promise((resume) => setImmediate(resume))
+  }
+  t.ok(plugin.instances <= 1, `${plugin.instances} instances of 20 are left`)
+})
+
+t.test("`call()` answers when an argument refers to itself in more than one way", { timeout: 20_000 }, async (t) => {
+  const bytes = await wat(`(component
+    (core module $m (func (export "new") (result i32) (i32.const 1)) (func (export "f") (param i32 i32) (result i32) (local.get 1)))
+    (core instance $i (instantiate $m)) (type $r (resource (rep i32))) (export $re "r" (type $r))
+    (type $o (option (borrow $re)))
+    (type $p (record (field "n" u32))) (export $pe "p" (type $p))
+    (func (export "f") (param "r" $o) (param "p" $pe) (result u32) (canon lift (core func $i "g"))))`.replace('(param i32 i32) (result i32) (local.get 1)', '(param i32 i32) (result i32) (local.get 1)) (func (export "g") (param i32 i32 i32) (result i32) (local.get 2)'))
+  const { call } = await load(bytes)
+  const graph: Record<string, unknown> = { n: 7 }
+  graph["left"] = graph["right"] = { up: graph, again: graph, other: [graph, graph] }
+  t.equal(call("f", undefined, graph), 7)
+})
+
+t.test("`call()` finds an export by its full name when a version of its interface is exported too", async (t) => {
+  for (const order of [["a:b/c", "a:b/c@1.2.0"], ["a:b/c@1.2.0", "a:b/c"]] as const) {
+    const part = (name: string): string => `(instance $i${name.length} (export "f" (func $f${name.length}))) (export "${name}" (instance $i${name.length}))`
+    const bytes = await wat(`(component (core module $m (func (export "5") (result i32) (i32.const 5)) (func (export "11") (result i32) (i32.const 11))) (core instance $i (instantiate $m))
+      (func $f5 (result u32) (canon lift (core func $i "5"))) (func $f11 (result u32) (canon lift (core func $i "11"))) ${order.map(part).join(" ")})`)
+    const { call } = await load(bytes)
+    t.equal(codeOf(() => call("a:b/c#f")), 5)
+    t.equal(codeOf(() => call("a:b/c@1.2.0#f")), 11)
+  }
+})
+
+t.test("`call()` has no more time than the plugin's limit when a longer deadline is asked for", async (t) => {
+  const bytes = await guest({ core: `(func (export "spin") (loop $l (br $l)))`, exports: { spin: "" } })
+  const { plugin } = await load(bytes, { limits: { deadlineMs: 30 } })
+  const startedMs = performance.now()
+  t.equal(codeOf(() => plugin.callSync("spin", [], { deadlineMs: 3_000 })), "STELE-LIM-0010")
+  t.ok(performance.now() - startedMs < 1_500)
+})
+
+t.test("fuel pays for the calls between components of one plugin, and for what they move", async (t) => {
+  const bytes = await wat(`(component
+    (component $inner
+      (core module $m ${bumpAllocator(4)} (func (export "take") (param i32 i32)))
+      (core instance $i (instantiate $m))
+      (func (export "take") (param "bytes" (list u8)) (canon lift (core func $i "take") (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))
+    (instance $inner (instantiate $inner)) (alias export $inner "take" (func $take))
+    (core module $libc (memory (export "memory") 2)) (core instance $libc (instantiate $libc))
+    (core func $lowered (canon lower (func $take) (memory (core memory $libc "memory"))))
+    (core instance $env (export "take" (func $lowered)))
+    (core module $m (import "env" "take" (func $take (param i32 i32))) (func (export "run") (param i32) (call $take (i32.const 0) (local.get 0))))
+    (core instance $i (instantiate $m (with "env" (instance $env))))
+    (func (export "run") (param "n" u32) (canon lift (core func $i "run"))))`)
+  const { plugin } = await load(bytes, { metering: "fuel" })
+  const fuelOf = async (n: number): Promise<number> => Number((await plugin.callWithUsage("run", [n])).usage.fuel)
+  const [none, much] = [await fuelOf(0), await fuelOf(100_000)]
+  t.ok(none > 100, `${none} for one call`)
+  t.ok(much - none > 5_000, `${much - none} for 100,000 bytes`)
+})
