@@ -41,8 +41,6 @@ export interface LoadOptions {
 export interface ResolvedOptions {
   readonly grants: ReadonlyArray<string>
   readonly limits: Limits
-  /** Longest deadline that a call may ask for: the plugin's own limit where it was set. */
-  readonly deadlineMsMax: number
   readonly metering: "deadline" | "fuel" | "off"
   readonly reuse: "never" | "principal"
   readonly instancesMax: number
@@ -132,7 +130,6 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedOptions {
     // Copied: what is admitted is what is granted, whatever happens to the caller's list meanwhile.
     grants: [...(grants as ReadonlyArray<string>)],
     limits: resolveLimits(options.limits),
-    deadlineMsMax: options.limits?.deadlineMs ?? deadlineMsMax,
     metering: oneOf("metering", options.metering ?? "deadline", ["deadline", "fuel", "off"], ["yield"]),
     reuse,
     instancesMax,

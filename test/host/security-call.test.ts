@@ -253,11 +253,11 @@ t.test("`Plugin` lets go of an instance when the embedder lost the resources it 
 
 t.test("`call()` answers when an argument refers to itself in more than one way", { timeout: 20_000 }, async (t) => {
   const bytes = await wat(`(component
-    (core module $m (func (export "new") (result i32) (i32.const 1)) (func (export "f") (param i32 i32) (result i32) (local.get 1)))
+    (core module $m (func (export "new") (result i32) (i32.const 1)) (func (export "f") (param i32 i32 i32) (result i32) (local.get 2)))
     (core instance $i (instantiate $m)) (type $r (resource (rep i32))) (export $re "r" (type $r))
     (type $o (option (borrow $re)))
     (type $p (record (field "n" u32))) (export $pe "p" (type $p))
-    (func (export "f") (param "r" $o) (param "p" $pe) (result u32) (canon lift (core func $i "g"))))`.replace('(param i32 i32) (result i32) (local.get 1)', '(param i32 i32) (result i32) (local.get 1)) (func (export "g") (param i32 i32 i32) (result i32) (local.get 2)'))
+    (func (export "f") (param "r" $o) (param "p" $pe) (result u32) (canon lift (core func $i "f"))))`)
   const { call } = await load(bytes)
   const graph: Record<string, unknown> = { n: 7 }
   graph["left"] = graph["right"] = { up: graph, again: graph, other: [graph, graph] }
@@ -273,14 +273,6 @@ t.test("`call()` finds an export by its full name when a version of its interfac
     t.equal(codeOf(() => call("a:b/c#f")), 5)
     t.equal(codeOf(() => call("a:b/c@1.2.0#f")), 11)
   }
-})
-
-t.test("`call()` has no more time than the plugin's limit when a longer deadline is asked for", async (t) => {
-  const bytes = await guest({ core: `(func (export "spin") (loop $l (br $l)))`, exports: { spin: "" } })
-  const { plugin } = await load(bytes, { limits: { deadlineMs: 30 } })
-  const startedMs = performance.now()
-  t.equal(codeOf(() => plugin.callSync("spin", [], { deadlineMs: 3_000 })), "STELE-LIM-0010")
-  t.ok(performance.now() - startedMs < 1_500)
 })
 
 t.test("fuel pays for the calls between components of one plugin, and for what they move", async (t) => {
