@@ -30,3 +30,35 @@ for (const [engine, ...args] of engines) {
     for (const { title, problem } of outcomes) t.equal(problem, undefined, title)
   })
 }
+
+await folder.write(
+  "layers.ts",
+  `import * as Effect from "effect/Effect"
+import { Host } from "stele/effect"
+import { Host as Core, SteleError } from "stele/host"
+import { CapabilityError, primitive, jsonSchema } from "stele/schemas"
+const url = new URL(import.meta.resolve("stele/examples/greeter/greeter.wasm"))
+const program = Effect.gen(function* () {
+  const host = yield* Host
+  const refused = yield* host.load(url).pipe(
+    Effect.as("loaded"),
+    Effect.catchTag("CapabilityError", (error) => Effect.succeed([error.code, error instanceof CapabilityError, error instanceof SteleError].join())),
+  )
+  const greeter = yield* host.load(url, { grants: ["log", "kv:read:prices/*"] })
+  return [refused, yield* greeter.call("acme:greeter/api#greet", [{ name: "Ada" }])]
+}).pipe(Effect.scoped, Effect.provide(Host.layerMemory))
+console.log(JSON.stringify(await Effect.runPromise(program)))
+await using host = await Core.open()
+console.log(host.plugins.length, JSON.stringify(jsonSchema(primitive.bool)))
+`,
+)
+
+for (const [engine, ...args] of engines) {
+  t.test(`\`stele/effect\`, \`stele/host\` and \`stele/schemas\` share their classes when ${engine} runs the installed package`, async (t) => {
+    const { status, stdout, stderr } = folder.run(engine, [...args, "layers.ts"])
+    t.equal(status, 0, stderr.slice(-2_000))
+    const [layers, core] = stdout.trimEnd().split("\n")
+    t.same(JSON.parse(layers ?? "null"), ["STELE-CAP-0003,true,true", { message: "Hello, Ada!" }])
+    t.match(core, /^0 \{.*"boolean".*\}$/)
+  })
+}
