@@ -63,6 +63,8 @@ export interface CallOptions {
 const deadlineMsMax = 86_400_000
 const memoryBytesCeiling = 4 * 1024 ** 3
 const tenantCharsMax = 256
+/** The watchdog counts 32 calls inside calls (`watchdogDepthMax`); a destructor inside the innermost is one more. */
+const nestingCeiling = 30
 
 const loadKeys = ["grants", "limits", "metering", "isolation", "instances", "tenant", "missing", "imports", "engine", "prepare"]
 const instanceKeys = ["reuse", "max", "idle"]
@@ -97,7 +99,7 @@ export function resolveLimits(given: Partial<Limits> | undefined): Limits {
   for (const [name, value] of Object.entries(given) as Array<[LimitName, number | undefined]>) {
     if (value === undefined) continue
     if (name === "deadlineMs") limits[name] = deadline("limits.deadlineMs", value)
-    else limits[name] = count(`limits.${name}`, value, 0, name === "memoryBytesMax" ? memoryBytesCeiling : Number.MAX_SAFE_INTEGER)
+    else limits[name] = count(`limits.${name}`, value, 0, name === "memoryBytesMax" ? memoryBytesCeiling : name === "nestingMax" ? nestingCeiling : Number.MAX_SAFE_INTEGER)
   }
   return limits
 }

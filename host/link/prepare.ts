@@ -87,13 +87,16 @@ interface Prepared {
   readonly needs: MeterNeeds
 }
 
-/** The most recently prepared components of a host. */
+/** The most recently used components of a host, bounded in number and in bytes of their binaries: uploads must not add up to gigabytes. */
 export class PreparedCache {
-  readonly #entries = new Map<string, Prepared>()
+  readonly #entries = new Map<string, { readonly prepared: Prepared; readonly bytes: number }>()
   readonly #entriesMax: number
+  readonly #bytesMax: number
+  #bytes = 0
 
-  constructor(entriesMax = 64) {
+  constructor(entriesMax = 64, bytesMax = 256 * 1024 ** 2) {
     this.#entriesMax = entriesMax
+    this.#bytesMax = bytesMax
   }
 
   get(key: string): Prepared | undefined {
@@ -102,18 +105,28 @@ export class PreparedCache {
       this.#entries.delete(key)
       this.#entries.set(key, entry)
     }
-    return entry
+    return entry?.prepared
   }
 
-  set(key: string, entry: Prepared): void {
-    this.#entries.set(key, entry)
+  /** `bytes`: size of the component, what it is kept for is in proportion. */
+  set(key: string, prepared: Prepared, bytes: number): void {
+    if (bytes > this.#bytesMax) return
+    this.#delete(key)
+    this.#entries.set(key, { prepared, bytes })
+    this.#bytes += bytes
     for (const oldest of this.#entries.keys()) {
-      if (this.#entries.size <= this.#entriesMax) break
-      this.#entries.delete(oldest)
+      if (this.#entries.size <= this.#entriesMax && this.#bytes <= this.#bytesMax) break
+      this.#delete(oldest)
     }
   }
 
+  #delete(key: string): void {
+    this.#bytes -= this.#entries.get(key)?.bytes ?? 0
+    this.#entries.delete(key)
+  }
+
   clear(): void {
+    this.#bytes = 0
     this.#entries.clear()
   }
 }
@@ -144,7 +157,7 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
   const imports = link(blueprint, { ports: host.ports, grants: parsed, provided: options.imports, missing: options.missing })
   inTime()
   const prepared = known ?? (await compile(bytes, blueprint, mechanism, limits, host, inTime))
-  if (known === undefined) host.prepared.set(key, prepared)
+  if (known === undefined) host.prepared.set(key, prepared, bytes.length)
   // The watchdog's thread boots while the component is decoded and compiled, 10 to 50 ms. Without it: slices.
   if (mechanism === "watchdog" && host.watchdog?.isReady === false && !(await host.watchdog.prepare())) {
     return prepare(bytes, digest, options, { ...host, watchdog: undefined })
@@ -170,7 +183,7 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
     grants,
     ports,
     nesting,
-    callLimits: () => ({ deadlineAtMs: nowMs() + limits.deadlineMs, deadlineMs: limits.deadlineMs, fuel: BigInt(limits.fuel) }),
+    callLimits: () => ({ deadlineAtMs: Math.min(nowMs() + limits.deadlineMs, nesting.depth === 0 ? Infinity : nesting.deadlineAtMs), deadlineMs: limits.deadlineMs, fuel: BigInt(limits.fuel) }),
     used: (grant, moved) => grants.countUse(grant, moved),
     denied: (asked) => {
       // The guest chose the name in it: it goes to records, logs and terminals.

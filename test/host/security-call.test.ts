@@ -3,6 +3,7 @@ import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import t from "tap"
 import { cut } from "../../host/capability/serve.ts"
+import { PreparedCache } from "../../host/link/prepare.ts"
 import { type GuestResource, Host, type LoadOptions, type Plugin, SteleError } from "../../host/mod.ts"
 import { memoryObserver } from "../../host/port/mod.ts"
 import { bumpAllocator, guest, wat } from "./component-builder.ts"
@@ -293,4 +294,51 @@ t.test("fuel pays for the calls between components of one plugin, and for what t
   const [none, much] = [await fuelOf(0), await fuelOf(100_000)]
   t.ok(none > 100, `${none} for one call`)
   t.ok(much - none > 5_000, `${much - none} for 100,000 bytes`)
+})
+
+t.test("`load()` refuses a nesting deeper than the watchdog counts, since a call beyond it could not be armed", async (t) => {
+  const bytes = await guest({ core: `(func (export "run"))`, exports: { run: "" } })
+  t.equal(await host.load(bytes, { limits: { nestingMax: 31 } }).catch((error: SteleError) => error.code), "STELE-CFG-0002")
+})
+
+t.test("a call at the greatest nesting can still dispose of a resource", async (t) => {
+  const make = await load(await owner(), { ...principal, limits: { nestingMax: 30 }, imports: { hook: (() => undefined) as never } })
+  let depth = 0
+  const resource = make.call("make") as GuestResource
+  const { call } = await load(await guest({ core: `(import "host" "f" (func $f)) (func (export "run") (call $f))`, imports: { f: "" }, exports: { run: "" } }), {
+    limits: { nestingMax: 30 },
+    imports: { f: (() => void (++depth < 30 ? call("run") : resource[Symbol.dispose]())) as never },
+  })
+  t.equal(codeOf(() => call("run")), undefined)
+  t.equal(depth, 30)
+  t.equal(make.call("dead"), 1)
+})
+
+t.test("a destructor has no more time than the call around it", async (t) => {
+  const slices = await Host.open({ cache: false, stop: "fuel slices" })
+  t.teardown(() => slices.close())
+  const one = await slices.load(await owner("(loop $l (br $l))"), { ...principal, imports: { hook: (() => undefined) as never } })
+  const resource = one.callSync("make", []) as GuestResource
+  const two = await slices.load(await guest({ core: `(import "host" "f" (func $f)) (func (export "run") (call $f))`, imports: { f: "" }, exports: { run: "" } }), {
+    imports: { f: (() => resource[Symbol.dispose]()) as never },
+  })
+  const startedMs = performance.now()
+  t.equal(codeOf(() => two.callSync("run", [], { deadlineMs: 30 })), "STELE-LIM-0010")
+  t.ok(performance.now() - startedMs < 700, "not the second that a destructor has by itself")
+})
+
+t.test("`PreparedCache` keeps components up to a size in all, the newest first", (t) => {
+  const cache = new PreparedCache(64, 100)
+  const entry = {} as Parameters<PreparedCache["set"]>[1]
+  cache.set("a", entry, 60)
+  cache.set("b", entry, 40)
+  t.equal(cache.get("a"), entry)
+  cache.set("c", entry, 10)
+  t.equal(cache.get("b"), undefined, "the one used longest ago went")
+  t.equal(cache.get("a"), entry)
+  cache.set("d", entry, 101)
+  t.equal(cache.get("d"), undefined, "what is too large by itself is not kept")
+  t.equal(cache.get("a"), entry)
+  t.equal(cache.get("c"), entry)
+  t.end()
 })
