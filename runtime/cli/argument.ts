@@ -75,7 +75,12 @@ async function parseWord(type: ValueType, word: string, path: string, read: Read
  *
  * @throws WitError `ArgumentCount`, `Value`, `Text`, `Inexpressible`; PluginError `NotFound` and `Unreadable` for `@FILE`
  */
-export async function parseArguments(name: string, func: FunctionType, words: ReadonlyArray<string>, read: ReadInput = readInput): Promise<ReadonlyArray<unknown>> {
+export async function parseArguments(
+  name: string,
+  func: FunctionType,
+  words: ReadonlyArray<string>,
+  read: ReadInput = readInput,
+): Promise<ReadonlyArray<unknown>> {
   const required = func.params.findLastIndex((param) => param.type.kind !== "option") + 1
   if (words.length < required || words.length > func.params.length)
     throw new WitError("ArgumentCount", { export: name, expected: func.params.length, actual: words.length })
@@ -89,4 +94,3 @@ export async function parseArguments(name: string, func: FunctionType, words: Re
   }
   return values
 }
-

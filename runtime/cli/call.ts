@@ -1,5 +1,6 @@
 /** `stele call FILE EXPORT [ARGS…]`. */
 import { basename } from "node:path"
+import { isatty } from "node:tty"
 import { ConfigError } from "../../schemas/error/config.ts"
 import { answer } from "../../schemas/wit/tree.ts"
 import type { LoadOptions } from "../../host/options.ts"
@@ -49,10 +50,11 @@ export const nameOf = (file: string): string => basename(file.replace(/[?#].*$/,
 
 /** A `string` or `list<u8>` as it is; text is escaped on a terminal, line by line. */
 function writeRaw(result: unknown): void {
-  const isTerminal = process.stdout.isTTY === true
+  const isTerminal = isatty(1)
   if (typeof result === "string") return void process.stdout.write(isTerminal ? `${result.split("\n").map(escapeText).join("\n")}\n` : result)
   if (result instanceof Uint8Array && !isTerminal) return void process.stdout.write(result)
-  if (result instanceof Uint8Array) throw new ConfigError("Option", { option: "--raw", expected: "a file or pipe as standard output for bytes", actual: "a terminal" })
+  if (result instanceof Uint8Array)
+    throw new ConfigError("Option", { option: "--raw", expected: "a file or pipe as standard output for bytes", actual: "a terminal" })
   throw new ConfigError("Option", { option: "--raw", expected: "an export that answers with a string or list<u8>", actual: "another answer" })
 }
 

@@ -13,10 +13,12 @@ export const Debug = GlobalFlag.Setting("debug")({
   flag: Flag.Boolean("debug").pipe(Flag.withoutNegation, Flag.withDefault(false), Flag.withDescription("Print stack traces of errors")),
 })
 
-export const isOn = (name: string, description: string) => Flag.Boolean(name).pipe(Flag.withoutNegation, Flag.withDefault(false), Flag.withDescription(description))
+export const isOn = (name: string, description: string) =>
+  Flag.Boolean(name).pipe(Flag.withoutNegation, Flag.withDefault(false), Flag.withDescription(description))
 export const text = (name: string, metavar: string, description: string) =>
   Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional, Flag.map(Option.getOrUndefined))
-export const many = (name: string, metavar: string, description: string) => Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.atLeast(0))
+export const many = (name: string, metavar: string, description: string) =>
+  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.atLeast(0))
 const file = Argument.String("FILE").pipe(Argument.withDescription("A component: path, URL, or sha256 digest in the store"))
 
 /** A failure passes as it is: the entry knows how to show each. */
@@ -28,7 +30,11 @@ export const loadFlags = {
   limit: many("limit", "NAME=VALUE", "Any other limit, such as stackBytesMax=64KiB (stele explain limits)"),
   metering: text("metering", "TIER", "deadline (default), fuel or off"),
   fuel: text("fuel", "N", "Most fuel, such as 1000000 or 10M; implies --metering fuel"),
-  tenant: Flag.String("tenant").pipe(Flag.withMetavar("NAME"), Flag.withDefault("default"), Flag.withDescription("Whom the call is for: separates stored keys")),
+  tenant: Flag.String("tenant").pipe(
+    Flag.withMetavar("NAME"),
+    Flag.withDefault("default"),
+    Flag.withDescription("Whom the call is for: separates stored keys"),
+  ),
 }
 
 const call = Command.make(
@@ -37,7 +43,9 @@ const call = Command.make(
     file,
     export: Argument.String("EXPORT").pipe(Argument.withDescription("Full name, interface#function, or the function alone")),
     args: Argument.String("ARGS").pipe(
-      Argument.withDescription("One word each, as JSON or WAVE; a string needs no quotes; @FILE reads a file, - standard input; words after -- are never flags"),
+      Argument.withDescription(
+        "One word each, as JSON or WAVE; a string needs no quotes; @FILE reads a file, - standard input; words after -- are never flags",
+      ),
       Argument.variadic(),
     ),
     ...loadFlags,
@@ -80,7 +88,11 @@ const inspect = Command.make(
 
 const types = Command.make(
   "types",
-  { file, output: text("output", "FILE", "Write there instead of to standard output").pipe(Flag.withAlias("o")), dryRun: isOn("dry-run", "Print, and write nothing") },
+  {
+    file,
+    output: text("output", "FILE", "Write there instead of to standard output").pipe(Flag.withAlias("o")),
+    dryRun: isOn("dry-run", "Print, and write nothing"),
+  },
   Effect.fnUntraced(function* (flags) {
     const json = yield* Json
     yield* run(async () => (await import("./inspect.ts")).types({ ...flags, json }))

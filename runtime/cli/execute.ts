@@ -19,7 +19,20 @@ export interface Showing {
 }
 
 /** Flags that stand alone. The parser would take a following `true` for the flag's value, so it is written out for them. */
-const switches: ReadonlySet<string> = new Set(["--json", "--debug", "--usage", "--raw", "--once", "--wit", "--schema", "--dry-run", "--help", "-h", "--version", "-v"])
+const switches: ReadonlySet<string> = new Set([
+  "--json",
+  "--debug",
+  "--usage",
+  "--raw",
+  "--once",
+  "--wit",
+  "--schema",
+  "--dry-run",
+  "--help",
+  "-h",
+  "--version",
+  "-v",
+])
 
 const endOf = (words: ReadonlyArray<string>): number => (words.includes("--") ? words.indexOf("--") : words.length)
 
@@ -56,7 +69,7 @@ export async function execute(command: Command.Command.Any, words: ReadonlyArray
       ),
   }
   const builtIns = isInside ? [GlobalFlag.Help] : [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions]
-  const program = Command.runWith(command as Command.Command<string, unknown, unknown, unknown, never>, { version: "" })(
+  const program = Command.runWith(command as Command.Command<string, unknown, unknown, unknown>, { version: "" })(
     words.map((word, i) => (i < end && switches.has(word) ? `${word}=true` : word)),
   ).pipe(Effect.provideService(CliOutput.Presenter, presenter), Effect.provideService(CliConfig.CliConfig, CliConfig.make({ builtIns })))
   // The parser's type asks for files, a terminal and processes, for flags that read files or prompt. There are none here.

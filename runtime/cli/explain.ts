@@ -156,7 +156,9 @@ const tables: Readonly<Record<string, () => Explanation>> = {
     lines: ({ bold, cyan }, width) => [
       bold("Error codes, with their exit codes"),
       ...table(
-        [...catalogue].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([code, { reason, spec }]) => [code, String(spec.exit), errorExplanation(code, reason) ?? ""]),
+        [...catalogue]
+          .toSorted(([a], [b]) => (a < b ? -1 : 1))
+          .map(([code, { reason, spec }]) => [code, String(spec.exit), errorExplanation(code, reason) ?? ""]),
         width,
         2,
         [cyan],

@@ -40,8 +40,16 @@ export function helpLines(doc: HelpDoc, path: ReadonlyArray<string>, { bold, dim
     lines.push("")
   }
   lines.push(bold("Usage"), `  ${usageOf(doc, path)}`, "")
-  section("Commands", (doc.subcommands ?? []).flatMap(({ commands }) => commands.map(({ name, shortDescription, description }) => [name, shortDescription ?? description] as const)))
-  section("Arguments", (doc.args ?? []).map(({ name, description }) => [name, Option.getOrElse(description, () => "")] as const))
+  section(
+    "Commands",
+    (doc.subcommands ?? []).flatMap(({ commands }) =>
+      commands.map(({ name, shortDescription, description }) => [name, shortDescription ?? description] as const),
+    ),
+  )
+  section(
+    "Arguments",
+    (doc.args ?? []).map(({ name, description }) => [name, Option.getOrElse(description, () => "")] as const),
+  )
   section("Flags", doc.flags.map(flagRow))
   section("Flags of every command", (doc.globalFlags ?? []).map(flagRow))
   while (lines.at(-1) === "") lines.pop()
@@ -60,7 +68,10 @@ export function usageError(errors: ReadonlyArray<CliError>, doc: HelpDoc, path: 
   switch (error?._tag) {
     case "UnrecognizedOption": {
       const near = error.suggestions[0] ?? closest(error.option, flagNames(doc))[0]
-      return usage(`Unknown flag ${quote(error.option)}${command === "" ? "" : ` of "${command}"`}`, meant(near, `${help} lists the flags; arguments that start with - go after --`))
+      return usage(
+        `Unknown flag ${quote(error.option)}${command === "" ? "" : ` of "${command}"`}`,
+        meant(near, `${help} lists the flags; arguments that start with - go after --`),
+      )
     }
     case "UnknownSubcommand": {
       const names = (doc.subcommands ?? []).flatMap(({ commands }) => commands.map(({ name }) => name))
@@ -74,11 +85,12 @@ export function usageError(errors: ReadonlyArray<CliError>, doc: HelpDoc, path: 
       return usage(`Unexpected argument ${quote(error.arguments.join(" "))}`, `${usageOf(doc, path)}   (${help})`)
     case "InvalidValue": {
       const flag = error.kind === "flag" ? `--${error.option}` : error.option
-      if (error.value === "") return usage(`Missing value of "${flag}"`, `${flag} takes ${error.expected.toLowerCase()}; write ${flag}=VALUE if it starts with -`)
+      if (error.value === "")
+        return usage(`Missing value of "${flag}"`, `${flag} takes ${error.expected.toLowerCase()}; write ${flag}=VALUE if it starts with -`)
       return new ConfigError("Option", { option: flag, expected: error.expected, actual: quote(error.value) })
     }
     default:
-      return usage(error === undefined ? "Cannot read the command line" : error.message.split("\n", 1)[0] ?? "", help)
+      return usage(error === undefined ? "Cannot read the command line" : (error.message.split("\n", 1)[0] ?? ""), help)
   }
 }
 

@@ -30,7 +30,9 @@ async function look<A>(file: string, isSilent: boolean, use: (plugin: Plugin) =>
 function featuresOf(description: Description): ReadonlyArray<string> {
   const functions = description.exports.map(({ type }) => type)
   const interfaces = [...description.world.imports.values()].filter((extern) => extern.kind === "interface")
-  const hasResource = [...description.world.exports.values(), ...interfaces].some((extern) => extern.kind === "interface" && [...extern.exports.values()].some((inner) => inner.kind === "resource-type"))
+  const hasResource = [...description.world.exports.values(), ...interfaces].some(
+    (extern) => extern.kind === "interface" && [...extern.exports.values()].some((inner) => inner.kind === "resource-type"),
+  )
   return [
     ...(description.sizes.coreModules > 1 ? [`${description.sizes.coreModules} core modules`] : []),
     ...(hasResource ? ["resources"] : []),
@@ -53,7 +55,13 @@ export const descriptionJson = (file: string, description: Description): Record<
   digest: description.digest,
   tenant: description.tenant,
   wit: worldText("root", description.world),
-  imports: description.imports.map(({ name, functions, status, grant, risk }) => ({ name, functions, status, ...(grant === undefined ? {} : { grant }), ...(risk === undefined ? {} : { risk }) })),
+  imports: description.imports.map(({ name, functions, status, grant, risk }) => ({
+    name,
+    functions,
+    status,
+    ...(grant === undefined ? {} : { grant }),
+    ...(risk === undefined ? {} : { risk }),
+  })),
   exports: description.exports.map(({ name, type, schema }) => ({ name, type: functionText(type), schema: schema ?? null })),
   grants: description.grants,
   sizes: description.sizes,
@@ -66,7 +74,8 @@ export const descriptionJson = (file: string, description: Description): Record<
 function namedTypes(type: FunctionType): ReadonlyArray<string> {
   const { ok, err } = answer(type)
   const lines = new Set<string>()
-  for (const part of [...type.params.map((param) => param.type), ok, err]) if (part?.name !== undefined) lines.add(`${part.name.name} = ${shapeText(part, 400)}`)
+  for (const part of [...type.params.map((param) => param.type), ok, err])
+    if (part?.name !== undefined) lines.add(`${part.name.name} = ${shapeText(part, 400)}`)
   return [...lines]
 }
 
@@ -85,7 +94,10 @@ export function overview(file: string, description: Description, colours: Palett
   for (const item of imports) {
     const [need, risk] = needOf(item)
     const state = item.status === "granted" ? " (granted)" : ""
-    lines.push(`  ${cyan(item.name)}`, `    ${item.grant === undefined ? dim(need) : yellow(need)}${state}${dim(`   ${item.functions.length} function${item.functions.length === 1 ? "" : "s"}`)}`)
+    lines.push(
+      `  ${cyan(item.name)}`,
+      `    ${item.grant === undefined ? dim(need) : yellow(need)}${state}${dim(`   ${item.functions.length} function${item.functions.length === 1 ? "" : "s"}`)}`,
+    )
     lines.push(...wrap(risk, width - 4).map((line) => `    ${line}`))
   }
   lines.push("", bold(exports.length === 0 ? "Exports: none" : "Exports"))
@@ -117,7 +129,9 @@ export interface TypesFlags {
 
 /** Declarations that make `host.load<Exports>(…)` typed; to stdout, or to the file of `-o`. */
 export async function types(flags: TypesFlags): Promise<void> {
-  const text = await look(flags.file, flags.json, (plugin) => declarations(plugin.describe().world, `Do not edit: written by \`stele types ${nameOf(flags.file)}.wasm\``))
+  const text = await look(flags.file, flags.json, (plugin) =>
+    declarations(plugin.describe().world, `Do not edit: written by \`stele types ${nameOf(flags.file)}.wasm\``),
+  )
   if (flags.output === undefined || flags.dryRun) {
     if (flags.json) return printLine(JSON.stringify({ declarations: text }))
     return void process.stdout.write(text.endsWith("\n") ? text : `${text}\n`)
@@ -126,7 +140,15 @@ export async function types(flags: TypesFlags): Promise<void> {
   try {
     await writeFile(output, text)
   } catch (cause) {
-    throw new ConfigError("Option", { option: "--output", expected: "a file that can be written", actual: `${quote(output, 200)} (${(cause as NodeJS.ErrnoException).code ?? "no reason given"})` }, { cause })
+    throw new ConfigError(
+      "Option",
+      {
+        option: "--output",
+        expected: "a file that can be written",
+        actual: `${quote(output, 200)} (${(cause as NodeJS.ErrnoException).code ?? "no reason given"})`,
+      },
+      { cause },
+    )
   }
   if (flags.json) printLine(JSON.stringify({ written: output }))
 }

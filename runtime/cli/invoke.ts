@@ -36,10 +36,16 @@ export function findExport(exports: ReadonlyArray<Exported>, wanted: string): Ex
     const matches = exports.filter(({ name }) => namesOf(name)[precision] === wanted)
     if (matches.length === 1) return matches[0] as Exported
     if (matches.length > 1) {
-      throw new ConfigError("Usage", { detail: `Cannot tell which export "${wanted}" is: there are ${matches.length}`, advice: `name one of ${matches.map(({ name }) => name).join(", ")}` })
+      throw new ConfigError("Usage", {
+        detail: `Cannot tell which export "${wanted}" is: there are ${matches.length}`,
+        advice: `name one of ${matches.map(({ name }) => name).join(", ")}`,
+      })
     }
   }
-  const near = closest(wanted, exports.map(({ name }) => name))
+  const near = closest(
+    wanted,
+    exports.map(({ name }) => name),
+  )
   // With one or two exports every one of them is worth naming.
   throw new PluginError("UnknownExport", { export: wanted, candidates: near.length > 0 || exports.length > 2 ? near : exports.map(({ name }) => name) })
 }
@@ -51,7 +57,14 @@ export interface Invocation {
 }
 
 /** Finds the export, reads the words and calls. Errors know the file, the parameters and the type of a guest's payload. */
-export async function invoke(plugin: Plugin, file: string, wanted: string, words: ReadonlyArray<string>, options: CallOptions, read?: ReadInput): Promise<Invocation> {
+export async function invoke(
+  plugin: Plugin,
+  file: string,
+  wanted: string,
+  words: ReadonlyArray<string>,
+  options: CallOptions,
+  read?: ReadInput,
+): Promise<Invocation> {
   return at({ file }, async () => {
     const exported = findExport(plugin.describe().exports, wanted)
     const { name, type } = exported

@@ -33,7 +33,12 @@ async function parseSecret(text: string): Promise<readonly [name: string, value:
   const [name, source] = parsePair("--secret", text, expected)
   if (source.startsWith("env:")) {
     const value = process.env[source.slice(4)]
-    if (value === undefined) throw new ConfigError("Option", { option: `--secret ${name}`, expected: "a variable that is set", actual: `the unset variable ${quote(source.slice(4))}` })
+    if (value === undefined)
+      throw new ConfigError("Option", {
+        option: `--secret ${name}`,
+        expected: "a variable that is set",
+        actual: `the unset variable ${quote(source.slice(4))}`,
+      })
     return [name, value]
   }
   if (source.startsWith("file:")) return [name, new TextDecoder().decode(await readInput(source.slice(5))).replace(/\r?\n$/, "")]
@@ -48,7 +53,9 @@ export function stderrLog(nameOf: (digest: string) => string): LogPort {
   return {
     write: ({ plugin, level, context, message, isTruncated }) => {
       const about = context === "" ? "" : `${escapeText(context)}: `
-      noteLine(`${err.dim(`[${escapeText(nameOf(plugin))}]`)} ${paints[level](`${level} ${about}${escapeText(message)}`)}${isTruncated ? err.dim(" (cut)") : ""}`)
+      noteLine(
+        `${err.dim(`[${escapeText(nameOf(plugin))}]`)} ${paints[level](`${level} ${about}${escapeText(message)}`)}${isTruncated ? err.dim(" (cut)") : ""}`,
+      )
     },
   }
 }

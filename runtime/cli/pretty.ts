@@ -71,7 +71,8 @@ function write(lines: Array<string>, piece: Piece, label: string, indent: number
   lines.push(lead + piece.close + tail)
 }
 
-const flat = (piece: Piece): string => ("text" in piece ? piece.text : piece.open + piece.items.map(([label, item]) => label + flat(item)).join(", ") + piece.close)
+const flat = (piece: Piece): string =>
+  "text" in piece ? piece.text : piece.open + piece.items.map(([label, item]) => label + flat(item)).join(", ") + piece.close
 
 /** Strings and characters, field names, and what else is a value. */
 const token = /("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|([%A-Za-z][A-Za-z0-9-]*)(?=: )|(-?\d[\w.+-]*|\b(?:true|false|none|nan|inf)\b)/g
@@ -79,7 +80,9 @@ const token = /("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|([%A-Za-z][A-Za-z0-9-]*)(?=
 /** Colours one line of WAVE. */
 export const colourWave = (line: string, { isColoured, green, dim, yellow }: Palette): string =>
   isColoured
-    ? line.replace(token, (whole, text: string | undefined, label: string | undefined) => (text !== undefined ? green(whole) : label !== undefined ? dim(whole) : yellow(whole)))
+    ? line.replace(token, (whole, text: string | undefined, label: string | undefined) =>
+        text !== undefined ? green(whole) : label !== undefined ? dim(whole) : yellow(whole),
+      )
     : line
 
 /** The lines of `value`, each at most `width` characters where its parts allow that. */

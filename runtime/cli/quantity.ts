@@ -18,7 +18,19 @@ export function parseDuration(option: string, text: string): number {
   return Number(found[1]) * unit
 }
 
-const byteUnits: Readonly<Record<string, number>> = { "": 1, b: 1, kb: 1e3, mb: 1e6, gb: 1e9, k: 1024, m: 1024 ** 2, g: 1024 ** 3, kib: 1024, mib: 1024 ** 2, gib: 1024 ** 3 }
+const byteUnits: Readonly<Record<string, number>> = {
+  "": 1,
+  b: 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  k: 1024,
+  m: 1024 ** 2,
+  g: 1024 ** 3,
+  kib: 1024,
+  mib: 1024 ** 2,
+  gib: 1024 ** 3,
+}
 
 /** Bytes: `KB MB GB` are powers of 1,000 (IEC 80000-13), `KiB MiB GiB` and plain `K M G` powers of 1,024. */
 export function parseBytes(option: string, text: string): number {
@@ -43,7 +55,10 @@ export function parseLimit(text: string): readonly [name: LimitName, value: numb
   const option = `--limit ${name}`
   if (!Object.hasOwn(limits, name)) {
     const [near] = closest(name, Object.keys(limits))
-    throw new ConfigError("Usage", { detail: `Unknown limit ${quote(name)}`, advice: near === undefined ? "stele explain limits lists them" : `did you mean "${near}"` })
+    throw new ConfigError("Usage", {
+      detail: `Unknown limit ${quote(name)}`,
+      advice: near === undefined ? "stele explain limits lists them" : `did you mean "${near}"`,
+    })
   }
   const { unit } = limits[name]
   return [name, unit === "bytes" ? parseBytes(option, value) : unit === "ms" ? parseDuration(option, value) : Number(parseCount(option, value))]

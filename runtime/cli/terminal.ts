@@ -2,6 +2,7 @@
  * Where text goes and how it may look: data on stdout, everything else on stderr, colour only where it is wanted.
  * Guest text passes `escapeText` before it comes here; nothing in this file interprets what it prints.
  */
+import { isatty } from "node:tty"
 
 type Paint = (text: string) => string
 
@@ -44,8 +45,8 @@ export function wantsColour(environment: Environment, isTerminal: boolean): bool
 }
 
 /** Colours of stdout and of stderr: either may be a file while the other is a terminal. */
-export const out = palette(wantsColour(process.env, process.stdout.isTTY === true))
-export const err = palette(wantsColour(process.env, process.stderr.isTTY === true))
+export const out = palette(wantsColour(process.env, isatty(1)))
+export const err = palette(wantsColour(process.env, isatty(2)))
 
 /** Columns to lay text out in: those of the terminal, at most 120 and at least 40; 80 off a terminal, and on one that does not know (0). */
 export const columns = (stream: { readonly isTTY?: boolean; readonly columns?: number }): number =>
@@ -87,7 +88,7 @@ export async function withProgress<A>(text: string, isSilent: boolean, work: () 
     stderr.write(`\r${err.dim(`${text} … ${seconds} s`)}\u001b[K`)
   }
   const patience = setTimeout(() => {
-    if (stderr.isTTY !== true) return noteLine(`${text} …`)
+    if (!isatty(2)) return noteLine(`${text} …`)
     show()
     ticker = setInterval(show, 100)
   }, patienceMs)

@@ -13,7 +13,8 @@ type Fields = Readonly<Record<string, unknown>>
 const isText = (type: ValueType): boolean => type.kind === "string"
 const isCount = (type: ValueType): boolean => type.kind === "u8" || type.kind === "u16" || type.kind === "u32"
 const isFloat = (type: ValueType): boolean => type.kind === "f32" || type.kind === "f64"
-const isScalar = (type: ValueType): boolean => isText(type) || isCount(type) || isFloat(type) || type.kind === "bool" || type.kind === "s32" || (type.kind === "option" && isScalar(type.type))
+const isScalar = (type: ValueType): boolean =>
+  isText(type) || isCount(type) || isFloat(type) || type.kind === "bool" || type.kind === "s32" || (type.kind === "option" && isScalar(type.type))
 
 const label = (text: string, max = 24): string => {
   const shown = escapeText(text)
@@ -54,7 +55,9 @@ export function boxPlot(five: readonly [minimum: number, lower: number, median: 
 export function signedBar(value: number, width: number): string {
   const half = width >> 1
   const length = Math.round(Math.min(1, Math.abs(value)) * half)
-  return value < 0 ? `${" ".repeat(half - length)}${"█".repeat(length)}│${" ".repeat(half)}` : `${" ".repeat(half)}│${"█".repeat(length)}${" ".repeat(half - length)}`
+  return value < 0
+    ? `${" ".repeat(half - length)}${"█".repeat(length)}│${" ".repeat(half)}`
+    : `${" ".repeat(half)}│${"█".repeat(length)}${" ".repeat(half - length)}`
 }
 
 const valueOf = (record: unknown, name: string): unknown => (record as Fields)[propertyName(name)]
@@ -73,7 +76,8 @@ const fiveNumbers = ["minimum", "lower-quartile", "median", "upper-quartile", "m
 
 /** The record with a five-number summary in `type`, itself or as the payload of a variant's case. */
 function summaryIn(type: ValueType, value: unknown): Fields | undefined {
-  if (type.kind === "record") return fiveNumbers.every((name) => type.fields.some((field) => field.label === name && isFloat(field.type))) ? (value as Fields) : undefined
+  if (type.kind === "record")
+    return fiveNumbers.every((name) => type.fields.some((field) => field.label === name && isFloat(field.type))) ? (value as Fields) : undefined
   if (type.kind !== "variant") return undefined
   const { tag, val } = value as { readonly tag: string; readonly val?: unknown }
   const payload = type.cases.find((part) => part.label === tag)?.type
@@ -108,10 +112,16 @@ function boxPlots(type: RecordType, items: ReadonlyArray<unknown>, colours: Pale
 function correlations(type: RecordType, items: ReadonlyArray<unknown>, colours: Palette): ReadonlyArray<string> | undefined {
   const [first, second, r] = type.fields
   if (first === undefined || second === undefined || r === undefined || !isText(first.type) || !isText(second.type) || !isFloat(r.type)) return undefined
-  const values = items.slice(0, 20).map((item) => [`${label(valueOf(item, first.label) as string)} × ${label(valueOf(item, second.label) as string)}`, valueOf(item, r.label) as number] as const)
+  const values = items
+    .slice(0, 20)
+    .map(
+      (item) => [`${label(valueOf(item, first.label) as string)} × ${label(valueOf(item, second.label) as string)}`, valueOf(item, r.label) as number] as const,
+    )
   if (values.some(([, value]) => !(Math.abs(value) <= 1))) return undefined
   const width = Math.max(0, ...values.map(([text]) => text.length))
-  return values.map(([text, value]) => `${text.padEnd(width)}  ${(value < 0 ? colours.red : colours.green)(signedBar(value, 21))}  ${value.toFixed(2).padStart(5)}`)
+  return values.map(
+    ([text, value]) => `${text.padEnd(width)}  ${(value < 0 ? colours.red : colours.green)(signedBar(value, 21))}  ${value.toFixed(2).padStart(5)}`,
+  )
 }
 
 type Picture = (type: RecordType, items: ReadonlyArray<unknown>, colours: Palette, width: number) => ReadonlyArray<string> | undefined
@@ -135,7 +145,7 @@ export function pictureLines(type: ValueType, value: unknown, colours: Palette, 
   for (const { label: name, type: of } of type.fields) {
     const item = valueOf(value, name)
     if (isScalar(of)) {
-      const text = typeof item === "number" ? numberText(item) : item === undefined ? "none" : label(String(item), 40)
+      const text = typeof item === "number" ? numberText(item) : item === undefined ? "none" : label(String(item as string | boolean), 40)
       scalars.push(`${colours.dim(name)} ${text}`)
       continue
     }

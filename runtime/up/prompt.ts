@@ -2,7 +2,8 @@
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
-import { createInterface, type Interface } from "node:readline"
+import { createInterface } from "node:readline"
+import { isatty } from "node:tty"
 import { existsSync } from "node:fs"
 import { ConfigError } from "../../schemas/error/config.ts"
 import { grantForms } from "../../host/capability/grant.ts"
@@ -20,7 +21,8 @@ import { splitWords } from "./words.ts"
 
 /** Standard input carries the commands. */
 const readFileOnly: ReadInput = async (source) => {
-  if (source === "-") throw new ConfigError("Usage", { detail: "Cannot read an argument from standard input: the commands come from there", advice: "use @FILE" })
+  if (source === "-")
+    throw new ConfigError("Usage", { detail: "Cannot read an argument from standard input: the commands come from there", advice: "use @FILE" })
   return readInput(source)
 }
 
@@ -68,19 +70,35 @@ function commands(session: Session, end: () => void) {
     })
   const width = columns(process.stdout)
   const loadedAnswer = (loaded: Loaded) => ({
-    json: { loaded: loaded.name, file: loaded.file, digest: loaded.plugin.digest, loadNs: Math.round(loaded.loadNs), granted: loaded.plugin.describe().grants.granted },
+    json: {
+      loaded: loaded.name,
+      file: loaded.file,
+      digest: loaded.plugin.digest,
+      loadNs: Math.round(loaded.loadNs),
+      granted: loaded.plugin.describe().grants.granted,
+    },
     lines: () => [`loaded ${loaded.name} in ${timeText(loaded.loadNs)}, granted ${grantsText(loaded)}`],
   })
   const grantsAnswer = (loaded: Loaded) => {
     const { granted, revoked } = loaded.plugin.describe().grants
-    return { json: { plugin: loaded.name, granted, revoked }, lines: () => [`${loaded.name} is granted ${grantsText(loaded)}${revoked.length === 0 ? "" : `, without ${revoked.join(", ")}`}`] }
+    return {
+      json: { plugin: loaded.name, granted, revoked },
+      lines: () => [`${loaded.name} is granted ${grantsText(loaded)}${revoked.length === 0 ? "" : `, without ${revoked.join(", ")}`}`],
+    }
   }
 
   const load = Command.make(
     "load",
-    { file: Argument.String("FILE").pipe(Argument.withDescription("A component, or the name of an example")), as: text("as", "NAME", "What to call it; default: its file's name"), ...loadFlags },
+    {
+      file: Argument.String("FILE").pipe(Argument.withDescription("A component, or the name of an example")),
+      as: text("as", "NAME", "What to call it; default: its file's name"),
+      ...loadFlags,
+    },
     (flags) => answering(async () => loadedAnswer(await session.load(await fileOf(flags.file), loadOptions(flags), flags.as ?? nameOf(flags.file)))),
-  ).pipe(Command.withDescription("Load a component with the grants you name"), Command.withExamples([{ command: "load snoop --grant log --grant 'kv:write:prices/*'" }]))
+  ).pipe(
+    Command.withDescription("Load a component with the grants you name"),
+    Command.withExamples([{ command: "load snoop --grant log --grant 'kv:write:prices/*'" }]),
+  )
 
   const call = Command.make(
     "call",
@@ -137,11 +155,14 @@ function commands(session: Session, end: () => void) {
     Command.withDescription("Load the same file again, as it is now, with the grants in force"),
   )
 
-  const usage = Command.make("usage", { names: Argument.String("NAME").pipe(Argument.withDescription("Loaded plugins; default: all"), Argument.variadic()) }, (flags) =>
-    answering(async () => {
-      const plugins = flags.names.length === 0 ? [...session.loaded.values()] : flags.names.map((each) => session.get(each))
-      return { json: { usage: plugins.map(usageOf) }, lines: () => table(usageRows(plugins), width, 0, [out.cyan]) }
-    }),
+  const usage = Command.make(
+    "usage",
+    { names: Argument.String("NAME").pipe(Argument.withDescription("Loaded plugins; default: all"), Argument.variadic()) },
+    (flags) =>
+      answering(async () => {
+        const plugins = flags.names.length === 0 ? [...session.loaded.values()] : flags.names.map((each) => session.get(each))
+        return { json: { usage: plugins.map(usageOf) }, lines: () => table(usageRows(plugins), width, 0, [out.cyan]) }
+      }),
   ).pipe(Command.withDescription("Show calls, fuel, time, memory and grants used so far"))
 
   const leave = Command.make("exit", {}, () => Effect.sync(end)).pipe(Command.withDescription("Leave (also Ctrl-D)"), Command.withAlias("quit"))
@@ -151,10 +172,15 @@ function commands(session: Session, end: () => void) {
       const rows = [...all, help].map((command) => [command.name, command.description ?? ""])
       return {
         json: { commands: Object.fromEntries(rows) },
-        lines: () => [...table(rows, width, 2, [out.cyan]), "", "COMMAND --help shows its flags.", `Loaded: ${[...session.loaded.keys()].join(", ") || "nothing"}`],
+        lines: () => [
+          ...table(rows, width, 2, [out.cyan]),
+          "",
+          "COMMAND --help shows its flags.",
+          `Loaded: ${[...session.loaded.keys()].join(", ") || "nothing"}`,
+        ],
       }
     }),
-  ).pipe(Command.withDescription("Show these commands")) as Command.Command<"help", object, object, unknown, never>
+  ).pipe(Command.withDescription("Show these commands")) as Command.Command<"help", object, object, unknown>
 
   return {
     names: [...all.map((command): string => command.name), "help"],
@@ -186,16 +212,15 @@ function candidates(session: Session, names: ReadonlyArray<string>, line: string
  * @returns what the process should end with: the code of the last command that failed, 0 when none did, 130 after Ctrl-C.
  */
 export async function prompt(session: Session, showing: Showing): Promise<number> {
-  const isTerminal = process.stdin.isTTY === true && process.stdout.isTTY === true && !showing.isJson
+  const isTerminal = isatty(0) && isatty(1) && !showing.isJson
   let code = 0
   let isInterrupted = false
   let isEnded = false
-  let reader: Interface | undefined
   const { root, names } = commands(session, () => {
     isEnded = true
-    reader?.close()
+    reader.close()
   })
-  reader = createInterface({
+  const reader = createInterface({
     input: process.stdin,
     ...(isTerminal ? { output: process.stdout } : {}),
     terminal: isTerminal,

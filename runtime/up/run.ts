@@ -52,7 +52,8 @@ async function invokeExample(session: Session, { name, call }: Example): Promise
 
 async function show(session: Session, example: Example, next: Example | undefined, { print, colours, width }: RunOptions): Promise<Shown> {
   const { bold, dim, green } = colours
-  const row = (label: string, lines: ReadonlyArray<string>): void => lines.forEach((line, i) => print(`  ${dim((i === 0 ? label : "").padEnd(9))}${line}`.trimEnd()))
+  const row = (label: string, lines: ReadonlyArray<string>): void =>
+    lines.forEach((line, i) => print(`  ${dim((i === 0 ? label : "").padEnd(9))}${line}`.trimEnd()))
   const about = { plugin: example.name, shows: example.shows, export: example.call.export, granted: example.grants }
   print("")
   print(`${bold(example.name)}  ${example.summary}`)

@@ -22,7 +22,12 @@ export async function up({ once, json, debug }: UpFlags): Promise<void> {
   const wallMs = Math.round(performance.now() - startedMs)
   if (json) printLine(JSON.stringify({ stele: version(), platform: platform.name, isOk, wallMs, plugins: shown }))
   if (!isOk) {
-    noteLine(`Not as it should be: ${shown.filter(({ isAsShown }) => !isAsShown).map(({ plugin }) => plugin).join(", ")}`)
+    noteLine(
+      `Not as it should be: ${shown
+        .filter(({ isAsShown }) => !isAsShown)
+        .map(({ plugin }) => plugin)
+        .join(", ")}`,
+    )
     process.exitCode = 1
   }
   if (once) return

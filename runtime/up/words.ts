@@ -7,7 +7,10 @@ import { ConfigError } from "../../schemas/error/config.ts"
 const close: Readonly<Record<string, string>> = { "{": "}", "[": "]", "(": ")" }
 
 const unended = (what: string, at: number, partner: string): never => {
-  throw new ConfigError("Usage", { detail: `Cannot split the line into words: the ${what} at character ${at + 1} does not end`, advice: `close it with ${partner}` })
+  throw new ConfigError("Usage", {
+    detail: `Cannot split the line into words: the ${what} at character ${at + 1} does not end`,
+    advice: `close it with ${partner}`,
+  })
 }
 
 /** The index of the quote that ends the text starting at `at`, which is one; within it a backslash takes the next character along. */

@@ -13,7 +13,11 @@ t.setTimeout(120_000)
 const bundle = fileURLToPath(new URL("../../dist/cli.js", import.meta.url))
 if (!existsSync(bundle)) t.bailout("dist/cli.js is not built: npm run build")
 const call = ["call", example("greeter"), "greet", '{name: "Ada"}', "--grant", "log", "--grant", "kv:read:prices/*"]
-const engines: Readonly<Record<string, ReadonlyArray<string>>> = { node: [process.execPath, bundle], deno: ["deno", "run", "--allow-all", bundle], bun: ["bun", bundle] }
+const engines: Readonly<Record<string, ReadonlyArray<string>>> = {
+  node: [process.execPath, bundle],
+  deno: ["deno", "run", "--allow-all", bundle],
+  bun: ["bun", bundle],
+}
 
 for (const [engine, program] of Object.entries(engines)) {
   t.test(`dist/cli.js calls, refuses and shows the examples when ${engine} runs it`, async (t) => {
@@ -46,7 +50,10 @@ function medianMs(args: ReadonlyArray<string>, program: ReadonlyArray<string>): 
 t.test("dist/cli.js starts fast when the cache is warm", async (t) => {
   const program = engines.node ?? []
   const bare = medianMs(["-e", "0"], [process.execPath])
-  for (const [what, args, budgetMs] of [["--help", ["--help"], 100], ["call", call, 150]] as const) {
+  for (const [what, args, budgetMs] of [
+    ["--help", ["--help"], 100],
+    ["call", call, 150],
+  ] as const) {
     const ms = medianMs(args, program)
     t.comment(`${what}: ${ms.toFixed(0)} ms, of which Node itself ${bare.toFixed(0)} ms; budget ${budgetMs} ms`)
     t.ok(ms < 10 * budgetMs, what)

@@ -25,14 +25,17 @@ const core = Uint8Array.of(0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00)
 const trapping = await file(
   "trapping.wasm",
   await guest({
-    core: "(func $deep_inside unreachable) (func $through (call $deep_inside)) (func (export \"go\") (call $through))",
+    core: '(func $deep_inside unreachable) (func $through (call $deep_inside)) (func (export "go") (call $through))',
     exports: { go: "" },
   }),
 )
 /** Grows until it may not, and then reads what it asked for. */
 const hungry = await file(
   "hungry.wasm",
-  await guest({ core: `(memory (export "memory") 1) (func (export "go") (drop (memory.grow (i32.const 1000))) (i32.store8 (i32.const 30000000) (i32.const 1)))`, exports: { go: "" } }),
+  await guest({
+    core: `(memory (export "memory") 1) (func (export "go") (drop (memory.grow (i32.const 1000))) (i32.store8 (i32.const 30000000) (i32.const 1)))`,
+    exports: { go: "" },
+  }),
 )
 const steering = await file(
   "steering.wasm",
@@ -66,21 +69,87 @@ const bad: ReadonlyArray<Bad> = [
     says: ["wasi:keyvalue/store", "= granted: log", "--grant kv:read:*"],
   },
   { what: "a grant is no grant", args: ["call", greeter, "greet", "x", "--grant", "kvx"], code: "STELE-CAP-0001", exit: 2, says: ['"kvx"'] },
-  { what: "an argument has another type", args: ["call", greeter, "greet", '{"name":3}', ...granted], code: "STELE-WIT-0001", exit: 2, says: ["visitor.name", "string", "number 3"] },
-  { what: "an argument is no WAVE", args: ["call", greeter, "greet", "{nme: 3}", ...granted], code: "STELE-WIT-0004", exit: 2, says: ['"nme" is no field', "^"] },
+  {
+    what: "an argument has another type",
+    args: ["call", greeter, "greet", '{"name":3}', ...granted],
+    code: "STELE-WIT-0001",
+    exit: 2,
+    says: ["visitor.name", "string", "number 3"],
+  },
+  {
+    what: "an argument is no WAVE",
+    args: ["call", greeter, "greet", "{nme: 3}", ...granted],
+    code: "STELE-WIT-0004",
+    exit: 2,
+    says: ['"nme" is no field', "^"],
+  },
   { what: "an argument is missing", args: ["call", greeter, "greet", ...granted], code: "STELE-WIT-0002", exit: 2, says: ["0 arguments", "takes 1"] },
-  { what: "an argument's file is missing", args: ["call", greeter, "greet", "@nowhere.json", ...granted], code: "STELE-PLG-0008", exit: 4, says: ["nowhere.json"] },
-  { what: "the export is misspelt", args: ["call", greeter, "gret", "x", ...granted], code: "STELE-PLG-0003", exit: 4, says: ['did you mean "acme:greeter/api#greet"'] },
+  {
+    what: "an argument's file is missing",
+    args: ["call", greeter, "greet", "@nowhere.json", ...granted],
+    code: "STELE-PLG-0008",
+    exit: 4,
+    says: ["nowhere.json"],
+  },
+  {
+    what: "the export is misspelt",
+    args: ["call", greeter, "gret", "x", ...granted],
+    code: "STELE-PLG-0003",
+    exit: 4,
+    says: ['did you mean "acme:greeter/api#greet"'],
+  },
   { what: "memory is over its limit", args: ["call", hungry, "go", "--memory", "1MiB"], code: "STELE-PLG-0002", exit: 1, says: ["go"] },
-  { what: "a component needs more memory than allowed", args: ["call", hungry, "go", "--memory", "1KiB"], code: "STELE-LIM-0001", exit: 7, says: ["memoryBytesMax", "--memory"] },
-  { what: "fuel runs out", args: ["call", example("spinner"), "spin", "1", "--fuel", "100k"], code: "STELE-LIM-0009", exit: 7, says: ["fuel", "100000", "--fuel"] },
-  { what: "a call is stopped at its deadline", args: ["call", example("spinner"), "spin", "1", "--deadline", "50ms"], code: "STELE-LIM-0010", exit: 7, says: ["deadlineMs", "50 ms", "--deadline"] },
+  {
+    what: "a component needs more memory than allowed",
+    args: ["call", hungry, "go", "--memory", "1KiB"],
+    code: "STELE-LIM-0001",
+    exit: 7,
+    says: ["memoryBytesMax", "--memory"],
+  },
+  {
+    what: "fuel runs out",
+    args: ["call", example("spinner"), "spin", "1", "--fuel", "100k"],
+    code: "STELE-LIM-0009",
+    exit: 7,
+    says: ["fuel", "100000", "--fuel"],
+  },
+  {
+    what: "a call is stopped at its deadline",
+    args: ["call", example("spinner"), "spin", "1", "--deadline", "50ms"],
+    code: "STELE-LIM-0010",
+    exit: 7,
+    says: ["deadlineMs", "50 ms", "--deadline"],
+  },
   { what: "the guest traps", args: ["call", trapping, "go"], code: "STELE-PLG-0002", exit: 1, says: ["= frames:", "deep_inside", "through"] },
-  { what: "the guest answers with its error", args: ["call", greeter, "greet", '{"name":""}', ...granted], code: "STELE-PLG-0001", exit: 1, says: ['= payload: "Cannot greet a visitor without a name"'] },
-  { what: "a limit is misspelt", args: ["call", greeter, "greet", "x", "--limit", "stackByteMax=1KiB"], code: "STELE-CFG-0003", exit: 2, says: ['did you mean "stackBytesMax"'] },
+  {
+    what: "the guest answers with its error",
+    args: ["call", greeter, "greet", '{"name":""}', ...granted],
+    code: "STELE-PLG-0001",
+    exit: 1,
+    says: ['= payload: "Cannot greet a visitor without a name"'],
+  },
+  {
+    what: "a limit is misspelt",
+    args: ["call", greeter, "greet", "x", "--limit", "stackByteMax=1KiB"],
+    code: "STELE-CFG-0003",
+    exit: 2,
+    says: ['did you mean "stackBytesMax"'],
+  },
   { what: "a duration is none", args: ["call", greeter, "greet", "x", "--deadline", "soon"], code: "STELE-CFG-0002", exit: 2, says: ['"soon"', "500ms"] },
-  { what: "a tier is not built", args: ["call", greeter, "greet", "x", "--metering", "yield"], code: "STELE-PLG-0007", exit: 2, says: ['"deadline", "fuel", "off"'] },
-  { what: "a secret stands on the command line", args: ["call", greeter, "greet", "x", "--secret", "key=hunter2"], code: "STELE-CFG-0002", exit: 2, says: ["env:VARIABLE"] },
+  {
+    what: "a tier is not built",
+    args: ["call", greeter, "greet", "x", "--metering", "yield"],
+    code: "STELE-PLG-0007",
+    exit: 2,
+    says: ['"deadline", "fuel", "off"'],
+  },
+  {
+    what: "a secret stands on the command line",
+    args: ["call", greeter, "greet", "x", "--secret", "key=hunter2"],
+    code: "STELE-CFG-0002",
+    exit: 2,
+    says: ["env:VARIABLE"],
+  },
   { what: "a command is misspelt", args: ["cal"], code: "STELE-CFG-0003", exit: 2, says: ['did you mean "call"'] },
   { what: "a flag is misspelt", args: ["call", greeter, "greet", "x", "--grnat", "log"], code: "STELE-CFG-0003", exit: 2, says: ['did you mean "--grant"'] },
   { what: "what to explain is misspelt", args: ["explain", "memoryByteMax"], code: "STELE-CFG-0003", exit: 2, says: ['did you mean "memoryBytesMax"'] },
@@ -160,7 +229,15 @@ t.test("`stele call` takes a bare word as the string when the parameter is one",
       exports: { echo: '(param "text" string) (result string)' },
     }),
   )
-  for (const [word, value] of [["Ada", "Ada"], ["12", "12"], ["true", "true"], ["two words", "two words"], ['"quoted"', "quoted"], ['"\\u{41}"', "A"], ["don't", "don't"]] as const) {
+  for (const [word, value] of [
+    ["Ada", "Ada"],
+    ["12", "12"],
+    ["true", "true"],
+    ["two words", "two words"],
+    ['"quoted"', "quoted"],
+    ['"\\u{41}"', "A"],
+    ["don't", "don't"],
+  ] as const) {
     t.equal((JSON.parse(stele(["call", echo, "echo", word, "--json"]).stdout) as { readonly result: unknown }).result, value, word)
   }
   t.equal(stele(["call", echo, "echo", "--", "--json"]).stdout, '"--json"\n', "after -- nothing is a flag")
@@ -191,7 +268,15 @@ t.test("`stele call` reads a secret from where it lies when it is named so", asy
 t.test("`stele inspect` shows imports, grants and exports when nothing is granted", async (t) => {
   const { code, stdout, stderr } = stele(["inspect", greeter])
   t.equal(code, 0, stderr)
-  for (const text of ["kv:read:*", "wasi:logging/logging", "acme:greeter/api#greet", "func(visitor: visitor) -> result<greeting, string>", "visitor = record{name: string}", "world root {", "stopped by"]) {
+  for (const text of [
+    "kv:read:*",
+    "wasi:logging/logging",
+    "acme:greeter/api#greet",
+    "func(visitor: visitor) -> result<greeting, string>",
+    "visitor = record{name: string}",
+    "world root {",
+    "stopped by",
+  ]) {
     t.ok(stdout.includes(text), text)
   }
   t.ok(
@@ -222,7 +307,16 @@ t.test("`stele types` writes declarations when a file is named, and nothing on a
 })
 
 t.test("`stele explain` explains when it is asked for a code, a limit, a grant or a table", async (t) => {
-  for (const [what, text] of [["STELE-CAP-0003", "denied by"], ["stele-bug-0001", "mistake"], ["deadlineMs", "STELE-LIM-0010"], ["kv", "kv:read:PREFIX"], ["kv:read:prices/*", "kv:read:prices/*"], ["grants", "clock:wall"], ["limits", "memoryBytesMax"], ["codes", "STELE-VFY-0001"]] as const) {
+  for (const [what, text] of [
+    ["STELE-CAP-0003", "denied by"],
+    ["stele-bug-0001", "mistake"],
+    ["deadlineMs", "STELE-LIM-0010"],
+    ["kv", "kv:read:PREFIX"],
+    ["kv:read:prices/*", "kv:read:prices/*"],
+    ["grants", "clock:wall"],
+    ["limits", "memoryBytesMax"],
+    ["codes", "STELE-VFY-0001"],
+  ] as const) {
     const { code, stdout } = stele(["explain", what])
     t.equal(code, 0, what)
     t.ok(stdout.includes(text), `${what} says ${text}`)
@@ -259,7 +353,9 @@ t.test("`stele` colours its output when it may, and not when it must not", async
 })
 
 t.test("`stele` ends quietly when its reader goes away", async (t) => {
-  const { stdout, stderr } = stele(["-c", `"$0" runtime/cli/main.ts explain codes --json | head -c 10; echo " \${PIPESTATUS[0]}"`, process.execPath], { program: ["bash"] })
+  const { stdout, stderr } = stele(["-c", `"$0" runtime/cli/main.ts explain codes --json | head -c 10; echo " \${PIPESTATUS[0]}"`, process.execPath], {
+    program: ["bash"],
+  })
   t.equal(stderr, "")
   t.match(stdout, / 0\n$/)
 })

@@ -24,7 +24,13 @@ export interface Started {
 export function stele(args: ReadonlyArray<string>, { input = "", env = {}, program = [process.execPath, main] }: Started = {}): Ended {
   const [command = "", ...first] = program
   const { NO_COLOR: _, FORCE_COLOR: __, ...inherited } = process.env
-  const { status, stdout, stderr, error } = spawnSync(command, [...first, ...args], { cwd: root, input, encoding: "utf8", timeout: 60_000, env: { ...inherited, NODE_COMPILE_CACHE: compiled, ...env } })
+  const { status, stdout, stderr, error } = spawnSync(command, [...first, ...args], {
+    cwd: root,
+    input,
+    encoding: "utf8",
+    timeout: 60_000,
+    env: { ...inherited, NODE_COMPILE_CACHE: compiled, ...env },
+  })
   if (error !== undefined) throw error
   // Progress is said when a load takes longer than 300 ms: on a busy machine only.
   return { code: status, stdout, stderr: stderr.replace(/^Loading .* …\n/gm, "") }

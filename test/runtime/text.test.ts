@@ -1,14 +1,16 @@
 /** What the command line reads and writes: words, quantities, arguments, values, pictures. */
 import fc from "fast-check"
 import t from "tap"
-import { ConfigError, WitError } from "../../schemas/error/mod.ts"
+import { ConfigError, PluginError, WitError } from "../../schemas/error/mod.ts"
 import { toJson } from "../../schemas/value/json.ts"
 import { fromWave, toWave } from "../../schemas/value/wave.ts"
 import { enumeration, func, list, option, primitive, record, tuple, type ValueType, variant } from "../../schemas/wit/model.ts"
 import { parseArguments } from "../../runtime/cli/argument.ts"
 import { findExport } from "../../runtime/cli/invoke.ts"
 import { colourWave, prettyLines } from "../../runtime/cli/pretty.ts"
+import { stderrLog } from "../../runtime/cli/ports.ts"
 import { bytesText, countText, parseBytes, parseCount, parseDuration, parseLimit, timeText } from "../../runtime/cli/quantity.ts"
+import { at, errorJson, errorLines } from "../../runtime/cli/report.ts"
 import { palette, table, wantsColour, wrap } from "../../runtime/cli/terminal.ts"
 import { bar, boxPlot, numberText, pictureLines, signedBar } from "../../runtime/up/picture.ts"
 import { splitWords } from "../../runtime/up/words.ts"
@@ -26,9 +28,9 @@ t.test("`splitWords()` joins quoted and bracketed words when they hold blanks", 
     ['greet {name: "Ada B"} x', ["greet", '{name: "Ada B"}', "x"]],
     ["[1, [2, 3]] (4, 5)", ["[1, [2, 3]]", "(4, 5)"]],
     ['some({a: "}"}) y', ['some({a: "}"})', "y"]],
-    ["'one word' \"two \\\"words\\\"\" don't", ["one word", 'two "words"', "don't"]],
+    ['\'one word\' "two \\"words\\"" don\'t', ["one word", 'two "words"', "don't"]],
     ['{a: "\\""}', ['{a: "\\""}']],
-    ['"" \'\'', ["", ""]],
+    ["\"\" ''", ["", ""]],
     ["", []],
   ] as const) {
     t.same(splitWords(line), words, line)
@@ -47,9 +49,33 @@ t.test("`splitWords()` gives back any words when each is quoted", async () => {
 })
 
 t.test("`parseDuration()`, `parseBytes()` and `parseCount()` read units when one is written", async (t) => {
-  for (const [text, ms] of [["500", 500], ["500ms", 500], ["1.5s", 1500], ["2m", 120_000], ["250us", 0.25], ["1h", 3_600_000]] as const) t.equal(parseDuration("--deadline", text), ms, text)
-  for (const [text, bytes] of [["65536", 65_536], ["64KiB", 65_536], ["64kb", 64_000], ["16MiB", 16_777_216], ["16M", 16_777_216], ["1.5KiB", 1536], ["1_000", 1000]] as const) t.equal(parseBytes("--memory", text), bytes, text)
-  for (const [text, count] of [["0", 0n], ["1_000_000", 1_000_000n], ["10M", 10_000_000n], ["3G", 3_000_000_000n], ["7k", 7000n]] as const) t.equal(parseCount("--fuel", text), count, text)
+  for (const [text, ms] of [
+    ["500", 500],
+    ["500ms", 500],
+    ["1.5s", 1500],
+    ["2m", 120_000],
+    ["250us", 0.25],
+    ["1h", 3_600_000],
+  ] as const)
+    t.equal(parseDuration("--deadline", text), ms, text)
+  for (const [text, bytes] of [
+    ["65536", 65_536],
+    ["64KiB", 65_536],
+    ["64kb", 64_000],
+    ["16MiB", 16_777_216],
+    ["16M", 16_777_216],
+    ["1.5KiB", 1536],
+    ["1_000", 1000],
+  ] as const)
+    t.equal(parseBytes("--memory", text), bytes, text)
+  for (const [text, count] of [
+    ["0", 0n],
+    ["1_000_000", 1_000_000n],
+    ["10M", 10_000_000n],
+    ["3G", 3_000_000_000n],
+    ["7k", 7000n],
+  ] as const)
+    t.equal(parseCount("--fuel", text), count, text)
   for (const text of ["", "-1", "1 2", "fast", "1e3", "5 parsecs"]) {
     t.throws(() => parseDuration("--deadline", text), ConfigError, `duration ${text}`)
     t.throws(() => parseBytes("--memory", text), ConfigError, `bytes ${text}`)
@@ -67,7 +93,7 @@ t.test("`countText()`, `bytesText()`, `timeText()` and `numberText()` write what
   t.same([0, 999, 1000, 1234567, 12345678901234567890n].map(countText), ["0", "999", "1,000", "1,234,567", "12,345,678,901,234,567,890"])
   t.same([0, 1, 1023, 1024, 1536, 1 << 20, 500 * 2 ** 20].map(bytesText), ["0 bytes", "1 byte", "1,023 bytes", "1.0 KiB", "1.5 KiB", "1.0 MiB", "500 MiB"])
   t.same([500, 4_310, 563_000, 12_300_000, 2_500_000_000].map(timeText), ["0.50 µs", "4.31 µs", "563 µs", "12.3 ms", "2.50 s"])
-  t.same([0, -1500, 299852.4, 1.42133810, -0.0345, Infinity, NaN].map(numberText), ["0", "-1,500", "299,852.4", "1.4213", "-0.0345", "Infinity", "NaN"])
+  t.same([0, -1500, 299852.4, 1.4213381, -0.0345, Infinity, NaN].map(numberText), ["0", "-1,500", "299,852.4", "1.4213", "-0.0345", "Infinity", "NaN"])
 })
 
 const noInput = async (): Promise<Uint8Array> => {
@@ -96,7 +122,14 @@ t.test("`parseArguments()` reads JSON, WAVE and bare words when the type allows 
   ] as const) {
     t.ok(sameValue(await one(type, word), value), `${word} as ${type.kind}`)
   }
-  for (const [type, word] of [[u32, "-1"], [u32, "x"], [visitor, "{}"], [string, '"open'], [enumeration("red"), "blue"], [bool, "1"]] as const) {
+  for (const [type, word] of [
+    [u32, "-1"],
+    [u32, "x"],
+    [visitor, "{}"],
+    [string, '"open'],
+    [enumeration("red"), "blue"],
+    [bool, "1"],
+  ] as const) {
     await t.rejects(one(type, word), WitError, `${word} as ${type.kind}`)
   }
   await t.rejects(one(visitor, '{"name": 1}'), { message: "Cannot use number 1 as string at value.name" }, "the path starts with the parameter's name")
@@ -105,8 +138,17 @@ t.test("`parseArguments()` reads JSON, WAVE and bare words when the type allows 
 t.test("`parseArguments()` reads files and input when a word names one", async (t) => {
   const read = async (source: string): Promise<Uint8Array> => new TextEncoder().encode(source === "-" ? '{"n": 1}' : `text of ${source}`)
   const type = func({ text: string, bytes: list(u8), n: record({ n: u32 }), again: string })
-  t.same(await parseArguments("f", type, ["@a.txt", "@b.bin", "-", "-"], read), ["text of a.txt", new TextEncoder().encode("text of b.bin"), { n: 1 }, '{"n": 1}'])
-  t.same(await parseArguments("f", func({ text: string, rest: option(u32) }), ["@"], read), ["@", undefined], "@ alone is a word; a trailing option may be left out")
+  t.same(await parseArguments("f", type, ["@a.txt", "@b.bin", "-", "-"], read), [
+    "text of a.txt",
+    new TextEncoder().encode("text of b.bin"),
+    { n: 1 },
+    '{"n": 1}',
+  ])
+  t.same(
+    await parseArguments("f", func({ text: string, rest: option(u32) }), ["@"], read),
+    ["@", undefined],
+    "@ alone is a word; a trailing option may be left out",
+  )
   await t.rejects(parseArguments("f", type, ["a"], read), { code: "STELE-WIT-0002" })
 })
 
@@ -127,7 +169,14 @@ t.test("`parseArguments()` gives the value back when it was written as WAVE or J
 
 t.test("`findExport()` takes any name that means one export when there are several", async (t) => {
   const exports = ["a:b/one@1.0.0#go", "a:b/two@1.0.0#go", "a:b/two@1.0.0#stop", "run"].map((name) => ({ name, type: func({}) }))
-  for (const [wanted, found] of [["run", 3], ["stop", 2], ["one#go", 0], ["a:b/two#go", 1], ["a:b/two@1.0.0#go", 1]] as const) t.equal(findExport(exports, wanted), exports[found], wanted)
+  for (const [wanted, found] of [
+    ["run", 3],
+    ["stop", 2],
+    ["one#go", 0],
+    ["a:b/two#go", 1],
+    ["a:b/two@1.0.0#go", 1],
+  ] as const)
+    t.equal(findExport(exports, wanted), exports[found], wanted)
   t.throws(() => findExport(exports, "go"), { code: "STELE-CFG-0003" }, "two have it")
   t.throws(() => findExport(exports, "stpo"), { message: 'Cannot call "stpo": the component has no such export', fix: 'did you mean "a:b/two@1.0.0#stop"' })
 })
@@ -153,17 +202,42 @@ t.test("`prettyLines()` breaks at fields and elements when a line is too long", 
   const type = record({ name: string, children: list(record({ name: string })), kind: variant({ other: undefined, pair: tuple(string, string) }) })
   const value = { name: "root", children: [{ name: "first" }, { name: "second" }], kind: { tag: "pair", val: ["left", "right"] } }
   t.same(prettyLines(type, value, 200), ['{name: "root", children: [{name: "first"}, {name: "second"}], kind: pair(("left", "right"))}'])
-  t.same(prettyLines(type, value, 30), ["{", '  name: "root",', "  children: [", '    {name: "first"},', '    {name: "second"},', "  ],", '  kind: pair((', '    "left",', '    "right",', "  )),", "}"])
+  t.same(prettyLines(type, value, 30), [
+    "{",
+    '  name: "root",',
+    "  children: [",
+    '    {name: "first"},',
+    '    {name: "second"},',
+    "  ],",
+    "  kind: pair((",
+    '    "left",',
+    '    "right",',
+    "  )),",
+    "}",
+  ])
 })
 
 t.test("`pictureLines()` draws bars, box plots and correlations when the shapes are there", async (t) => {
   const words = list(record({ word: string, count: u32 }))
-  t.same(pictureLines(words, [{ word: "the", count: 8 }, { word: "of\u001b[31m", count: 4 }], plain, 80), [
-    "the           ████████████████████████████████ 8",
-    "of\\u{1b}[31m  ████████████████ 4",
-  ])
+  t.same(
+    pictureLines(
+      words,
+      [
+        { word: "the", count: 8 },
+        { word: "of\u001b[31m", count: 4 },
+      ],
+      plain,
+      80,
+    ),
+    ["the           ████████████████████████████████ 8", "of\\u{1b}[31m  ████████████████ 4"],
+  )
   const five = record({ minimum: f64, "lower-quartile": f64, median: f64, "upper-quartile": f64, maximum: f64 })
-  const [line = ""] = pictureLines(list(record({ name: string, numbers: five })), [{ name: "x", numbers: { minimum: 0, lowerQuartile: 2, median: 5, upperQuartile: 8, maximum: 10 } }], plain, 80)
+  const [line = ""] = pictureLines(
+    list(record({ name: string, numbers: five })),
+    [{ name: "x", numbers: { minimum: 0, lowerQuartile: 2, median: 5, upperQuartile: 8, maximum: 10 } }],
+    plain,
+    80,
+  )
   t.match(line, /^x {2}0 {2}├─+▒+┃▒+─+┤ {2}10$/)
   const [left = ""] = pictureLines(list(record({ first: string, second: string, r: f64 })), [{ first: "a", second: "b", r: -1 }], plain, 80)
   t.match(left, /^a × b {2}█{10}│ {10} {2}-1\.00$/)
@@ -172,10 +246,19 @@ t.test("`pictureLines()` draws bars, box plots and correlations when the shapes 
 
 t.test("`bar()`, `boxPlot()` and `signedBar()` stay in their width when the numbers are any", async (t) => {
   fc.assert(
-    fc.property(fc.double(), fc.array(fc.double({ noNaN: true, noDefaultInfinity: true }), { minLength: 5, maxLength: 5 }), fc.integer({ min: 2, max: 60 }), (share, numbers, width) => {
-      const [a = 0, b = 0, c = 0, d = 0, e = 0] = numbers.toSorted((x, y) => x - y)
-      return bar(share, width).length <= width && boxPlot([a, b, c, d, e], width).length === width && signedBar(Math.max(-1, Math.min(1, share)) || 0, 21).length === 21
-    }),
+    fc.property(
+      fc.double(),
+      fc.array(fc.double({ noNaN: true, noDefaultInfinity: true }), { minLength: 5, maxLength: 5 }),
+      fc.integer({ min: 2, max: 60 }),
+      (share, numbers, width) => {
+        const [a = 0, b = 0, c = 0, d = 0, e = 0] = numbers.toSorted((x, y) => x - y)
+        return (
+          bar(share, width).length <= width &&
+          boxPlot([a, b, c, d, e], width).length === width &&
+          signedBar(Math.max(-1, Math.min(1, share)) || 0, 21).length === 21
+        )
+      },
+    ),
     { seed },
   )
   t.equal(bar(0.5, 4), "██")
@@ -185,7 +268,16 @@ t.test("`bar()`, `boxPlot()` and `signedBar()` stay in their width when the numb
 
 t.test("`wrap()` and `table()` keep to the width when words allow it", async (t) => {
   t.same(wrap("one two three", 7), ["one two", "three"])
-  t.same(table([["a", "one two three four five six seven eight"], ["long", "x"]], 36), ["  a     one two three four five six", "        seven eight", "  long  x"])
+  t.same(
+    table(
+      [
+        ["a", "one two three four five six seven eight"],
+        ["long", "x"],
+      ],
+      36,
+    ),
+    ["  a     one two three four five six", "        seven eight", "  long  x"],
+  )
 })
 
 t.test("`wantsColour()` follows NO_COLOR, then FORCE_COLOR, then the terminal when they disagree", async (t) => {
@@ -200,4 +292,32 @@ t.test("`wantsColour()` follows NO_COLOR, then FORCE_COLOR, then the terminal wh
   ] as const) {
     t.equal(wantsColour(env, isTerminal), wanted, JSON.stringify(env))
   }
+})
+
+t.test("`stderrLog()` writes one escaped line when a guest logs what could steer a terminal", async (t) => {
+  const written: Array<string> = []
+  const write = process.stderr.write
+  process.stderr.write = (text: string | Uint8Array): boolean => written.push(String(text)) > 0
+  try {
+    stderrLog(() => "guest").write({ plugin: "sha256:0", tenant: "t", level: "warn", context: "a\u0007", message: "b\n\u001b[2J\u202ec", isTruncated: true })
+  } finally {
+    process.stderr.write = write
+  }
+  t.same(written, ["[guest] warn a\\u{7}: b\\u{a}\\u{1b}[2J\\u{202e}c (cut)\n"])
+})
+
+t.test("`errorLines()` fits a screen and escapes when an error carries a guest's text", async (t) => {
+  const frames = Array.from({ length: 200 }, (_, i) => `f${i}\u001b[31m`)
+  const trap = errorLines(new PluginError("Trap", { export: "go", trap: "unreachable\u0007", frames }), plain, 80)
+  t.ok(trap.length <= 24)
+  t.notMatch(trap.join("\n"), /[\u0007\u001b]/)
+  const payload = { tag: "err", lines: Array.from({ length: 500 }, () => "\u202e") }
+  const guestError = new PluginError("Guest", { export: "go", payload: payload.lines })
+  await t.rejects(at({ file: "x.wasm", payload: list(string) }, () => Promise.reject(guestError)))
+  const lines = errorLines(guestError, plain, 80)
+  t.ok(lines.length <= 24)
+  t.match(lines.join("\n"), /= payload: \[\n/)
+  t.notMatch(lines.join("\n"), /\u202e/)
+  t.match(errorJson(guestError), { error: { code: "STELE-PLG-0001", file: "x.wasm", data: { payload: payload.lines } } })
+  t.match(errorLines(new TypeError("x is not a function"), plain, 80)[0], /^error\[STELE-BUG-0001\]: This is a bug in stele: TypeError: x is not a function$/)
 })

@@ -45,7 +45,19 @@ t.test("`stele up --once --json` prints the run as one line when all goes as it 
 t.test("`stele up --once` prints results, pictures and refusals for people when nothing else is asked", async (t) => {
   const { code, stdout, stderr } = stele(["up", "--once"])
   t.equal(code, 0, stderr)
-  for (const text of ["Hello, Ada!", "█", "┃", "299,852.4", "error[STELE-CAP-0003]", "refused", "stopped", "✓ greeter answered", "fuel", "used kv:read:prices/* 1×"]) t.ok(stdout.includes(text), text)
+  for (const text of [
+    "Hello, Ada!",
+    "█",
+    "┃",
+    "299,852.4",
+    "error[STELE-CAP-0003]",
+    "refused",
+    "stopped",
+    "✓ greeter answered",
+    "fuel",
+    "used kv:read:prices/* 1×",
+  ])
+    t.ok(stdout.includes(text), text)
   t.notMatch(stdout, /\u001b/, "no escapes off a terminal")
 })
 
@@ -102,7 +114,8 @@ t.test("the prompt goes on, and its exit code tells, when a command fails", asyn
     "call spinner spin 1 --deadline 20ms",
     "call spinner spin 0",
   ])
-  for (const text of ['did you mean "call"', 'did you mean "greeter"', "does not end", "use @FILE", "access was denied", "Nothing of", "STELE-LIM-0010"]) t.ok(stderr.includes(text), text)
+  for (const text of ['did you mean "call"', 'did you mean "greeter"', "does not end", "use @FILE", "access was denied", "Nothing of", "STELE-LIM-0010"])
+    t.ok(stderr.includes(text), text)
   t.match(stdout, /\n0\n/, "the last command was answered")
   t.equal(code, 7, "the code of the last one that failed")
 })
@@ -123,27 +136,34 @@ t.test("the prompt answers in JSON, one line each, when `--json` is given", asyn
 /** util-linux `script` gives a process a terminal. */
 const hasScript = spawnSync("script", ["--version"]).status === 0
 
-t.test("the prompt completes words, and ends with 130 when Ctrl-C is pressed on a terminal", { skip: hasScript ? false : "needs util-linux script" }, async (t) => {
-  const terminal = spawn("script", ["-qefc", `${process.execPath} runtime/cli/main.ts up`, "/dev/null"], { cwd: root, env: { ...process.env, NO_COLOR: "1", TERM: "xterm" } })
-  let shown = ""
-  /** What is pressed once the text since the last press matches. Tab comes alone: within pasted text it is no key. */
-  const keys: Array<readonly [RegExp, string]> = [
-    [/stele> /, "call greeter gr"],
-    [/call greeter gr/, "\t"],
-    [/eet/, ' {name: "Bo"}\r'],
-    [/Hello, Bo!.*stele> /s, "\u0003"],
-  ]
-  let from = 0
-  terminal.stdout.setEncoding("utf8").on("data", (text: string) => {
-    shown += text
-    const [next] = keys
-    if (next === undefined || !next[0].test(shown.slice(from))) return
-    from = shown.length
-    keys.shift()
-    terminal.stdin.write(next[1])
-  })
-  t.teardown(() => terminal.kill())
-  const [code] = (await once(terminal, "close")) as [number | null]
-  t.match(shown, /Hello, Bo!/, "Tab completed the export")
-  t.equal(code, 130)
-})
+t.test(
+  "the prompt completes words, and ends with 130 when Ctrl-C is pressed on a terminal",
+  { skip: hasScript ? false : "needs util-linux script" },
+  async (t) => {
+    const terminal = spawn("script", ["-qefc", `${process.execPath} runtime/cli/main.ts up`, "/dev/null"], {
+      cwd: root,
+      env: { ...process.env, NO_COLOR: "1", TERM: "xterm" },
+    })
+    let shown = ""
+    /** What is pressed once the text since the last press matches. Tab comes alone: within pasted text it is no key. */
+    const keys: Array<readonly [RegExp, string]> = [
+      [/stele> /, "call greeter gr"],
+      [/call greeter gr/, "\t"],
+      [/eet/, ' {name: "Bo"}\r'],
+      [/Hello, Bo!.*stele> /s, "\u0003"],
+    ]
+    let from = 0
+    terminal.stdout.setEncoding("utf8").on("data", (text: string) => {
+      shown += text
+      const [next] = keys
+      if (next === undefined || !next[0].test(shown.slice(from))) return
+      from = shown.length
+      keys.shift()
+      terminal.stdin.write(next[1])
+    })
+    t.teardown(() => terminal.kill())
+    const [code] = (await once(terminal, "close")) as [number | null]
+    t.match(shown, /Hello, Bo!/, "Tab completed the export")
+    t.equal(code, 130)
+  },
+)
