@@ -99,7 +99,13 @@ export function resolveLimits(given: Partial<Limits> | undefined): Limits {
   for (const [name, value] of Object.entries(given) as Array<[LimitName, number | undefined]>) {
     if (value === undefined) continue
     if (name === "deadlineMs") limits[name] = deadline("limits.deadlineMs", value)
-    else limits[name] = count(`limits.${name}`, value, 0, name === "memoryBytesMax" ? memoryBytesCeiling : name === "nestingMax" ? nestingCeiling : Number.MAX_SAFE_INTEGER)
+    else
+      limits[name] = count(
+        `limits.${name}`,
+        value,
+        0,
+        name === "memoryBytesMax" ? memoryBytesCeiling : name === "nestingMax" ? nestingCeiling : Number.MAX_SAFE_INTEGER,
+      )
   }
   return limits
 }

@@ -214,7 +214,11 @@ export class Instance implements CallContext {
     const bind = this.linked.lowerings[index] as (typeof this.linked.lowerings)[number]
     const { source } = spec
     // A call from one component instance of this plugin into another.
-    if (source.kind === "lift") return bind(context, this.meter.countsFuel ? (args) => this.#chargedEnter(source.lift, args, spec.type.result !== undefined) : (args) => this.#enter(source.lift, args))
+    if (source.kind === "lift")
+      return bind(
+        context,
+        this.meter.countsFuel ? (args) => this.#chargedEnter(source.lift, args, spec.type.result !== undefined) : (args) => this.#enter(source.lift, args),
+      )
     const linked = this.linked.functions.get(source.interface === undefined ? source.name : `${source.interface}#${source.name}`) as LinkedFunction
     const core = bind(context, (args) => this.#hostCall(linked, args))
     return this.meter.countsFuel ? this.#chargingResults(core) : core
