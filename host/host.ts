@@ -99,8 +99,10 @@ export class Host implements AsyncDisposable {
 
   /** Puts a component into the content store; load it by the digest returned. */
   async store(bytes: Uint8Array): Promise<string> {
-    const digest = `sha256:${await platform.sha256(bytes)}`
-    await this.ports.blob.put(contentKey(digest), bytes)
+    // Copied: nobody can change them between digest and storing.
+    const copy = Uint8Array.from(bytes)
+    const digest = `sha256:${await platform.sha256(copy)}`
+    await this.ports.blob.put(contentKey(digest), copy)
     return digest
   }
 

@@ -14,6 +14,7 @@ import { type CallLimits, Instance } from "./call/instance.ts"
 import { findInterface } from "./capability/mod.ts"
 import { parseGrant } from "./capability/grant.ts"
 import type { GrantReport } from "./capability/grant.ts"
+import { printable } from "./component/name.ts"
 import { type ImportReport, splitVersion } from "./link/link.ts"
 import type { Linked } from "./link/prepare.ts"
 import { type CallOptions, checkCallOptions, type ResolvedOptions } from "./options.ts"
@@ -242,7 +243,7 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
     if (this.#isClosed) throw new PluginError("Closed", { what: "the plugin" })
     const target = this.#targets.get(name)
     if (target === undefined) {
-      throw new PluginError("UnknownExport", { export: name, candidates: closest(String(name), [...new Set([...this.#targets.values()].map((t) => t.name))]) })
+      throw new PluginError("UnknownExport", { export: printable(String(name)), candidates: closest(String(name), [...new Set([...this.#targets.values()].map((t) => t.name))]) })
     }
     checkCallOptions(options, this.#options.metering)
     if (options.signal?.aborted === true) throw new PluginError("Aborted", { export: target.name })

@@ -342,3 +342,25 @@ t.test("`PreparedCache` keeps components up to a size in all, the newest first",
   t.equal(cache.get("c"), entry)
   t.end()
 })
+
+t.test("`call()` refuses an unknown name in milliseconds when a plugin has ten thousand long ones", async (t) => {
+  const long = (i: number): string => `a${"bcdefgh-jklmnop".repeat(14)}${String(i).padStart(6, "0").replace(/\d/g, (digit) => "abcdefghij"[Number(digit)] as string)}`
+  const bytes = await wat(`(component (core module $m (func (export "f"))) (core instance $i (instantiate $m)) (func $f (canon lift (core func $i "f")))
+    ${Array.from({ length: 10_000 }, (_, i) => `(export "${long(i)}" (func $f))`).join(" ")})`)
+  const { call } = await load(bytes)
+  const startedMs = performance.now()
+  t.equal(codeOf(() => call("abcdefgh-jklmnop".repeat(100_000))), "STELE-PLG-0003")
+  t.ok(performance.now() - startedMs < 500, `${Math.round(performance.now() - startedMs)} ms`)
+})
+
+t.test("`store()` keeps the bytes whose digest it answers when the caller changes them meanwhile", async (t) => {
+  const bytes = await guest({ core: `(func (export "run"))`, exports: { run: "" } })
+  const given = Uint8Array.from(bytes)
+  const storing = host.store(given)
+  given.fill(0)
+  const digest = await storing
+  const plugin = await host.load(digest)
+  t.equal(plugin.digest, digest)
+  t.equal(codeOf(() => plugin.callSync("run", [])), undefined)
+  await plugin.close()
+})
