@@ -23,7 +23,7 @@ export class ConfigError extends family("ConfigError", {
     status: 400,
     exit: 2,
     isRetryable: false,
-    message: (d) => `${d.detail}`,
-    fix: (d) => `${d.advice}`,
+    message: (d) => d.detail,
+    fix: (d) => d.advice,
   }),
 }) {}

@@ -226,7 +226,7 @@ const traps: ReadonlyArray<readonly [string, string]> = [
 
 const workGuest = () =>
   guest({
-    libc: `${bumpAllocator()}`,
+    libc: bumpAllocator(),
     core: `(import "libc" "memory" (memory 1)) (import "libc" "realloc" (func $realloc (param i32 i32 i32 i32) (result i32)))
       (import "host" "mark" (func $mark (param i32) (result i32)))
       (import "host" "ask" (func $ask (param i32 i32 i32)))

@@ -16,10 +16,10 @@ t.test("every reason has a code, a status, an exit code, an explanation and a fi
     t.ok([1, 2, 3, 4, 5, 6, 7, 69, 130].includes(spec.exit), `${name}: exit ${spec.exit}`)
     const explanation = errorExplanation(code, reason) ?? ""
     t.match(explanation, /^["A-Z`].*\.$/s, `${name}: the explanation is sentences`)
-    const message = spec.message(anything)
+    const message = String(spec.message(anything))
     t.match(message, /^[A-Z"]/, `${name}: "${message}" is sentence case`)
     t.notMatch(message, /\.$/, `${name}: "${message}" has no period`)
-    const fix = spec.fix(anything)
+    const fix = String(spec.fix(anything))
     t.ok(fix.length > 0 && !fix.endsWith("."), `${name}: fix "${fix}"`)
     t.notMatch(`${explanation}${message}${fix}`, /undefined|\[object/, name)
   }
