@@ -243,7 +243,10 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
     if (this.#isClosed) throw new PluginError("Closed", { what: "the plugin" })
     const target = this.#targets.get(name)
     if (target === undefined) {
-      throw new PluginError("UnknownExport", { export: printable(String(name)), candidates: closest(String(name), [...new Set([...this.#targets.values()].map((t) => t.name))]) })
+      throw new PluginError("UnknownExport", {
+        export: printable(String(name)),
+        candidates: closest(String(name), [...new Set([...this.#targets.values()].map((t) => t.name))]),
+      })
     }
     checkCallOptions(options, this.#options.metering)
     if (options.signal?.aborted === true) throw new PluginError("Aborted", { export: target.name })

@@ -270,7 +270,11 @@ export class Handles implements HandleTable {
   }
 
   #notA(type: ResourceType, value: unknown): WitError {
-    const actual = GuestResource.is(value) ? (value.isLive ? "a resource of another type or instance" : "a resource that was dropped or given away") : describe(value)
+    const actual = GuestResource.is(value)
+      ? value.isLive
+        ? "a resource of another type or instance"
+        : "a resource that was dropped or given away"
+      : describe(value)
     return new WitError("Value", { path: "", expected: `resource ${type.name?.name ?? "handle"}`, actual })
   }
 }

@@ -12,10 +12,34 @@
 import { LimitError } from "../../schemas/error/limit.ts"
 import { VerifyError } from "../../schemas/error/verify.ts"
 import { differenceText, functionDifference, type TypeDifference, typeDifference } from "../../schemas/wit/equal.ts"
-import { type Case, type ExternType, type FunctionType, type InterfaceType, type Labelled, primitive, type ResourceType, type TypeName, type ValueType, type World } from "../../schemas/wit/model.ts"
+import {
+  type Case,
+  type ExternType,
+  type FunctionType,
+  type InterfaceType,
+  type Labelled,
+  primitive,
+  type ResourceType,
+  type TypeName,
+  type ValueType,
+  type World,
+} from "../../schemas/wit/model.ts"
 import { flatResultsMax, flattenExport, flattenImport, layoutOf, recordLayout } from "../abi/layout.ts"
 import { type CoreExternType, type CoreFunctionType, type CoreModule, decodeCoreModule } from "../harden/core-module.ts"
-import { type Blueprint, type ContextSpec, type CoreInstantiation, type CoreRef, type ExportSpec, type FunctionSource, type ImportSpec, type LiftSpec, type LoweringSpec, type ResourceImportSpec, type ResourceSpec, resourceSignatures } from "./blueprint.ts"
+import {
+  type Blueprint,
+  type ContextSpec,
+  type CoreInstantiation,
+  type CoreRef,
+  type ExportSpec,
+  type FunctionSource,
+  type ImportSpec,
+  type LiftSpec,
+  type LoweringSpec,
+  type ResourceImportSpec,
+  type ResourceSpec,
+  resourceSignatures,
+} from "./blueprint.ts"
 import type { CanonicalOptions, ComponentSyntax, CoreSort, Definition, ExternSyntax, Sort, SortIndex, TypeRef, ValueSyntax } from "./decode.ts"
 import { foldShims } from "./fold.ts"
 import { printable, resourceFunction } from "./name.ts"
@@ -198,7 +222,12 @@ class Elaboration {
   }
 
   /** Instantiates one component; `args` is undefined for the root, whose imports the host meets. */
-  component(syntax: ComponentSyntax, parent: Captured | undefined, args: ReadonlyMap<string, Entity> | undefined, worldImports: Map<string, ExternType> | undefined): ReadonlyMap<string, Entity> {
+  component(
+    syntax: ComponentSyntax,
+    parent: Captured | undefined,
+    args: ReadonlyMap<string, Entity> | undefined,
+    worldImports: Map<string, ExternType> | undefined,
+  ): ReadonlyMap<string, Entity> {
     const owner = this.componentInstances++
     this.countInstances()
     const scope = newScope(parent, owner)
@@ -451,7 +480,8 @@ class Elaboration {
       if (!(error instanceof VerifyError)) throw error
       const { reason } = error
       if (reason._tag === "Malformed") throw new VerifyError("Malformed", { offset: offset + reason.offset, detail: `in a core module: ${reason.detail}` })
-      if ("offset" in reason) throw new VerifyError(...([reason._tag, { ...reason, offset: offset + reason.offset }] as unknown as ConstructorParameters<typeof VerifyError>))
+      if ("offset" in reason)
+        throw new VerifyError(...([reason._tag, { ...reason, offset: offset + reason.offset }] as unknown as ConstructorParameters<typeof VerifyError>))
       throw this.malformed("a core module section holds something that is not a core module")
     }
   }
@@ -739,7 +769,8 @@ class Elaboration {
 
   differenceOfEntities(declared: TypeEntity, actual: TypeEntity): string | undefined {
     if (declared.kind === "resource" && actual.kind === "resource") return declared.resource === actual.resource ? undefined : "another resource"
-    if ((declared.kind === "value" && actual.kind === "value") || (declared.kind === "function" && actual.kind === "function")) this.countComparison(declared.type, actual.type)
+    if ((declared.kind === "value" && actual.kind === "value") || (declared.kind === "function" && actual.kind === "function"))
+      this.countComparison(declared.type, actual.type)
     if (declared.kind === "value" && actual.kind === "value") return text(typeDifference(actual.type, declared.type))
     if (declared.kind === "function" && actual.kind === "function") return text(functionDifference(actual.type, declared.type))
     return declared.kind === actual.kind ? undefined : `a ${actual.kind} type for a ${declared.kind} type`
@@ -797,7 +828,8 @@ const refKey = (ref: CoreRef | undefined): string =>
 function coreMismatch(wanted: CoreExternType, given: CoreExternType): string | undefined {
   if (wanted.kind !== given.kind) return `wants a ${wanted.kind} and is given a ${given.kind}`
   if (wanted.kind === "func" && !sameSignature(given, wanted.type)) return `wants a function ${printSignature(wanted.type)}`
-  if (wanted.kind === "global" && given.kind === "global" && (wanted.type !== given.type || wanted.mutable !== given.mutable)) return "wants a global of another type"
+  if (wanted.kind === "global" && given.kind === "global" && (wanted.type !== given.type || wanted.mutable !== given.mutable))
+    return "wants a global of another type"
   return undefined
 }
 

@@ -107,7 +107,8 @@ function fixup({ bytes, module }: Loaded): Fixup | undefined {
   return { elements, start }
 }
 
-const isExport = (ref: CoreRef | undefined, instance: number): ref is CoreRef & { readonly kind: "export" } => ref?.kind === "export" && ref.instance === instance
+const isExport = (ref: CoreRef | undefined, instance: number): ref is CoreRef & { readonly kind: "export" } =>
+  ref?.kind === "export" && ref.instance === instance
 
 /** One answer a module, however often it is instantiated. */
 function remembered<A>(read: (loaded: Loaded) => A): (loaded: Loaded) => A {
@@ -143,7 +144,7 @@ export function foldShims(blueprint: Blueprint): Blueprint {
   const replaced = new Map<number, ReadonlyMap<string, CoreRef>>()
   const swap = (ref: CoreRef): CoreRef => {
     // A stub may stand for another shim's stub. What stands for a stub is never that shim's own: the chain ends.
-    for (let at = ref; ; ) {
+    for (let at = ref; ;) {
       const item = at.kind === "export" ? replaced.get(at.instance)?.get(at.name) : undefined
       if (item === undefined) return at
       at = item
@@ -160,7 +161,8 @@ export function foldShims(blueprint: Blueprint): Blueprint {
     if (step.kind !== "instantiate") continue
     const filler = fixupOf(loadedAt(step))
     if (filler === undefined) continue
-    const starts = (): CoreInstantiation => (filler.start === undefined ? { kind: "nothing" } : { kind: "start", func: (step.imports[filler.start] as { item: CoreRef }).item })
+    const starts = (): CoreInstantiation =>
+      filler.start === undefined ? { kind: "nothing" } : { kind: "start", func: (step.imports[filler.start] as { item: CoreRef }).item }
     const wanted = loadedAt(step).module.imports
     const tableAt = wanted.findIndex(({ type }) => type.kind === "table")
     if (tableAt < 0) {
@@ -182,7 +184,8 @@ export function foldShims(blueprint: Blueprint): Blueprint {
       const position = filler.elements[slot]
       const item = position === undefined ? undefined : swap((step.imports[position] as { item: CoreRef }).item)
       // A stub that calls itself through the table recurses; it has nothing to stand for it.
-      if (position === undefined || item === undefined || isExport(item, shim) || !isSameFunction(shimModule.exports.get(name), wanted[position]?.type)) isWhole = false
+      if (position === undefined || item === undefined || isExport(item, shim) || !isSameFunction(shimModule.exports.get(name), wanted[position]?.type))
+        isWhole = false
       else items.set(name, item)
     }
     // Nobody else may see the table, or a stub before what replaces it exists.

@@ -40,7 +40,13 @@ export function printable(text: string, charsMax = 200): string {
   let out = ""
   for (const char of text.slice(0, charsMax)) {
     const code = char.codePointAt(0) as number
-    const isHidden = code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069) || code === 0xfeff
+    const isHidden =
+      code < 0x20 ||
+      (code >= 0x7f && code < 0xa0) ||
+      (code >= 0x200b && code <= 0x200f) ||
+      (code >= 0x2028 && code <= 0x202e) ||
+      (code >= 0x2066 && code <= 0x2069) ||
+      code === 0xfeff
     out += isHidden ? `\\u{${code.toString(16)}}` : char
   }
   return text.length > charsMax ? `${out}…` : out

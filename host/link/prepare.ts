@@ -183,7 +183,11 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
     grants,
     ports,
     nesting,
-    callLimits: () => ({ deadlineAtMs: Math.min(nowMs() + limits.deadlineMs, nesting.depth === 0 ? Infinity : nesting.deadlineAtMs), deadlineMs: limits.deadlineMs, fuel: BigInt(limits.fuel) }),
+    callLimits: () => ({
+      deadlineAtMs: Math.min(nowMs() + limits.deadlineMs, nesting.depth === 0 ? Infinity : nesting.deadlineAtMs),
+      deadlineMs: limits.deadlineMs,
+      fuel: BigInt(limits.fuel),
+    }),
     used: (grant, moved) => grants.countUse(grant, moved),
     denied: (asked) => {
       // The guest chose the name in it: it goes to records, logs and terminals.
@@ -198,9 +202,25 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
 }
 
 /** Limits that decide what preparing gives or whether it is refused. */
-const decisiveLimits = ["memoryBytesMax", "tableElementsMax", "componentBytesMax", "coreModulesMax", "instancesMax", "typeSizeMax", "typeDepthMax", "functionBodyBytesMax"] as const
+const decisiveLimits = [
+  "memoryBytesMax",
+  "tableElementsMax",
+  "componentBytesMax",
+  "coreModulesMax",
+  "instancesMax",
+  "typeSizeMax",
+  "typeDepthMax",
+  "functionBodyBytesMax",
+] as const
 
-async function compile(component: Uint8Array, blueprint: Blueprint, mechanism: Mechanism, limits: Limits, host: PrepareContext, inTime: () => void): Promise<Prepared> {
+async function compile(
+  component: Uint8Array,
+  blueprint: Blueprint,
+  mechanism: Mechanism,
+  limits: Limits,
+  host: PrepareContext,
+  inTime: () => void,
+): Promise<Prepared> {
   const memoryPagesMax = Math.min(Math.floor(limits.memoryBytesMax / pageBytes), 65_536)
   let pages = 0
   let elements = 0
@@ -259,7 +279,11 @@ async function compile(component: Uint8Array, blueprint: Blueprint, mechanism: M
     modules,
     lifts: blueprint.lifts.map(({ type, context }, i) => bindExport(type, encodingOf(blueprint, context), nameOfLift(i))),
     lowerings: blueprint.lowerings.map(({ type, context, source }) =>
-      bindImport(type, encodingOf(blueprint, context), source.kind === "import" ? (source.interface === undefined ? source.name : `${source.interface}#${source.name}`) : nameOfLift(source.lift)),
+      bindImport(
+        type,
+        encodingOf(blueprint, context),
+        source.kind === "import" ? (source.interface === undefined ? source.name : `${source.interface}#${source.name}`) : nameOfLift(source.lift),
+      ),
     ),
     contextReadyAfter: blueprint.contexts.map(({ memory, realloc }) => Math.max(readyAfter(memory), readyAfter(realloc), 0)),
     pagesInitial: pages,
@@ -276,7 +300,7 @@ async function compile(component: Uint8Array, blueprint: Blueprint, mechanism: M
 
 /** Runs a long rewrite without holding the event loop for more than about 10 ms at a time (HOST.md §8). */
 async function inSlices<A>(steps: Generator<void, A>, nowMs: () => number, inTime: () => void): Promise<A> {
-  for (let sliceStartMs = nowMs(); ; ) {
+  for (let sliceStartMs = nowMs(); ;) {
     const step = steps.next()
     if (step.done === true) return step.value
     if (nowMs() - sliceStartMs < 5) continue

@@ -99,7 +99,10 @@ t.test("`GuestResource` ends its instance when the destructor that was put off t
       // An embedder that hides the trap of a guest.
     }
   }
-  t.equal(codeOf(() => call("visit", two)), "STELE-PLG-0002")
+  t.equal(
+    codeOf(() => call("visit", two)),
+    "STELE-PLG-0002",
+  )
   t.equal(plugin.instances, 0)
   t.notOk(two.isLive)
 })
@@ -107,7 +110,10 @@ t.test("`GuestResource` ends its instance when the destructor that was put off t
 t.test("`call()` refuses a resource that one argument lends and another gives away", async (t) => {
   const { call } = await load(await owner(), { ...principal, imports: { hook: (() => undefined) as never } })
   const resource = call("make") as GuestResource
-  t.equal(codeOf(() => call("both", resource, resource)), "STELE-WIT-0001")
+  t.equal(
+    codeOf(() => call("both", resource, resource)),
+    "STELE-WIT-0001",
+  )
 })
 
 // ── Host resources and failures of their owners ─────────────────────────────
@@ -136,17 +142,34 @@ t.test("`discard()` releases everything when disposing of one thing throws", asy
     }
   }
   const { plugin, call } = await load(
-    await things(`(func (export "leave") (result i32) (drop (call $make)) (drop (call $make)) (drop (call $make)) (i32.const 5)) (func (export "trap") (drop (call $make)) unreachable) (func (export "free") (call $drop (call $make)))`, { leave: "(result u32)", trap: "", free: "" }),
+    await things(
+      `(func (export "leave") (result i32) (drop (call $make)) (drop (call $make)) (drop (call $make)) (i32.const 5)) (func (export "trap") (drop (call $make)) unreachable) (func (export "free") (call $drop (call $make)))`,
+      { leave: "(result u32)", trap: "", free: "" },
+    ),
     { instances: { max: 1 }, imports: { "test:host/things": { Thing } } },
   )
-  t.equal(codeOf(() => call("leave")), 5)
+  t.equal(
+    codeOf(() => call("leave")),
+    5,
+  )
   t.same(gone, [1, 2, 3])
   t.equal(plugin.instances, 0)
   made = 1
-  t.equal(codeOf(() => call("trap")), "STELE-PLG-0002", "the trap is the outcome")
+  t.equal(
+    codeOf(() => call("trap")),
+    "STELE-PLG-0002",
+    "the trap is the outcome",
+  )
   made = 1
-  t.match(codeOf(() => call("free")), /^STELE-PLG-/, "a drop by the guest that fails is a failed host call")
-  t.equal(codeOf(() => call("leave")), 5)
+  t.match(
+    codeOf(() => call("free")),
+    /^STELE-PLG-/,
+    "a drop by the guest that fails is a failed host call",
+  )
+  t.equal(
+    codeOf(() => call("leave")),
+    5,
+  )
 })
 
 t.test("`own()` releases a thing when the guest's handles are all in use", async (t) => {
@@ -159,8 +182,14 @@ t.test("`own()` releases a thing when the guest's handles are all in use", async
       live--
     }
   }
-  const { call } = await load(await things(`(func (export "run") (loop $l (drop (call $make)) (br $l)))`, { run: "" }), { limits: { handlesMax: 3 }, imports: { "test:host/things": { Thing } } })
-  t.equal(codeOf(() => call("run")), "STELE-LIM-0008")
+  const { call } = await load(await things(`(func (export "run") (loop $l (drop (call $make)) (br $l)))`, { run: "" }), {
+    limits: { handlesMax: 3 },
+    imports: { "test:host/things": { Thing } },
+  })
+  t.equal(
+    codeOf(() => call("run")),
+    "STELE-LIM-0008",
+  )
   t.equal(live, 0, "four were made, three had a handle")
 })
 
@@ -173,9 +202,17 @@ t.test("`call()` leaves no rejection without a handler when host functions and d
       return Promise.reject(new Error("later"))
     }
   }
-  const { call: dropping } = await load(await things(`(func (export "free") (call $drop (call $make)))`, { free: "" }), { imports: { "test:host/things": { Thing } } })
-  const { call } = await load(await guest({ core: `(import "host" "f" (func $f)) (func (export "run") (call $f))`, imports: { f: "" }, exports: { run: "" } }), { imports: { f: (async () => Promise.reject(new Error("later"))) as never } })
-  t.equal(codeOf(() => call("run")), "STELE-CAP-0006")
+  const { call: dropping } = await load(await things(`(func (export "free") (call $drop (call $make)))`, { free: "" }), {
+    imports: { "test:host/things": { Thing } },
+  })
+  const { call } = await load(
+    await guest({ core: `(import "host" "f" (func $f)) (func (export "run") (call $f))`, imports: { f: "" }, exports: { run: "" } }),
+    { imports: { f: (async () => Promise.reject(new Error("later"))) as never } },
+  )
+  t.equal(
+    codeOf(() => call("run")),
+    "STELE-CAP-0006",
+  )
   codeOf(() => dropping("free"))
   await new Promise((resume) => setImmediate(resume))
   await new Promise((resume) => setImmediate(resume))
@@ -226,7 +263,9 @@ t.test("`cut()` lets go of the rest when a short piece of a long text is kept", 
 })
 
 t.test("`callWithUsage()` tells all linear memory when no canonical function uses it", async (t) => {
-  const { plugin } = await load(await guest({ core: `(memory 3) (func (export "grow") (result i32) (memory.grow (i32.const 4)))`, exports: { grow: "(result u32)" } }))
+  const { plugin } = await load(
+    await guest({ core: `(memory 3) (func (export "grow") (result i32) (memory.grow (i32.const 4)))`, exports: { grow: "(result u32)" } }),
+  )
   const { result, usage } = await plugin.callWithUsage("grow", [])
   t.equal(result, 3)
   t.equal(usage.memoryPeakBytes, 7 * 65_536)
@@ -266,13 +305,23 @@ t.test("`call()` answers when an argument refers to itself in more than one way"
 })
 
 t.test("`call()` finds an export by its full name when a version of its interface is exported too", async (t) => {
-  for (const order of [["a:b/c", "a:b/c@1.2.0"], ["a:b/c@1.2.0", "a:b/c"]] as const) {
+  for (const order of [
+    ["a:b/c", "a:b/c@1.2.0"],
+    ["a:b/c@1.2.0", "a:b/c"],
+  ] as const) {
     const part = (name: string): string => `(instance $i${name.length} (export "f" (func $f${name.length}))) (export "${name}" (instance $i${name.length}))`
-    const bytes = await wat(`(component (core module $m (func (export "5") (result i32) (i32.const 5)) (func (export "11") (result i32) (i32.const 11))) (core instance $i (instantiate $m))
+    const bytes =
+      await wat(`(component (core module $m (func (export "5") (result i32) (i32.const 5)) (func (export "11") (result i32) (i32.const 11))) (core instance $i (instantiate $m))
       (func $f5 (result u32) (canon lift (core func $i "5"))) (func $f11 (result u32) (canon lift (core func $i "11"))) ${order.map(part).join(" ")})`)
     const { call } = await load(bytes)
-    t.equal(codeOf(() => call("a:b/c#f")), 5)
-    t.equal(codeOf(() => call("a:b/c@1.2.0#f")), 11)
+    t.equal(
+      codeOf(() => call("a:b/c#f")),
+      5,
+    )
+    t.equal(
+      codeOf(() => call("a:b/c@1.2.0#f")),
+      11,
+    )
   }
 })
 
@@ -305,11 +354,17 @@ t.test("a call at the greatest nesting can still dispose of a resource", async (
   const make = await load(await owner(), { ...principal, limits: { nestingMax: 30 }, imports: { hook: (() => undefined) as never } })
   let depth = 0
   const resource = make.call("make") as GuestResource
-  const { call } = await load(await guest({ core: `(import "host" "f" (func $f)) (func (export "run") (call $f))`, imports: { f: "" }, exports: { run: "" } }), {
-    limits: { nestingMax: 30 },
-    imports: { f: (() => void (++depth < 30 ? call("run") : resource[Symbol.dispose]())) as never },
-  })
-  t.equal(codeOf(() => call("run")), undefined)
+  const { call } = await load(
+    await guest({ core: `(import "host" "f" (func $f)) (func (export "run") (call $f))`, imports: { f: "" }, exports: { run: "" } }),
+    {
+      limits: { nestingMax: 30 },
+      imports: { f: (() => void (++depth < 30 ? call("run") : resource[Symbol.dispose]())) as never },
+    },
+  )
+  t.equal(
+    codeOf(() => call("run")),
+    undefined,
+  )
   t.equal(depth, 30)
   t.equal(make.call("dead"), 1)
 })
@@ -319,11 +374,17 @@ t.test("a destructor has no more time than the call around it", async (t) => {
   t.teardown(() => slices.close())
   const one = await slices.load(await owner("(loop $l (br $l))"), { ...principal, imports: { hook: (() => undefined) as never } })
   const resource = one.callSync("make", []) as GuestResource
-  const two = await slices.load(await guest({ core: `(import "host" "f" (func $f)) (func (export "run") (call $f))`, imports: { f: "" }, exports: { run: "" } }), {
-    imports: { f: (() => resource[Symbol.dispose]()) as never },
-  })
+  const two = await slices.load(
+    await guest({ core: `(import "host" "f" (func $f)) (func (export "run") (call $f))`, imports: { f: "" }, exports: { run: "" } }),
+    {
+      imports: { f: (() => resource[Symbol.dispose]()) as never },
+    },
+  )
   const startedMs = performance.now()
-  t.equal(codeOf(() => two.callSync("run", [], { deadlineMs: 30 })), "STELE-LIM-0010")
+  t.equal(
+    codeOf(() => two.callSync("run", [], { deadlineMs: 30 })),
+    "STELE-LIM-0010",
+  )
   t.ok(performance.now() - startedMs < 700, "not the second that a destructor has by itself")
 })
 
@@ -344,12 +405,18 @@ t.test("`PreparedCache` keeps components up to a size in all, the newest first",
 })
 
 t.test("`call()` refuses an unknown name in milliseconds when a plugin has ten thousand long ones", async (t) => {
-  const long = (i: number): string => `a${"bcdefgh-jklmnop".repeat(14)}${String(i).padStart(6, "0").replace(/\d/g, (digit) => "abcdefghij"[Number(digit)] as string)}`
+  const long = (i: number): string =>
+    `a${"bcdefgh-jklmnop".repeat(14)}${String(i)
+      .padStart(6, "0")
+      .replace(/\d/g, (digit) => "abcdefghij"[Number(digit)] as string)}`
   const bytes = await wat(`(component (core module $m (func (export "f"))) (core instance $i (instantiate $m)) (func $f (canon lift (core func $i "f")))
     ${Array.from({ length: 10_000 }, (_, i) => `(export "${long(i)}" (func $f))`).join(" ")})`)
   const { call } = await load(bytes)
   const startedMs = performance.now()
-  t.equal(codeOf(() => call("abcdefgh-jklmnop".repeat(100_000))), "STELE-PLG-0003")
+  t.equal(
+    codeOf(() => call("abcdefgh-jklmnop".repeat(100_000))),
+    "STELE-PLG-0003",
+  )
   t.ok(performance.now() - startedMs < 500, `${Math.round(performance.now() - startedMs)} ms`)
 })
 
@@ -361,6 +428,9 @@ t.test("`store()` keeps the bytes whose digest it answers when the caller change
   const digest = await storing
   const plugin = await host.load(digest)
   t.equal(plugin.digest, digest)
-  t.equal(codeOf(() => plugin.callSync("run", [])), undefined)
+  t.equal(
+    codeOf(() => plugin.callSync("run", [])),
+    undefined,
+  )
   await plugin.close()
 })

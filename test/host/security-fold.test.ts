@@ -59,7 +59,13 @@ const run = async (bytes: Uint8Array, f: (...args: ReadonlyArray<unknown>) => un
 }
 
 t.test("`foldShims()` calls the host directly when the shim is wit-component's", async (t) => {
-  const bytes = await shimmed({ import: `(param "x" s32) (result s32)`, stub: "(param i32) (result i32)", params: 1, filler: "(param i32) (result i32)", main: `(func (export "run") (result i32) (call $f (i32.const 20)))` })
+  const bytes = await shimmed({
+    import: `(param "x" s32) (result s32)`,
+    stub: "(param i32) (result i32)",
+    params: 1,
+    filler: "(param i32) (result i32)",
+    main: `(func (export "run") (result i32) (call $f (i32.const 20)))`,
+  })
   const plugin = await host.load(bytes, { imports: { f: ((x: number) => x + 1) as unknown as Record<string, unknown> } })
   t.equal(plugin.describe().sizes.coreModules, 1)
   t.equal(await plugin.call("run", []), 21)
@@ -89,7 +95,10 @@ t.test("`foldShims()` ends when a table is filled with the stubs that call throu
     ${fillings}
     (func $run (result s32) (canon lift (core func $fa))) (export "run" (func $run)))`
   const fill = (func: string, table: string): string =>
-    `(core instance $with-${table} (export "0" (func ${func})) (export "t" (table ${table}))) (core instance (instantiate $fix (with "" (instance $with-${table}))))`.replaceAll("$with-$", "$with-")
+    `(core instance $with-${table} (export "0" (func ${func})) (export "t" (table ${table}))) (core instance (instantiate $fix (with "" (instance $with-${table}))))`.replaceAll(
+      "$with-$",
+      "$with-",
+    )
   for (const fillings of [fill("$fa", "$ta"), fill("$fb", "$ta") + fill("$fa", "$tb")]) {
     const result = await outcome(async () => {
       const plugin = await host.load(await wat(component(fillings)))
@@ -121,7 +130,14 @@ t.test("`foldShims()` keeps the refusal when a segment or an import does not fit
 
 t.test("`foldShims()` leaves it to the engine to refuse a start function that takes parameters", async (t) => {
   const seen: Array<unknown> = []
-  const bytes = await shimmed({ import: `(param "x" s64)`, stub: "(param i64)", params: 1, filler: "(param i64)", main: `(func (export "run") (result i32) (i32.const 1))`, tail: "(start 0)" })
+  const bytes = await shimmed({
+    import: `(param "x" s64)`,
+    stub: "(param i64)",
+    params: 1,
+    filler: "(param i64)",
+    main: `(func (export "run") (result i32) (i32.const 1))`,
+    tail: "(start 0)",
+  })
   t.equal(await outcome(() => run(bytes, (x) => void seen.push(x))), "STELE-VFY-0003")
   t.same(seen, [])
 })
