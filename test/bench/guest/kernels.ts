@@ -26,7 +26,7 @@ const list: ReadonlyArray<readonly [name: string, isFloat: boolean, maximum: num
 const exportOf = (name: string): string => name.slice(name.lastIndexOf(" ") + 1)
 
 /** A real interpreter: recursive Fibonacci in JavaScript, run by QuickJS. */
-const script = `export const kernels = { quickjs() { const fib = (n) => (n < 2 ? n : fib(n - 1) + fib(n - 2)); return fib(18) } }`
+const script = `export const kernels = { quickjs() { const fib = (n) => (n < 2 ? n : fib(n - 1) + fib(n - 2)); return fib(24) } }`
 
 /** Components of kernels: one compiled by asc, one that carries QuickJS. */
 export async function kernels(): Promise<ReadonlyArray<{ readonly bytes: Uint8Array; readonly kernels: ReadonlyArray<Kernel> }>> {
