@@ -14,6 +14,7 @@ import type { CallContext } from "../capability/capability.ts"
 import { GrantSet, parseGrant } from "../capability/grant.ts"
 import { grantCharsMax } from "../capability/scope.ts"
 import type { Blueprint, CoreRef } from "../component/blueprint.ts"
+import type { CoreModule } from "../harden/core-module.ts"
 import { decodeComponent } from "../component/decode.ts"
 import { elaborate } from "../component/elaborate.ts"
 import { printable } from "../component/name.ts"
@@ -233,6 +234,7 @@ async function compile(
   if (pages > memoryPagesMax) throw new LimitError("memoryBytesMax", { limit: limits.memoryBytesMax, actual: pages * pageBytes })
   if (elements > limits.tableElementsMax) throw new LimitError("tableElementsMax", { limit: limits.tableElementsMax, actual: elements })
 
+  const { tableElementsMax, functionBodyBytesMax } = limits
   const tier = mechanism === "watchdog" ? "deadline" : mechanism
   const modules: Array<CompiledModule> = []
   for (const { bytes, module } of blueprint.coreModules) {
@@ -241,36 +243,13 @@ async function compile(
       throw new VerifyError("Malformed", { offset: bytes.byteOffset - component.byteOffset, detail: "a core module is not valid WebAssembly for this engine" })
     }
     inTime()
-    const rewriteOptions: RewriteOptions = {
-      tier,
-      injectedModule: host.injected,
-      memoryPagesMax,
-      tableElementsMax: limits.tableElementsMax,
-      functionBodyBytesMax: limits.functionBodyBytesMax,
+    try {
+      modules.push(await compileCore(bytes, module, { tier, injectedModule: host.injected, memoryPagesMax, tableElementsMax, functionBodyBytesMax }, host, inTime))
+    } catch (error) {
+      if (!(error instanceof WebAssembly.CompileError)) throw error
+      // Near an engine's own limits, what the checks add may be what it refuses.
+      throw new VerifyError("Unsupported", { offset: bytes.byteOffset - component.byteOffset, feature: "a core module that this engine refuses once it is metered" })
     }
-    if (bytes.length < diskCacheBytesMin) {
-      const { bytes: out, needs } = rewriteCoreModule(bytes, module, rewriteOptions)
-      modules.push({ module: new WebAssembly.Module(out), needs })
-      continue
-    }
-    const cache = await host.modules()
-    const compiled = await cache.compile(
-      {
-        coreDigest: await host.sha256(bytes),
-        tier,
-        costTableVersion: costTable.version,
-        instrumenterVersion,
-        memoryPagesMax,
-        tableElementsMax: limits.tableElementsMax,
-        features: [],
-        options: { notes: notesVersion },
-      },
-      async () => {
-        const { bytes: out, needs } = await inSlices(rewriteSteps(bytes, module, rewriteOptions), host.nowMs, inTime)
-        return { bytes: out, nameOffsets: offsetsOf(host.injected, out), notes: needs as unknown as Json }
-      },
-    )
-    modules.push({ module: compiled.module, needs: compiled.notes as unknown as Needs })
     inTime()
   }
   const nameOfLift = liftNames(blueprint)
@@ -296,6 +275,33 @@ async function compile(
       elements: modules.some(({ needs }) => needs.elements),
     },
   }
+}
+
+/** Rewrites and compiles one core module; large ones in slices and through the cache on disk. */
+async function compileCore(bytes: Uint8Array, module: CoreModule, options: RewriteOptions, host: PrepareContext, inTime: () => void): Promise<CompiledModule> {
+  if (bytes.length < diskCacheBytesMin) {
+    const { bytes: out, needs } = rewriteCoreModule(bytes, module, options)
+    return { module: new WebAssembly.Module(out), needs }
+  }
+  const { tier, memoryPagesMax, tableElementsMax } = options
+  const cache = await host.modules()
+  const compiled = await cache.compile(
+    {
+      coreDigest: await host.sha256(bytes),
+      tier,
+      costTableVersion: costTable.version,
+      instrumenterVersion,
+      memoryPagesMax,
+      tableElementsMax,
+      features: [],
+      options: { notes: notesVersion },
+    },
+    async () => {
+      const { bytes: out, needs } = await inSlices(rewriteSteps(bytes, module, options), host.nowMs, inTime)
+      return { bytes: out, nameOffsets: offsetsOf(host.injected, out), notes: needs as unknown as Json }
+    },
+  )
+  return { module: compiled.module, needs: compiled.notes as unknown as Needs }
 }
 
 /** Runs a long rewrite without holding the event loop for more than about 10 ms at a time (HOST.md §8). */
