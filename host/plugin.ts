@@ -142,13 +142,16 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
       tenant: this.#linked.tenant,
       world: blueprint.world,
       imports: this.#linked.report.map((report) => this.#reportNow(report)),
-      exports: [...blueprint.exports.values()].map(({ name, type }) => ({
-        name,
-        type,
-        get schema() {
-          return schemaOf(type)
-        },
-      })),
+      exports: [...blueprint.exports.values()]
+        // A re-exported import is not the plugin's to call.
+        .filter(({ source }) => source.kind === "lift")
+        .map(({ name, type }) => ({
+          name,
+          type,
+          get schema() {
+            return schemaOf(type)
+          },
+        })),
       grants: this.#linked.grants.report(),
       mechanisms: {
         stop: ({ watchdog: "epoch", slice: "fuel slices", fuel: "fuel", off: "none" } as const)[this.#linked.mechanism],

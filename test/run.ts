@@ -76,7 +76,14 @@ function run(file: string): Promise<Outcome> {
   return new Promise((settle) => {
     const started = performance.now()
     // The limit of a file is the limit of its tests too: tap gives each 30 s, and a loaded machine is no failure.
-    const env = { ...process.env, PATH: path, ...(flags.full === true && { STELE_TEST_FULL: "1" }), NO_COLOR: "1", FORCE_COLOR: undefined, TAP_TIMEOUT: String(limitMs / 1000) }
+    const env = {
+      ...process.env,
+      PATH: path,
+      ...(flags.full === true && { STELE_TEST_FULL: "1" }),
+      NO_COLOR: "1",
+      FORCE_COLOR: undefined,
+      TAP_TIMEOUT: String(limitMs / 1000),
+    }
     const child = spawn(process.execPath, [file], { cwd: root, env, stdio: ["ignore", "pipe", "pipe"] })
     const output: Array<string> = []
     const errors: Array<string> = []

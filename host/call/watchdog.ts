@@ -120,9 +120,10 @@ export function createWatchdog(platform: Platform): Watchdog | undefined {
   /** Waits while a word keeps `value`, until `untilMs`; true when it changed. Spins where blocking is forbidden, for 5 ms at most. */
   function waitWhile(words: Int32Array, index: number, value: number, untilMs: number): boolean {
     if (platform.canBlock) {
-      for (let leftMs = untilMs - nowMs(); leftMs > 0 && Atomics.load(words, index) === value; leftMs = untilMs - nowMs()) Atomics.wait(words, index, value, leftMs)
+      for (let leftMs = untilMs - nowMs(); leftMs > 0 && Atomics.load(words, index) === value; leftMs = untilMs - nowMs())
+        Atomics.wait(words, index, value, leftMs)
     } else {
-      for (const spinMs = Math.min(untilMs, nowMs() + 5); Atomics.load(words, index) === value && nowMs() < spinMs; );
+      for (const spinMs = Math.min(untilMs, nowMs() + 5); Atomics.load(words, index) === value && nowMs() < spinMs;);
     }
     return Atomics.load(words, index) !== value
   }

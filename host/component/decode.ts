@@ -134,7 +134,9 @@ function component(reader: ComponentReader, decoding: Decoding, depth: number): 
     }
     const decode = sections[id]
     if (decode === undefined) {
-      throw id === 3 || id === 9 || id === 12 ? reader.unsupported(unsupportedSections[id] as string, offset) : reader.malformed(`section id ${id} is unknown`, offset)
+      throw id === 3 || id === 9 || id === 12
+        ? reader.unsupported(unsupportedSections[id] as string, offset)
+        : reader.malformed(`section id ${id} is unknown`, offset)
     }
     const count = section.count()
     for (let i = 0; i < count; i++) definitions.push(decode(section, section.at, depth))
@@ -333,7 +335,18 @@ function type(r: ComponentReader, depth: number): TypeSyntax {
         if (r.byte() !== 0x00) throw r.malformed("a variant case refines another", r.at - 1)
         return entry
       })
-      return { kind: "value", value: { kind: "variant", cases: nonEmpty(r, offset, "a variant", unique(r, offset, "a variant", cases, (c) => c[0])) } }
+      return {
+        kind: "value",
+        value: {
+          kind: "variant",
+          cases: nonEmpty(
+            r,
+            offset,
+            "a variant",
+            unique(r, offset, "a variant", cases, (c) => c[0]),
+          ),
+        },
+      }
     }
     case 0x70:
       return { kind: "value", value: { kind: "list", element: typeRef(r) } }

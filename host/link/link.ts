@@ -114,9 +114,10 @@ export function link(blueprint: Blueprint, options: LinkOptions): LinkedImports 
       if (specs.length === 0) continue
       const error = new CapabilityError("UnknownImport", { import: printable(name), detail: "no capability of this host serves it" })
       if (options.missing === "refuse") throw error
-      for (const spec of specs) add(spec, () => {
-        throw error
-      })
+      for (const spec of specs)
+        add(spec, () => {
+          throw error
+        })
       report.push({ name, functions: labels, status: "missing" })
       continue
     }
@@ -199,6 +200,7 @@ function providedFunction(provided: ProvidedInterface, spec: ImportSpec): HostFu
     return (_call, ...args) => (body as AnyFunction).apply(constructor, [...args])
   }
   // Own property of a prototype, but the class itself.
-  if (method === "constructor" || typeof member(constructor.prototype as object, method) !== "function") throw miss(`a method "${method}" of "${className(annotated.resource)}"`)
+  if (method === "constructor" || typeof member(constructor.prototype as object, method) !== "function")
+    throw miss(`a method "${method}" of "${className(annotated.resource)}"`)
   return (_call, self, ...args) => (self as Record<string, AnyFunction>)[method]?.(...args)
 }

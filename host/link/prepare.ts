@@ -244,11 +244,16 @@ async function compile(
     }
     inTime()
     try {
-      modules.push(await compileCore(bytes, module, { tier, injectedModule: host.injected, memoryPagesMax, tableElementsMax, functionBodyBytesMax }, host, inTime))
+      modules.push(
+        await compileCore(bytes, module, { tier, injectedModule: host.injected, memoryPagesMax, tableElementsMax, functionBodyBytesMax }, host, inTime),
+      )
     } catch (error) {
       if (!(error instanceof WebAssembly.CompileError)) throw error
       // Near an engine's own limits, what the checks add may be what it refuses.
-      throw new VerifyError("Unsupported", { offset: bytes.byteOffset - component.byteOffset, feature: "a core module that this engine refuses once it is metered" })
+      throw new VerifyError("Unsupported", {
+        offset: bytes.byteOffset - component.byteOffset,
+        feature: "a core module that this engine refuses once it is metered",
+      })
     }
     inTime()
   }

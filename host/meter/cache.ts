@@ -160,7 +160,10 @@ export async function open(hmac: Hmac, key: string, entry: Uint8Array, injectedN
   // After this every byte is one that this installation wrote.
   if (!isEqual(await hmac(keyed(key, entry.subarray(0, end))), entry.subarray(end))) return undefined
   const headerLength = new DataView(entry.buffer, entry.byteOffset).getUint32(magic.length, true)
-  const header = JSON.parse(new TextDecoder().decode(entry.subarray(headerAt, headerAt + headerLength))) as { readonly offsets: ReadonlyArray<number>; readonly notes: Json }
+  const header = JSON.parse(new TextDecoder().decode(entry.subarray(headerAt, headerAt + headerLength))) as {
+    readonly offsets: ReadonlyArray<number>
+    readonly notes: Json
+  }
   const bytes = entry.slice(headerAt + headerLength, end)
   for (const offset of header.offsets) bytes.set(injectedName, offset)
   return { bytes, nameOffsets: header.offsets, notes: header.notes }
@@ -175,7 +178,8 @@ interface Kept {
 /** @throws RangeError when the injected name is not `injectedNameBytes` ASCII characters */
 export function createModuleCache({ memoryBytesMax, injectedName, store, digests = webDigests }: ModuleCacheOptions): ModuleCache {
   const name = utf8.encode(injectedName)
-  if (name.length !== injectedNameBytes) throw new RangeError(`Cannot use a name of ${name.length} bytes as the injected module name: it must have ${injectedNameBytes}`)
+  if (name.length !== injectedNameBytes)
+    throw new RangeError(`Cannot use a name of ${name.length} bytes as the injected module name: it must have ${injectedNameBytes}`)
   // Insertion order is order of use: a hit is taken out and put back at the end.
   const kept = new Map<string, Kept>()
   const running = new Map<string, Promise<CompiledModule>>()

@@ -5,7 +5,9 @@ import { cacheFolder, serverPlatform } from "./server.ts"
 
 /** The part of Deno's namespace that is used, declared here so that the checkout needs no Deno types. */
 interface DenoPermissions {
-  querySync(descriptor: { readonly name: "env"; readonly variable: string } | { readonly name: "read" | "write"; readonly path: string }): { readonly state: string }
+  querySync(descriptor: { readonly name: "env"; readonly variable: string } | { readonly name: "read" | "write"; readonly path: string }): {
+    readonly state: string
+  }
 }
 
 function permissions(): DenoPermissions | undefined {

@@ -13,5 +13,4 @@ export type { CacheStore, Platform, WatchdogJoin, WatchdogThread } from "./platf
 const names = globalThis as { readonly Bun?: unknown; readonly Deno?: unknown; readonly process?: { readonly versions?: { readonly node?: string } } }
 
 // Bun and Deno also answer to `process.versions.node`, so they are asked for first.
-export const platform: Platform =
-  names.Bun !== undefined ? bun : names.Deno !== undefined ? deno : names.process?.versions?.node !== undefined ? node : browser
+export const platform: Platform = names.Bun !== undefined ? bun : names.Deno !== undefined ? deno : names.process?.versions?.node !== undefined ? node : browser

@@ -84,7 +84,10 @@ async function bundleLibrary(): Promise<void> {
 async function bundleCli(): Promise<void> {
   const options = { resolve: { conditionNames: ["node", "import", "default"] } }
   const isExternal = (id: string) => /^(node:|bun(:|$))/.test(id)
-  await bundle({ input: { "cli-main": `${cli}/main.ts` }, external: isExternal, ...options }, { entryFileNames: "[name].js", codeSplitting: false, minify: true, comments: false })
+  await bundle(
+    { input: { "cli-main": `${cli}/main.ts` }, external: isExternal, ...options },
+    { entryFileNames: "[name].js", codeSplitting: false, minify: true, comments: false },
+  )
   await bundle(
     { input: { cli: `${cli}/launch.ts` }, external: (id) => isExternal(id) || id.endsWith("main.ts"), ...options },
     { entryFileNames: "[name].js", codeSplitting: false, minify: true, comments: false, banner: "#!/usr/bin/env node" },

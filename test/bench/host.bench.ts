@@ -92,7 +92,11 @@ async function measure(folder: string, say: (line: string) => void): Promise<Rea
   const transpiled = await transpileBytes(bytes, { name: "echo", instantiation: "sync", nodejsCompat: false, emitTypescriptDeclarations: false, minify: false })
   const files = transpiled.files as Record<string, Uint8Array>
   const source = decoder.decode(files["echo.js"])
-  const cores = Object.fromEntries(Object.entries(files).filter(([name]) => name.endsWith(".wasm")).map(([name, bytes]) => [name, new WebAssembly.Module(bytes as BufferSource)]))
+  const cores = Object.fromEntries(
+    Object.entries(files)
+      .filter(([name]) => name.endsWith(".wasm"))
+      .map(([name, bytes]) => [name, new WebAssembly.Module(bytes as BufferSource)]),
+  )
   const load = async (name: string, text: string): Promise<JcoModule> => {
     writeFileSync(join(folder, name), text)
     return (await import(pathToFileURL(join(folder, name)).href)) as JcoModule
@@ -137,7 +141,9 @@ async function measure(folder: string, say: (line: string) => void): Promise<Rea
       jco: () => jco.render(item),
       "jco without debug check": () => jcoPlain.render(item),
     })
-    rows.push(row("record (string + list<u8>) in and out with 2 host calls", "µs", all, [{ name: "jco/ours", ratio: ratio(all["jco"], all["ours"]), atLeast: 4 }]))
+    rows.push(
+      row("record (string + list<u8>) in and out with 2 host calls", "µs", all, [{ name: "jco/ours", ratio: ratio(all["jco"], all["ours"]), atLeast: 4 }]),
+    )
   }
 
   say("1 MiB echo…")
@@ -175,7 +181,15 @@ async function measure(folder: string, say: (line: string) => void): Promise<Rea
       },
       { rounds: 3_000 },
     )
-    rows.push(row("warm instance: compiled to fresh instance and first answer", "µs", all, [{ name: "ours/raw", ratio: ratio(all["ours"], all["raw"]), atMost: 2 }], "reuse: never, no pool: this is what each call costs"))
+    rows.push(
+      row(
+        "warm instance: compiled to fresh instance and first answer",
+        "µs",
+        all,
+        [{ name: "ours/raw", ratio: ratio(all["ours"], all["raw"]), atMost: 2 }],
+        "reuse: never, no pool: this is what each call costs",
+      ),
+    )
     await fresh.close()
   }
 
@@ -189,7 +203,13 @@ async function measure(folder: string, say: (line: string) => void): Promise<Rea
     const coldHost = await Host.open({ cache: false })
     const options = { imports: hostImports }
     const blueprint = elaborate(decodeComponent(bytes, defaultLimits), defaultLimits)
-    const rewriteOptions = { tier: "deadline", injectedModule: "abcdefghijklmnopqrstuv", memoryPagesMax: 1024, tableElementsMax: 100_000, functionBodyBytesMax: 1 << 20 } as const
+    const rewriteOptions = {
+      tier: "deadline",
+      injectedModule: "abcdefghijklmnopqrstuv",
+      memoryPagesMax: 1024,
+      tableElementsMax: 100_000,
+      functionBodyBytesMax: 1 << 20,
+    } as const
     const all = await compareAsync(
       {
         ours: async () => {
@@ -221,10 +241,16 @@ async function measure(folder: string, say: (line: string) => void): Promise<Rea
     const instrumentation = all["instrumentation alone"] as Sample
     const first = (all["ours"] as Sample).median - instrumentation.median
     rows.push(
-      row("cold: unseen bytes to callable", "µs", all, [
-        { name: "first/raw", ratio: first / (all["raw"] as Sample).median, atMost: 3 },
-        { name: "cached/raw", ratio: ratio(all["ours, prepared before"], all["raw"]), atMost: 1.5 },
-      ], "first time: instrumentation excluded from the ratio"),
+      row(
+        "cold: unseen bytes to callable",
+        "µs",
+        all,
+        [
+          { name: "first/raw", ratio: first / (all["raw"] as Sample).median, atMost: 3 },
+          { name: "cached/raw", ratio: ratio(all["ours, prepared before"], all["raw"]), atMost: 1.5 },
+        ],
+        "first time: instrumentation excluded from the ratio",
+      ),
     )
     await coldHost.close()
   }
@@ -238,22 +264,33 @@ async function measure(folder: string, say: (line: string) => void): Promise<Rea
       const samples: Array<number> = []
       for (let i = 0; i < 7; i++) {
         const started = performance.now()
-        rewriteCoreModule(largest, decodeCoreModule(largest, defaultLimits), { tier, injectedModule: "abcdefghijklmnopqrstuv", memoryPagesMax: 1024, tableElementsMax: 100_000, functionBodyBytesMax: 1 << 20 })
+        rewriteCoreModule(largest, decodeCoreModule(largest, defaultLimits), {
+          tier,
+          injectedModule: "abcdefghijklmnopqrstuv",
+          memoryPagesMax: 1024,
+          tableElementsMax: 100_000,
+          functionBodyBytesMax: 1 << 20,
+        })
         samples.push(((performance.now() - started) * 1e6) / largest.length)
       }
       return summarize(samples)
     }
     const deadline = time("deadline")
     const fuel = time("fuel")
-    rows.push(row("instrumentation, QuickJS", "ms per MB", { ours: deadline, "fuel tier": fuel }, [
-      { name: "deadline tier", ratio: deadline.median, atMost: 100 },
-      { name: "fuel tier", ratio: fuel.median, atMost: 100 },
-    ]))
+    rows.push(
+      row("instrumentation, QuickJS", "ms per MB", { ours: deadline, "fuel tier": fuel }, [
+        { name: "deadline tier", ratio: deadline.median, atMost: 100 },
+        { name: "fuel tier", ratio: fuel.median, atMost: 100 },
+      ]),
+    )
   }
 
   say("stops…")
   for (const [engine, command] of engines()) {
-    const out = JSON.parse(execFileSync(command[0] as string, [...command.slice(1), join(import.meta.dirname, "guest/stop.ts")], { encoding: "utf8" })) as { readonly over: Array<number>; readonly next: Array<number> }
+    const out = JSON.parse(execFileSync(command[0] as string, [...command.slice(1), join(import.meta.dirname, "guest/stop.ts")], { encoding: "utf8" })) as {
+      readonly over: Array<number>
+      readonly next: Array<number>
+    }
     const over = summarize(out.over)
     const next = summarize(out.next)
     rows.push(
@@ -270,8 +307,19 @@ async function measure(folder: string, say: (line: string) => void): Promise<Rea
 
   say("memory…")
   {
-    const out = JSON.parse(execFileSync(process.execPath, ["--expose-gc", join(import.meta.dirname, "guest/memory.ts")], { encoding: "utf8" })) as { readonly bytes: number; readonly jco?: number }
-    rows.push({ figure: "memory per live instance beyond its linear memory", unit: "KiB", ours: out.bytes / 1024, peers: {}, ratios: { KiB: out.bytes / 1024 }, target: "KiB ≤ 20", met: out.bytes / 1024 <= 20 })
+    const out = JSON.parse(execFileSync(process.execPath, ["--expose-gc", join(import.meta.dirname, "guest/memory.ts")], { encoding: "utf8" })) as {
+      readonly bytes: number
+      readonly jco?: number
+    }
+    rows.push({
+      figure: "memory per live instance beyond its linear memory",
+      unit: "KiB",
+      ours: out.bytes / 1024,
+      peers: {},
+      ratios: { KiB: out.bytes / 1024 },
+      target: "KiB ≤ 20",
+      met: out.bytes / 1024 <= 20,
+    })
   }
 
   say("start-up…")
@@ -285,7 +333,15 @@ async function measure(folder: string, say: (line: string) => void): Promise<Rea
     ["stele, browser bundle, gzipped", "runtime/mod.ts", 120, () => true],
   ] as const) {
     const size = (await browserBundle(entry, keep)) / 1000
-    rows.push({ figure, unit: "KB", ours: size, peers: {}, ratios: limit === undefined ? {} : { KB: size }, target: limit === undefined ? "" : `KB ≤ ${limit}`, met: limit === undefined ? null : size <= limit })
+    rows.push({
+      figure,
+      unit: "KB",
+      ours: size,
+      peers: {},
+      ratios: limit === undefined ? {} : { KB: size },
+      target: limit === undefined ? "" : `KB ≤ ${limit}`,
+      met: limit === undefined ? null : size <= limit,
+    })
   }
 
   await extismPlugin.close()
@@ -328,7 +384,9 @@ function engines(): ReadonlyArray<readonly [string, ReadonlyArray<string>]> {
 async function slowdown(host: Host): Promise<ReadonlyArray<Row>> {
   const rows: Array<Row> = []
   const factors: Record<string, Array<number>> = { fuel: [], nan: [] }
-  for (const { bytes, name, world, isFloat, maximum } of (await kernels()).flatMap(({ bytes, kernels: list }) => list.map((kernel) => ({ bytes, ...kernel })))) {
+  for (const { bytes, name, world, isFloat, maximum } of (await kernels()).flatMap(({ bytes, kernels: list }) =>
+    list.map((kernel) => ({ bytes, ...kernel })),
+  )) {
     const run = async (metering: "deadline" | "fuel" | "off") => {
       const plugin = await host.load(bytes, { metering, instances: { reuse: "principal" }, limits: { fuel: Number.MAX_SAFE_INTEGER, deadlineMs: 60_000 } })
       return () => plugin.callSync(world, [])
@@ -338,13 +396,37 @@ async function slowdown(host: Host): Promise<ReadonlyArray<Row>> {
     const deadline = ratio(samples["ours"], samples["plain"])
     const fuel = ratio(samples["fuel"], samples["plain"])
     ;(isFloat ? factors["nan"] : factors["fuel"])?.push(fuel)
-    rows.push(row(`slowdown, ${name}`, "µs", samples, [{ name: "deadline/plain", ratio: deadline, atMost: maximum }], isFloat ? `fuel with NaN canonicalisation ${fuel.toFixed(2)}×` : `fuel ${fuel.toFixed(2)}×`))
+    rows.push(
+      row(
+        `slowdown, ${name}`,
+        "µs",
+        samples,
+        [{ name: "deadline/plain", ratio: deadline, atMost: maximum }],
+        isFloat ? `fuel with NaN canonicalisation ${fuel.toFixed(2)}×` : `fuel ${fuel.toFixed(2)}×`,
+      ),
+    )
   }
   const mean = (values: ReadonlyArray<number>): number => Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length)
   const fuel = mean(factors["fuel"] ?? [])
-  rows.push({ figure: "slowdown, fuel, geometric mean of the integer kernels", unit: "×", ours: fuel, peers: {}, ratios: { fuel }, target: "fuel ≤ 1.5", met: fuel <= 1.5 })
+  rows.push({
+    figure: "slowdown, fuel, geometric mean of the integer kernels",
+    unit: "×",
+    ours: fuel,
+    peers: {},
+    ratios: { fuel },
+    target: "fuel ≤ 1.5",
+    met: fuel <= 1.5,
+  })
   const nan = mean(factors["nan"] ?? [])
-  rows.push({ figure: "slowdown, fuel with NaN canonicalisation, geometric mean of the float kernels", unit: "×", ours: nan, peers: {}, ratios: { nan }, target: "", met: null })
+  rows.push({
+    figure: "slowdown, fuel with NaN canonicalisation, geometric mean of the float kernels",
+    unit: "×",
+    ours: nan,
+    peers: {},
+    ratios: { nan },
+    target: "",
+    met: null,
+  })
   return rows
 }
 
@@ -367,7 +449,8 @@ process.exit(0)`
       samples[name] = []
     }
     const env = { ...process.env, STELE_CACHE: join(folder, "cache") }
-    for (const name of Object.keys(entries)) execFileSync(process.execPath, [join(folder, `${name}.mjs`)], { stdio: "ignore", env: { ...env, STELE_BENCH_CLOSE: "1" } })
+    for (const name of Object.keys(entries))
+      execFileSync(process.execPath, [join(folder, `${name}.mjs`)], { stdio: "ignore", env: { ...env, STELE_BENCH_CLOSE: "1" } })
     for (let round = 0; round < 15; round++) {
       for (const name of Object.keys(entries)) {
         const started = performance.now()
@@ -377,7 +460,15 @@ process.exit(0)`
     }
     const all = Object.fromEntries(Object.entries(samples).map(([name, values]) => [name, summarize(values)]))
     const start = (all["ours"]?.median ?? Number.NaN) - (all["empty"] as Sample).median
-    const rows = [row("process start to first answer with a warm cache, Node's own boot excluded", "ms", all, [{ name: "ours − empty", ratio: start, atMost: 35 }], `checkout ${((all["checkout"] as Sample).median - (all["empty"] as Sample).median).toFixed(1)} ms`)]
+    const rows = [
+      row(
+        "process start to first answer with a warm cache, Node's own boot excluded",
+        "ms",
+        all,
+        [{ name: "ours − empty", ratio: start, atMost: 35 }],
+        `checkout ${((all["checkout"] as Sample).median - (all["empty"] as Sample).median).toFixed(1)} ms`,
+      ),
+    ]
     return rows
   } finally {
     rmSync(folder, { recursive: true, force: true })

@@ -32,12 +32,25 @@ for (let run = 0; run < runs; run++) {
   process.stdout.write(`${name} on ${machine}${runs > 1 ? `, run ${run + 1} of ${runs}` : ""}\n`)
   for (const { figure, unit, ours, peers, ratios, target, met: isMet, p99, note } of rows) {
     const mark = isMet === null ? " " : isMet ? "✓" : "✗"
-    process.stdout.write(`${mark} ${figure}: ${ours === null ? "not measured" : `${number(ours)} ${unit}`}${p99?.["ours"] === undefined ? "" : ` (p99 ${number(p99["ours"])})`}\n`)
-    if (Object.keys(peers).length > 0) process.stdout.write(`    peers   ${Object.entries(peers).map(([peer, value]) => `${peer} ${number(value)}`).join("   ")}\n`)
-    if (target !== "") process.stdout.write(`    target  ${target}   got ${Object.entries(ratios).map(([ratio, value]) => `${ratio} ${number(value)}`).join("   ")}\n`)
+    process.stdout.write(
+      `${mark} ${figure}: ${ours === null ? "not measured" : `${number(ours)} ${unit}`}${p99?.["ours"] === undefined ? "" : ` (p99 ${number(p99["ours"])})`}\n`,
+    )
+    if (Object.keys(peers).length > 0)
+      process.stdout.write(
+        `    peers   ${Object.entries(peers)
+          .map(([peer, value]) => `${peer} ${number(value)}`)
+          .join("   ")}\n`,
+      )
+    if (target !== "")
+      process.stdout.write(
+        `    target  ${target}   got ${Object.entries(ratios)
+          .map(([ratio, value]) => `${ratio} ${number(value)}`)
+          .join("   ")}\n`,
+      )
     if (note !== undefined) process.stdout.write(`    ${note}\n`)
   }
 }
 if (isJson) process.stdout.write(`${JSON.stringify({ name, machine, rows, ...(runs > 1 ? { runs, met: Object.fromEntries(met) } : {}) })}\n`)
-else if (runs > 1) for (const { figure, met: isMet } of rows) if (isMet !== null) process.stdout.write(`${figure}: met in ${met.get(figure) ?? 0} of ${runs} runs\n`)
+else if (runs > 1)
+  for (const { figure, met: isMet } of rows) if (isMet !== null) process.stdout.write(`${figure}: met in ${met.get(figure) ?? 0} of ${runs} runs\n`)
 process.exit(0)

@@ -159,7 +159,10 @@ t.test("`compile()` shares one rewrite when asked several times at once, and kee
   t.equal(new Set(results.map(({ module }) => module)).size, 1)
   const other = { ...key, tier: "fuel" }
   await t.rejects(cache.compile(other, never), { message: "rewritten again" })
-  await t.rejects(cache.compile(other, () => ({ ...rewritten(nameA), bytes: new Uint8Array(4) })), WebAssembly.CompileError)
+  await t.rejects(
+    cache.compile(other, () => ({ ...rewritten(nameA), bytes: new Uint8Array(4) })),
+    WebAssembly.CompileError,
+  )
   t.equal((await cache.compile(other, () => rewritten(nameA))).from, "rewriter")
 })
 
@@ -260,7 +263,9 @@ t.test("`put()` leaves no partial entry when the disk refuses the bytes", async 
   const folder = await newFolder()
   // A limit on the size of files stands in for a full disk: writes fail half-way (EFBIG).
   const program = fileURLToPath(new URL("platform-program.ts", import.meta.url))
-  const child = spawn("sh", ["-c", `trap '' XFSZ; ulimit -f 1; exec "$0" "$1" cache 3`, process.execPath, program], { env: { ...process.env, STELE_CACHE: folder } })
+  const child = spawn("sh", ["-c", `trap '' XFSZ; ulimit -f 1; exec "$0" "$1" cache 3`, process.execPath, program], {
+    env: { ...process.env, STELE_CACHE: folder },
+  })
   let stdout = ""
   child.stdout.on("data", (data) => (stdout += data))
   const [status] = (await once(child, "close")) as [number]
@@ -298,10 +303,22 @@ t.test("processes of three engines agree on one key and read whole entries when 
   const found = await Promise.all(
     engines
       .flatMap((engine) => [engine, engine])
-      .map((engine) => answer<{ readonly open: boolean; readonly same: number; readonly secret: string }>(engine, "platform-program.ts", ["cache", "50"], { env: { STELE_CACHE: folder } })),
+      .map((engine) =>
+        answer<{ readonly open: boolean; readonly same: number; readonly secret: string }>(engine, "platform-program.ts", ["cache", "50"], {
+          env: { STELE_CACHE: folder },
+        }),
+      ),
   )
   for (const { open, same } of found) t.ok(open && same === 50, `${same} of 50 read back`)
   t.equal(new Set(found.map(({ secret }) => secret)).size, 1)
-  t.equal(found[0]?.secret, createHash("sha256").update(await readFile(join(folder, "key"))).digest("hex"))
-  t.same((await readdir(folder)).filter((name) => name.startsWith("t-")), [])
+  t.equal(
+    found[0]?.secret,
+    createHash("sha256")
+      .update(await readFile(join(folder, "key")))
+      .digest("hex"),
+  )
+  t.same(
+    (await readdir(folder)).filter((name) => name.startsWith("t-")),
+    [],
+  )
 })

@@ -67,9 +67,19 @@ const outcome = (module: WebAssembly.Module, event: () => void): string => {
 const found: Record<string, Record<string, string>> = {}
 for (const handler of ["legacy", "tryTable"] as const) {
   const row: Record<string, string> = {}
-  for (const [name, event] of Object.entries(events)) row[name] = outcome(guest(handler, (imported) => call(imported)), event)
-  row["guestTrap"] = outcome(guest(handler, () => "unreachable"), () => undefined)
-  row["guestOverflow"] = outcome(guest(handler, (_event, recurse) => [call(recurse), "drop"]), () => undefined)
+  for (const [name, event] of Object.entries(events))
+    row[name] = outcome(
+      guest(handler, (imported) => call(imported)),
+      event,
+    )
+  row["guestTrap"] = outcome(
+    guest(handler, () => "unreachable"),
+    () => undefined,
+  )
+  row["guestOverflow"] = outcome(
+    guest(handler, (_event, recurse) => [call(recurse), "drop"]),
+    () => undefined,
+  )
   found[handler] = row
 }
 // Both handlers' guests: JavaScript's own frames are unwound in order.

@@ -14,11 +14,15 @@ interface Million {
 
 const counts = { node: full ? 1_000_000 : 100_000, deno: full ? 100_000 : 5_000, bun: full ? 100_000 : 5_000 }
 for (const engine of engines) {
-  t.test(`the watchdog stops no call early and leaves none unarmed when calls end within 0.3 ms of their deadline on ${engine}`, { timeout: 1_800_000 }, async (t) => {
-    const seed = Number(process.env["STELE_TEST_SEED"] ?? Date.now() % 2 ** 31)
-    const found = await answer<Million>(engine, "watchdog-program.ts", ["million", String(counts[engine]), String(seed)], { msMax: 1_800_000 })
-    t.comment(`seed ${seed}: ${JSON.stringify(found)}`)
-    t.match(found, { calls: counts[engine], early: 0, unarmed: 0, disagree: 0 })
-    t.ok(found.stops >= counts[engine] / 200, "the endless ones were stopped")
-  })
+  t.test(
+    `the watchdog stops no call early and leaves none unarmed when calls end within 0.3 ms of their deadline on ${engine}`,
+    { timeout: 1_800_000 },
+    async (t) => {
+      const seed = Number(process.env["STELE_TEST_SEED"] ?? Date.now() % 2 ** 31)
+      const found = await answer<Million>(engine, "watchdog-program.ts", ["million", String(counts[engine]), String(seed)], { msMax: 1_800_000 })
+      t.comment(`seed ${seed}: ${JSON.stringify(found)}`)
+      t.match(found, { calls: counts[engine], early: 0, unarmed: 0, disagree: 0 })
+      t.ok(found.stops >= counts[engine] / 200, "the endless ones were stopped")
+    },
+  )
 }

@@ -41,7 +41,14 @@ function stop(count: number, deadlineMs: number) {
     if (other.one() !== 1 || dog!.pop()) missed++
     nextMs.push(nowMs() - endMs)
   }
-  return { missed, leastMs: Math.min(...overMs), medianMs: quantile(overMs, 0.5), p99Ms: quantile(overMs, 0.99), maxMs: Math.max(...overMs), nextMedianMs: quantile(nextMs, 0.5) }
+  return {
+    missed,
+    leastMs: Math.min(...overMs),
+    medianMs: quantile(overMs, 0.5),
+    p99Ms: quantile(overMs, 0.99),
+    maxMs: Math.max(...overMs),
+    nextMedianMs: quantile(nextMs, 0.5),
+  }
 }
 
 /** Calls that end within ±0.3 ms of their deadline; every 200th only ends by being stopped. */

@@ -173,7 +173,9 @@ t.test("`createWatchdog()` starts its own thread when the inherited one does not
   // A state that says READY, over which no thread runs.
   const words = new Int32Array(new SharedArrayBuffer(1 << 16))
   words[STATUS] = READY
-  const dog = createWatchdog({ ...platform, inheritedWatchdog: () => words.buffer, offerWatchdog: () => undefined }) as NonNullable<ReturnType<typeof createWatchdog>>
+  const dog = createWatchdog({ ...platform, inheritedWatchdog: () => words.buffer, offerWatchdog: () => undefined }) as NonNullable<
+    ReturnType<typeof createWatchdog>
+  >
   t.ok(await dog.prepare(10_000))
   dog.push(nowMs() + 5)
   t.ok(traps(guest(dog.epoch, () => 0).spin))

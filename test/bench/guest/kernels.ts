@@ -33,7 +33,10 @@ export async function kernels(): Promise<ReadonlyArray<{ readonly bytes: Uint8Ar
   const folder = mkdtempSync(join(tmpdir(), "stele-kernels-"))
   try {
     const witPath = join(folder, "kernels.wit")
-    writeFileSync(witPath, `package stele:bench;\ninterface kernels {\n${list.map(([name]) => `  ${exportOf(name)}: func() -> u32;`).join("\n")}\n}\nworld cpu { export kernels; }\n`)
+    writeFileSync(
+      witPath,
+      `package stele:bench;\ninterface kernels {\n${list.map(([name]) => `  ${exportOf(name)}: func() -> u32;`).join("\n")}\n}\nworld cpu { export kernels; }\n`,
+    )
     const bytes = await assemblyScriptComponent(
       { path: join(import.meta.dirname, "kernels.as.ts"), witPath, world: "cpu" },
       Object.fromEntries(list.map(([name]) => [exportOf(name), `stele:bench/kernels#${exportOf(name)}`])),
