@@ -47,6 +47,9 @@ export interface CoreModule {
 export interface RawType {
   readonly params: Uint8Array
   readonly results: Uint8Array
+  /** How many of the parameters, and of the results, are v128. */
+  readonly vectorParams: number
+  readonly vectorResults: number
 }
 
 export interface Limits32 {
@@ -70,7 +73,8 @@ export interface CoreLayout {
   readonly tablesImported: number
   readonly memories: ReadonlyArray<Limits32>
   readonly memoriesImported: number
-  readonly globalCount: number
+  /** Value type of each global, imported ones first. */
+  readonly globalTypes: Uint8Array
   readonly globalsImported: number
   /** Type index of each tag, imported ones first. */
   readonly tagTypes: ReadonlyArray<number>
@@ -175,7 +179,14 @@ const readType = (reader: CoreReader): RawType => {
   if (form === 0x5d) throw new VerifyError("StackSwitching", { offset }) // cont
   if (form !== 0x60) reader.fail(`0x${form.toString(16)} is not a type form`, offset)
   const params = readValueTypes(reader, "parameters")
-  return { params, results: readValueTypes(reader, "results") }
+  const results = readValueTypes(reader, "results")
+  return { params, results, vectorParams: vectors(params), vectorResults: vectors(results) }
+}
+
+const vectors = (types: Uint8Array): number => {
+  let count = 0
+  for (const type of types) if (type === 0x7b) count++
+  return count
 }
 
 /** Flags of limits: bit 0 maximum, bit 1 shared, bit 2 64-bit, bit 3 page size. */
@@ -203,7 +214,16 @@ const readTable = (reader: CoreReader): CoreTable => {
   return { element, ...readLimits(reader, 0xffff_ffff, "table") }
 }
 
-const functionType = (types: ReadonlyArray<RawType>, index: number, reader: CoreReader, offset: number): CoreFunctionType => {
+/** One object for each type, however many imports and exports have it: four bytes of binary must not become 16 KB of names. */
+const functionType = (
+  types: ReadonlyArray<RawType>,
+  known: Map<number, CoreFunctionType>,
+  index: number,
+  reader: CoreReader,
+  offset: number,
+): CoreFunctionType => {
+  const found = known.get(index)
+  if (found !== undefined) return found
   const raw = types[index]
   if (raw === undefined) return reader.fail(`type ${index} is not defined`, offset)
   const named = (bytes: Uint8Array): Array<CoreValueType> => {
@@ -211,7 +231,9 @@ const functionType = (types: ReadonlyArray<RawType>, index: number, reader: Core
     for (const byte of bytes) out.push(valueTypeNames.get(byte) ?? refuseBoundary(offset))
     return out
   }
-  return { params: named(raw.params), results: named(raw.results) }
+  const type = { params: named(raw.params), results: named(raw.results) }
+  known.set(index, type)
+  return type
 }
 const refuseBoundary = (offset: number): never => {
   throw new VerifyError("Unsupported", { offset, feature: "an exception reference in an import or export" })
@@ -328,6 +350,7 @@ export function decodeCoreModule(bytes: Uint8Array, limits: { readonly functionB
     return out
   })
 
+  const namedTypes = new Map<number, CoreFunctionType>()
   const imports: Array<CoreImport> = []
   const importedFunctions: Array<number> = []
   const tables: Array<CoreTable> = []
@@ -385,14 +408,14 @@ export function decodeCoreModule(bytes: Uint8Array, limits: { readonly functionB
       if (kind === 0) {
         const index = typeIndex(r)
         importedFunctions.push(index)
-        imports.push({ module, name, type: { kind: "func", type: functionType(types, index, r, offset) } })
+        imports.push({ module, name, type: { kind: "func", type: functionType(types, namedTypes, index, r, offset) } })
       } else if (kind === 1) {
         const table = readTable(r)
         tables.push(table)
         imports.push({ module, name, type: tableType(table) })
       } else if (kind === 2) imports.push({ module, name, type: { kind: "memory", ...limitsOf(readMemory(r)) } })
       else if (kind === 3) imports.push({ module, name, type: globalType(readGlobalType(r)) })
-      else if (kind === 4) imports.push({ module, name, type: { kind: "tag", type: functionType(types, readTag(r), r, offset) } })
+      else if (kind === 4) imports.push({ module, name, type: { kind: "tag", type: functionType(types, namedTypes, readTag(r), r, offset) } })
       else r.fail(`0x${kind.toString(16)} is not an import kind`, offset)
     }
     return undefined
@@ -454,11 +477,11 @@ export function decodeCoreModule(bytes: Uint8Array, limits: { readonly functionB
       const absent = (): never => r.fail(`an export of index ${index}, which is not defined`, offset)
       if (kind === 0) {
         exported.push(functionIndex(index, offset))
-        exports.set(name, { kind: "func", type: functionType(types, functionTypes[index] as number, r, offset) })
+        exports.set(name, { kind: "func", type: functionType(types, namedTypes, functionTypes[index] as number, r, offset) })
       } else if (kind === 1) exports.set(name, tableType(tables[index] ?? absent()))
       else if (kind === 2) exports.set(name, { kind: "memory", ...limitsOf(memories[index] ?? absent()) })
       else if (kind === 3) exports.set(name, globalType(globals[index] ?? absent()))
-      else if (kind === 4) exports.set(name, { kind: "tag", type: functionType(types, tagTypes[index] ?? absent(), r, offset) })
+      else if (kind === 4) exports.set(name, { kind: "tag", type: functionType(types, namedTypes, tagTypes[index] ?? absent(), r, offset) })
       else r.fail(`0x${kind.toString(16)} is not an export kind`, offset)
     }
     return undefined
@@ -528,7 +551,7 @@ export function decodeCoreModule(bytes: Uint8Array, limits: { readonly functionB
       tablesImported,
       memories,
       memoriesImported,
-      globalCount: globals.length,
+      globalTypes: Uint8Array.from(globals, (global) => global.type),
       globalsImported,
       tagTypes,
       tagsImported,

@@ -67,7 +67,7 @@ const localsMax = 50_000
 
 const vectorType = 0x7b
 
-const noTypes: RawType = { params: new Uint8Array(0), results: new Uint8Array(0) }
+const noTypes: RawType = { params: new Uint8Array(0), results: new Uint8Array(0), vectorParams: 0, vectorResults: 0 }
 
 /** Steps over instructions. Both walks are built on it, so they cannot disagree on where an instruction ends. */
 export class BodyReader extends CoreReader {
@@ -78,6 +78,8 @@ export class BodyReader extends CoreReader {
   /** Arity of the last block type read. */
   blockParams = 0
   blockResults = 0
+  /** True once an immediate said that v128 operands may be about; the walk over a body resets it. */
+  vectorsSeen = false
   readonly #hasMemory: boolean
 
   constructor(bytes: Uint8Array, layout: CoreLayout) {
@@ -134,6 +136,7 @@ export class BodyReader extends CoreReader {
     if (byte === 0x40) return
     if (isValueType(byte)) {
       this.blockResults = 1
+      if (byte === vectorType) this.vectorsSeen = true
       return
     }
     if ((byte & 0xc0) === 0x40) refuseValueType(this, byte, offset)
@@ -143,6 +146,7 @@ export class BodyReader extends CoreReader {
     const type = this.type(index, offset)
     this.blockParams = type.params.length
     this.blockResults = type.results.length
+    if (type.vectorParams + type.vectorResults > 0) this.vectorsSeen = true
   }
 
   type(index: number, offset: number): RawType {
@@ -256,7 +260,9 @@ export class BodyReader extends CoreReader {
   tag(index: number, offset: number): number {
     const type = this.layout.tagTypes[index]
     if (type === undefined) this.fail(`tag ${index} is not defined`, offset)
-    return (this.layout.types[type] ?? noTypes).params.length
+    const { params, vectorParams } = this.layout.types[type] ?? noTypes
+    if (vectorParams > 0) this.vectorsSeen = true
+    return params.length
   }
 
   /** The second opcode after a prefix, checked against its table. */
@@ -327,7 +333,10 @@ function refuseOpcode(bytes: Uint8Array, offset: number): never {
 /** What the first walk found. Arrays are indexed by defined function. */
 export interface BodyScan {
   readonly flags: Uint8Array
-  /** Stack bytes of one frame: 8 × (parameters + locals + greatest operand height) + 64, with a v128 parameter or local counted twice. */
+  /**
+   * Stack bytes of one frame: 8 × (parameters + locals + greatest operand height + most results of a call) + 64, with a
+   * v128 parameter, local or result counted twice, and every operand where some may be v128.
+   */
   readonly frameBytes: Uint32Array
   /** Locals without the parameters. */
   readonly localCounts: Uint32Array
@@ -454,7 +463,22 @@ class Scanner extends BodyReader {
 
   #push(count: number): void {
     this.#height += count
-    if (this.#height > this.#heightMax) this.#heightMax = this.#height
+    if (this.#height <= this.#heightMax) return
+    this.#heightMax = this.#height
+    if (this.#height <= this.#pending.length || !this.#options.deterministic) return
+    // Before the table of pending floats grows with it: a call of two bytes can push a thousand operands.
+    if (costTable.stackSlotBytes * this.#height > this.#options.frameBytesMax) this.#refuseFrame(costTable.stackSlotBytes * this.#height)
+    this.#growPending(this.#height * 2)
+  }
+
+  #refuseFrame(frameBytes: number): never {
+    const { layout } = this
+    throw new VerifyError("FrameSize", {
+      offset: layout.bodyStarts[this.#current] as number,
+      function: layout.functionsImported + this.#current,
+      frameBytes,
+      limit: this.#options.frameBytesMax,
+    })
   }
 
   #label(label: number, offset: number): void {
@@ -475,6 +499,8 @@ class Scanner extends BodyReader {
   #current = 0
   /** v128 parameters and locals of the current function. */
   #vectors = 0
+  /** Slots of the most results that one call of the current function brings: they pass through memory, and are copied from there. */
+  #resultSlots = 0
 
   /** The bits of one pending float are seen: its producer must canonicalise. */
   #see(slot: number): void {
@@ -507,7 +533,6 @@ class Scanner extends BodyReader {
 
   #produce(floatOut: number, offset: number): void {
     const slot = this.#height - 1
-    if (slot >= this.#pending.length) this.#growPending(this.#pending.length * 2 + slot)
     if (this.#pendingCount === 0 || slot < this.#pendingLow) this.#pendingLow = slot
     this.#pending[slot] = offset + 1
     this.#pendingClass[slot] = floatOut
@@ -543,7 +568,6 @@ class Scanner extends BodyReader {
     this.#current = i
     this.at = layout.bodyStarts[i] as number
     this.end = layout.bodyEnds[i] as number
-    const bodyStart = this.at
     const type = this.functionType(layout.functionsImported + i, this.at)
     const locals = this.#locals(i, type.params.length)
     this.#depth = 0
@@ -551,23 +575,20 @@ class Scanner extends BodyReader {
     this.#heightMax = 0
     this.#flags = 0
     this.#pendingCount = 0
+    this.#resultSlots = 0
+    this.vectorsSeen = type.vectorParams + type.vectorResults + this.#vectors > 0
     scan.edgeStarts[i] = this.edgeCount
     this.#open(Op.Block, 0, type.results.length, this.at)
     this.#instructions(locals)
     if (this.at !== this.end) this.fail("bytes after the end of a function")
     scan.edgeStarts[i + 1] = this.edgeCount
     scan.flags[i] = this.#flags
-    for (const param of type.params) if (param === vectorType) this.#vectors++
-    const slots = locals + this.#vectors * (costTable.stackVectorSlots - 1) + this.#heightMax
+    const vectors = this.#vectors + type.vectorParams
+    const operandSlots = this.#heightMax * (this.vectorsSeen ? costTable.stackVectorSlots : 1)
+    const slots = locals + vectors * (costTable.stackVectorSlots - 1) + operandSlots + this.#resultSlots
     const frame = costTable.stackSlotBytes * slots + costTable.stackFrameBytes
     scan.frameBytes[i] = frame
-    if (frame > this.#options.frameBytesMax)
-      throw new VerifyError("FrameSize", {
-        offset: bodyStart,
-        function: layout.functionsImported + i,
-        frameBytes: frame,
-        limit: this.#options.frameBytesMax,
-      })
+    if (frame > this.#options.frameBytesMax) this.#refuseFrame(frame)
   }
 
   #instructions(locals: number): void {
@@ -734,6 +755,7 @@ class Scanner extends BodyReader {
         }
         case Op.Simd: {
           const code = this.second(opcode, offset)
+          this.vectorsSeen = true
           if (deterministic && code >= relaxedSimdFirst) throw new VerifyError("RelaxedSimd", { offset })
           this.immediate(simd.immediate[code] as number, offset)
           if (pending && this.#pendingCount > 0) this.#consume(simd.pops[code] as number, simd.floatIn[code] as number)
@@ -777,6 +799,10 @@ class Scanner extends BodyReader {
     if (this.#options.deterministic && this.#pendingCount > 0) this.#consume(count, Float.None)
     this.#pop(count, offset)
     this.#push(type.results.length)
+    if (type.vectorResults > 0) this.vectorsSeen = true
+    // One result comes in a register; more than that, the engines keep in the caller's frame until it copies them.
+    const slots = type.results.length + type.vectorResults * (costTable.stackVectorSlots - 1)
+    if (type.results.length > 1 && slots > this.#resultSlots) this.#resultSlots = slots
   }
 
   #table(index: number, offset: number): void {
@@ -785,7 +811,9 @@ class Scanner extends BodyReader {
 
   #indexed(opcode: number, index: number, offset: number): void {
     if (opcode === Op.GlobalGet || opcode === Op.GlobalSet) {
-      if (index >= this.layout.globalCount) this.fail(`global ${index} is not defined`, offset)
+      const type = this.layout.globalTypes[index]
+      if (type === undefined) this.fail(`global ${index} is not defined`, offset)
+      if (type === vectorType) this.vectorsSeen = true
     } else if (opcode === 0x25 || opcode === 0x26) this.#table(index, offset)
     else if (opcode === Op.RefFunc) {
       this.functionType(index, offset)

@@ -389,3 +389,14 @@ t.test("`plain()` and builder agree with the engine when integers are encoded", 
   )
   t.same(s(-1), [0x7f])
 })
+
+t.test("`decodeCoreModule()` keeps one object for a function type when thousands of imports and exports have it", async (t) => {
+  const wide = Array.from({ length: 1_000 }, () => "i32" as const)
+  const m = new Module()
+  for (let i = 0; i < 1_000; i++) m.importFunc("", String(i), wide, wide)
+  for (let i = 0; i < 1_000; i++) m.export(String(i), "func", i)
+  const { imports, exports } = decode(m.bytes())
+  const distinct = new Set([...imports.map(({ type }) => type), ...exports.values()].map((type) => (type.kind === "func" ? type.type : undefined)))
+  t.equal(imports.length + exports.size, 2_000)
+  t.equal(distinct.size, 1, "16 KB once, not for every four bytes of binary")
+})

@@ -51,6 +51,36 @@ const shapes: Readonly<Record<string, (m: Module) => void>> = {
     ])
     m.func(["i32"], ["i32"], { export: "run" }, [get(0), many(30, () => splat), call(down)])
   },
+  "1,000 v128 operands": (m) =>
+    void m.func(["i32"], ["i32"], { export: "run" }, (self) => [
+      many(1_000, () => [get(0), "i32x4.splat"]),
+      minusOne,
+      call(self),
+      "drop",
+      many(999, () => "v128.xor"),
+      lane("i32x4.extract_lane", 0),
+    ]),
+  "900 v128 parameters": (m) => {
+    const params: ReadonlyArray<ValueTypeName> = ["i32", ...Array.from({ length: 900 }, () => "v128" as const)]
+    const down = m.func(params, ["i32"], {}, (self) => [minusOne, many(900, (k) => get(k + 1)), call(self), i32(1), "i32.add"])
+    m.func(["i32"], ["i32"], { export: "run" }, [get(0), many(900, () => splat), call(down)])
+  },
+  ...Object.fromEntries(
+    (["v128", "i64", "i32"] as const).flatMap((type) =>
+      [10, 900].map((count) => [
+        `${count} ${type} results`,
+        (m: Module) => {
+          const down = m.func(
+            ["i32"],
+            Array.from({ length: count }, () => type),
+            {},
+            (self) => [minusOne, call(self)],
+          )
+          m.func(["i32"], ["i32"], { export: "run" }, [get(0), call(down), many(count, () => "drop"), i32(0)])
+        },
+      ]),
+    ),
+  ),
   "through a table": (m) => {
     m.table("funcref", 1, 1)
     const type = m.type(["i32"], ["i32"])

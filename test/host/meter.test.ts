@@ -1,4 +1,5 @@
 import t from "tap"
+import { Meter } from "../../host/call/meter.ts"
 import { costTable } from "../../host/meter/cost-table.ts"
 import { limits } from "../../schemas/error/mod.ts"
 import { answer, engines } from "./engine.ts"
@@ -39,6 +40,7 @@ import {
   tableGet,
   tableGrow,
   tableInit,
+  tableSet,
   tableSize,
   tee,
   throwTag,
@@ -595,4 +597,118 @@ t.test("`rewriteCoreModule()` refuses a function when it would become larger tha
     t.match(error, { code: "STELE-VFY-0016", reason: { what: "bytes of instrumented code in one function" } })
   }
   t.ok(WebAssembly.validate(rewrite(m.bytes(), { tier: "deadline" }).bytes))
+})
+
+t.test("`ref.func` stays valid when only an export declares its function", async (t) => {
+  const m = new Module()
+  m.table("funcref", 1, 1)
+  const type = m.type(["i32"], ["i32"])
+  const down = m.func(["i32"], ["i32"], { export: "down" }, (self) => [
+    get(0),
+    iff(["i32"], [get(0), i32(1), "i32.sub", call(self), i32(1), "i32.add"], [i32(7)]),
+  ])
+  m.func(["i32"], ["i32"], { export: "run" }, [i32(0), refFunc(down), tableSet(0), get(0), i32(0), callIndirect(type)])
+  m.passiveElem([down])
+  for (const bytes of [m.bytes(), withoutElements(m)]) for (const tier of tiers) t.equal(instantiate(bytes, { tier }).exports["run"]?.(5), 12, tier)
+})
+const withoutElements = (m: Module): Uint8Array<ArrayBuffer> => m.raw(9, [0]).bytes()
+
+t.test("`fuel` shows only canonical NaN bits when operands lie thousands high above a result", async (t) => {
+  for (const [count, drop] of [
+    [1_100, repeat(1_100, "drop")],
+    [2_000, [repeat(1_999, "i32.add"), "drop"]],
+  ] as const) {
+    const m = new Module()
+    m.func([], ["i32"], { export: "run" }, [f32(0), f32(0), "f32.div", repeat(count, i32(1)), drop, "i32.reinterpret_f32"])
+    t.equal(instantiate(m.bytes(), { tier: "fuel" }).exports["run"]?.(), 0x7fc00000, `${count} operands`)
+  }
+})
+
+t.test("`rewriteCoreModule()` refuses a module when wrappers would make it hundreds of times as large", async (t) => {
+  const m = new Module()
+  const type = m.type(
+    Array.from({ length: 999 }, () => "i32" as const),
+    [],
+  )
+  const functions = Array.from({ length: 6_000 }, () => m.rawFunc(type, [0, 0x00, 0x0b]))
+  m.table("funcref", functions.length)
+  m.elem(i32(0), functions)
+  const bytes = m.bytes()
+  t.ok(bytes.length < 100_000)
+  t.ok(WebAssembly.validate(bytes))
+  t.throws(() => rewrite(bytes, { tier: "deadline" }), { message: /bytes of wrappers for functions that are exported or referenced/ })
+})
+
+t.test("`slice` charges work when a callee checks, returns late or throws between", async (t) => {
+  const m = new Module()
+  const tag = m.tag([])
+  const work = repeat(6_000, [i32(1), "drop"])
+  const looping = m.func([], [], {}, loop([]))
+  const late = m.func([], [], {}, [loop([]), repeat(2_400, [i32(1), "drop"])])
+  m.table("funcref", 1, 1)
+  m.elem(i32(0), [late])
+  const type = m.type([], [])
+  const throwing = m.func([], [], {}, throwTag(tag))
+  const through = m.func([], [], {}, [work, call(throwing)])
+  const turns = 50
+  const repeated = (body: Code): Code => [loop([], body, get(0), i32(1), "i32.sub", tee(0), brIf(0))]
+  m.func(["i32"], [], { export: "a looping callee" }, repeated([work, call(looping)]))
+  m.func(["i32"], [], { export: "a late return" }, repeated([i32(0), callIndirect(type)]))
+  m.func(["i32"], [], { export: "a throwing callee" }, repeated(tryCatch([], [work, call(throwing), loop([])], [[tag, []]])))
+  m.func(["i32"], [], { export: "an exception from deeper" }, repeated(tryCatch([], [call(through), loop([])], [[tag, []]])))
+  const bytes = m.bytes()
+  // In a module of its own: engines refuse both kinds of exception handling in one.
+  const newer = new Module()
+  const throws = newer.func([], [], {}, throwTag(newer.tag([])))
+  newer.func(["i32"], [], { export: "an exception to a loop" }, [
+    loop([], get(0), i32(1), "i32.sub", tee(0), iff([], [tryTable([], [{ label: 1 }], work, call(throws))])),
+  ])
+  for (const [name, units] of Object.entries({
+    "a looping callee": 12_000,
+    "a late return": 4_800,
+    "a throwing callee": 12_000,
+    "an exception from deeper": 12_000,
+    "an exception to a loop": 12_000,
+  })) {
+    const guest = instantiate(name === "an exception to a loop" ? newer.bytes() : bytes, { tier: "slice" })
+    guest.exports[name]?.(turns)
+    const share = Number(guest.used()) / (units * (turns - 1))
+    t.ok(share > 0.7, `${name}: ${share.toFixed(2)} of the work`)
+  }
+})
+
+t.test("a throw reads the clock when fuel is left, whatever it unwinds", async (t) => {
+  for (const tier of ["slice", "fuel"] as const) {
+    const m = new Module()
+    const tag = m.tag([])
+    m.func(["i32"], ["i32"], { export: "run" }, [loop([], tryCatch([], [throwTag(tag)], [[tag, []]]), get(0), i32(1), "i32.sub", tee(0), brIf(0)), i32(9)])
+    const guest = instantiate(m.bytes(), { tier })
+    t.equal(guest.exports["run"]?.(10), 9)
+    t.ok(guest.ticks.count >= 10, `${tier}: ${guest.ticks.count} ticks`)
+  }
+})
+
+t.test("`Meter` bounds a slice when cheap code has made the clock seem slow", async (t) => {
+  for (const mechanism of ["slice", "fuel"] as const) {
+    const needs = { epoch: false, memory: undefined, fuel: true, stack: false, pages: false, elements: false, tick: true }
+    const meter = new Meter({
+      mechanism,
+      watchdog: undefined,
+      nowMs: () => 0,
+      needs,
+      stackBytesMax: 0,
+      pagesLeft: 0,
+      elementsLeft: 0,
+      stop: (error) => t.fail(error.message),
+    })
+    const { fuel, tick } = meter.imports(needs) as { fuel: WebAssembly.Global<"i64">; tick: () => number }
+    meter.begin(1_000, 1_000, 1n << 60n)
+    let longest = 0n
+    for (let i = 0; i < 100; i++) {
+      if (fuel.value > longest) longest = fuel.value
+      fuel.value = -1n
+      t.equal(tick(), 0)
+    }
+    t.equal(longest, mechanism === "slice" ? 262_144n : 65_536n, mechanism)
+  }
 })
