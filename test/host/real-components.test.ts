@@ -121,30 +121,23 @@ const clang: Build = async () => {
   return componentOf(await wit(), new Uint8Array(await readFile(core)))
 }
 
+/** Several Rusts may be installed, and only some have the library: rustup's comes first, Debian's stands where Debian puts it. */
 const rust: Build = async () => {
-  const rustc = process.env["RUSTC"] ?? "rustc"
-  if (!(await hasTool(rustc))) return "rustc is not installed"
   const core = join(folder, "rust.wasm")
-  try {
-    const linker = (await hasTool("wasm-ld")) ? ["-C", "linker=wasm-ld"] : []
-    await run(rustc, [
-      ...linker,
-      "--edition=2021",
-      "--target=wasm32-unknown-unknown",
-      "-O",
-      "-C",
-      "panic=abort",
-      "--crate-type=cdylib",
-      here("real.rs"),
-      "-o",
-      core,
-    ])
-  } catch (error) {
-    if (/can't find crate for `core`|may not be installed/.test(String((error as { stderr?: string }).stderr)))
-      return "this Rust has no wasm32-unknown-unknown library"
-    throw error
+  const linker = (await hasTool("wasm-ld")) ? ["-C", "linker=wasm-ld"] : []
+  const options = ["--edition=2021", "--target=wasm32-unknown-unknown", "-O", "-C", "panic=abort", "--crate-type=cdylib"]
+  let skip = "rustc is not installed"
+  for (const rustc of [process.env["RUSTC"] ?? "rustc", "/usr/bin/rustc"]) {
+    if (!(await hasTool(rustc))) continue
+    try {
+      await run(rustc, [...linker, ...options, here("real.rs"), "-o", core])
+      return componentOf(await wit(), new Uint8Array(await readFile(core)))
+    } catch (error) {
+      if (!/can't find crate for `core`|may not be installed/.test(String((error as { stderr?: string }).stderr))) throw error
+      skip = "no Rust here has the wasm32-unknown-unknown library"
+    }
   }
-  return componentOf(await wit(), new Uint8Array(await readFile(core)))
+  return skip
 }
 
 const quickJs: Build = async () => {
