@@ -32,7 +32,10 @@ async function fileOf(word: string): Promise<string> {
   return (await examples()).find(({ name }) => name === word)?.file ?? word
 }
 
-const grantsText = ({ plugin }: Loaded): string => plugin.describe().grants.granted.join(", ") || "nothing"
+function grantsText({ plugin }: Loaded): string {
+  const { granted, revoked } = plugin.describe().grants
+  return `${granted.join(", ") || "nothing"}${revoked.length === 0 ? "" : `, without ${revoked.join(", ")}`}`
+}
 
 function usageRows(plugins: ReadonlyArray<Loaded>): ReadonlyArray<ReadonlyArray<string>> {
   const head = ["plugin", "calls", "failed", "fuel", "time", "memory", "grants used"]
@@ -76,6 +79,7 @@ function commands(session: Session, end: () => void) {
       digest: loaded.plugin.digest,
       loadNs: Math.round(loaded.loadNs),
       granted: loaded.plugin.describe().grants.granted,
+      revoked: loaded.plugin.describe().grants.revoked,
     },
     lines: () => [`loaded ${loaded.name} in ${timeText(loaded.loadNs)}, granted ${grantsText(loaded)}`],
   })
@@ -83,7 +87,7 @@ function commands(session: Session, end: () => void) {
     const { granted, revoked } = loaded.plugin.describe().grants
     return {
       json: { plugin: loaded.name, granted, revoked },
-      lines: () => [`${loaded.name} is granted ${grantsText(loaded)}${revoked.length === 0 ? "" : `, without ${revoked.join(", ")}`}`],
+      lines: () => [`${loaded.name} is granted ${grantsText(loaded)}`],
     }
   }
 
@@ -229,7 +233,9 @@ export async function prompt(session: Session, showing: Showing): Promise<number
     removeHistoryDuplicates: true,
     completer: (line: string): [Array<string>, string] => {
       const word = line.slice(line.search(/\S*$/))
-      return [candidates(session, names, line).filter((each) => each.startsWith(word)), word]
+      const found = candidates(session, names, line).filter((each) => each.startsWith(word))
+      // What ends in ":" waits for its scope; anything else is whole, and the next word follows.
+      return [found.length === 1 ? found.map((each) => (each.endsWith(":") ? each : `${each} `)) : found, word]
     },
   })
   reader.on("SIGINT", () => {
@@ -240,7 +246,10 @@ export async function prompt(session: Session, showing: Showing): Promise<number
   if (isTerminal) reader.prompt()
   for await (const line of reader) {
     if (line.trim() !== "" && !line.trimStart().startsWith("#")) {
+      // In raw mode Ctrl-C is a byte that nobody reads while a guest holds the thread; otherwise the system ends the process.
+      if (isTerminal) process.stdin.setRawMode(false)
       const failed = await executeLine(root, line, showing)
+      if (isTerminal && !isEnded) process.stdin.setRawMode(true)
       // On a terminal the person saw it; a script's exit code has to say it.
       if (failed !== 0 && !isTerminal) code = failed
     }
@@ -258,5 +267,7 @@ async function executeLine(root: Command.Command.Any, line: string, showing: Sho
   } catch (error) {
     return showError(error, showing)
   }
+  // `help call` is what many type for `call --help`.
+  if (words[0] === "help" && words[1] !== undefined && !words[1].startsWith("-")) words = [words[1], "--help"]
   return execute(root, showing.isJson ? ["--json", ...words] : words, { ...showing, isJson: showing.isJson || words.includes("--json") }, true)
 }

@@ -78,10 +78,17 @@ export class Session implements AsyncDisposable {
     return loaded
   }
 
-  /** The same file again, as it is now, with the grants that are in force now. */
+  /** The same file again, as it is now, with the grants that are in force now and without what was taken out of them. */
   async reload(name: string): Promise<Loaded> {
     const { file, options, plugin } = this.get(name)
-    return this.load(file, { ...options, grants: plugin.describe().grants.granted }, name)
+    const { granted, revoked } = plugin.describe().grants
+    const loaded = await this.load(file, { ...options, grants: granted }, name)
+    // Loading runs no guest code, so nothing has used what is taken back here.
+    for (const grant of revoked) loaded.plugin.revoke(grant)
+    // What was granted again inside a revocation went with it.
+    const kept = new Set(loaded.plugin.describe().grants.granted)
+    for (const grant of granted) if (!kept.has(grant)) loaded.plugin.grant(grant)
+    return loaded
   }
 
   /** @throws ConfigError `Usage` when no plugin of this name is loaded */

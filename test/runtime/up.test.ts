@@ -102,6 +102,22 @@ t.test("the prompt acts on the loaded plugins when commands come line by line", 
   t.notOk(stdout.includes("too-late") || stderr.includes("too-late"), "nothing after exit")
 })
 
+t.test("`reload` keeps what was revoked revoked, and what was granted again inside it", async (t) => {
+  const { stdout, stderr } = session([
+    "grant greeter kv:read:*",
+    "revoke greeter kv:read:p*",
+    "reload greeter",
+    'call greeter greet {name: "Ed"}',
+    "grant greeter kv:read:prices/tea",
+    "reload greeter",
+    "help reload",
+  ])
+  t.match(stdout, /loaded greeter in .*, granted log, kv:read:\*, without kv:read:p\*\n/)
+  t.match(stderr, "access was denied")
+  t.match(stdout, /loaded greeter in .*, granted log, kv:read:\*, kv:read:prices\/tea, without kv:read:p\*\n/)
+  t.match(stdout, "reload NAME [flags]")
+})
+
 t.test("the prompt goes on, and its exit code tells, when a command fails", async (t) => {
   const { code, stdout, stderr } = session([
     "cal greeter",
@@ -167,3 +183,26 @@ t.test(
     t.equal(code, 130)
   },
 )
+
+t.test("the prompt ends with 130 when Ctrl-C is pressed while a guest holds the thread", { skip: hasScript ? false : "needs util-linux script" }, async (t) => {
+  const terminal = spawn("script", ["-qefc", `${process.execPath} runtime/cli/main.ts up`, "/dev/null"], {
+    cwd: root,
+    env: { ...process.env, NO_COLOR: "1", TERM: "xterm" },
+  })
+  let shown = ""
+  let isCalled = false
+  let pressing: NodeJS.Timeout | undefined
+  terminal.stdout.setEncoding("utf8").on("data", (text: string) => {
+    shown += text
+    if (!isCalled && shown.includes("stele> ")) {
+      isCalled = true
+      terminal.stdin.write("call spinner spin 1 --deadline 1h\r")
+    }
+    // Pressed as people do, until it helps; what comes before the call has begun is a key of the prompt.
+    if (/1h\r+\n/.test(shown)) pressing ??= setInterval(() => terminal.stdin.write("\u0003"), 200)
+  })
+  terminal.stdin.on("error", () => {})
+  t.teardown(() => (clearInterval(pressing), terminal.kill()))
+  const [code] = (await once(terminal, "close")) as [number | null]
+  t.equal(code, 130)
+})
