@@ -142,7 +142,8 @@ export class Host implements AsyncDisposable {
       return Uint8Array.from(view)
     }
     if (source instanceof URL) return platform.readBytes(source, bytesMax)
-    if (typeof source !== "string") throw new ConfigError("Option", { option: "source", expected: "bytes, a path, a URL or a digest", actual: typeof source })
+    if (typeof source !== "string")
+      throw new ConfigError("Option", { option: "source", expected: "bytes, a path, a URL or a digest", actual: source === null ? "null" : typeof source })
     if (source.startsWith("sha256:")) {
       if (!digestPattern.test(source))
         throw new ConfigError("Option", { option: "source", expected: "sha256: and 64 lowercase hexadecimal digits", actual: JSON.stringify(source) })

@@ -82,7 +82,7 @@ const show = (value: unknown): string =>
 function oneOf<const A extends string>(option: string, value: unknown, built: ReadonlyArray<A>, planned: ReadonlyArray<string>): A {
   if (built.includes(value as A)) return value as A
   if (planned.includes(value as string)) throw new PluginError("NotBuilt", { asked: `${option}: "${String(value)}"`, exists: built.map((name) => `"${name}"`) })
-  throw new ConfigError("Option", { option, expected: [...built, ...planned].map((name) => `"${name}"`).join(" or "), actual: show(value) })
+  throw new ConfigError("Option", { option, expected: built.map((name) => `"${name}"`).join(" or "), actual: show(value) })
 }
 
 function count(option: string, value: unknown, min: number, max: number): number {

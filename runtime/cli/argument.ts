@@ -9,6 +9,9 @@ import type { FunctionType, ValueType } from "../../schemas/wit/model.ts"
 /** Reads what `@FILE` and `-` stand for. */
 export type ReadInput = (source: string) => Promise<Uint8Array>
 
+/** What the system's codes mean to a person. */
+const unreadable: Readonly<Record<string, string>> = { EISDIR: "it is a folder", EACCES: "permission is denied" }
+
 /** A file, or standard input for `-`, whole. */
 export const readInput: ReadInput = async (source) => {
   if (source === "-") {
@@ -20,7 +23,8 @@ export const readInput: ReadInput = async (source) => {
     return new Uint8Array(await readFile(source))
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException
-    throw code === "ENOENT" ? new PluginError("NotFound", { source }, { cause }) : new PluginError("Unreadable", { source, detail: message }, { cause })
+    if (code === "ENOENT") throw new PluginError("NotFound", { source }, { cause })
+    throw new PluginError("Unreadable", { source, detail: unreadable[code ?? ""] ?? message }, { cause })
   }
 }
 
@@ -65,7 +69,7 @@ async function parseWord(type: ValueType, word: string, path: string, read: Read
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes)
   } catch {
-    throw new WitError("Value", { path, expected: "UTF-8 text", actual: `${bytes.length} bytes that are none` })
+    throw new WitError("Value", { path, expected: "UTF-8 text", actual: `a file of ${bytes.length} other bytes` })
   }
   return heart(type).kind === "string" ? text : parseText(type, text, path)
 }

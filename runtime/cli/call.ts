@@ -61,6 +61,8 @@ function writeRaw(result: unknown): void {
 export async function call(flags: CallFlags): Promise<void> {
   const name = nameOf(flags.file)
   const options = loadOptions(flags)
+  if (flags.deadline !== undefined && flags.metering === "off")
+    throw new ConfigError("Usage", { detail: "Cannot enforce --deadline with --metering off: nothing stops the plugin", advice: "leave out one of the two" })
   const callOptions = {
     ...(flags.deadline === undefined ? {} : { deadlineMs: parseDuration("--deadline", flags.deadline) }),
     ...(flags.fuel === undefined ? {} : { fuel: parseCount("--fuel", flags.fuel) }),

@@ -52,7 +52,7 @@ const call = Command.make(
     deadline: text("deadline", "TIME", "When the call is stopped: 500, 500ms, 2s (default 1s)"),
     config: many("config", "NAME=VALUE", "A setting that config:NAME lets the plugin read"),
     secret: many("secret", "NAME=SOURCE", "A secret for secret:NAME, from env:VARIABLE or file:PATH"),
-    kv: many("kv", "KEY=VALUE", "A key to start with, such as prices/tea=3.20"),
+    kv: many("kv", "BUCKET/KEY=VALUE", "A stored value to start with: prices/tea=3.20"),
     usage: isOn("usage", "Print fuel, time, memory and grants used"),
     raw: isOn("raw", "Write a string or list<u8> result as it is"),
   },
@@ -72,7 +72,7 @@ const call = Command.make(
 
 const inspect = Command.make(
   "inspect",
-  { file, wit: isOn("wit", "Print the world as WIT alone"), schema: isOn("schema", "Print the JSON Schemas of the exports alone") },
+  { file, limit: loadFlags.limit, wit: isOn("wit", "Print the world as WIT alone"), schema: isOn("schema", "Print the JSON Schemas of the exports alone") },
   Effect.fnUntraced(function* (flags) {
     const json = yield* Json
     yield* run(async () => (await import("./inspect.ts")).inspect({ ...flags, json }))
@@ -90,6 +90,7 @@ const types = Command.make(
   "types",
   {
     file,
+    limit: loadFlags.limit,
     output: text("output", "FILE", "Write there instead of to standard output").pipe(Flag.withAlias("o")),
     dryRun: isOn("dry-run", "Print, and write nothing"),
   },
@@ -112,6 +113,7 @@ const explain = Command.make(
   }),
 ).pipe(
   Command.withDescription("Explain an error code, a limit or a grant."),
+  Command.withShortDescription("Explain an error code, a limit or a grant"),
   Command.withExamples([{ command: "stele explain STELE-CAP-0003" }, { command: "stele explain kv" }, { command: "stele explain limits" }]),
 )
 

@@ -6,24 +6,27 @@ import type { FunctionType } from "../../schemas/wit/model.ts"
 import { functionText, shapeText, worldText } from "../../schemas/wit/print.ts"
 import { answer } from "../../schemas/wit/tree.ts"
 import { declarations } from "../../schemas/wit/typescript.ts"
+import type { LoadOptions } from "../../host/options.ts"
 import type { Description, Plugin } from "../../host/plugin.ts"
 import { Host } from "../mod.ts"
 import { nameOf } from "./call.ts"
-import { bytesText } from "./quantity.ts"
+import { bytesText, parseLimit } from "./quantity.ts"
 import { at } from "./report.ts"
 import { columns, out, type Palette, printLine, table, withProgress, wrap } from "./terminal.ts"
 
 export interface InspectFlags {
   readonly file: string
+  readonly limit: ReadonlyArray<string>
   readonly wit: boolean
   readonly schema: boolean
   readonly json: boolean
 }
 
 /** Loads without grants: imports that need one are linked to denials, so that any component can be looked at. */
-async function look<A>(file: string, isSilent: boolean, use: (plugin: Plugin) => A | Promise<A>): Promise<A> {
+async function look<A>({ file, limit, json }: InspectFlags | TypesFlags, use: (plugin: Plugin) => A | Promise<A>): Promise<A> {
   await using host = await Host.open()
-  return await at({ file }, async () => use(await withProgress(`Loading ${nameOf(file)}`, isSilent, () => host.load(file, { missing: "trap" }))))
+  const options: LoadOptions = { missing: "trap", limits: Object.fromEntries(limit.map(parseLimit)) }
+  return await at({ file }, async () => use(await withProgress(`Loading ${nameOf(file)}`, json, () => host.load(file, options))))
 }
 
 /** What the component is made of, in the terms of its own model. */
@@ -109,7 +112,7 @@ export function overview(file: string, description: Description, colours: Palett
 }
 
 export async function inspect(flags: InspectFlags): Promise<void> {
-  await look(flags.file, flags.json, (plugin) => {
+  await look(flags, (plugin) => {
     const description = plugin.describe()
     if (flags.json) return printLine(JSON.stringify(descriptionJson(flags.file, description)))
     if (flags.wit) return printLine(worldText("root", description.world))
@@ -122,6 +125,7 @@ export async function inspect(flags: InspectFlags): Promise<void> {
 
 export interface TypesFlags {
   readonly file: string
+  readonly limit: ReadonlyArray<string>
   readonly output?: string | undefined
   readonly dryRun: boolean
   readonly json: boolean
@@ -129,9 +133,7 @@ export interface TypesFlags {
 
 /** Declarations that make `host.load<Exports>(…)` typed; to stdout, or to the file of `-o`. */
 export async function types(flags: TypesFlags): Promise<void> {
-  const text = await look(flags.file, flags.json, (plugin) =>
-    declarations(plugin.describe().world, `Do not edit: written by \`stele types ${nameOf(flags.file)}.wasm\``),
-  )
+  const text = await look(flags, (plugin) => declarations(plugin.describe().world, `Do not edit: written by \`stele types ${nameOf(flags.file)}.wasm\``))
   if (flags.output === undefined || flags.dryRun) {
     if (flags.json) return printLine(JSON.stringify({ declarations: text }))
     return void process.stdout.write(text.endsWith("\n") ? text : `${text}\n`)

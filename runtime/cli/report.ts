@@ -9,7 +9,7 @@
  */
 import { CapabilityError } from "../../schemas/error/capability.ts"
 import { type ErrorJson, family, reason, SteleError } from "../../schemas/error/family.ts"
-import { LimitError, type LimitName } from "../../schemas/error/limit.ts"
+import { LimitError, type LimitName, limits } from "../../schemas/error/limit.ts"
 import { PluginError } from "../../schemas/error/plugin.ts"
 import { toJson } from "../../schemas/value/json.ts"
 import type { ValueType } from "../../schemas/wit/model.ts"
@@ -62,14 +62,24 @@ const framesMax = 10
 const payloadLinesMax = 12
 const grantsMax = 40
 
-const limitFlags: Partial<Record<LimitName, string>> = { deadlineMs: "--deadline 5s", fuel: "--fuel 10G", memoryBytesMax: "--memory 256MiB" }
+const limitFlags: Partial<Record<LimitName, string>> = { deadlineMs: "--deadline ", fuel: "--fuel ", memoryBytesMax: "--memory " }
+
+/** A flag that would have been enough: what was asked for where that is known, else ten times the limit. */
+function limitFlag(name: LimitName, limit: number, actual: number | undefined): string {
+  const enough = actual ?? Math.max(1, limit * 10)
+  const { unit } = limits[name]
+  const scales = unit === "bytes" ? { GiB: 2 ** 30, MiB: 2 ** 20, KiB: 2 ** 10 } : unit === "ms" ? { h: 3600e3, s: 1e3, ms: 1 } : { G: 1e9, M: 1e6 }
+  const scale = Object.entries(scales).find(([, of]) => enough % of === 0)
+  const value = scale === undefined ? String(enough) : `${enough / scale[1]}${scale[0]}`
+  return `${limitFlags[name] ?? `--limit ${name}=`}${value}`
+}
 
 /** `fix` as this command line would do it; the error's own words are for every embedder. */
 function fixOf(error: SteleError): string {
   if (error instanceof CapabilityError && (error.reason._tag === "Missing" || error.reason._tag === "Denied")) return `--grant ${error.reason.grant}`
   if (error instanceof LimitError) {
-    const flag = limitFlags[error.reason._tag] ?? `--limit ${error.reason._tag}=…`
-    return `${flag} raises it, if the plugin is trusted with that much`
+    const { _tag, limit, actual } = error.reason
+    return `${limitFlag(_tag, limit, actual)} raises it, if the plugin is trusted with that much`
   }
   return error.fix
 }

@@ -66,7 +66,9 @@ export function endWithReader(): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on("error", (error: NodeJS.ErrnoException) => {
       if (error.code === "EPIPE") process.exit(process.exitCode ?? 0)
-      throw error
+      // A full disk is nobody's bug; with stderr gone too there is nobody to tell.
+      if (stream === process.stdout) noteLine(`Cannot write to standard output: ${error.message}`)
+      process.exit(1)
     })
   }
 }

@@ -13,7 +13,7 @@ export class VerifyError extends family("VerifyError", {
     exit: 3,
     isRetryable: false,
     message: (d) => `Cannot load bytes as a WebAssembly component: they start with ${d.found}`,
-    fix: () => "pass a .wasm component file (stele inspect FILE shows what a file is)",
+    fix: () => "pass a .wasm file that is a component",
   }),
   CoreModule: reason<Record<never, never>>({
     code: "STELE-VFY-0002",
