@@ -120,7 +120,13 @@ if (unknown.length > 0) throw new Error(`Cannot build "${unknown.join(", ")}": t
 for (const name of names.sort()) {
   if (wanted.size > 0 && !wanted.has(name)) continue
   const folder = join(examplesDir, name)
-  const example = JSON.parse(await readFile(join(folder, "example.json"), "utf8")) as Example
-  const isBuilt = await build(folder, example)
-  if (isBuilt || (await textOf(join(distDir, name, "example.json"))) === undefined) await publish(folder, example)
+  try {
+    const example = JSON.parse(await readFile(join(folder, "example.json"), "utf8")) as Example
+    const isBuilt = await build(folder, example)
+    if (isBuilt || (await textOf(join(distDir, name, "example.json"))) === undefined) await publish(folder, example)
+  } catch (error) {
+    // For an author of plugins, to whom frames of this script say nothing.
+    console.error(`Cannot build example "${name}": ${error instanceof Error ? error.message : String(error)}`)
+    process.exitCode = 1
+  }
 }
