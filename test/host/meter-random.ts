@@ -14,10 +14,10 @@ import { type Guest, instantiate, type RunOptions } from "./meter-harness.ts"
 import { random } from "./stop-soundness-guests.ts"
 import { append, assemble, type Code, name, preamble, s, section, u } from "./wasm-builder.ts"
 
-type Type = "i32" | "i64" | "f32" | "f64" | "v128" | "funcref" | "externref"
+type Type = "i32" | "i64" | "f32" | "f64" | "v128" | "funcref" | "externref" | "exnref"
 type Types = ReadonlyArray<Type>
 
-const typeBytes: Readonly<Record<Type, number>> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b, funcref: 0x70, externref: 0x6f }
+const typeBytes: Readonly<Record<Type, number>> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b, funcref: 0x70, externref: 0x6f, exnref: 0x69 }
 const letters: Readonly<Record<string, Type>> = { i: "i32", l: "i64", f: "f32", d: "f64", v: "v128" }
 
 /** An instruction without immediates: operands, result, and the shape of a NaN it may make. */
@@ -134,6 +134,7 @@ interface Label {
   readonly isLoop: boolean
 }
 
+const isReference = (type: Type): boolean => type === "funcref" || type === "externref" || type === "exnref"
 const same = (a: Types, b: Types): boolean => a.length === b.length && a.every((type, i) => type === b[i])
 
 export interface RandomModule {
@@ -335,7 +336,7 @@ export function randomModule(seed: number, mask: boolean): RandomModule {
       if (chance(30))
         // The same with a reference to the exception, dropped or thrown on.
         return nested(0x02, [], list, () => {
-          labels.unshift({ types: ["exnref" as Type], isLoop: false })
+          labels.unshift({ types: ["exnref"], isLoop: false })
           const inner = nested(0x1f, [], list, () => several(list, depth - 1), [1, 3, 0])
           labels.shift()
           return [0x02, 0x69, inner, 0x0c, 1, 0x0b, chance(80) ? 0x1a : 0x0a, several(list, depth - 1)]
@@ -378,18 +379,13 @@ export function randomModule(seed: number, mask: boolean): RandomModule {
     const choice = int(20)
     if (choice === 0 && at.length > 0) return [value(type, depth - 1), local(0x22, one(at))]
     if (choice === 1)
-      return [
-        value(type, depth - 1),
-        value(type, depth - 1),
-        value("i32", depth - 1),
-        type === "funcref" || type === "externref" || chance(50) ? [0x1c, 1, typeBytes[type]] : 0x1b,
-      ]
+      return [value(type, depth - 1), value(type, depth - 1), value("i32", depth - 1), isReference(type) || chance(50) ? [0x1c, 1, typeBytes[type]] : 0x1b]
     if (choice <= 4) return several([type], depth)
     if (choice === 5 && loads[type] !== undefined) {
       const [code, align] = one(loads[type] ?? [])
       return [address(depth), code, memoryArgument(align)]
     }
-    if (choice === 6 && type !== "funcref" && type !== "externref") {
+    if (choice === 6 && !isReference(type)) {
       // A value below code that branches and calls.
       const under = one(valueTypes)
       return [
@@ -399,7 +395,7 @@ export function randomModule(seed: number, mask: boolean): RandomModule {
         ...(at.length > 0 ? [local(0x21, one(at)), 0x1a, local(0x20, one(at))] : [[0x1a, 0x1a], constant(type)]),
       ]
     }
-    if (type === "funcref" || type === "externref") {
+    if (isReference(type)) {
       const from = tablesOf(type)
       if (from.length > 0 && chance(50)) return [small(depth, 7), 0x25, ...padded(one(from))]
       return type === "funcref" && referable.length > 0 ? [0xd2, ...padded(one(referable))] : constant(type)
