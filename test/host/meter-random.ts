@@ -296,7 +296,7 @@ export function randomModule(seed: number, mask: boolean): RandomModule {
   }
   /** Parameters of a block into locals, or off. */
   const settle = (params: Types): Code =>
-    [...params].reverse().map((type) => {
+    [...params].toReversed().map((type) => {
       const at = locals.flatMap((t, i) => (t === type ? [i] : []))
       return at.length > 0 && chance(70) ? local(0x21, one(at)) : 0x1a
     })
