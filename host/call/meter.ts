@@ -80,8 +80,9 @@ export class Meter {
     }
   }
 
-  /** The injected imports of one module: exactly those it has. */
+  /** The injected imports of one module, exactly those it has, for an instantiation that follows at once; it is charged here. */
   imports(needs: Needs): Record<string, WebAssembly.ImportValue> {
+    if (needs.setupFuel > 0) this.charge(needs.setupFuel)
     const imports = Object.create(null) as Record<string, WebAssembly.ImportValue>
     if (needs.epoch) imports["epoch"] = (this.#watchdog as Watchdog).epoch
     // A module that tests the epoch has its own memory from us: an imported memory comes before a defined one.

@@ -85,6 +85,10 @@ export interface CoreLayout {
   readonly dataCount: number
   /** Bytes in each data segment. */
   readonly dataSizes: Uint32Array
+  /** What instantiation copies: active segments, their elements and their bytes. */
+  readonly activeSegments: number
+  readonly activeElements: number
+  readonly activeDataBytes: number
   /** Function indexes that are exported. */
   readonly exported: ReadonlyArray<number>
   /** Function indexes whose references leave their module's sight: element segments, `ref.func` in initialisers, start. */
@@ -493,9 +497,19 @@ export function decodeCoreModule(bytes: Uint8Array, limits: { readonly functionB
     return index
   })
 
+  let activeSegments = 0
+  let activeElements = 0
+  let activeDataBytes = 0
   const elemSizes = inSection<Uint32Array>(9, new Uint32Array(0), (r) => {
     const sizes = new Uint32Array(r.count("element segments", 2))
-    for (let i = 0; i < sizes.length; i++) sizes[i] = readElem(r, references, globalRead)
+    for (let i = 0; i < sizes.length; i++) {
+      const isActive = ((r.bytes[r.at] as number) & 1) === 0
+      const size = readElem(r, references, globalRead)
+      sizes[i] = size
+      if (!isActive) continue
+      activeSegments++
+      activeElements += size
+    }
     return sizes
   })
 
@@ -514,6 +528,9 @@ export function decodeCoreModule(bytes: Uint8Array, limits: { readonly functionB
       const size = r.u32()
       r.skip(size)
       sizes[i] = size
+      if (flags === 1) continue
+      activeSegments++
+      activeDataBytes += size
     }
     return sizes
   })
@@ -559,6 +576,9 @@ export function decodeCoreModule(bytes: Uint8Array, limits: { readonly functionB
       elemSizes,
       dataCount: dataSizes.length,
       dataSizes,
+      activeSegments,
+      activeElements,
+      activeDataBytes,
       exported,
       referenced,
       start,

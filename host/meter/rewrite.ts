@@ -31,7 +31,7 @@ import { bulkHelper, type BulkRequest, type BulkShape, elementsPerStep, memoryBy
 import { Writer } from "./writer.ts"
 
 /** Part of every cache key: changes when the same input is rewritten to other bytes. */
-export const instrumenterVersion = 3
+export const instrumenterVersion = 4
 
 /** `slice` is `deadline` without a watchdog: the same checks, counting time weights down to a call of `tick`. */
 export type Tier = "deadline" | "slice" | "fuel" | "off"
@@ -70,8 +70,10 @@ export interface Needs {
   readonly pages: boolean
   /** `elements`: mutable global i32, table elements that may still be grown; −1 as for `pages`. */
   readonly elements: boolean
-  /** `tick`: function () → i32, called when `fuel` is below zero; nonzero stops. */
+  /** `tick`: function () → i32, called when `fuel` is below zero (or a throw comes); nonzero stops. */
   readonly tick: boolean
+  /** Under `fuel`, what to charge for an instantiation: the active segments, at the price of the bulk operations they are. */
+  readonly setupFuel: number
 }
 
 export interface Rewritten {
@@ -128,6 +130,14 @@ export function* rewriteSteps(bytes: Uint8Array, module: CoreModule, options: Re
     if (memory.min > options.memoryPagesMax) throw new LimitError("memoryBytesMax", { limit: options.memoryPagesMax * 65_536, actual: memory.min * 65_536 })
   for (const table of layout.tables.slice(layout.tablesImported))
     if (table.min > options.tableElementsMax) throw new LimitError("tableElementsMax", { limit: options.tableElementsMax, actual: table.min })
+  // The engine copies active segments in one step that nothing stops. Each fits its table or memory, so more than fits
+  // all of them is one place written again and again: 6 MB of binary, half a second an instance.
+  const { activeSegments, activeElements, activeDataBytes } = layout
+  if (activeElements > options.tableElementsMax) throw new LimitError("tableElementsMax", { limit: options.tableElementsMax, actual: activeElements })
+  if (activeDataBytes > options.memoryPagesMax * 65_536)
+    throw new LimitError("memoryBytesMax", { limit: options.memoryPagesMax * 65_536, actual: activeDataBytes })
+  const setupFuel =
+    tier === "fuel" ? activeSegments * costTable.bulk + activeElements * costTable.bulkElement + Math.floor(activeDataBytes / costTable.bulkBytesPerUnit) : 0
   for (let i = 0; i < layout.bodyStarts.length; i++) {
     const size = (layout.bodyEnds[i] as number) - (layout.bodyStarts[i] as number)
     if (size > options.functionBodyBytesMax) throw new LimitError("functionBodyBytesMax", { limit: options.functionBodyBytesMax, actual: size })
@@ -147,7 +157,7 @@ export function* rewriteSteps(bytes: Uint8Array, module: CoreModule, options: Re
       yield
     }
   }
-  return rewriter.assemble()
+  return rewriter.assemble(setupFuel)
 }
 
 type SectionWalk = (
@@ -1278,7 +1288,7 @@ class Rewriter extends BodyReader {
   // The module
   // -------------------------------------------------------------------------------------------------------------
 
-  assemble(): Rewritten {
+  assemble(setupFuel: number): Rewritten {
     const { layout, bytes } = this
     const options = this.#options
     const code = this.#out
@@ -1297,6 +1307,7 @@ class Rewriter extends BodyReader {
       pages: this.#pagesGlobal >= 0,
       elements: this.#elementsGlobal >= 0,
       tick: this.#tickIndex >= 0,
+      setupFuel,
     }
     // Types that wrappers and counted functions need; made before the type section is written.
     const countedTypes = new Uint32Array(defined)

@@ -137,7 +137,7 @@ t.test("`Needs` is empty when a module only forwards, holds data or computes lit
   m.memory(1)
   m.table("funcref", 1)
   m.func(["i32"], ["i32"], { export: "inc" }, [get(0), i32(1), "i32.add"])
-  const none = { epoch: false, memory: undefined, fuel: false, stack: false, pages: false, elements: false, tick: false }
+  const none = { epoch: false, memory: undefined, fuel: false, stack: false, pages: false, elements: false, tick: false, setupFuel: 0 }
   for (const tier of ["off", "deadline"] as const) t.same(rewrite(m.bytes(), { tier }).needs, none, tier)
   const empty = new Module()
   empty.table("funcref", 4, 4)
@@ -690,7 +690,7 @@ t.test("a throw reads the clock when fuel is left, whatever it unwinds", async (
 
 t.test("`Meter` bounds a slice when cheap code has made the clock seem slow", async (t) => {
   for (const mechanism of ["slice", "fuel"] as const) {
-    const needs = { epoch: false, memory: undefined, fuel: true, stack: false, pages: false, elements: false, tick: true }
+    const needs = { epoch: false, memory: undefined, fuel: true, stack: false, pages: false, elements: false, tick: true, setupFuel: 0 }
     const meter = new Meter({
       mechanism,
       watchdog: undefined,
@@ -711,4 +711,44 @@ t.test("`Meter` bounds a slice when cheap code has made the clock seem slow", as
     }
     t.equal(longest, mechanism === "slice" ? 262_144n : 65_536n, mechanism)
   }
+})
+
+t.test("active segments are charged by length, and refused when they write one place again and again", async (t) => {
+  const build = (segments: number): Uint8Array<ArrayBuffer> => {
+    const m = new Module()
+    m.memory(1, 1)
+    m.table("funcref", 50, 50)
+    const f = m.func([], [], { export: "run" }, [])
+    for (let i = 0; i < segments; i++)
+      m.elem(
+        i32(0),
+        Array.from({ length: 50 }, () => f),
+      )
+    m.passiveElem([f, f, f])
+    for (let i = 0; i < segments; i++) m.data(i32(0), new Uint8Array(640))
+    m.data(undefined, new Uint8Array(9_000))
+    return m.bytes()
+  }
+  const { needs } = rewrite(build(2), { tier: "fuel" })
+  t.equal(needs.setupFuel, 4 * costTable.bulk + 2 * 50 * costTable.bulkElement + (2 * 640) / costTable.bulkBytesPerUnit)
+  for (const tier of ["off", "deadline", "slice"] as const) t.equal(rewrite(build(2), { tier }).needs.setupFuel, 0, tier)
+  for (const tier of tiers) {
+    t.doesNotThrow(() => rewrite(build(4), { tier, tableElementsMax: 200 }), tier)
+    t.throws(() => rewrite(build(5), { tier, tableElementsMax: 200 }), { message: /"tableElementsMax": the limit is 200 elements, asked for 250/ })
+    t.throws(() => rewrite(build(103), { tier, memoryPagesMax: 1 }), { message: /"memoryBytesMax": the limit is 65536 bytes, asked for 65920/ })
+  }
+  const meter = new Meter({
+    mechanism: "fuel",
+    watchdog: undefined,
+    nowMs: () => 0,
+    needs,
+    stackBytesMax: 0,
+    pagesLeft: 0,
+    elementsLeft: 0,
+    stop: (error) => t.fail(error.message),
+  })
+  meter.begin(1_000, 1_000, BigInt(needs.setupFuel) + 1n)
+  meter.imports(needs)
+  t.equal(meter.used(), BigInt(needs.setupFuel))
+  t.throws(() => meter.imports(needs), { message: /"fuel"/ })
 })
