@@ -238,14 +238,21 @@ async function compile(
   const tier = mechanism === "watchdog" ? "deadline" : mechanism
   const modules: Array<CompiledModule> = []
   for (const { bytes, module } of blueprint.coreModules) {
-    // The engine judges the original first: the rewriter then only sees valid code.
-    if (!WebAssembly.validate(bytes as BufferSource)) {
+    // The engine judges the original before any of it is rewritten; what the cache holds was judged when it was made.
+    const validate = (): void => {
+      if (WebAssembly.validate(bytes as BufferSource)) return inTime()
       throw new VerifyError("Malformed", { offset: bytes.byteOffset - component.byteOffset, detail: "a core module is not valid WebAssembly for this engine" })
     }
     inTime()
     try {
       modules.push(
-        await compileCore(bytes, module, { tier, injectedModule: host.injected, memoryPagesMax, tableElementsMax, functionBodyBytesMax }, host, inTime),
+        await compileCore(
+          bytes,
+          module,
+          { tier, injectedModule: host.injected, memoryPagesMax, tableElementsMax, functionBodyBytesMax, validate },
+          host,
+          inTime,
+        ),
       )
     } catch (error) {
       if (!(error instanceof WebAssembly.CompileError)) throw error

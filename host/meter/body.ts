@@ -78,6 +78,10 @@ export class BodyReader extends CoreReader {
   /** Arity of the last block type read. */
   blockParams = 0
   blockResults = 0
+  /** Operands that calls, blocks and branches named so far, each time they are counted anew: a validator's work beyond the bytes. */
+  arityWork = 0
+  /** Most operands of one block so far. */
+  blockArityMax = 0
   /** True once an immediate said that v128 operands may be about; the walk over a body resets it. */
   vectorsSeen = false
   readonly #hasMemory: boolean
@@ -136,6 +140,7 @@ export class BodyReader extends CoreReader {
     if (byte === 0x40) return
     if (isValueType(byte)) {
       this.blockResults = 1
+      this.arityWork++
       if (byte === vectorType) this.vectorsSeen = true
       return
     }
@@ -147,6 +152,8 @@ export class BodyReader extends CoreReader {
     this.blockParams = type.params.length
     this.blockResults = type.results.length
     if (type.vectorParams + type.vectorResults > 0) this.vectorsSeen = true
+    this.arityWork += this.blockParams + this.blockResults
+    this.blockArityMax = Math.max(this.blockArityMax, this.blockParams, this.blockResults)
   }
 
   type(index: number, offset: number): RawType {
@@ -273,6 +280,10 @@ export class BodyReader extends CoreReader {
     return code
   }
 
+  #calls(type: RawType): void {
+    this.arityWork += type.params.length + type.results.length
+  }
+
   /**
    * Steps over code that cannot be reached, to the instruction that ends it (`end`, `else`, `catch`, `catch_all` or
    * `delegate` of the enclosing block); answers that opcode, standing behind it. Its immediates are not yet read.
@@ -283,6 +294,27 @@ export class BodyReader extends CoreReader {
       const offset = this.at
       const opcode = this.byte()
       switch (opcode) {
+        case Op.Call:
+        case Op.ReturnCall:
+          this.#calls(this.functionType(this.leb(), offset))
+          break
+        case Op.CallIndirect:
+        case Op.ReturnCallIndirect:
+          this.immediate(Immediate.CallIndirect, offset)
+          this.#calls(this.type(this.index, offset))
+          break
+        case Op.Br:
+        case Op.BrIf:
+          this.leb()
+          this.arityWork += this.blockArityMax
+          break
+        case Op.BrTable: {
+          const from = this.at
+          this.immediate(Immediate.LabelTable, offset)
+          // A label takes a byte at least.
+          this.arityWork += (this.at - from) * this.blockArityMax
+          break
+        }
         case Op.Block:
         case Op.Loop:
         case Op.If:
@@ -318,6 +350,13 @@ export class BodyReader extends CoreReader {
     }
   }
 }
+
+/**
+ * Operands that calls, blocks and branches may name in so much code, in one body and in all. Two bytes of a call can push a thousand
+ * operands, and a validator keeps some 32 bytes of each: 124 KB of such calls took V8 2.1 GB and 4 s, before anything ran
+ * that could be stopped. What compilers write stays under one a byte.
+ */
+const arityWorkMax = (codeBytes: number): number => 4 * codeBytes + (1 << 18)
 
 /** Refuses the instruction at `offset` by what it belongs to. */
 function refuseOpcode(bytes: Uint8Array, offset: number): never {
@@ -384,9 +423,19 @@ export function* scanBodies(bytes: Uint8Array, layout: CoreLayout, options: Scan
     visibleNan: options.deterministic ? new Uint8Array(bytes.length) : undefined,
   }
   const scanner = new Scanner(bytes, layout, scan, options)
+  const code = layout.sections[10]
+  const totalMax = arityWorkMax(code === undefined ? 0 : code[1] - code[0])
   let since = 0
   for (let i = 0; i < count; i++) {
+    const before = scanner.arityWork
     scanner.body(i)
+    const bodyMax = arityWorkMax((layout.bodyEnds[i] as number) - (layout.bodyStarts[i] as number))
+    for (const [named, limit] of [
+      [scanner.arityWork - before, bodyMax],
+      [scanner.arityWork, totalMax],
+    ] as const)
+      if (named > limit)
+        throw new VerifyError("TooMany", { offset: layout.bodyStarts[i] as number, what: "operands named by calls, blocks and branches", count: named, limit })
     since += (layout.bodyEnds[i] as number) - (layout.bodyStarts[i] as number)
     if (since > stepBytes) {
       since = 0
@@ -483,6 +532,8 @@ class Scanner extends BodyReader {
 
   #label(label: number, offset: number): void {
     if (label >= this.#depth) this.fail(`label ${label} is not defined`, offset)
+    const at = this.#depth - 1 - label
+    this.arityWork += (this.#openers[at] === Op.Loop ? this.#params[at] : this.#results[at]) as number
   }
 
   #edge(callee: number): void {
@@ -576,6 +627,7 @@ class Scanner extends BodyReader {
     this.#flags = 0
     this.#pendingCount = 0
     this.#resultSlots = 0
+    this.blockArityMax = type.results.length
     this.vectorsSeen = type.vectorParams + type.vectorResults + this.#vectors > 0
     scan.edgeStarts[i] = this.edgeCount
     this.#open(Op.Block, 0, type.results.length, this.at)
@@ -796,6 +848,7 @@ class Scanner extends BodyReader {
 
   #calls(type: RawType, extra: number, offset: number): void {
     const count = type.params.length + extra
+    this.arityWork += type.params.length + type.results.length
     if (this.#options.deterministic && this.#pendingCount > 0) this.#consume(count, Float.None)
     this.#pop(count, offset)
     this.#push(type.results.length)

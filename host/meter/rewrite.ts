@@ -47,6 +47,11 @@ export interface RewriteOptions {
   readonly functionBodyBytesMax: number
   /** Largest stack frame accepted, in counted bytes; default 32,768. Not looked at in tier `off`. */
   readonly stackFrameBytesMax?: number
+  /**
+   * Called once the module is known not to be a burden to a validator, before anything of it is rewritten: throws unless
+   * the engine accepts the original.
+   */
+  readonly validate?: () => void
   /** For tests only. */
   readonly test?: {
     /** Every check calls `tick` instead of testing the cell, so that a clock can be read at each. Tier `deadline`. */
@@ -146,6 +151,7 @@ export function* rewriteSteps(bytes: Uint8Array, module: CoreModule, options: Re
     deterministic: tier === "fuel",
     frameBytesMax: tier === "off" ? Infinity : (options.stackFrameBytesMax ?? frameBytesMaxDefault),
   })
+  options.validate?.()
   const graph = buildCallGraph(layout, scan)
   const rewriter = new Rewriter(bytes, module, options, scan, graph)
   let since = 0

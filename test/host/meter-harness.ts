@@ -22,6 +22,7 @@ export interface RunOptions {
   readonly memoryPagesMax?: number
   readonly tableElementsMax?: number
   readonly test?: RewriteOptions["test"]
+  readonly validate?: () => void
   /** Replaces the built-in tick. */
   readonly tick?: () => number
 }
@@ -34,6 +35,7 @@ export const rewrite = (bytes: Uint8Array, options: RunOptions): { readonly byte
     tableElementsMax: options.tableElementsMax ?? 100_000,
     functionBodyBytesMax: 8 << 20,
     ...(options.test === undefined ? {} : { test: options.test }),
+    ...(options.validate === undefined ? {} : { validate: options.validate }),
   })
 
 export interface Guest {

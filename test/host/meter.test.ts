@@ -10,6 +10,7 @@ import {
   block,
   br,
   brIf,
+  brTable,
   call,
   callIndirect,
   type Code,
@@ -751,4 +752,36 @@ t.test("active segments are charged by length, and refused when they write one p
   meter.imports(needs)
   t.equal(meter.used(), BigInt(needs.setupFuel))
   t.throws(() => meter.imports(needs), { message: /"fuel"/ })
+})
+
+t.test("`rewriteCoreModule()` refuses a module before a validator would be a gigabyte deep in its operands", async (t) => {
+  const wide = Array.from({ length: 999 }, () => "i32" as const)
+  const shapes: Readonly<Record<string, (source: number, sink: number, type: number) => Code>> = {
+    "calls that only push": (source) => [repeat(2_000, call(source)), "unreachable"],
+    "calls that push and pop": (source, sink) => repeat(2_000, [call(source), call(sink)]),
+    "blocks with parameters": (source, sink, type) => [call(source), repeat(2_000, block(type)), call(sink)],
+    "branches to one label": (source, sink, type) => [call(source), loop(type, i32(0), brTable(...Array.from({ length: 2_000 }, () => 0))), call(sink)],
+  }
+  for (const [shape, code] of Object.entries(shapes))
+    for (const isDead of [false, true]) {
+      const m = new Module()
+      const source = m.func([], wide, {}, "unreachable")
+      const sink = m.func(wide, [], {}, [])
+      m.func([], [], { export: "run" }, [isDead ? "unreachable" : [], code(source, sink, m.type(wide, wide))])
+      const bytes = m.bytes()
+      t.ok(bytes.length < 20_000 && WebAssembly.validate(bytes))
+      let validated = 0
+      for (const tier of tiers)
+        t.throws(
+          () => rewrite(bytes, { tier, validate: () => validated++ }),
+          { message: /operands named by calls, blocks and branches|stack frame/ },
+          `${shape}, ${isDead ? "dead" : "live"}, ${tier}`,
+        )
+      t.equal(validated, 0, "the engine is not asked")
+    }
+  let validated = 0
+  const m = new Module()
+  m.func([], [], {}, [])
+  rewrite(m.bytes(), { tier: "deadline", validate: () => validated++ })
+  t.equal(validated, 1)
 })
