@@ -1,6 +1,7 @@
 /**
  * Stop soundness: whatever a guest does, two checks are never far apart in time; and the measurement would notice if a
- * rule of the rewriter were missing. `STELE_SEED` replays a run, `STELE_GUESTS` sets the guests per family.
+ * rule of the rewriter were missing. Measures time, so it runs @alone. `STELE_SEED` replays a run,
+ * `STELE_GUESTS` sets the guests per family.
  */
 import t from "tap"
 import { answer, type EngineName } from "./engine.ts"
