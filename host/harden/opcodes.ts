@@ -6,54 +6,8 @@
  * proposal for 0x06 0x07 0x09 0x18 0x19. Left out on purpose: GC (0xFB, 0xD3-0xD6), typed function references
  * (0x14 0x15), threads (0xFE), stack switching (0xE0-0xE6), memory64 and multi-memory forms of memory instructions.
  */
-
-/** What follows an opcode byte. */
-export const Immediate = {
-  Refused: 0,
-  None: 1,
-  /** One unsigned LEB128: a local, global, table, label, function or tag index. */
-  Index: 2,
-  /** Alignment and offset. */
-  Memory: 3,
-  I32: 4,
-  I64: 5,
-  F32: 6,
-  F64: 7,
-  BlockType: 8,
-  LabelTable: 9,
-  /** Type index, then table index. */
-  CallIndirect: 10,
-  /** A vector of value types. */
-  Types: 11,
-  HeapType: 12,
-  /** Block type, then a vector of catch clauses. */
-  TryTable: 13,
-  /** The reserved byte of memory.size and memory.grow. */
-  MemoryIndex: 14,
-  /** 0xFC and 0xFD: a second opcode follows. */
-  Prefix: 15,
-  /** Sixteen bytes: v128.const, i8x16.shuffle. */
-  Bytes16: 16,
-  /** One lane index byte. */
-  Lane: 17,
-  /** Alignment, offset and a lane index byte. */
-  MemoryLane: 18,
-  /** Segment index, then memory index: memory.init. */
-  MemoryInit: 19,
-  /** Two memory indexes: memory.copy. */
-  MemoryCopy: 20,
-  /** Two indexes: table.init, table.copy. */
-  Index2: 21,
-} as const
-
-/** Float classes of an instruction, for NaN canonicalisation. */
-export const Float = {
-  None: 0,
-  F32: 1,
-  F64: 2,
-  F32x4: 3,
-  F64x2: 4,
-} as const
+import * as Float from "./float.ts"
+import * as Immediate from "./immediate.ts"
 
 /** One row per opcode of one opcode space. Arities of control instructions, calls and `select` are handled by the readers. */
 export interface OpcodeTable {

@@ -9,58 +9,12 @@
 import { VerifyError } from "../../schemas/error/mod.ts"
 import type { CoreLayout, RawType } from "../harden/core-module.ts"
 import { isValueType, CoreReader, refuseValueType } from "../harden/core-module.ts"
-import { Float, Immediate, misc, relaxedSimdFirst, simd, single } from "../harden/opcodes.ts"
+import { misc, relaxedSimdFirst, simd, single } from "../harden/opcodes.ts"
 import { costTable } from "./cost-table.ts"
-
-/** What a body was found to do. */
-export const Flag = {
-  Loop: 1,
-  /** Calls an import or through a table: the callee is not known. */
-  Open: 2,
-  Tail: 4,
-  Catch: 8,
-  /** Some float result needs canonical NaN bits: scratch locals for it. */
-  NanF32: 16,
-  NanF64: 32,
-  NanV128: 64,
-} as const
-
-/** Instructions the walks name. */
-export const Op = {
-  Unreachable: 0x00,
-  Block: 0x02,
-  Loop: 0x03,
-  If: 0x04,
-  Else: 0x05,
-  Try: 0x06,
-  Catch: 0x07,
-  Throw: 0x08,
-  Rethrow: 0x09,
-  ThrowRef: 0x0a,
-  End: 0x0b,
-  Br: 0x0c,
-  BrIf: 0x0d,
-  BrTable: 0x0e,
-  Return: 0x0f,
-  Call: 0x10,
-  CallIndirect: 0x11,
-  ReturnCall: 0x12,
-  ReturnCallIndirect: 0x13,
-  Delegate: 0x18,
-  CatchAll: 0x19,
-  Drop: 0x1a,
-  TryTable: 0x1f,
-  LocalGet: 0x20,
-  LocalSet: 0x21,
-  LocalTee: 0x22,
-  GlobalGet: 0x23,
-  GlobalSet: 0x24,
-  MemoryGrow: 0x40,
-  I32Const: 0x41,
-  RefFunc: 0xd2,
-  Misc: 0xfc,
-  Simd: 0xfd,
-} as const
+import * as Flag from "./flag.ts"
+import * as Op from "./op.ts"
+import * as Immediate from "../harden/immediate.ts"
+import * as Float from "../harden/float.ts"
 
 /** Locals of one function, parameters included; V8, JavaScriptCore and SpiderMonkey all stop at 50,000. */
 const localsMax = 50_000

@@ -3,7 +3,8 @@
  * function that makes one is `open`, and everything the rewriter promises for it holds for any callee.
  */
 import type { CoreLayout } from "../harden/core-module.ts"
-import { type BodyScan, Flag } from "./body.ts"
+import { type BodyScan } from "./body.ts"
+import * as Flag from "./flag.ts"
 
 /**
  * Stack bytes that a tree of uncounted callees may take in its caller's name. Every indirect or imported call is

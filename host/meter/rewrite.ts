@@ -23,12 +23,16 @@
  */
 import { LimitError, VerifyError } from "../../schemas/error/mod.ts"
 import { type CoreModule, type CoreTable, readConstant, CoreReader, readElem } from "../harden/core-module.ts"
-import { Float, Immediate, misc, simd, single } from "../harden/opcodes.ts"
-import { type BodyScan, BodyReader, Flag, Op, scanBodies, stepBytes } from "./body.ts"
+import { misc, simd, single } from "../harden/opcodes.ts"
+import { type BodyScan, BodyReader, scanBodies, stepBytes } from "./body.ts"
 import { buildCallGraph, type CallGraph } from "./call-graph.ts"
 import { costTable, fuelCosts, weights } from "./cost-table.ts"
 import { bulkHelper, type BulkRequest, type BulkShape, elementsPerStep, memoryBytesPerStep } from "./injected.ts"
 import { Writer } from "./writer.ts"
+import * as Flag from "./flag.ts"
+import * as Op from "./op.ts"
+import * as Immediate from "../harden/immediate.ts"
+import * as Float from "../harden/float.ts"
 
 /** Part of every cache key: changes when the same input is rewritten to other bytes. */
 export const instrumenterVersion = 4

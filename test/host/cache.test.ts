@@ -284,7 +284,8 @@ t.test("an entry is whole or missing when its writer is killed at any moment", a
     const child = spawn(process.execPath, [program, "write"], { env: { ...process.env, STELE_CACHE: folder }, stdio: ["ignore", "pipe", "inherit"] })
     await once(child.stdout, "data")
     // Even rounds kill among the first writes, odd ones among later ones: some entry is then whole however slow the disk is.
-    while (i % 2 === 1 && !(await readdir(folder)).some((name) => name.startsWith("m-"))) await setTimeout(1)
+    const late = i % 2 === 1
+    for (let whole = !late; !whole; whole = (await readdir(folder)).some((name) => name.startsWith("m-"))) await setTimeout(1)
     // A different number of turns of this loop, each a read of the folder, before the kill.
     for (let turns = 0; turns < i * 3; turns++) await readdir(folder)
     child.kill("SIGKILL")
