@@ -139,7 +139,7 @@ export class Host implements AsyncDisposable {
         throw new ConfigError("Option", { option: "source", expected: "bytes that are there", actual: "a detached buffer" }, { cause })
       }
       if (view.length > bytesMax) throw new LimitError("componentBytesMax", { limit: bytesMax, actual: view.length })
-      return Uint8Array.from(view)
+      return new Uint8Array(view)
     }
     if (source instanceof URL) return platform.readBytes(source, bytesMax)
     if (typeof source !== "string")

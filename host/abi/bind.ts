@@ -7,7 +7,7 @@ import type { FunctionType, ValueType } from "../../schemas/wit/model.ts"
 import { children } from "../../schemas/wit/tree.ts"
 import { type Flat, type Lift, liftOf, type Load, loadOf, type Lower, lowerOf, type Store, storeOf } from "./codec.ts"
 import { type AbiContext, AbiTrap, refreshViews, type StringEncoding } from "./context.ts"
-import { type CoreSignature, flatResultsMax, flattenExport, flattenImport, layoutOf, recordLayout } from "./layout.ts"
+import { type CoreSignature, flatResultsMax, flattenExport, flattenImport, layoutOf, paramsLayout } from "./layout.ts"
 import { allocate, charge, checkRange } from "./memory.ts"
 import { typed } from "./mismatch.ts"
 import type { CoreValue } from "./number.ts"
@@ -53,7 +53,7 @@ function paramsOf<F, M>(
   memory: (type: ValueType, encoding: StringEncoding) => M,
 ): Params<F, M> {
   const types = type.params.map((param) => param.type)
-  const layout = recordLayout(types)
+  const layout = paramsLayout(type)
   const { size, align } = layout
   const isFlat = layout.flat !== undefined
   let flatCount = 0

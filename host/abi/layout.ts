@@ -125,7 +125,7 @@ export function recordLayout(types: ReadonlyArray<ValueType>): RecordLayout {
     size += field.size
     if (field.align > align) align = field.align
     sum += field.words
-    if (flat !== undefined) flat = field.flat === undefined || flat.length + field.flat.length > flatParamsMax ? undefined : [...flat, ...field.flat]
+    if (flat !== undefined) flat = field.flat === undefined || flat.length + field.flat.length > flatParamsMax ? undefined : flat.concat(field.flat)
   }
   return { size: alignTo(size, align), align, flat, words: sum, offsets }
 }
@@ -195,7 +195,19 @@ const flatResult = (type: FunctionType): ReadonlyArray<FlatType> | undefined => 
   return flat === undefined || flat.length > flatResultsMax ? undefined : flat
 }
 
-const flatParams = (type: FunctionType): ReadonlyArray<FlatType> => recordLayout(type.params.map((param) => param.type)).flat ?? ["i32"]
+const knownParams = new WeakMap<FunctionType, RecordLayout>()
+
+/** Layout of a function's parameters as the record they are when they go through memory. */
+export function paramsLayout(type: FunctionType): RecordLayout {
+  let layout = knownParams.get(type)
+  if (layout === undefined) {
+    layout = recordLayout(type.params.map((param) => param.type))
+    knownParams.set(type, layout)
+  }
+  return layout
+}
+
+const flatParams = (type: FunctionType): ReadonlyArray<FlatType> => paramsLayout(type).flat ?? ["i32"]
 
 /** The core function that `canon lift` takes: a result that does not fit comes back as a pointer. */
 export function flattenExport(type: FunctionType): CoreSignature {

@@ -9,7 +9,7 @@ import { PluginError } from "../../schemas/error/plugin.ts"
 import { WitError } from "../../schemas/error/wit.ts"
 import type { ResourceType } from "../../schemas/wit/model.ts"
 import { type AbiContext, AbiTrap, attachMemory, type CallBudget, createContext, type InstanceState, type Realloc } from "../abi/context.ts"
-import type { CoreFunction } from "../abi/mod.ts"
+import type { CoreFunction, ExportBinding } from "../abi/mod.ts"
 import type { CallContext } from "../capability/capability.ts"
 import type { GrantSet } from "../capability/grant.ts"
 import type { CoreRef } from "../component/blueprint.ts"
@@ -31,6 +31,7 @@ interface Component extends InstanceState {
 }
 
 interface LiftedFunction {
+  readonly binding: ExportBinding
   readonly core: CoreFunction
   readonly postReturn: CoreFunction | undefined
   readonly context: AbiContext
@@ -280,6 +281,7 @@ export class Instance implements CallContext {
     const context = this.#contexts[spec.context] as AbiContext
     const owner = (this.linked.blueprint.contexts[spec.context] as { owner: number }).owner
     const lifted: LiftedFunction = {
+      binding: this.linked.lift(index),
       core: this.#resolve(spec.core) as CoreFunction,
       postReturn: spec.postReturn === undefined ? undefined : (this.#resolve(spec.postReturn) as CoreFunction),
       context,
@@ -294,7 +296,7 @@ export class Instance implements CallContext {
     const { component } = lifted
     if (component.isEntered) throw new AbiTrap("a component is entered again while it runs")
     component.isEntered = true
-    const result = (this.linked.lifts[index] as (typeof this.linked.lifts)[number]).call(lifted.context, lifted.core, lifted.postReturn, args)
+    const result = lifted.binding.call(lifted.context, lifted.core, lifted.postReturn, args)
     component.isEntered = false
     return result
   }

@@ -97,18 +97,20 @@ export function decodeComponent(bytes: Uint8Array, limits: DecodeLimits): Compon
     throw new LimitError("componentBytesMax", { limit: limits.componentBytesMax, actual: bytes.length })
   }
   const head = bytes.subarray(0, 8)
-  const hex = [...head].map((byte) => byte.toString(16).padStart(2, "0")).join(" ")
   if (!(head[0] === 0x00 && head[1] === 0x61 && head[2] === 0x73 && head[3] === 0x6d)) {
+    const hex = Array.from(head, (byte) => byte.toString(16).padStart(2, "0")).join(" ")
     throw new VerifyError("NotWasm", { found: head.length === 0 ? "nothing (0 bytes)" : `bytes ${hex}` })
   }
-  if (head.length === 8 && hex.endsWith("01 00 00 00")) throw new VerifyError("CoreModule", {})
+  if (head[4] === 0x01 && head[5] === 0x00 && head[6] === 0x00 && head[7] === 0x00) throw new VerifyError("CoreModule", {})
   return component(new ComponentReader(bytes, 0, bytes.length), { limits, coreModules: 0 }, 0)
 }
 
+/** Magic, version 0x000d, layer 0x0001. */
+const preamble = [0x00, 0x61, 0x73, 0x6d, 0x0d, 0x00, 0x01, 0x00]
+
 function component(reader: ComponentReader, decoding: Decoding, depth: number): ComponentSyntax {
   if (depth > nestingMax) throw reader.malformed(`components are nested deeper than ${nestingMax}`)
-  // preamble: magic, version 0x000d, layer 0x0001
-  for (const expected of [0x00, 0x61, 0x73, 0x6d, 0x0d, 0x00, 0x01, 0x00]) {
+  for (const expected of preamble) {
     if (reader.byte() !== expected) throw reader.malformed("the preamble is not that of a component of version 0x0d, layer 1", reader.at - 1)
   }
   const definitions: Array<Definition> = []

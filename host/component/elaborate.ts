@@ -24,7 +24,7 @@ import {
   type ValueType,
   type World,
 } from "../../schemas/wit/model.ts"
-import { flatResultsMax, flattenExport, flattenImport, layoutOf, recordLayout } from "../abi/layout.ts"
+import { flatResultsMax, flattenExport, flattenImport, layoutOf, paramsLayout } from "../abi/layout.ts"
 import { type CoreExternType, type CoreFunctionType, type CoreModule, decodeCoreModule } from "../harden/core-module.ts"
 import {
   type Blueprint,
@@ -516,7 +516,7 @@ class Elaboration {
       throw this.malformed(`canon ${direction} moves lists or strings without a realloc`)
     }
     // What does not fit the flat form travels through memory too.
-    const paramsSpill = recordLayout(type.params.map((param) => param.type)).flat === undefined
+    const paramsSpill = paramsLayout(type).flat === undefined
     const resultSpills = type.result !== undefined && (layoutOf(type.result).flat?.length ?? Infinity) > flatResultsMax
     if ((paramsSpill || resultSpills) && options.memory === undefined) throw this.malformed(`canon ${direction} spills values without a memory`)
     if (direction === "lift" && paramsSpill && options.realloc === undefined) throw this.malformed("canon lift spills parameters without a realloc")

@@ -8,7 +8,7 @@
  *
  * Recognition is exact and by meaning, not by name: a module that differs in anything stays as it is.
  */
-import type { CoreExternType, CoreImport, CoreModule } from "../harden/core-module.ts"
+import { type CoreExternType, type CoreImport, type CoreModule, CoreReader } from "../harden/core-module.ts"
 import type { Blueprint, CoreInstantiation, CoreRef } from "./blueprint.ts"
 
 type Loaded = Blueprint["coreModules"][number]
@@ -52,14 +52,13 @@ function shimSlots({ bytes, module }: Loaded): ReadonlyMap<string, number> | und
   }
   const byName = new Map<string, number>()
   // Exports: functions by index order are not recorded in the header, so read the section itself.
-  const [start, end] = layout.sections[7] ?? [0, 0]
-  const at = { position: start }
-  for (let left = u32(bytes, at); left > 0 && at.position < end; left--) {
-    const length = u32(bytes, at)
-    const name = new TextDecoder().decode(bytes.subarray(at.position, at.position + length))
-    at.position += length
-    const kind = bytes[at.position++]
-    const index = u32(bytes, at)
+  const section = layout.sections[7]
+  if (section === undefined) return byName
+  const reader = new CoreReader(bytes, section[0], section[1])
+  for (let left = reader.u32(); left > 0; left--) {
+    const name = reader.name()
+    const kind = reader.byte()
+    const index = reader.u32()
     if (kind === 0x00) {
       const slot = slots[index]
       if (slot === undefined) return undefined
@@ -136,6 +135,8 @@ const takesElements = (table: CoreExternType | undefined, wanted: CoreExternType
 
 /** The blueprint without its shims and fix-ups. */
 export function foldShims(blueprint: Blueprint): Blueprint {
+  // A shim, its fix-up and a main module that has the stubs.
+  if (blueprint.coreModules.length < 2) return blueprint
   const steps: Array<CoreInstantiation> = [...blueprint.instantiations]
   const fixupOf = remembered(fixup)
   const slotsOf = remembered(shimSlots)

@@ -169,10 +169,14 @@ const readValueType = (reader: CoreReader): number => {
 }
 
 const readValueTypes = (reader: CoreReader, what: "parameters" | "results"): Uint8Array => {
-  const types = new Uint8Array(reader.count(what, 1))
-  for (let i = 0; i < types.length; i++) types[i] = readValueType(reader)
-  return types
+  const count = reader.count(what, 1)
+  const from = reader.at
+  for (let i = 0; i < count; i++) readValueType(reader)
+  return count === 0 ? noTypes : reader.bytes.subarray(from, reader.at)
 }
+
+const noTypes = new Uint8Array(0)
+const noIndexes = new Uint32Array(0)
 
 const readType = (reader: CoreReader): RawType => {
   const offset = reader.at
@@ -319,7 +323,7 @@ export function decodeCoreModule(bytes: Uint8Array, limits: { readonly functionB
   if (bytes[4] !== 1 || bytes[5] !== 0 || bytes[6] !== 0 || bytes[7] !== 0) reader.fail("not a core module of version 1", 4)
 
   // Sections first: ids, order and extents, so that code can be judged knowing the data section behind it.
-  const sections: Array<readonly [number, number] | undefined> = Array.from({ length: 14 }, () => undefined)
+  const sections: Array<readonly [number, number] | undefined> = new Array<undefined>(14).fill(undefined)
   let names: readonly [number, number] | undefined
   let order = 0
   reader.at = 8
@@ -430,7 +434,7 @@ export function decodeCoreModule(bytes: Uint8Array, limits: { readonly functionB
   const globalsImported = globals.length
   const tagsImported = tagTypes.length
 
-  const functionTypes = inSection<Uint32Array>(3, Uint32Array.from(importedFunctions), (r) => {
+  const functionTypes = inSection<Uint32Array>(3, new Uint32Array(importedFunctions), (r) => {
     const count = r.count("functions", 1)
     const out = new Uint32Array(functionsImported + count)
     out.set(importedFunctions)
@@ -500,7 +504,7 @@ export function decodeCoreModule(bytes: Uint8Array, limits: { readonly functionB
   let activeSegments = 0
   let activeElements = 0
   let activeDataBytes = 0
-  const elemSizes = inSection<Uint32Array>(9, new Uint32Array(0), (r) => {
+  const elemSizes = inSection<Uint32Array>(9, noIndexes, (r) => {
     const sizes = new Uint32Array(r.count("element segments", 2))
     for (let i = 0; i < sizes.length; i++) {
       const isActive = ((r.bytes[r.at] as number) & 1) === 0
@@ -514,7 +518,7 @@ export function decodeCoreModule(bytes: Uint8Array, limits: { readonly functionB
   })
 
   const dataCountDeclared = inSection<number | undefined>(12, undefined, (r) => r.u32())
-  const dataSizes = inSection<Uint32Array>(11, new Uint32Array(0), (r) => {
+  const dataSizes = inSection<Uint32Array>(11, noIndexes, (r) => {
     const sizes = new Uint32Array(r.count("data segments", 2))
     for (let i = 0; i < sizes.length; i++) {
       const offset = r.at
@@ -568,7 +572,7 @@ export function decodeCoreModule(bytes: Uint8Array, limits: { readonly functionB
       tablesImported,
       memories,
       memoriesImported,
-      globalTypes: Uint8Array.from(globals, (global) => global.type),
+      globalTypes: new Uint8Array(globals.map((global) => global.type)),
       globalsImported,
       tagTypes,
       tagsImported,

@@ -82,16 +82,12 @@ export class Reader {
     if (length > bytesMax) this.fail(`a name of ${length} bytes, the longest is ${bytesMax}`, from)
     const start = this.at
     this.skip(length)
-    // Most names are short and ASCII: a call of the decoder costs more than their loop.
+    // Most names are short and ASCII: a call of the decoder costs more.
     if (length <= 64) {
-      let text = ""
-      let at = start
-      for (; at < this.at; at++) {
-        const byte = this.bytes[at] as number
-        if (byte >= 0x80) break
-        text += String.fromCharCode(byte)
-      }
-      if (at === this.at) return text
+      const codes = new Array<number>(length)
+      let bits = 0
+      for (let i = 0; i < length; i++) bits |= codes[i] = this.bytes[start + i] as number
+      if (bits < 0x80) return String.fromCharCode.apply(null, codes)
     }
     try {
       return utf8.decode(this.bytes.subarray(start, this.at))

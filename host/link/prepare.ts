@@ -76,7 +76,8 @@ export interface PrepareContext {
 interface Prepared {
   readonly blueprint: Blueprint
   readonly modules: ReadonlyArray<CompiledModule>
-  readonly lifts: ReadonlyArray<ExportBinding>
+  /** Made when the export is first called: a component may have thousands, and most loads call a few. */
+  readonly lift: (index: number) => ExportBinding
   readonly lowerings: ReadonlyArray<ImportBinding>
   /** Per context: the instantiation after which its memory and realloc exist. */
   readonly contextReadyAfter: ReadonlyArray<number>
@@ -265,10 +266,14 @@ async function compile(
     inTime()
   }
   const nameOfLift = liftNames(blueprint)
+  const lifts: Array<ExportBinding | undefined> = []
   return {
     blueprint,
     modules,
-    lifts: blueprint.lifts.map(({ type, context }, i) => bindExport(type, encodingOf(blueprint, context), nameOfLift(i))),
+    lift: (index) => {
+      const { type, context } = blueprint.lifts[index] as (typeof blueprint.lifts)[number]
+      return (lifts[index] ??= bindExport(type, encodingOf(blueprint, context), nameOfLift(index)))
+    },
     lowerings: blueprint.lowerings.map(({ type, context, source }) =>
       bindImport(
         type,

@@ -78,7 +78,22 @@ const i64 = (value: number): Array<number> => [0x42, ...s(value)]
 const i64add = 0x7c
 const i64mul = 0x7e
 
+/** Helpers made before: modules of one toolchain ask for the same few, and making one is a third of a small module's rewriting. */
+const made = new Map<string, Helper>()
+const madeMax = 256
+
 export function bulkHelper(request: BulkRequest): Helper {
+  const { shape, check, fuelGlobal, budgetGlobal } = request
+  const key = [shape.kind, shape.a, shape.b, shape.max, shape.type, fuelGlobal, budgetGlobal, check].join()
+  const known = made.get(key)
+  if (known !== undefined) return known
+  const helper = makeHelper(request)
+  if (made.size >= madeMax) made.clear()
+  made.set(key, helper)
+  return helper
+}
+
+function makeHelper(request: BulkRequest): Helper {
   const { shape } = request
   if (shape.kind === "memory.grow") return growHelper(request, [i32], 0, [0x40, 0x00], [0x3f, 0x00], costTable.memoryGrow, costTable.memoryGrowPage)
   if (shape.kind === "table.grow")
