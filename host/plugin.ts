@@ -52,6 +52,12 @@ interface Target {
   readonly takesHandles: boolean
 }
 
+/** `ns:pkg/iface@1.2.3#function` as `ns:pkg/iface#function`. */
+const withoutVersion = (name: string): string => {
+  const hash = name.indexOf("#")
+  return hash < 0 ? name : `${splitVersion(name.slice(0, hash)).name}${name.slice(hash)}`
+}
+
 /** Does a value of this type hold a handle? Memoised: types are graphs, not trees. */
 const handleTypes = new WeakMap<ValueType, boolean>()
 function holdsHandle(type: ValueType): boolean {
@@ -90,6 +96,7 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
   readonly #linked: Linked
   readonly #options: ResolvedOptions
   readonly #onClose: (plugin: Plugin) => void
+  /** Exports called before, by the names they were called by. */
   readonly #targets = new Map<string, Target>()
   readonly #idle: Array<Instance> = []
   readonly #live = new Set<Instance>()
@@ -101,29 +108,6 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
     this.#linked = linked
     this.#options = options
     this.#onClose = onClose
-    const ambiguous = new Set<string>()
-    for (const { name, type, source } of linked.blueprint.exports.values()) {
-      if (source.kind !== "lift") continue
-      const target: Target = {
-        name,
-        type,
-        lift: source.lift,
-        throws: type.result?.kind === "result",
-        takesHandles: type.params.some((param) => holdsHandle(param.type)),
-      }
-      this.#targets.set(name, target)
-      const hash = name.indexOf("#")
-      if (hash < 0) continue
-      // Without version, where that is unambiguous.
-      const short = `${splitVersion(name.slice(0, hash)).name}${name.slice(hash)}`
-      if (short === name) continue
-      // An export has its own full name before it is short for another.
-      if (linked.blueprint.exports.has(short)) continue
-      if (this.#targets.has(short) || ambiguous.has(short)) {
-        ambiguous.add(short)
-        this.#targets.delete(short)
-      } else this.#targets.set(short, target)
-    }
     linked.discarded = (instance) => {
       this.#live.delete(instance)
       const idle = this.#idle.indexOf(instance)
@@ -244,15 +228,34 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
   /** What is refused before anybody is asked and anything runs. */
   #begin(name: string, options: CallOptions): Target {
     if (this.#isClosed) throw new PluginError("Closed", { what: "the plugin" })
-    const target = this.#targets.get(name)
-    if (target === undefined) {
-      throw new PluginError("UnknownExport", {
-        export: printable(String(name)),
-        candidates: closest(String(name), [...new Set([...this.#targets.values()].map((t) => t.name))]),
-      })
-    }
+    const target = this.#targets.get(name) ?? this.#find(name)
     checkCallOptions(options, this.#options.metering)
     if (options.signal?.aborted === true) throw new PluginError("Aborted", { export: target.name })
+    return target
+  }
+
+  /** The export of this full name, or of this name without version where only one has it. */
+  #find(name: string): Target {
+    const { exports } = this.#linked.blueprint
+    let found = exports.get(name)
+    if (found === undefined) {
+      const same = Array.from(exports.values()).filter((one) => one.source.kind === "lift" && withoutVersion(one.name) === name)
+      if (same.length === 1) found = same[0]
+    }
+    if (found?.source.kind !== "lift") {
+      const callable = Array.from(exports.values()).filter(({ source }) => source.kind === "lift")
+      throw new PluginError("UnknownExport", {
+        export: printable(String(name)),
+        candidates: closest(
+          String(name),
+          callable.map((one) => one.name),
+        ),
+      })
+    }
+    const { type, source } = found
+    const takesHandles = type.params.some((param) => holdsHandle(param.type))
+    const target: Target = { name: found.name, type, lift: source.lift, throws: type.result?.kind === "result", takesHandles }
+    this.#targets.set(name, target)
     return target
   }
 

@@ -496,6 +496,10 @@ class Elaboration {
       if (!sameSignature(item.type, reallocSignature)) throw this.malformed("realloc is not a function (i32, i32, i32, i32) -> i32")
       realloc = item.ref
     }
+    const last = this.contexts.at(-1)
+    // The functions of one interface follow each other and share their options.
+    if (last?.owner === scope.owner && last.encoding === options.encoding && sameRef(last.memory, memory) && sameRef(last.realloc, realloc))
+      return this.contexts.length - 1
     const key = `${scope.owner} ${options.encoding} ${refKey(memory)} ${refKey(realloc)}`
     let index = this.contextIndex.get(key)
     if (index === undefined) {
@@ -820,6 +824,9 @@ const sameSignature = (type: CoreExternType, wanted: CoreFunctionType): boolean 
   type.kind === "func" && sameList(type.type.params, wanted.params) && sameList(type.type.results, wanted.results)
 
 const printSignature = (type: CoreFunctionType): string => `(${type.params.join(", ")}) -> (${type.results.join(", ")})`
+
+const sameRef = (a: CoreRef | undefined, b: CoreRef | undefined): boolean =>
+  a === b || (a?.kind === "export" && b?.kind === "export" && a.instance === b.instance && a.name === b.name)
 
 const refKey = (ref: CoreRef | undefined): string =>
   ref === undefined ? "-" : ref.kind === "export" ? `${ref.instance}:${JSON.stringify(ref.name)}` : ref.kind === "lowering" ? `l${ref.lowering}` : ref.kind

@@ -370,7 +370,7 @@ export function* scanBodies(bytes: Uint8Array, layout: CoreLayout, options: Scan
     groupStarts: new Uint32Array(count),
     codeStarts: new Uint32Array(count),
     edgeStarts: new Uint32Array(count + 1),
-    edges: new Uint32Array(256),
+    edges: new Uint32Array(0),
     references: new Set(),
     growsMemory: false,
     growsTable: false,
@@ -405,13 +405,13 @@ const nanFlag = [0, Flag.NanF32, Flag.NanF64, Flag.NanV128, Flag.NanV128]
 class Scanner extends BodyReader {
   readonly #scan: BodyScan
   readonly #options: ScanOptions
-  edges: Uint32Array = new Uint32Array(1024)
+  edges: Uint32Array = new Uint32Array(16)
   edgeCount = 0
   // The control stack: opcode that opened the block, operand height below its parameters, arity.
-  #openers: Int32Array = new Int32Array(256)
-  #bases: Int32Array = new Int32Array(256)
-  #params: Int32Array = new Int32Array(256)
-  #results: Int32Array = new Int32Array(256)
+  #openers: Int32Array = new Int32Array(16)
+  #bases: Int32Array = new Int32Array(16)
+  #params: Int32Array = new Int32Array(16)
+  #results: Int32Array = new Int32Array(16)
   #depth = 0
   #height = 0
   #heightMax = 0

@@ -110,6 +110,9 @@ const rewrittenBytesMax = 256 << 20
 /** All wrappers of counted functions together: some 30 bytes each in what compilers write, 3 KB with a thousand parameters. */
 const wrapperBytesMax = 16 << 20
 
+/** Room at first, doubled as needed: engines keep arrays of 64 bytes on their own heap, which costs a small module a tenth of larger ones. */
+const shallow = 16
+
 const valueType = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b } as const
 
 const canonicalF32 = [0x43, 0x00, 0x00, 0xc0, 0x7f]
@@ -207,7 +210,7 @@ class Rewriter extends BodyReader {
   readonly #checkTail: number
   #epochUsed = false
   /** Offsets in `#out` of the `if` of each check, in order of writing: branch hints are made of them. */
-  #coldBranches: Uint32Array = new Uint32Array(256)
+  #coldBranches: Uint32Array = new Uint32Array(shallow)
   #coldCount = 0
   readonly #coldStarts: Uint32Array
   // Extents of rewritten bodies in `#out`, by defined function.
@@ -304,18 +307,12 @@ class Rewriter extends BodyReader {
   // Added types and functions
   // -------------------------------------------------------------------------------------------------------------
 
-  #addType(params: ArrayLike<number>, results: ArrayLike<number>): number {
-    const key = `${Array.from(params).join()}>${Array.from(results).join()}`
+  #addType(params: Uint8Array | ReadonlyArray<number>, results: Uint8Array | ReadonlyArray<number>): number {
+    const key = `${params.join()}>${results.join()}`
     const known = this.#addedTypeByKey.get(key)
     if (known !== undefined) return known
-    const writer = new Writer(16 + params.length + results.length)
-    writer.byte(0x60)
-    writer.u32(params.length)
-    writer.list(params)
-    writer.u32(results.length)
-    writer.list(results)
     const index = this.layout.types.length + this.#addedTypes.length
-    this.#addedTypes.push(Array.from(writer.bytes.subarray(0, writer.at)))
+    this.#addedTypes.push([0x60, ...leb(params.length), ...params, ...leb(results.length), ...results])
     this.#addedTypeByKey.set(key, index)
     return index
   }
@@ -401,18 +398,18 @@ class Rewriter extends BodyReader {
   #segment = 0
   // Control stack.
   #depth = 0
-  #openers: Uint8Array = new Uint8Array(256)
-  #labelEntry: Int32Array = new Int32Array(256)
-  #labelCheck: Int32Array = new Int32Array(256)
-  #labelReturn: Int32Array = new Int32Array(256)
-  #savedEntry: Int32Array = new Int32Array(256)
-  #savedCheck: Int32Array = new Int32Array(256)
-  #savedReturn: Int32Array = new Int32Array(256)
+  #openers: Uint8Array = new Uint8Array(shallow)
+  #labelEntry: Int32Array = new Int32Array(shallow)
+  #labelCheck: Int32Array = new Int32Array(shallow)
+  #labelReturn: Int32Array = new Int32Array(shallow)
+  #savedEntry: Int32Array = new Int32Array(shallow)
+  #savedCheck: Int32Array = new Int32Array(shallow)
+  #savedReturn: Int32Array = new Int32Array(shallow)
   /** Bit 0: something branches here; bit 1: an exception arrives here. */
-  #marks: Uint8Array = new Uint8Array(256)
+  #marks: Uint8Array = new Uint8Array(shallow)
   /** For loops under `slice`: position of the header's three-byte weight, and the greatest weight of a turn. */
-  #turnAt: Int32Array = new Int32Array(256)
-  #turn: Int32Array = new Int32Array(256)
+  #turnAt: Int32Array = new Int32Array(shallow)
+  #turn: Int32Array = new Int32Array(shallow)
 
   body(f: number): void {
     const { layout } = this

@@ -1,3 +1,5 @@
+const utf8 = new TextEncoder()
+
 /** A growing byte buffer with the encodings the rewriter needs. Positions are stable: nothing moves once written. */
 export class Writer {
   bytes: Uint8Array<ArrayBuffer>
@@ -86,7 +88,7 @@ export class Writer {
   }
 
   text(text: string): void {
-    const bytes = new TextEncoder().encode(text)
+    const bytes = utf8.encode(text)
     this.u32(bytes.length)
     this.copy(bytes, 0, bytes.length)
   }
