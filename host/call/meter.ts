@@ -4,7 +4,7 @@
  */
 import { LimitError } from "../../schemas/error/limit.ts"
 import type { SteleError } from "../../schemas/error/family.ts"
-import type { Needs } from "../meter/rewrite.ts"
+import type { Needs } from "../meter/needs.ts"
 import type { Watchdog } from "./watchdog.ts"
 
 /**

@@ -20,7 +20,8 @@ import { elaborate } from "../component/elaborate.ts"
 import { printable } from "../component/name.ts"
 import type { Json, ModuleCache } from "../meter/cache.ts"
 import { costTable } from "../meter/cost-table.ts"
-import { instrumenterVersion, type Needs, type RewriteOptions, rewriteCoreModule, rewriteSteps } from "../meter/rewrite.ts"
+import { instrumenterVersion, type Needs } from "../meter/needs.ts"
+import type * as Rewriter from "../meter/rewrite.ts"
 import type { Limits, ResolvedOptions } from "../options.ts"
 import type { Ports } from "../port/mod.ts"
 import { type ImportReport, link, type LinkedFunction, type ResourceClass } from "./link.ts"
@@ -294,10 +295,20 @@ async function compile(
   }
 }
 
+/** A quarter of the host's code, which a process whose modules are all in the cache never runs: loaded when first needed. */
+let rewriter: typeof Rewriter | undefined
+
 /** Rewrites and compiles one core module; large ones in slices and through the cache on disk. */
-async function compileCore(bytes: Uint8Array, module: CoreModule, options: RewriteOptions, host: PrepareContext, inTime: () => void): Promise<CompiledModule> {
+async function compileCore(
+  bytes: Uint8Array,
+  module: CoreModule,
+  options: Rewriter.RewriteOptions,
+  host: PrepareContext,
+  inTime: () => void,
+): Promise<CompiledModule> {
   if (bytes.length < diskCacheBytesMin) {
-    const { bytes: out, needs } = rewriteCoreModule(bytes, module, options)
+    rewriter ??= await import("../meter/rewrite.ts")
+    const { bytes: out, needs } = rewriter.rewriteCoreModule(bytes, module, options)
     return { module: new WebAssembly.Module(out), needs }
   }
   const { tier, memoryPagesMax, tableElementsMax } = options
@@ -314,7 +325,8 @@ async function compileCore(bytes: Uint8Array, module: CoreModule, options: Rewri
       options: { notes: notesVersion },
     },
     async () => {
-      const { bytes: out, needs } = await inSlices(rewriteSteps(bytes, module, options), host.nowMs, inTime)
+      rewriter ??= await import("../meter/rewrite.ts")
+      const { bytes: out, needs } = await inSlices(rewriter.rewriteSteps(bytes, module, options), host.nowMs, inTime)
       return { bytes: out, nameOffsets: offsetsOf(host.injected, out), notes: needs as unknown as Json }
     },
   )

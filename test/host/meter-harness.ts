@@ -1,6 +1,7 @@
 /** Runs core modules plain and rewritten, for the tests of `host/meter` and `host/harden`. */
 import { decodeCoreModule } from "../../host/harden/core-module.ts"
-import { type Needs, rewriteCoreModule, type RewriteOptions, type Tier } from "../../host/meter/rewrite.ts"
+import type { Needs, Tier } from "../../host/meter/needs.ts"
+import { rewriteCoreModule, type RewriteOptions } from "../../host/meter/rewrite.ts"
 
 export const injectedModule = "injected:test"
 export const tiers: ReadonlyArray<Tier> = ["off", "deadline", "slice", "fuel"]

@@ -9,7 +9,7 @@
  *
  * Exports: `run` (i32) → i32, `memory`, `sum` (mutable i64), and whatever else was rolled.
  */
-import type { Tier } from "../../host/meter/rewrite.ts"
+import type { Tier } from "../../host/meter/needs.ts"
 import { type Guest, instantiate, type RunOptions } from "./meter-harness.ts"
 import { random } from "./stop-soundness-guests.ts"
 import { append, assemble, type Code, name, preamble, s, section, u } from "./wasm-builder.ts"
