@@ -90,6 +90,7 @@ export class Host implements AsyncDisposable {
       prepared: this.#prepared,
       modules: () => (this.#modules ??= this.#openModules()),
       sha256: platform.sha256,
+      loadRewriter: platform.loadRewriter,
     })
     if (this.#isClosed) throw new PluginError("Closed", { what: "the host" })
     const plugin = new Plugin<E>(linked, resolved, (closed) => this.#plugins.delete(closed))

@@ -7,8 +7,8 @@ import { PluginError } from "../schemas/error/plugin.ts"
 import { WitError } from "../schemas/error/wit.ts"
 import type { AnswerOf, Arguments, ExportName, UntypedExports } from "../schemas/wit/exports.ts"
 import { functionJsonSchema, type FunctionJsonSchema } from "../schemas/wit/json-schema.ts"
-import type { FunctionType, ValueType, World } from "../schemas/wit/model.ts"
-import { children } from "../schemas/wit/tree.ts"
+import type { FunctionType, World } from "../schemas/wit/model.ts"
+import { anywhere } from "../schemas/wit/tree.ts"
 import { GuestResource } from "./call/handles.ts"
 import { type CallLimits, Instance } from "./call/instance.ts"
 import { findInterface } from "./capability/mod.ts"
@@ -58,16 +58,7 @@ const withoutVersion = (name: string): string => {
   return hash < 0 ? name : `${splitVersion(name.slice(0, hash)).name}${name.slice(hash)}`
 }
 
-/** Does a value of this type hold a handle? Memoised: types are graphs, not trees. */
-const handleTypes = new WeakMap<ValueType, boolean>()
-function holdsHandle(type: ValueType): boolean {
-  let holds = handleTypes.get(type)
-  if (holds === undefined) {
-    holds = type.kind === "own" || type.kind === "borrow" || children(type).some(holdsHandle)
-    handleTypes.set(type, holds)
-  }
-  return holds
-}
+const holdsHandle = anywhere((type) => type.kind === "own" || type.kind === "borrow")
 
 function schemaOf(type: FunctionType): FunctionJsonSchema | undefined {
   try {

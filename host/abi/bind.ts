@@ -4,7 +4,7 @@
  */
 import { WitError } from "../../schemas/error/wit.ts"
 import type { FunctionType, ValueType } from "../../schemas/wit/model.ts"
-import { children } from "../../schemas/wit/tree.ts"
+import { anywhere } from "../../schemas/wit/tree.ts"
 import { type Flat, type Lift, liftOf, type Load, loadOf, type Lower, lowerOf, type Store, storeOf } from "./codec.ts"
 import { type AbiContext, AbiTrap, refreshViews, type StringEncoding } from "./context.ts"
 import { type CoreSignature, flatResultsMax, flattenExport, flattenImport, layoutOf, paramsLayout } from "./layout.ts"
@@ -79,16 +79,7 @@ const isFlatResult = (type: ValueType): boolean => {
   return flat !== undefined && flat.length <= flatResultsMax
 }
 
-/** Does a value of this type hold a borrowed handle? Memoised: types are graphs, not trees. */
-const borrows = new WeakMap<ValueType, boolean>()
-function hasBorrow(type: ValueType): boolean {
-  let has = borrows.get(type)
-  if (has === undefined) {
-    has = type.kind === "borrow" || children(type).some(hasBorrow)
-    borrows.set(type, has)
-  }
-  return has
-}
+const hasBorrow = anywhere((type) => type.kind === "borrow")
 
 /** Calls a core function with the values of an array: V8 passes spelt-out arguments without an adaptor or a spread. */
 const invokers: ReadonlyArray<(core: CoreFunction, f: Flat) => unknown> = [

@@ -17,15 +17,15 @@ import {
   type ExternType,
   type FunctionType,
   type InterfaceType,
-  type Labelled,
   primitive,
   type ResourceType,
   type TypeName,
   type ValueType,
   type World,
 } from "../../schemas/wit/model.ts"
+import { anywhere, children } from "../../schemas/wit/tree.ts"
 import { flatResultsMax, flattenExport, flattenImport, layoutOf, paramsLayout } from "../abi/layout.ts"
-import { type CoreExternType, type CoreFunctionType, type CoreModule, decodeCoreModule } from "../harden/core-module.ts"
+import { type CoreExternType, type CoreFunctionType, type CoreModule, decodeCoreModule, isSameSignature } from "../harden/core-module.ts"
 import {
   type Blueprint,
   type ContextSpec,
@@ -636,7 +636,7 @@ class Elaboration {
     if (known !== undefined) return known
     let leaves = 0
     let depth = 0
-    for (const child of childrenOf(type)) {
+    for (const child of children(type)) {
       const measured = this.measure(child)
       leaves += measured.leaves
       depth = Math.max(depth, measured.depth)
@@ -818,10 +818,7 @@ function partsOf(definition: Definition): number {
 
 const reallocSignature: CoreFunctionType = { params: ["i32", "i32", "i32", "i32"], results: ["i32"] }
 
-const sameList = (a: ReadonlyArray<string>, b: ReadonlyArray<string>): boolean => a.length === b.length && a.every((item, i) => item === b[i])
-
-const sameSignature = (type: CoreExternType, wanted: CoreFunctionType): boolean =>
-  type.kind === "func" && sameList(type.type.params, wanted.params) && sameList(type.type.results, wanted.results)
+const sameSignature = (type: CoreExternType, wanted: CoreFunctionType): boolean => type.kind === "func" && isSameSignature(type.type, wanted)
 
 const printSignature = (type: CoreFunctionType): string => `(${type.params.join(", ")}) -> (${type.results.join(", ")})`
 
@@ -841,37 +838,6 @@ function coreMismatch(wanted: CoreExternType, given: CoreExternType): string | u
 }
 
 const text = (difference: TypeDifference | undefined): string | undefined => (difference === undefined ? undefined : differenceText(difference))
-
-function childrenOf(type: ValueType): ReadonlyArray<ValueType> {
-  switch (type.kind) {
-    case "list":
-      return [type.element]
-    case "option":
-      return [type.type]
-    case "record":
-      return type.fields.map((field: Labelled) => field.type)
-    case "tuple":
-      return type.types
-    case "variant":
-      return type.cases.flatMap((c) => (c.type === undefined ? [] : [c.type]))
-    case "result":
-      return [...(type.ok === undefined ? [] : [type.ok]), ...(type.err === undefined ? [] : [type.err])]
-    default:
-      return []
-  }
-}
-
-function anywhere(found: (type: ValueType) => boolean): (type: ValueType) => boolean {
-  const memo = new WeakMap<ValueType, boolean>()
-  const search = (type: ValueType): boolean => {
-    const known = memo.get(type)
-    if (known !== undefined) return known
-    const answer = found(type) || childrenOf(type).some(search)
-    memo.set(type, answer)
-    return answer
-  }
-  return search
-}
 
 const holdsPointer = anywhere((type) => type.kind === "string" || type.kind === "list")
 const holdsBorrow = anywhere((type) => type.kind === "borrow")

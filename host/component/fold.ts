@@ -8,7 +8,7 @@
  *
  * Recognition is exact and by meaning, not by name: a module that differs in anything stays as it is.
  */
-import { type CoreExternType, type CoreImport, type CoreModule, CoreReader } from "../harden/core-module.ts"
+import { type CoreExternType, type CoreImport, type CoreModule, CoreReader, isSameSignature } from "../harden/core-module.ts"
 import type { Blueprint, CoreInstantiation, CoreRef } from "./blueprint.ts"
 
 type Loaded = Blueprint["coreModules"][number]
@@ -118,11 +118,9 @@ function remembered<A>(read: (loaded: Loaded) => A): (loaded: Loaded) => A {
   }
 }
 
-const sameTypes = (a: ReadonlyArray<string>, b: ReadonlyArray<string>): boolean => a.length === b.length && a.every((type, i) => type === b[i])
-
 /** Would `call_indirect` accept it? Another type is a trap there, and values of the wrong type for the host here. */
 const isSameFunction = (a: CoreExternType | undefined, b: CoreExternType | undefined): boolean =>
-  a?.kind === "func" && b?.kind === "func" && sameTypes(a.type.params, b.type.params) && sameTypes(a.type.results, b.type.results)
+  a?.kind === "func" && b?.kind === "func" && isSameSignature(a.type, b.type)
 
 /** Would the engine give `table` for an import of `wanted` and copy `count` elements into it? */
 const takesElements = (table: CoreExternType | undefined, wanted: CoreExternType | undefined, count: number): boolean =>

@@ -103,6 +103,12 @@ export interface CoreLayout {
   readonly names: readonly [number, number] | undefined
 }
 
+const sameTypes = (a: ReadonlyArray<CoreValueType>, b: ReadonlyArray<CoreValueType>): boolean => a.length === b.length && a.every((type, i) => type === b[i])
+
+/** Function types are equal by their parts: two modules number their own. */
+export const isSameSignature = (a: CoreFunctionType, b: CoreFunctionType): boolean =>
+  a === b || (sameTypes(a.params, b.params) && sameTypes(a.results, b.results))
+
 /** Caps on counts. Engines allow more (V8: 1,000,000 functions and types); a module of that size is split before it comes here. */
 const countsMax = {
   types: 100_000,

@@ -21,8 +21,9 @@ import { printable } from "../component/name.ts"
 import type { Json, ModuleCache } from "../meter/cache.ts"
 import { costTable } from "../meter/cost-table.ts"
 import { instrumenterVersion, type Needs } from "../meter/needs.ts"
-import type * as Rewriter from "../meter/rewrite.ts"
+import type { RewriteOptions } from "../meter/rewrite.ts"
 import type { Limits, ResolvedOptions } from "../options.ts"
+import type { Rewriter } from "../platform/platform.ts"
 import type { Ports } from "../port/mod.ts"
 import { type ImportReport, link, type LinkedFunction, type ResourceClass } from "./link.ts"
 
@@ -71,6 +72,7 @@ export interface PrepareContext {
   /** Rewritten modules that outlive the process; opened when first needed. */
   readonly modules: () => Promise<ModuleCache>
   readonly sha256: (bytes: Uint8Array) => Promise<string>
+  readonly loadRewriter: () => Promise<Rewriter>
 }
 
 /** What of a plugin depends on its bytes, limits and mechanism alone: shared by all loads of the same component. */
@@ -295,19 +297,12 @@ async function compile(
   }
 }
 
-/** A quarter of the host's code, which a process whose modules are all in the cache never runs: loaded when first needed. */
-let rewriter: typeof Rewriter | undefined
+let rewriter: Rewriter | undefined
 
 /** Rewrites and compiles one core module; large ones in slices and through the cache on disk. */
-async function compileCore(
-  bytes: Uint8Array,
-  module: CoreModule,
-  options: Rewriter.RewriteOptions,
-  host: PrepareContext,
-  inTime: () => void,
-): Promise<CompiledModule> {
+async function compileCore(bytes: Uint8Array, module: CoreModule, options: RewriteOptions, host: PrepareContext, inTime: () => void): Promise<CompiledModule> {
   if (bytes.length < diskCacheBytesMin) {
-    rewriter ??= await import("../meter/rewrite.ts")
+    rewriter ??= await host.loadRewriter()
     const { bytes: out, needs } = rewriter.rewriteCoreModule(bytes, module, options)
     return { module: new WebAssembly.Module(out), needs }
   }
@@ -325,7 +320,7 @@ async function compileCore(
       options: { notes: notesVersion },
     },
     async () => {
-      rewriter ??= await import("../meter/rewrite.ts")
+      rewriter ??= await host.loadRewriter()
       const { bytes: out, needs } = await inSlices(rewriter.rewriteSteps(bytes, module, options), host.nowMs, inTime)
       return { bytes: out, nameOffsets: offsetsOf(host.injected, out), notes: needs as unknown as Json }
     },

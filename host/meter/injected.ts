@@ -7,6 +7,7 @@
  * only when the whole is in bounds; memories and tables never shrink, so it stays so.
  */
 import { bulkShift, costTable } from "./cost-table.ts"
+import { leb, sleb } from "./writer.ts"
 
 /** One step of a bulk operation on memory: 50–250 µs on a cold page table. */
 export const memoryBytesPerStep = 1 << 20
@@ -41,30 +42,10 @@ export interface Helper {
 
 const i32 = 0x7f
 
-const u = (value: number): Array<number> => {
-  const out: Array<number> = []
-  let rest = value >>> 0
-  while (rest >= 0x80) {
-    out.push((rest & 0x7f) | 0x80)
-    rest >>>= 7
-  }
-  out.push(rest)
-  return out
-}
-const s = (value: number): Array<number> => {
-  const out: Array<number> = []
-  let rest = value | 0
-  for (;;) {
-    const byte = rest & 0x7f
-    rest >>= 7
-    if ((rest === 0 && (byte & 0x40) === 0) || (rest === -1 && (byte & 0x40) !== 0)) return [...out, byte]
-    out.push(byte | 0x80)
-  }
-}
 const get = (local: number): Array<number> => [0x20, local]
 const set = (local: number): Array<number> => [0x21, local]
 const tee = (local: number): Array<number> => [0x22, local]
-const constant = (value: number): Array<number> => [0x41, ...s(value)]
+const constant = (value: number): Array<number> => [0x41, ...sleb(value)]
 const long = (local: number): Array<number> => [...get(local), 0xad] // i64.extend_i32_u
 const add = 0x6a
 const sub = 0x6b
@@ -73,8 +54,8 @@ const when = (...body: ReadonlyArray<ReadonlyArray<number> | number>): Array<num
 
 /** Fuel −= the i64 on the stack (`amount` pushes it). */
 const charge = (request: BulkRequest, ...amount: ReadonlyArray<ReadonlyArray<number> | number>): Array<number> =>
-  request.fuelGlobal < 0 ? [] : [0x23, ...u(request.fuelGlobal), ...amount.flat(), 0x7d, 0x24, ...u(request.fuelGlobal)]
-const i64 = (value: number): Array<number> => [0x42, ...s(value)]
+  request.fuelGlobal < 0 ? [] : [0x23, ...leb(request.fuelGlobal), ...amount.flat(), 0x7d, 0x24, ...leb(request.fuelGlobal)]
+const i64 = (value: number): Array<number> => [0x42, ...sleb(value)]
 const i64add = 0x7c
 const i64mul = 0x7e
 
@@ -97,7 +78,15 @@ function makeHelper(request: BulkRequest): Helper {
   const { shape } = request
   if (shape.kind === "memory.grow") return growHelper(request, [i32], 0, [0x40, 0x00], [0x3f, 0x00], costTable.memoryGrow, costTable.memoryGrowPage)
   if (shape.kind === "table.grow")
-    return growHelper(request, [shape.type, i32], 1, [0xfc, 0x0f, ...u(shape.a)], [0xfc, 0x10, ...u(shape.a)], costTable.tableGrow, costTable.tableGrowElement)
+    return growHelper(
+      request,
+      [shape.type, i32],
+      1,
+      [0xfc, 0x0f, ...leb(shape.a)],
+      [0xfc, 0x10, ...leb(shape.a)],
+      costTable.tableGrow,
+      costTable.tableGrowElement,
+    )
   return steppedHelper(request)
 }
 
@@ -114,12 +103,12 @@ function growHelper(
   base: number,
   each: number,
 ): Helper {
-  const budget = u(request.budgetGlobal)
+  const budget = leb(request.budgetGlobal)
   const old = params.length
   const { max } = request.shape
   const hostRefused: ReadonlyArray<number> = [...constant(-1), 0x24, ...budget, 0x00]
   // size + delta ≤ max in 64 bits; without a known maximum every refusal is the host's.
-  const belowMax: ReadonlyArray<number> = max < 0 ? hostRefused : [...size, 0xad, ...long(delta), i64add, 0x42, ...s64(max), 0x58, ...when(hostRefused)] // i64.le_u
+  const belowMax: ReadonlyArray<number> = max < 0 ? hostRefused : [...size, 0xad, ...long(delta), i64add, 0x42, ...sleb(max), 0x58, ...when(hostRefused)] // i64.le_u
   const body = [
     ...[0x01, 0x01, i32], // one local: the old size
     ...charge(request, i64(base)),
@@ -139,18 +128,6 @@ function growHelper(
   return { params, results: [i32], body }
 }
 
-/** Signed LEB128 of a u32 as i64. */
-const s64 = (value: number): Array<number> => {
-  const out: Array<number> = []
-  let rest = BigInt(value)
-  for (;;) {
-    const byte = Number(rest & 0x7fn)
-    rest >>= 7n
-    if (rest === 0n && (byte & 0x40) === 0) return [...out, byte]
-    out.push(byte | 0x80)
-  }
-}
-
 /** (destination, source or value, length) → (): the instruction, in steps when the length exceeds one. */
 function steppedHelper(request: BulkRequest): Helper {
   const { shape } = request
@@ -158,12 +135,12 @@ function steppedHelper(request: BulkRequest): Helper {
   const onMemory = shape.kind.startsWith("memory")
   const step = onMemory ? memoryBytesPerStep : elementsPerStep
   const instruction: ReadonlyArray<number> = {
-    "memory.init": [0xfc, 0x08, ...u(shape.a), 0x00],
+    "memory.init": [0xfc, 0x08, ...leb(shape.a), 0x00],
     "memory.copy": [0xfc, 0x0a, 0x00, 0x00],
     "memory.fill": [0xfc, 0x0b, 0x00],
-    "table.init": [0xfc, 0x0c, ...u(shape.a), ...u(shape.b)],
-    "table.copy": [0xfc, 0x0e, ...u(shape.a), ...u(shape.b)],
-    "table.fill": [0xfc, 0x11, ...u(shape.a)],
+    "table.init": [0xfc, 0x0c, ...leb(shape.a), ...leb(shape.b)],
+    "table.copy": [0xfc, 0x0e, ...leb(shape.a), ...leb(shape.b)],
+    "table.fill": [0xfc, 0x11, ...leb(shape.a)],
     "memory.grow": [],
     "table.grow": [],
   }[shape.kind]
@@ -174,12 +151,12 @@ function steppedHelper(request: BulkRequest): Helper {
 
   // Out of bounds: the whole instruction, which traps before it writes.
   const pagesToBytes: ReadonlyArray<number> = [0x3f, 0x00, 0xad, ...i64(16), 0x86] // memory.size; extend; i64.shl
-  const tableSize = (table: number): ReadonlyArray<number> => [0xfc, 0x10, ...u(table), 0xad]
+  const tableSize = (table: number): ReadonlyArray<number> => [0xfc, 0x10, ...leb(table), 0xad]
   const target = shape.kind === "table.init" ? shape.b : shape.a
   const bound = (local: number, size: ReadonlyArray<number>): Array<number> => [...long(local), ...long(n), i64add, ...size, 0x56, ...when([...whole, 0x0f])] // i64.gt_u
   const bounds = [
     ...bound(d, onMemory ? pagesToBytes : tableSize(target)),
-    ...(fills ? [] : bound(x, copies ? (onMemory ? pagesToBytes : tableSize(shape.b)) : [0x42, ...s64(shape.max)])),
+    ...(fills ? [] : bound(x, copies ? (onMemory ? pagesToBytes : tableSize(shape.b)) : [0x42, ...sleb(shape.max)])),
   ]
   const cost = (): Array<number> => charge(request, i64(onMemory ? step >> bulkShift : step * costTable.bulkElement))
   const more = [...get(n), ...constant(step), gtU]

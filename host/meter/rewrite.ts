@@ -29,7 +29,7 @@ import { buildCallGraph, type CallGraph } from "./call-graph.ts"
 import { costTable, fuelCosts, weights } from "./cost-table.ts"
 import { bulkHelper, type BulkRequest, type BulkShape, elementsPerStep, memoryBytesPerStep } from "./injected.ts"
 import type { Needs, Tier } from "./needs.ts"
-import { Writer } from "./writer.ts"
+import { leb, sleb, Writer } from "./writer.ts"
 import * as Flag from "./flag.ts"
 import * as Op from "./op.ts"
 import * as Immediate from "../harden/immediate.ts"
@@ -1649,16 +1649,4 @@ class Rewriter extends BodyReader {
       out.at = from
     }
   }
-}
-
-function leb(value: number): Array<number> {
-  const writer = new Writer(8)
-  writer.u32(value)
-  return Array.from(writer.bytes.subarray(0, writer.at))
-}
-
-function sleb(value: number): Array<number> {
-  const writer = new Writer(8)
-  writer.s32(value)
-  return Array.from(writer.bytes.subarray(0, writer.at))
 }

@@ -1,5 +1,26 @@
 const utf8 = new TextEncoder()
 
+/** Unsigned LEB128 of a u32. */
+export function leb(value: number): Array<number> {
+  const out: Array<number> = []
+  let rest = value >>> 0
+  for (; rest >= 0x80; rest >>>= 7) out.push((rest & 0x7f) | 0x80)
+  out.push(rest)
+  return out
+}
+
+/** Signed LEB128 of a safe integer. */
+export function sleb(value: number): Array<number> {
+  const out: Array<number> = []
+  for (let rest = value; ;) {
+    const byte = rest & 0x7f
+    rest = Math.floor(rest / 128)
+    // The sign bit of the last byte says what the rest is.
+    if (rest === ((byte & 0x40) === 0 ? 0 : -1)) return [...out, byte]
+    out.push(byte | 0x80)
+  }
+}
+
 /** A growing byte buffer with the encodings the rewriter needs. Positions are stable: nothing moves once written. */
 export class Writer {
   bytes: Uint8Array<ArrayBuffer>

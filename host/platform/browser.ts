@@ -1,5 +1,6 @@
 /** Browsers, and anything else with web globals only. The watchdog needs cross-origin isolation, for shared memory. */
 import { webDigests } from "../meter/cache.ts"
+import { rewriteCoreModule, rewriteSteps } from "../meter/rewrite.ts"
 import type { Platform } from "./platform.ts"
 import { fetchBytes, unreadable, webAddress } from "./read.ts"
 
@@ -39,6 +40,7 @@ export const platform: Platform = {
     return fetchBytes(address, bytesMax)
   },
   openCache: async () => undefined,
+  loadRewriter: async () => ({ rewriteCoreModule, rewriteSteps }),
   ...webDigests,
   randomBytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
 }

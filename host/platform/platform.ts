@@ -2,6 +2,7 @@
  * Everything the host needs of the JavaScript platform it runs on. One implementation per platform in
  * `host/platform/{node,deno,bun,browser}.ts`, chosen by package conditions, and nowhere else.
  */
+import type * as RewriterModule from "../meter/rewrite.ts"
 
 /**
  * A folder of opaque bytes by key (`host/meter/cache.ts` seals and checks what lies in it). Keys are lowercase hex.
@@ -16,6 +17,9 @@ export interface CacheStore {
   /** Forgets an entry that turned out to be wrong. */
   drop(key: string): Promise<void>
 }
+
+/** What rewrites core modules (`host/meter/rewrite.ts`): a quarter of the host's code. */
+export type Rewriter = Pick<typeof RewriterModule, "rewriteCoreModule" | "rewriteSteps">
 
 /** The thread that flips stop bits. */
 export interface WatchdogThread {
@@ -62,6 +66,8 @@ export interface Platform {
    * 0700; `STELE_CACHE=off` has none), kept below `bytesMax`; undefined where there is no file system or permission.
    */
   openCache(bytesMax: number): Promise<CacheStore | undefined>
+  /** Where there is a cache, loaded when something is first to be rewritten: a process that finds all its modules there never needs it. */
+  loadRewriter(): Promise<Rewriter>
   /** SHA-256, lowercase hex. */
   sha256(bytes: Uint8Array): Promise<string>
   hmacSha256(key: Uint8Array, bytes: Uint8Array): Promise<Uint8Array>

@@ -1,7 +1,7 @@
 /** `stele explain WHAT`: an error code, a limit or a grant in words, or the tables of all of them. Reads the tables that the host itself works with. */
 import { catalogue, ConfigError, type LimitName, limits, type ReasonSpec } from "../../schemas/error/mod.ts"
 import { closest } from "../../schemas/value/closest.ts"
-import { errorExplanation } from "../../schemas/error/explain.ts"
+import { errorExplanation, limitMeanings } from "../../schemas/error/explain.ts"
 import { quote } from "../../schemas/value/form.ts"
 import { capabilities } from "../../host/capability/mod.ts"
 import { parseGrant } from "../../host/capability/grant.ts"
@@ -75,12 +75,13 @@ const defaultText = ({ unit, default: value }: (typeof limits)[LimitName]): stri
 function explainLimit(name: string): Explanation | undefined {
   if (!Object.hasOwn(limits, name)) return undefined
   const limit = limits[name as LimitName]
+  const meaning = limitMeanings[name as LimitName]
   const code = [...catalogue].find(([, { family, reason }]) => family === "LimitError" && reason === name)?.[0] ?? ""
   return {
-    json: { limit: name, ...limit, code },
+    json: { limit: name, ...limit, meaning, code },
     lines: ({ bold, dim }, width) => [
       bold(name),
-      ...wrap(`Bounds the ${limit.meaning}.`, width - 2).map((line) => `  ${line}`),
+      ...wrap(`Bounds the ${meaning}.`, width - 2).map((line) => `  ${line}`),
       "",
       ...table(
         [
@@ -140,11 +141,11 @@ const tables: Readonly<Record<string, () => Explanation>> = {
     ],
   }),
   limits: () => ({
-    json: limits,
+    json: Object.fromEntries(Object.entries(limits).map(([name, limit]) => [name, { ...limit, meaning: limitMeanings[name as LimitName] }])),
     lines: ({ bold, cyan }, width) => [
       bold("Limits, with their defaults"),
       ...table(
-        Object.entries(limits).map(([name, limit]) => [name, defaultText(limit), limit.meaning]),
+        Object.entries(limits).map(([name, limit]) => [name, defaultText(limit), limitMeanings[name as LimitName]]),
         width,
         2,
         [cyan],

@@ -4,6 +4,28 @@
  */
 import { type LimitName, limits } from "./limit.ts"
 
+/** What each limit bounds. */
+export const limitMeanings: Readonly<Record<LimitName, string>> = {
+  memoryBytesMax: "sum over all linear memories of one plugin instance",
+  tableElementsMax: "sum over all tables of one plugin instance",
+  stackBytesMax: "guest stack, counted as 8 bytes a local and operand slot and 64 bytes a frame",
+  outputBytesMax: "bytes of one call's lifted result",
+  liftBytesMax: "bytes read out of a guest in one call, results and host-call arguments, aliased or not",
+  hostCallBytesMax: "bytes of the arguments of one host call",
+  hostCallsMax: "host calls in one call",
+  handlesMax: "live resource handles of one plugin instance",
+  fuel: "cost of one call by the published cost table",
+  deadlineMs: "wall-clock time of one call",
+  loadMs: "wall-clock time of decoding, compiling and linking",
+  componentBytesMax: "size of the component binary",
+  coreModulesMax: "core modules in one component, nested ones included",
+  instancesMax: "core and component instances made by one instantiation",
+  typeSizeMax: "leaves of one type, counted as if written out",
+  typeDepthMax: "nesting of one type",
+  functionBodyBytesMax: "size of one core function body",
+  nestingMax: "calls host to guest to host",
+}
+
 const explanations: Readonly<Record<string, string>> = {
   // The command line's own: whatever is not a typed refusal.
   "STELE-BUG-0001": "Something failed that has no error of its own: a mistake in stele itself, not in the plugin or the command.",
@@ -58,5 +80,5 @@ const explanations: Readonly<Record<string, string>> = {
 export function errorExplanation(code: string, reason: string): string | undefined {
   if (!code.startsWith("STELE-LIM-")) return explanations[code]
   const limit = limits[reason as LimitName] as (typeof limits)[LimitName] | undefined
-  return limit === undefined ? undefined : `"${reason}" bounds the ${limit.meaning} (${limit.unit}, default ${limit.default}).`
+  return limit === undefined ? undefined : `"${reason}" bounds the ${limitMeanings[reason as LimitName]} (${limit.unit}, default ${limit.default}).`
 }

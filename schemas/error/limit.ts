@@ -1,25 +1,25 @@
 import { family, reason } from "./family.ts"
 
-/** Every limit the host enforces: its unit, its default and what happens at it. The one table behind `Limits`, errors and docs. */
+/** Every limit the host enforces, its unit and its default: the one table behind `Limits`, errors and docs. What each bounds is in `explain.ts`. */
 export const limits = {
-  memoryBytesMax: { unit: "bytes", default: 64 << 20, meaning: "sum over all linear memories of one plugin instance" },
-  tableElementsMax: { unit: "elements", default: 100_000, meaning: "sum over all tables of one plugin instance" },
-  stackBytesMax: { unit: "bytes", default: 256 << 10, meaning: "guest stack, counted as 8 bytes a local and operand slot and 64 bytes a frame" },
-  outputBytesMax: { unit: "bytes", default: 16 << 20, meaning: "bytes of one call's lifted result" },
-  liftBytesMax: { unit: "bytes", default: 64 << 20, meaning: "bytes read out of a guest in one call, results and host-call arguments, aliased or not" },
-  hostCallBytesMax: { unit: "bytes", default: 4 << 20, meaning: "bytes of the arguments of one host call" },
-  hostCallsMax: { unit: "calls", default: 1_000_000, meaning: "host calls in one call" },
-  handlesMax: { unit: "handles", default: 10_000, meaning: "live resource handles of one plugin instance" },
-  fuel: { unit: "fuel", default: 1_000_000_000, meaning: "cost of one call by the published cost table" },
-  deadlineMs: { unit: "ms", default: 1_000, meaning: "wall-clock time of one call" },
-  loadMs: { unit: "ms", default: 10_000, meaning: "wall-clock time of decoding, compiling and linking" },
-  componentBytesMax: { unit: "bytes", default: 64 << 20, meaning: "size of the component binary" },
-  coreModulesMax: { unit: "modules", default: 64, meaning: "core modules in one component, nested ones included" },
-  instancesMax: { unit: "instances", default: 64, meaning: "core and component instances made by one instantiation" },
-  typeSizeMax: { unit: "leaves", default: 10_000, meaning: "leaves of one type, counted as if written out" },
-  typeDepthMax: { unit: "levels", default: 100, meaning: "nesting of one type" },
-  functionBodyBytesMax: { unit: "bytes", default: 1 << 20, meaning: "size of one core function body" },
-  nestingMax: { unit: "levels", default: 16, meaning: "calls host to guest to host" },
+  memoryBytesMax: { unit: "bytes", default: 64 << 20 },
+  tableElementsMax: { unit: "elements", default: 100_000 },
+  stackBytesMax: { unit: "bytes", default: 256 << 10 },
+  outputBytesMax: { unit: "bytes", default: 16 << 20 },
+  liftBytesMax: { unit: "bytes", default: 64 << 20 },
+  hostCallBytesMax: { unit: "bytes", default: 4 << 20 },
+  hostCallsMax: { unit: "calls", default: 1_000_000 },
+  handlesMax: { unit: "handles", default: 10_000 },
+  fuel: { unit: "fuel", default: 1_000_000_000 },
+  deadlineMs: { unit: "ms", default: 1_000 },
+  loadMs: { unit: "ms", default: 10_000 },
+  componentBytesMax: { unit: "bytes", default: 64 << 20 },
+  coreModulesMax: { unit: "modules", default: 64 },
+  instancesMax: { unit: "instances", default: 64 },
+  typeSizeMax: { unit: "leaves", default: 10_000 },
+  typeDepthMax: { unit: "levels", default: 100 },
+  functionBodyBytesMax: { unit: "bytes", default: 1 << 20 },
+  nestingMax: { unit: "levels", default: 16 },
 } as const
 
 export type LimitName = keyof typeof limits

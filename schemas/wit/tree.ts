@@ -37,6 +37,20 @@ export function children(type: ValueType): ReadonlyArray<ValueType> {
   }
 }
 
+/** Is the type, or one inside it, one that `found` accepts? Memoised by identity, so linear in the number of nodes; as deep as the type. */
+export function anywhere(found: (type: ValueType) => boolean): (type: ValueType) => boolean {
+  const known = new WeakMap<ValueType, boolean>()
+  const search = (type: ValueType): boolean => {
+    let answer = known.get(type)
+    if (answer === undefined) {
+      answer = found(type) || children(type).some(search)
+      known.set(type, answer)
+    }
+    return answer
+  }
+  return search
+}
+
 const depths = new WeakMap<ValueType, number>()
 
 /**
