@@ -2,6 +2,9 @@ import { VerifyError } from "../../schemas/error/verify.ts"
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
+/** Arrays of each short length: `fromCharCode` over an array of exact length makes a flat string in one step. */
+const codesOf: ReadonlyArray<Array<number>> = Array.from({ length: 65 }, (_, length) => new Array<number>(length).fill(0))
+
 /**
  * Cursor over a WebAssembly binary, core module or component. Every read is bounds-checked and ends in a `VerifyError`
  * with the byte offset; nothing is allocated by a count before the bytes for it are known to exist.
@@ -83,8 +86,8 @@ export class Reader {
     const start = this.at
     this.skip(length)
     // Most names are short and ASCII: a call of the decoder costs more.
-    if (length <= 64) {
-      const codes = new Array<number>(length)
+    const codes = codesOf[length]
+    if (codes !== undefined) {
       let bits = 0
       for (let i = 0; i < length; i++) bits |= codes[i] = this.bytes[start + i] as number
       if (bits < 0x80) return String.fromCharCode.apply(null, codes)

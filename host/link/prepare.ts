@@ -22,7 +22,7 @@ import type { Json, ModuleCache } from "../meter/cache.ts"
 import { costTable } from "../meter/cost-table.ts"
 import { instrumenterVersion, type Needs } from "../meter/needs.ts"
 import type { RewriteOptions } from "../meter/rewrite.ts"
-import type { Limits, ResolvedOptions } from "../options.ts"
+import { defaultLimits, type Limits, type ResolvedOptions } from "../options.ts"
 import type { Rewriter } from "../platform/platform.ts"
 import type { Ports } from "../port/mod.ts"
 import { type ImportReport, link, type LinkedFunction, type ResourceClass } from "./link.ts"
@@ -155,7 +155,7 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
   }
   const mechanism: Mechanism = options.metering === "deadline" ? (host.watchdog === undefined ? "slice" : "watchdog") : options.metering
   const parsed = options.grants.map((grant) => parseGrant(grant))
-  const key = `${digest} ${mechanism} ${decisiveLimits.map((name) => limits[name]).join(" ")}`
+  const key = `${digest} ${mechanism} ${limits === defaultLimits ? "" : decisiveLimits.map((name) => limits[name]).join(" ")}`
   const known = host.prepared.get(key)
   const blueprint = known?.blueprint ?? elaborate(decodeComponent(bytes, limits), limits)
   inTime()
