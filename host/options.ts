@@ -117,6 +117,10 @@ export function deadline(option: string, value: unknown): number {
   return value
 }
 
+/** Nothing stops a guest that is not metered: a deadline given all the same would be silently unenforced. */
+const unheeded = (option: string): ConfigError =>
+  new ConfigError("Option", { option, expected: `a plugin loaded with metering "deadline" or "fuel"`, actual: `metering "off"` })
+
 export function resolveLoadOptions(options: LoadOptions): ResolvedOptions {
   rejectUnknown(options, loadKeys, "")
   const { instances = {}, tenant = "default" } = options
@@ -134,11 +138,14 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedOptions {
   if (!Array.isArray(grants) || grants.some((grant) => typeof grant !== "string")) {
     throw new ConfigError("Option", { option: "grants", expected: "a list of grants", actual: Array.isArray(grants) ? "a list of other values" : show(grants) })
   }
+  const metering = oneOf("metering", options.metering ?? "deadline", ["deadline", "fuel", "off"], ["yield"])
+  const limits = resolveLimits(options.limits)
+  if (metering === "off" && options.limits?.deadlineMs !== undefined) throw unheeded("limits.deadlineMs")
   return {
     // Copied: what is admitted is what is granted, whatever happens to the caller's list meanwhile.
     grants: [...(grants as ReadonlyArray<string>)],
-    limits: resolveLimits(options.limits),
-    metering: oneOf("metering", options.metering ?? "deadline", ["deadline", "fuel", "off"], ["yield"]),
+    limits,
+    metering,
     reuse,
     instancesMax,
     idleMax: instances.idle === undefined ? 1 : count("instances.idle", instances.idle, 0, 16_000),
@@ -150,7 +157,10 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedOptions {
 
 export function checkCallOptions(options: CallOptions, metering: ResolvedOptions["metering"]): void {
   rejectUnknown(options, callKeys, "")
-  if (options.deadlineMs !== undefined) deadline("deadlineMs", options.deadlineMs)
+  if (options.deadlineMs !== undefined) {
+    deadline("deadlineMs", options.deadlineMs)
+    if (metering === "off") throw unheeded("deadlineMs")
+  }
   if (options.fuel === undefined) return
   if (metering !== "fuel")
     throw new ConfigError("Option", { option: "fuel", expected: `a plugin loaded with metering "fuel"`, actual: `metering "${metering}"` })

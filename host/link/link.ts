@@ -69,6 +69,8 @@ export function link(blueprint: Blueprint, options: LinkOptions): LinkedImports 
   const report: Array<ImportReport> = []
   const granted = new Set(options.grants.map((grant) => grant.head))
   const used = new Set<string>()
+  const needed = new Set<string>()
+  let first: { readonly import: string; readonly grant: string } | undefined
 
   // Resources first: a function of one interface may take a resource of another.
   const served = new Map<ResourceType, ResourceType>()
@@ -140,13 +142,17 @@ export function link(blueprint: Blueprint, options: LinkOptions): LinkedImports 
       continue
     }
     if (specs.length > 0 && options.missing === "refuse") {
-      throw new CapabilityError("Missing", { import: name, grant, granted: options.grants.map((g) => g.text) })
+      needed.add(grant)
+      first ??= { import: name, grant }
+      continue
     }
     // Linked but denied: a later grant is seen by the implementation, which asks the live set at every operation.
     for (const spec of specs) add(spec, (host.functions.get(spec.name) as { call: HostFunction }).call)
     report.push({ ...about, status: "missing" })
   }
 
+  // All at once: one refusal after another would make its reader load the plugin once for each grant.
+  if (first !== undefined) throw new CapabilityError("Missing", { ...first, granted: options.grants.map((g) => g.text), needed: [...needed] })
   for (const key of Object.keys(options.provided)) {
     if (!used.has(key)) throw new ConfigError("UnknownOption", { option: `imports["${key}"]`, known: [...groups.keys()] })
   }

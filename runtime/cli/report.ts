@@ -76,7 +76,8 @@ function limitFlag(name: LimitName, limit: number, actual: number | undefined): 
 
 /** `fix` as this command line would do it; the error's own words are for every embedder. */
 function fixOf(error: SteleError): string {
-  if (error instanceof CapabilityError && (error.reason._tag === "Missing" || error.reason._tag === "Denied")) return `--grant ${error.reason.grant}`
+  if (error instanceof CapabilityError && error.reason._tag === "Denied") return `--grant ${error.reason.grant}`
+  if (error instanceof CapabilityError && error.reason._tag === "Missing") return error.reason.needed.map((grant) => `--grant ${grant}`).join(" ")
   if (error instanceof LimitError) {
     const { _tag, limit, actual } = error.reason
     return `${limitFlag(_tag, limit, actual)} raises it, if the plugin is trusted with that much`

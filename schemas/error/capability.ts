@@ -18,13 +18,20 @@ export class CapabilityError extends family("CapabilityError", {
     message: (d) => `Cannot link import "${d.import}": ${d.detail}`,
     fix: () => 'load it with missing: "trap" if it never calls this import, or rebuild it without',
   }),
-  Missing: reason<{ readonly import: string; readonly grant: string; readonly granted: ReadonlyArray<string> }>({
+  Missing: reason<{
+    readonly import: string
+    readonly grant: string
+    readonly granted: ReadonlyArray<string>
+    /** Every grant that some import needs and has not, the first one included. */
+    readonly needed: ReadonlyArray<string>
+  }>({
     code: "STELE-CAP-0003",
     status: 403,
     exit: 5,
     isRetryable: false,
-    message: (d) => `Plugin asked for a capability it was not granted: "${d.import}" needs the grant "${d.grant}"`,
-    fix: (d) => `add the grant: grants: ["${d.grant}"], or --grant ${d.grant}`,
+    message: (d) =>
+      `Plugin asked for a capability it was not granted: "${d.import}" needs the grant "${d.grant}"${d.needed.length > 1 ? `; all it needs: ${d.needed.join(", ")}` : ""}`,
+    fix: (d) => `add what it needs: grants: ${JSON.stringify(d.needed)}, or ${d.needed.map((grant) => `--grant ${grant}`).join(" ")}`,
   }),
   Denied: reason<{ readonly grant: string; readonly granted: ReadonlyArray<string> }>({
     code: "STELE-CAP-0004",

@@ -388,7 +388,11 @@ async function slowdown(host: Host): Promise<ReadonlyArray<Row>> {
     list.map((kernel) => ({ bytes, ...kernel })),
   )) {
     const run = async (metering: "deadline" | "fuel" | "off") => {
-      const plugin = await host.load(bytes, { metering, instances: { reuse: "principal" }, limits: { fuel: Number.MAX_SAFE_INTEGER, deadlineMs: 60_000 } })
+      const plugin = await host.load(bytes, {
+        metering,
+        instances: { reuse: "principal" },
+        limits: { fuel: Number.MAX_SAFE_INTEGER, ...(metering === "off" ? {} : { deadlineMs: 60_000 }) },
+      })
       return () => plugin.callSync(world, [])
     }
     const contenders = { plain: await run("off"), ours: await run("deadline"), fuel: await run("fuel") }

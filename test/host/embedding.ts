@@ -214,6 +214,10 @@ test("`call()` refuses options that its plugin's metering cannot keep", async ({
   for (const value of [0, -1, Number.NaN, Infinity, "5", 86_400_001])
     await failure(stele, "STELE-CFG-0002", () => fuel.call("add", [1, 2], { deadlineMs: value as number }))
   assert.equal(await fuel.call("add", [1, 2], { fuel: 1_000n, deadlineMs: 86_400_000 }), 3)
+  const off = await host.load(path("basic"), { metering: "off" })
+  await failure(stele, "STELE-CFG-0002", () => off.call("add", [1, 2], { deadlineMs: 100 }))
+  assert.equal(await off.call("add", [1, 2]), 3)
+  await failure(stele, "STELE-CFG-0002", () => host.load(path("basic"), { metering: "off", limits: { deadlineMs: 100 } }))
 })
 
 // ── Calls ─────────────────────────────────────────────────────────────────────
@@ -434,13 +438,25 @@ test("`load()` is typed and `call()` copies: what either side changes later chan
 
 // ── Grants ────────────────────────────────────────────────────────────────────
 
-test("`load()` names the grant to add when an import has none", async ({ stele, path }) => {
+test("`load()` names the grants to add when imports have none", async ({ stele, path }) => {
   await using host = await stele.Host.open({ cache: false })
   const error = await failure(stele, "STELE-CAP-0003", () => host.load(path("greeter"), { grants: ["log"] }))
-  assert.deepEqual({ ...error.reason }, { _tag: "Missing", import: "wasi:keyvalue/store@0.2.0-draft", grant: "kv:read:*", granted: ["log"] })
+  assert.deepEqual(
+    { ...error.reason },
+    {
+      _tag: "Missing",
+      import: "wasi:keyvalue/store@0.2.0-draft",
+      grant: "kv:read:*",
+      granted: ["log"],
+      needed: ["kv:read:*"],
+    },
+  )
   assert.match(error.message, /"kv:read:\*"/)
   assert.match(error.fix, /--grant kv:read:\*/)
   assert.equal((await failure(stele, "STELE-CAP-0003", () => host.load(path("greeter"), { grants: ["kv:read:prices/*"] }))).reason["grant"], "log")
+  const both = await failure(stele, "STELE-CAP-0003", () => host.load(path("greeter")))
+  assert.deepEqual([...(both.reason["needed"] as ReadonlyArray<string>)].sort(), ["kv:read:*", "log"])
+  for (const grant of ["kv:read:*", "log"]) assert.ok(both.message.includes(grant) && both.fix.includes(`--grant ${grant}`))
   const foreign = await failure(stele, "STELE-CAP-0002", () => host.load(path("caller")))
   assert.match(foreign.message, /acme:caller\/host@1\.2\.3/)
 })

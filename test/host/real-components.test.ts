@@ -27,6 +27,8 @@ t.teardown(() => host.close())
 
 /** Under the deadline, and under fuel: metering must not change what a component answers. */
 const tiers = ["deadline", "fuel", "off"] as const
+/** A deadline where the tier has one: without metering it is refused. */
+const deadlineOf = (metering: (typeof tiers)[number], deadlineMs: number) => (metering === "off" ? {} : { deadlineMs })
 
 // ── Examples ────────────────────────────────────────────────────────────────
 
@@ -63,7 +65,7 @@ for (const metering of tiers) {
   })
 
   t.test(`the QuickJS table statistics find Michelson's mean when the table of 1879 is given (${metering})`, async (t) => {
-    await using plugin = await example("table-stats", { metering, limits: { deadlineMs: 10_000, fuel: 50_000_000_000 } })
+    await using plugin = await example("table-stats", { metering, limits: { ...deadlineOf(metering, 10_000), fuel: 50_000_000_000 } })
     const table = (await plugin.call("stele:example-table/statistics#describe", [
       await exampleText("table-stats/light.csv"),
       { separator: ",", correlations: false },
@@ -189,7 +191,7 @@ for (const [name, build] of Object.entries(toolchains)) {
       const plugin = await host.load(bytes, {
         metering,
         imports: { "test:real/host": { note: (text: string) => void notes.push(text) } },
-        limits: { deadlineMs: 20_000, fuel: 50_000_000_000, loadMs: 120_000, functionBodyBytesMax: 8 << 20 },
+        limits: { ...deadlineOf(metering, 20_000), fuel: 50_000_000_000, loadMs: 120_000, functionBodyBytesMax: 8 << 20 },
       })
       t.comment(`${metering}: loaded in ${Math.round(performance.now() - startedMs)} ms`)
       t.same(
