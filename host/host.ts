@@ -18,9 +18,11 @@ export interface HostOptions {
   readonly cache?: boolean
   /** How `deadline` stops a guest: by the watchdog's epoch, or by fuel slices. Default: what costs less on this engine, slices on Bun. */
   readonly stop?: "epoch" | "fuel slices"
+  /** Called once, when the host and its plugins are closed: the place to let go of what the ports hold. */
+  readonly onClose?: () => void | Promise<void>
 }
 
-const hostKeys = ["ports", "cache", "stop"]
+const hostKeys = ["ports", "cache", "stop", "onClose"]
 
 /** A component: its bytes, a path, a `file:` or `http(s):` URL, or `sha256:…` of bytes in this host's blob port. */
 export type Source = string | URL | Uint8Array | ArrayBuffer
@@ -45,14 +47,16 @@ export class Host implements AsyncDisposable {
   readonly #watchdog: Watchdog | undefined
   readonly #prepared = new PreparedCache()
   readonly #isOnDisk: boolean
+  readonly #onClose: HostOptions["onClose"]
   #modules: Promise<ModuleCache> | undefined
   readonly #plugins = new Set<Plugin>()
   #isClosed = false
 
-  private constructor(ports: Ports, dog: Watchdog | undefined, isOnDisk: boolean) {
+  private constructor(ports: Ports, dog: Watchdog | undefined, isOnDisk: boolean, onClose: HostOptions["onClose"]) {
     this.ports = ports
     this.#watchdog = dog
     this.#isOnDisk = isOnDisk
+    this.#onClose = onClose
   }
 
   /** Opens a host. Everything is denied, and calls have a deadline, unless a load says otherwise. */
@@ -63,7 +67,7 @@ export class Host implements AsyncDisposable {
     }
     // The thread boots while the first component is read and compiled.
     const dog = (options.stop ?? platform.stop) === "fuel slices" ? undefined : watchdog(platform)
-    return new Host(memoryPorts(options.ports), dog, options.cache !== false)
+    return new Host(memoryPorts(options.ports), dog, options.cache !== false, options.onClose)
   }
 
   /**
@@ -119,6 +123,7 @@ export class Host implements AsyncDisposable {
     for (const plugin of this.#plugins) await plugin.close()
     this.#prepared.clear()
     await (await this.#modules)?.flush()
+    await this.#onClose?.()
   }
 
   async #openModules(): Promise<ModuleCache> {

@@ -1,22 +1,36 @@
 /** `stele`: the host of `stele/host` with storage behind its ports. */
-import { ConfigError } from "../schemas/error/config.ts"
-import { PluginError } from "../schemas/error/plugin.ts"
 import { Host as CoreHost, type HostOptions as CoreOptions } from "../host/host.ts"
+import { openStorage, type StorageOptions } from "./storage/storage.ts"
 
 export * from "../host/mod.ts"
+export { StorageError } from "../schemas/error/storage.ts"
 
-export interface HostOptions extends CoreOptions {
-  /** Where ports keep their data: `memory` (default). */
-  readonly storage?: "memory"
+export interface HostOptions extends CoreOptions, StorageOptions {
+  /**
+   * Where ports keep their data: `memory` (default), or `sqlite:PATH` for a file that is made when it is not there and
+   * keeps key-value data. Ports given in `ports` stay as they are.
+   */
+  readonly storage?: string
 }
 
 /** Opens hosts; what it opens is the `Host` of `stele/host`. */
 export const Host = {
   /** Opens a host whose ports keep their data in `storage`. Everything is denied, and calls have a deadline, unless a load says otherwise. */
-  async open({ storage = "memory", ...options }: HostOptions = {}): Promise<CoreHost> {
-    if (typeof storage !== "string") throw new ConfigError("Option", { option: "storage", expected: '"memory"', actual: typeof storage })
-    if (storage !== "memory") throw new PluginError("NotBuilt", { asked: `storage: "${String(storage)}"`, exists: ['"memory"'] })
-    return CoreHost.open(options)
+  async open({ storage = "memory", acceptLoss = false, ...options }: HostOptions = {}): Promise<CoreHost> {
+    const store = await openStorage(storage, { acceptLoss })
+    try {
+      return await CoreHost.open({
+        ...options,
+        ports: { ...store.ports, ...options.ports },
+        onClose() {
+          store.close()
+          return options.onClose?.()
+        },
+      })
+    } catch (error) {
+      store.close()
+      throw error
+    }
   },
 }
 export type Host = CoreHost

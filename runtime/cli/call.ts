@@ -7,7 +7,7 @@ import type { LoadOptions } from "../../host/options.ts"
 import { escapeText } from "../../host/port/log.ts"
 import { Host } from "../mod.ts"
 import { answerJson, answerLines, invoke, usageJson, usageText } from "./invoke.ts"
-import { portsFrom, type PortFlags } from "./ports.ts"
+import { fill, portsFrom, type PortFlags } from "./ports.ts"
 import { parseBytes, parseCount, parseDuration, parseLimit } from "./quantity.ts"
 import { at } from "./report.ts"
 import { columns, err, noteLine, out, printLine, withProgress } from "./terminal.ts"
@@ -27,6 +27,7 @@ export interface CallFlags extends LoadFlags, PortFlags {
   readonly export: string
   readonly args: ReadonlyArray<string>
   readonly deadline?: string | undefined
+  readonly storage?: string | undefined
   readonly usage: boolean
   readonly raw: boolean
   readonly json: boolean
@@ -68,7 +69,8 @@ export async function call(flags: CallFlags): Promise<void> {
     ...(flags.fuel === undefined ? {} : { fuel: parseCount("--fuel", flags.fuel) }),
   }
   const { ports, observer } = await portsFrom(flags, () => name)
-  await using host = await Host.open({ ports })
+  await using host = await Host.open({ ports, storage: flags.storage ?? "memory" })
+  await fill(host.ports.keyValue, flags)
   const { file } = flags
   const plugin = await at({ file }, () => withProgress(`Loading ${name}`, flags.json, () => host.load(file, options)))
   let isAnswered = false

@@ -37,6 +37,8 @@ export const loadFlags = {
   ),
 }
 
+const storage = text("storage", "ADDRESS", "Where stored values are kept: memory (default) or sqlite:PATH")
+
 const call = Command.make(
   "call",
   {
@@ -52,6 +54,7 @@ const call = Command.make(
     deadline: text("deadline", "TIME", "When the call is stopped: 500, 500ms, 2s (default 1s)"),
     config: many("config", "NAME=VALUE", "A setting that config:NAME lets the plugin read"),
     secret: many("secret", "NAME=SOURCE", "A secret for secret:NAME, from env:VARIABLE or file:PATH"),
+    storage,
     kv: many("kv", "BUCKET/KEY=VALUE", "A stored value to start with: prices/tea=3.20"),
     usage: isOn("usage", "Print fuel, time, memory and grants used"),
     raw: isOn("raw", "Write a string or list<u8> result as it is"),
@@ -119,7 +122,7 @@ const explain = Command.make(
 
 const up = Command.make(
   "up",
-  { once: isOn("once", "Exit after the run instead of waiting for commands") },
+  { storage, once: isOn("once", "Exit after the run instead of waiting for commands") },
   Effect.fnUntraced(function* (flags) {
     const json = yield* Json
     const debug = yield* Debug
@@ -130,6 +133,7 @@ const up = Command.make(
   Command.withShortDescription("Run the example plugins, then take commands"),
   Command.withExamples([
     { command: "stele up", description: "A prompt on a terminal; elsewhere one command a line on stdin" },
+    { command: "stele up --storage sqlite:stele.db", description: "Stored values are there again the next time" },
     { command: "stele up --once --json", description: "For machines: one line of JSON" },
   ]),
 )

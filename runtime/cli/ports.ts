@@ -3,9 +3,9 @@ import { ConfigError } from "../../schemas/error/config.ts"
 import { quote } from "../../schemas/value/form.ts"
 import {
   escapeText,
+  type KeyValuePort,
   type LogPort,
   memoryConfig,
-  memoryKeyValue,
   memorySecret,
   type ObserverEvent,
   type ObserverPort,
@@ -87,16 +87,21 @@ export interface PortFlags {
   readonly kv: ReadonlyArray<string>
 }
 
-/** Ports in memory, filled from flags. `nameOf` is what a plugin is called in its log lines. */
-export async function portsFrom(flags: PortFlags, nameOf: (digest: string) => string) {
-  const observer = lastUsage()
-  const keyValue = memoryKeyValue()
-  for (const pair of flags.kv) {
-    const [key, value] = parsePair("--kv", pair, "BUCKET/KEY=VALUE")
-    keyValue.set(tenantKey(flags.tenant, key), new TextEncoder().encode(value))
+/** Writes the values of `--kv` into a store; with `isNew`, only those that are not there yet. */
+export async function fill(keyValue: KeyValuePort, { tenant, kv }: Pick<PortFlags, "tenant" | "kv">, isNew = false): Promise<void> {
+  for (const pair of kv) {
+    const [name, value] = parsePair("--kv", pair, "BUCKET/KEY=VALUE")
+    const key = tenantKey(tenant, name)
+    if (isNew && (await keyValue.has(key))) continue
+    await keyValue.set(key, new TextEncoder().encode(value))
   }
+}
+
+/** The ports that come from flags; `fill` writes the stored values once the host has its storage. `nameOf` is what a plugin is called in its log lines. */
+export async function portsFrom(flags: Pick<PortFlags, "config" | "secret">, nameOf: (digest: string) => string) {
+  const observer = lastUsage()
   const config = memoryConfig({ shared: Object.fromEntries(flags.config.map((pair) => parsePair("--config", pair, "NAME=VALUE"))) })
   const secret = memorySecret({ shared: Object.fromEntries(await Promise.all(flags.secret.map(parseSecret))) })
-  const ports: Partial<Ports> = { observer, keyValue, config, secret, log: stderrLog(nameOf) }
+  const ports: Partial<Ports> = { observer, config, secret, log: stderrLog(nameOf) }
   return { ports, observer }
 }

@@ -9,7 +9,7 @@ import type { UsageRecord } from "../../host/port/observer.ts"
 import { Host as Storage } from "../mod.ts"
 import { nameOf } from "../cli/call.ts"
 import { type Invocation, invoke } from "../cli/invoke.ts"
-import { portsFrom } from "../cli/ports.ts"
+import { fill, portsFrom } from "../cli/ports.ts"
 import { at } from "../cli/report.ts"
 import type { ReadInput } from "../cli/argument.ts"
 
@@ -55,11 +55,13 @@ export class Session implements AsyncDisposable {
     this.#names = names
   }
 
-  /** Opens the embedded default: storage in memory, everything denied. `kv` is what the store holds at first. */
-  static async open(kv: ReadonlyArray<string>): Promise<Session> {
+  /** Opens a host on `storage`, everything denied. `kv` is what a new store holds at first. */
+  static async open(storage: string, kv: ReadonlyArray<string>): Promise<Session> {
     const names = new Map<string, string>()
-    const { ports, observer } = await portsFrom({ tenant: "default", config: [], secret: [], kv }, (digest) => names.get(digest) ?? "plugin")
-    return new Session(await Storage.open({ ports }), observer, names)
+    const { ports, observer } = await portsFrom({ config: [], secret: [] }, (digest) => names.get(digest) ?? "plugin")
+    const host = await Storage.open({ storage, ports })
+    await fill(host.ports.keyValue, { tenant: "default", kv }, true)
+    return new Session(host, observer, names)
   }
 
   get loaded(): ReadonlyMap<string, Loaded> {

@@ -7,13 +7,15 @@ import { run, seeds } from "./run.ts"
 import { Session } from "./session.ts"
 
 export interface UpFlags {
+  /** Where plugins' data is kept: `memory` or `sqlite:PATH`. */
+  readonly storage: string | undefined
   readonly once: boolean
   readonly json: boolean
   readonly debug: boolean
 }
 
-export async function up({ once, json, debug }: UpFlags): Promise<void> {
-  await using session = await Session.open(seeds)
+export async function up({ storage = "memory", once, json, debug }: UpFlags): Promise<void> {
+  await using session = await Session.open(storage, seeds)
   const print = json ? () => {} : printLine
   print(`${out.bold(`Stele ${version()}`)} on ${platform.name}: plugins nobody vouches for, denied by default, metered, stoppable`)
   const startedMs = performance.now()

@@ -69,8 +69,8 @@ await host.load("greeter.wasm", { limits: { memory: 5 } })
 await host.load("greeter.wasm", { grant: ["log"] })
 // @ts-expect-error: no such source
 await host.load(5)
-// @ts-expect-error: no such storage
-await Host.open({ storage: "sqlite" })
+// @ts-expect-error: an address is text
+await Host.open({ storage: 5 })
 
 // Without declarations any name and any arguments go, and answers are unknown.
 const untyped = await host.load("basic.wasm")

@@ -1,4 +1,5 @@
 /** The catalogue of errors: what every reason must say of itself. */
+import "../../schemas/error/storage.ts"
 import t from "tap"
 import { errorExplanation } from "../../schemas/error/explain.ts"
 import { CapabilityError, catalogue, LimitError, limits, PluginError, SteleError, WitError } from "../../schemas/error/mod.ts"

@@ -1,0 +1,102 @@
+/** Opening a SQLite file as a store: whose it is, where it lies, how it syncs, which format it has. */
+import type { DatabaseSync } from "node:sqlite"
+import { StorageError } from "../../../schemas/error/storage.ts"
+
+const { closeSync, existsSync, openSync, statfsSync } = process.getBuiltinModule("node:fs")
+const { dirname } = process.getBuiltinModule("node:path")
+const { DatabaseSync: Database } = process.getBuiltinModule("node:sqlite")
+
+/** How long a write waits for another process's, in ms. */
+export const busyMsMax = 5_000
+
+/** `PRAGMA application_id`: "Stel". */
+const applicationId = 0x5374_656c
+
+/** Each entry takes a store from the format of its index to the next; one transaction each, with the number in it. */
+const migrations: ReadonlyArray<string> = [
+  `
+  CREATE TABLE commit_group (
+    sequence INTEGER PRIMARY KEY,
+    revision INTEGER NOT NULL,
+    digest BLOB NOT NULL CHECK (length(digest) = 32),
+    committed_us INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE key_value (
+    id INTEGER PRIMARY KEY,
+    tenant BLOB NOT NULL,
+    key BLOB NOT NULL,
+    value BLOB NOT NULL,
+    revision INTEGER NOT NULL,
+    sum INTEGER NOT NULL,
+    UNIQUE (tenant, key)
+  ) STRICT;
+  CREATE TABLE key_value_total (
+    tenant BLOB PRIMARY KEY,
+    keys INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    sums INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
+]
+
+/** The format that this code writes. */
+export const format = migrations.length
+
+/** `statfs` types of file systems whose locks or syncs another machine decides: NFS, SMB, CIFS, SMB2, AFS, Ceph, 9P. */
+const networkTypes = new Set([0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x5346_414f, 0x00c3_6400, 0x0102_1997])
+
+const detailOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+export const isBusy = (error: unknown): boolean => [5, 6].includes(((error as { readonly errcode?: number }).errcode ?? 0) & 0xff)
+
+/** Opens the file, or makes it. Throws `StorageError` `Unreachable`, `Foreign`, `Newer` or `Busy`. */
+export function openDatabase(path: string): { readonly writer: DatabaseSync; readonly reader: DatabaseSync } {
+  let writer: DatabaseSync | undefined
+  try {
+    const folder = dirname(path)
+    if (!existsSync(folder)) throw new StorageError("Unreachable", { store: path, detail: `there is no folder "${folder}"` })
+    if (networkTypes.has(statfsSync(folder).type >>> 0))
+      throw new StorageError("Unreachable", { store: path, detail: "it is on a network file system, whose locks and syncs cannot be relied on" })
+    // What plugins keep is nobody else's to read; the files beside it take over its rights.
+    closeSync(openSync(path, "a", 0o600))
+    writer = new Database(path, { timeout: busyMsMax })
+    claim(writer, path)
+    // FULL: each commit is on the disk before it is acknowledged. macOS needs its own kind of sync for that.
+    writer.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1; PRAGMA trusted_schema = 0")
+    migrate(writer, path)
+    return { writer, reader: new Database(path, { readOnly: true, timeout: busyMsMax }) }
+  } catch (error) {
+    writer?.close()
+    if (error instanceof StorageError) throw error
+    if (isBusy(error)) throw new StorageError("Busy", { store: path, waitedMs: busyMsMax }, { cause: error })
+    throw new StorageError("Unreachable", { store: path, detail: detailOf(error) }, { cause: error })
+  }
+}
+
+const pragma = (database: DatabaseSync, name: string): number => Number(Object.values(database.prepare(`PRAGMA ${name}`).get() ?? {})[0] ?? 0)
+
+/** An empty file becomes ours; one with another program's tables is left as it is. */
+function claim(database: DatabaseSync, path: string): void {
+  const id = pragma(database, "application_id")
+  if (id === applicationId) return
+  const tables = Number(database.prepare("SELECT count(*) AS n FROM sqlite_schema").get()?.["n"])
+  if (id !== 0 || tables > 0) throw new StorageError("Foreign", { store: path })
+}
+
+function migrate(database: DatabaseSync, path: string): void {
+  for (;;) {
+    // The lock first: of two processes that open a new file one makes the tables and the other finds them.
+    database.exec("BEGIN IMMEDIATE")
+    try {
+      const found = pragma(database, "user_version")
+      if (found > format) throw new StorageError("Newer", { store: path, format: found, known: format })
+      const next = migrations[found]
+      if (next !== undefined) database.exec(`${next}; PRAGMA user_version = ${found + 1}; PRAGMA application_id = ${applicationId}`)
+      database.exec("COMMIT")
+      if (next === undefined) return
+    } catch (error) {
+      if (database.isTransaction) database.exec("ROLLBACK")
+      throw error
+    }
+  }
+}

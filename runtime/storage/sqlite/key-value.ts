@@ -1,0 +1,235 @@
+/** The key-value port's rows: statements, sums and totals, and the port over a store. */
+import type { DatabaseSync, StatementSync } from "node:sqlite"
+import { ConfigError } from "../../../schemas/error/config.ts"
+import { StorageError } from "../../../schemas/error/storage.ts"
+import { addCounter, type KeyValueLimits, keyValueLimits, type KeyValuePort, readCounter, type Versioned } from "../../../host/port/key-value.ts"
+import { checkLimit, compareUtf8, type Immediate, limitsFrom } from "../../../host/port/port.ts"
+import type { Finding, Group, SqliteStore } from "./store.ts"
+
+const { crc32 } = process.getBuiltinModule("node:zlib")
+
+/** Where a row is: the tenant's part of a port's key, and the rest. UTF-8. */
+interface Place {
+  readonly tenant: Uint8Array
+  readonly key: Uint8Array
+}
+
+export type KeyValueOperation = Place &
+  (
+    | { readonly op: "set"; readonly value: Uint8Array; readonly limits: KeyValueLimits }
+    | { readonly op: "swap"; readonly version: number | undefined; readonly value: Uint8Array; readonly limits: KeyValueLimits }
+    | { readonly op: "increment"; readonly delta: bigint; readonly min: bigint; readonly max: bigint; readonly limits: KeyValueLimits }
+    | { readonly op: "delete" }
+  )
+
+interface Row {
+  readonly value: Uint8Array
+  readonly revision: number
+  readonly sum: number
+}
+
+interface Total {
+  readonly keys: number
+  readonly bytes: number
+  /** Exclusive or of the rows' sums. */
+  readonly sums: number
+}
+
+const utf8 = new TextEncoder()
+const text = new TextDecoder()
+const noTotal: Total = { keys: 0, bytes: 0, sums: 0 }
+/** The row with the totals of all tenants: no UTF-8 starts with this byte. */
+const everybody = Uint8Array.of(0xff)
+
+/** What a key counts against a quota: all of it, tenant and slash included. */
+const bytesOf = ({ tenant, key }: Place): number => tenant.length + 1 + key.length
+
+/** CRC-32 over the lengths, the revision and the bytes of a row: nothing of it can change, or move to another key, unseen. */
+function sumOf({ tenant, key }: Place, value: Uint8Array, revision: number): number {
+  const head = new DataView(new ArrayBuffer(20))
+  head.setUint32(0, tenant.length)
+  head.setUint32(4, key.length)
+  head.setUint32(8, value.length)
+  head.setBigUint64(12, BigInt(revision))
+  return crc32(value, crc32(key, crc32(tenant, crc32(head))))
+}
+
+/** The least bytes above everything that starts with `prefix`; undefined when there are none. */
+function after(prefix: Uint8Array): Uint8Array | undefined {
+  let end = prefix.length
+  while (end > 0 && prefix[end - 1] === 0xff) end--
+  if (end === 0) return undefined
+  const next = prefix.slice(0, end)
+  next[end - 1] = (next[end - 1] as number) + 1
+  return next
+}
+
+export class KeyValueTable {
+  readonly #store: string
+  readonly #get: StatementSync
+  readonly #has: StatementSync
+  readonly #list: StatementSync
+  readonly #total: StatementSync
+  readonly #database: DatabaseSync
+  readonly #prepared = new Map<string, StatementSync>()
+
+  constructor(database: DatabaseSync, store: string) {
+    this.#store = store
+    this.#database = database
+    this.#get = database.prepare("SELECT value, revision, sum FROM key_value WHERE tenant = ? AND key = ?")
+    this.#has = database.prepare("SELECT 1 FROM key_value WHERE tenant = ? AND key = ?")
+    this.#list = database.prepare(
+      "SELECT key FROM key_value WHERE tenant = ?1 AND key >= ?2 AND (?3 IS NULL OR key < ?3) AND (?4 IS NULL OR key > ?4) ORDER BY key LIMIT ?5",
+    )
+    this.#total = database.prepare("SELECT keys, bytes, sums FROM key_value_total WHERE tenant = ?")
+  }
+
+  /** Statements that write, prepared when first used: a reader's connection refuses them. */
+  #writing(sql: string): StatementSync {
+    let statement = this.#prepared.get(sql)
+    if (statement === undefined) {
+      statement = this.#database.prepare(sql)
+      this.#prepared.set(sql, statement)
+    }
+    return statement
+  }
+
+  get(place: Place): Versioned | undefined {
+    const row = this.#get.get(place.tenant, place.key) as Row | undefined
+    if (row === undefined) return undefined
+    if (sumOf(place, row.value, row.revision) !== row.sum)
+      throw new StorageError("Corrupt", { store: this.#store, table: "key_value", key: text.decode(place.key) })
+    return { value: row.value, version: row.revision }
+  }
+
+  has(place: Place): boolean {
+    return this.#has.get(place.tenant, place.key) !== undefined
+  }
+
+  list({ tenant, key: prefix }: Place, beyond: Uint8Array | undefined, countMax: number): ReadonlyArray<string> {
+    const rows = this.#list.all(tenant, prefix, after(prefix) ?? null, beyond ?? null, Math.min(countMax, Number.MAX_SAFE_INTEGER))
+    return rows.map(({ key }) => text.decode(key as Uint8Array))
+  }
+
+  apply(group: Group, operation: KeyValueOperation): unknown {
+    const old = this.get(operation)
+    switch (operation.op) {
+      case "set":
+        this.#write(group, operation, old, operation.value, operation.limits)
+        return undefined
+      case "swap":
+        if (old?.version !== operation.version) return false
+        this.#write(group, operation, old, operation.value, operation.limits)
+        return true
+      case "increment": {
+        const sum = addCounter(readCounter(old?.value), operation.delta, operation.min, operation.max)
+        this.#write(group, operation, old, utf8.encode(sum.toString()), operation.limits)
+        return sum
+      }
+      case "delete": {
+        if (old === undefined) return false
+        const { tenant, key } = operation
+        group.change(utf8.encode("delete"), tenant, key)
+        this.#writing("DELETE FROM key_value WHERE tenant = ? AND key = ?").run(tenant, key)
+        const sum = sumOf(operation, old.value, old.version)
+        this.#addTotals(tenant, -1, -(bytesOf(operation) + old.value.length), sum)
+        return true
+      }
+    }
+  }
+
+  #write(group: Group, place: Place, old: Versioned | undefined, value: Uint8Array, limits: KeyValueLimits): void {
+    const { tenant, key } = place
+    checkLimit("keyValue", "keyBytesMax", "bytes", limits.keyBytesMax, bytesOf(place))
+    checkLimit("keyValue", "valueBytesMax", "bytes", limits.valueBytesMax, value.length)
+    const used = this.#totalOf(tenant)
+    const grown = value.length - (old === undefined ? -bytesOf(place) : old.value.length)
+    if (old === undefined) checkLimit("keyValue", "tenantKeysMax", "keys", limits.tenantKeysMax, used.keys + 1)
+    checkLimit("keyValue", "tenantBytesMax", "bytes", limits.tenantBytesMax, used.bytes + grown)
+    checkLimit("keyValue", "totalBytesMax", "bytes", limits.totalBytesMax, this.#totalOf(everybody).bytes + grown)
+    const revision = group.change(utf8.encode("set"), tenant, key, value)
+    const sum = sumOf(place, value, revision)
+    this.#writing(
+      "INSERT INTO key_value (tenant, key, value, revision, sum) VALUES (?, ?, ?, ?, ?) ON CONFLICT (tenant, key) DO UPDATE SET value = excluded.value, revision = excluded.revision, sum = excluded.sum",
+    ).run(tenant, key, value, revision, sum)
+    this.#addTotals(tenant, old === undefined ? 1 : 0, grown, sum ^ (old === undefined ? 0 : sumOf(place, old.value, old.version)))
+  }
+
+  #totalOf(tenant: Uint8Array): Total {
+    return (this.#total.get(tenant) as Total | undefined) ?? noTotal
+  }
+
+  #addTotals(tenant: Uint8Array, keys: number, bytes: number, sums: number): void {
+    for (const whose of [tenant, everybody]) {
+      const total = this.#totalOf(whose)
+      this.#writing(
+        "INSERT INTO key_value_total (tenant, keys, bytes, sums) VALUES (?, ?, ?, ?) ON CONFLICT (tenant) DO UPDATE SET keys = excluded.keys, bytes = excluded.bytes, sums = excluded.sums",
+      ).run(whose, total.keys + keys, total.bytes + bytes, (total.sums ^ sums) >>> 0)
+    }
+  }
+}
+
+/** Every row against its sum, every tenant's rows against its totals. */
+export function checkKeyValue(database: DatabaseSync): ReadonlyArray<Finding> {
+  const table = "key_value"
+  const findings: Array<Finding> = []
+  const found = new Map<string, Total>()
+  const add = (tenant: Uint8Array, bytes: number, sum: number): void => {
+    for (const whose of [tenant, everybody]) {
+      const name = Buffer.from(whose).toString("hex")
+      const total = found.get(name) ?? noTotal
+      found.set(name, { keys: total.keys + 1, bytes: total.bytes + bytes, sums: (total.sums ^ sum) >>> 0 })
+    }
+  }
+  for (const row of database.prepare("SELECT tenant, key, value, revision, sum FROM key_value").iterate()) {
+    const { tenant, key, value, revision, sum } = row as unknown as Place & Row
+    if (sumOf({ tenant, key }, value, revision) !== sum) findings.push({ table, key: text.decode(key), detail: "its bytes are not those that were written" })
+    add(tenant, bytesOf({ tenant, key }) + value.length, sum)
+  }
+  const known = new Map<string, Total>()
+  for (const row of database.prepare("SELECT tenant, keys, bytes, sums FROM key_value_total").iterate())
+    known.set(Buffer.from(row["tenant"] as Uint8Array).toString("hex"), row as unknown as Total)
+  for (const name of new Set([...found.keys(), ...known.keys()])) {
+    const [is, was] = [found.get(name) ?? noTotal, known.get(name) ?? noTotal]
+    if (is.keys === was.keys && is.bytes === was.bytes && is.sums === was.sums) continue
+    const whose = name === "ff" ? "all tenants" : `tenant "${Buffer.from(name, "hex").toString()}"`
+    findings.push({ table, key: "", detail: `${whose}: ${is.keys} rows of ${is.bytes} bytes are there, ${was.keys} of ${was.bytes} were written` })
+  }
+  return findings
+}
+
+/** A port's key, `tenant/name`, as bytes. Half a surrogate pair would become U+FFFD: two keys would be one. */
+function placeOf(key: string): Place {
+  if (!key.isWellFormed()) throw new ConfigError("Option", { option: "key", expected: "well-formed text", actual: "half a surrogate pair" })
+  const slash = key.indexOf("/")
+  if (slash < 0) throw new ConfigError("Option", { option: "key", expected: "a tenant, a slash and a name", actual: JSON.stringify(key.slice(0, 100)) })
+  return { tenant: utf8.encode(key.slice(0, slash)), key: utf8.encode(key.slice(slash + 1)) }
+}
+
+/** The key-value port over a store. Each write is a batch of its own and blocks until it is on the disk. */
+export function sqliteKeyValue(store: SqliteStore, options: Partial<KeyValueLimits> = {}): Immediate<KeyValuePort> & { readonly limits: KeyValueLimits } {
+  const limits = limitsFrom("keyValue", keyValueLimits, options)
+  const run = (operation: KeyValueOperation): unknown => {
+    const [outcome] = store.commit([[operation]])
+    if (outcome === undefined || "error" in outcome) throw outcome?.error ?? new StorageError("Closed", { store: store.path })
+    return outcome.answers[0]
+  }
+  return {
+    limits,
+    get: (key) => store.keyValue.get(placeOf(key))?.value,
+    getVersioned: (key) => store.keyValue.get(placeOf(key)),
+    set: (key, value) => void run({ op: "set", ...placeOf(key), value, limits }),
+    delete: (key) => run({ op: "delete", ...placeOf(key) }) as boolean,
+    has: (key) => store.keyValue.has(placeOf(key)),
+    list(prefix, beyond, countMax) {
+      const place = placeOf(prefix)
+      const tenant = prefix.slice(0, prefix.indexOf("/") + 1)
+      const isWithin = beyond?.startsWith(tenant) === true
+      // A key of another tenant is before or after all of this one's.
+      if (beyond !== undefined && !isWithin && compareUtf8(beyond, tenant) > 0) return []
+      return store.keyValue.list(place, isWithin ? placeOf(beyond).key : undefined, countMax).map((key) => tenant + key)
+    },
+    swap: (key, version, value) => run({ op: "swap", ...placeOf(key), version, value, limits }) as boolean,
+    increment: (key, delta, min, max) => run({ op: "increment", ...placeOf(key), delta, min, max, limits }) as bigint,
+  }
+}

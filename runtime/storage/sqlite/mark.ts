@@ -1,0 +1,78 @@
+/**
+ * The mark: a file beside a database that remembers the newest commit acknowledged, because SQLite's recovery ends
+ * silently at the first bad frame of its log. Two slots of one sector each are written in turn, so that a torn write
+ * leaves the other. It is not synced: the kernel keeps it when the process dies, and at power loss an old mark claims less,
+ * never something false.
+ */
+
+const { closeSync, openSync, readSync, writeSync } = process.getBuiltinModule("node:fs")
+const { crc32 } = process.getBuiltinModule("node:zlib")
+
+export interface Commit {
+  readonly sequence: number
+  /** 32 bytes, chained: it stands for everything committed so far. */
+  readonly digest: Uint8Array
+}
+
+const slotBytes = 512
+const recordBytes = 48
+const magic = 0x6b72_616d // "mark"
+
+/** magic, CRC-32 of what follows, sequence, digest; little-endian. */
+function encode({ sequence, digest }: Commit): Uint8Array {
+  const record = new Uint8Array(recordBytes)
+  const view = new DataView(record.buffer)
+  view.setUint32(0, magic, true)
+  view.setBigUint64(8, BigInt(sequence), true)
+  record.set(digest, 16)
+  view.setUint32(4, crc32(record.subarray(8)), true)
+  return record
+}
+
+function decode(record: Uint8Array): Commit | undefined {
+  const view = new DataView(record.buffer, record.byteOffset, record.length)
+  if (view.getUint32(0, true) !== magic || view.getUint32(4, true) !== crc32(record.subarray(8))) return undefined
+  return { sequence: Number(view.getBigUint64(8, true)), digest: record.slice(16) }
+}
+
+export class Mark {
+  readonly #file: number
+
+  private constructor(file: number) {
+    this.#file = file
+  }
+
+  /** Opens or makes the file. */
+  static open(path: string): Mark {
+    try {
+      return new Mark(openSync(path, "r+"))
+    } catch (error) {
+      if ((error as { readonly code?: unknown }).code !== "ENOENT") throw error
+      return new Mark(openSync(path, "w+", 0o600))
+    }
+  }
+
+  /** The newest commit of the slots that are whole; undefined in a new file, and in one that is damaged altogether. */
+  read(): Commit | undefined {
+    const found = [0, 1].flatMap((slot) => {
+      const record = new Uint8Array(recordBytes)
+      const length = readSync(this.#file, record, 0, recordBytes, slot * slotBytes)
+      const commit = length === recordBytes ? decode(record) : undefined
+      return commit === undefined ? [] : [commit]
+    })
+    return found.toSorted((a, b) => b.sequence - a.sequence)[0]
+  }
+
+  write(commit: Commit): void {
+    writeSync(this.#file, encode(commit), 0, recordBytes, (commit.sequence & 1) * slotBytes)
+  }
+
+  /** Forgets whatever was acknowledged beyond `commit`. */
+  reset(commit: Commit): void {
+    for (const slot of [0, 1]) writeSync(this.#file, encode(commit), 0, recordBytes, slot * slotBytes)
+  }
+
+  close(): void {
+    closeSync(this.#file)
+  }
+}

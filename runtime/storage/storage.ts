@@ -1,0 +1,37 @@
+/** What a storage address stands for: ports that keep their data there, and how to let go of them. */
+import { ConfigError } from "../../schemas/error/config.ts"
+import { PluginError } from "../../schemas/error/plugin.ts"
+import { StorageError } from "../../schemas/error/storage.ts"
+import type { Ports } from "../../host/port/mod.ts"
+
+export interface Storage {
+  /** The ports that are kept there; the others stay in memory. */
+  readonly ports: Partial<Ports>
+  close(): void
+}
+
+export interface StorageOptions {
+  /** Open a store that has lost acknowledged commits for writing, and go on without them. Default false: it can only be read. */
+  readonly acceptLoss?: boolean
+}
+
+const known = ["memory", "sqlite:PATH"]
+
+/** A password in an address is never shown. */
+const shown = (address: string): string => address.replace(/:\/\/[^@/]*@/, "://…@")
+
+/**
+ * Opens `memory` or `sqlite:PATH`.
+ * @throws ConfigError for something else than text; StorageError `Address` and those of opening; PluginError `NotBuilt`
+ */
+export async function openStorage(address: string, options: StorageOptions = {}): Promise<Storage> {
+  if (typeof address !== "string") throw new ConfigError("Option", { option: "storage", expected: known.join(" or "), actual: typeof address })
+  if (address === "memory") return { ports: {}, close() {} }
+  if (/^(postgres|postgresql|pglite|s3|file):/.test(address)) throw new PluginError("NotBuilt", { asked: `storage: "${shown(address)}"`, exists: known })
+  const path = /^sqlite:(.+)$/s.exec(address)?.[1]
+  if (path === undefined) throw new StorageError("Address", { address: shown(address), known })
+  // Loaded when asked for: a host in memory, or in a browser, has no use for it.
+  const { SqliteStore, sqliteKeyValue } = await import("./sqlite/mod.ts")
+  const store = SqliteStore.open(path, options)
+  return { ports: { keyValue: sqliteKeyValue(store) }, close: () => store.close() }
+}

@@ -1,0 +1,305 @@
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { copyFile, mkdtemp, open, readFile, rm, stat, truncate, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
+import { fileURLToPath } from "node:url"
+import t from "tap"
+import { Host, StorageError, tenantKey } from "../../../runtime/mod.ts"
+import { sqliteKeyValue, SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
+import { answer, engines, start } from "../../host/engine.ts"
+
+t.setTimeout(600_000)
+const isFull = process.env["STELE_TEST_FULL"] === "1"
+const folder = await mkdtemp(join(tmpdir(), "stele-sqlite-"))
+t.teardown(() => rm(folder, { recursive: true, force: true }))
+let files = 0
+const newPath = (): string => join(folder, `${files++}.db`)
+const program = fileURLToPath(new URL("sqlite-program.ts", import.meta.url))
+const key = (name: string): string => tenantKey("ada", name)
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
+const textOf = (value: Uint8Array | undefined): string | undefined => (value === undefined ? undefined : Buffer.from(value).toString())
+const refused = (run: () => unknown): StorageError["reason"]["_tag"] | "nothing" => {
+  try {
+    run()
+    return "nothing"
+  } catch (error) {
+    if (error instanceof StorageError) return error.reason._tag
+    throw error
+  }
+}
+
+t.test("what was written is there after the store is opened again, versions included", async (t) => {
+  const path = newPath()
+  let version: number | undefined
+  {
+    using store = SqliteStore.open(path)
+    const keyValue = sqliteKeyValue(store)
+    for (let i = 0; i < 50; i++) keyValue.set(key(`k${i}`), bytes(`v${i}`))
+    version = keyValue.getVersioned(key("k49"))?.version
+  }
+  using store = SqliteStore.open(path)
+  const keyValue = sqliteKeyValue(store)
+  t.equal(textOf(keyValue.get(key("k7"))), "v7")
+  t.equal(keyValue.list(key(""), undefined, 100).length, 50)
+  t.equal(keyValue.getVersioned(key("k49"))?.version, version)
+  t.equal(keyValue.swap(key("k49"), version, bytes("new")), true)
+  t.equal(store.sequence, 51)
+  t.same(store.check(), [])
+})
+
+t.test("`commit()` keeps a group's other batches when one is refused", async (t) => {
+  using store = SqliteStore.open(newPath())
+  const { limits, ...keyValue } = sqliteKeyValue(store, { valueBytesMax: 4 })
+  const set = (name: string, value: string) => ({ op: "set" as const, tenant: bytes("ada"), key: bytes(name), value: bytes(value), limits })
+  const outcomes = store.commit([[set("a", "1")], [set("b", "2"), set("c", "too long")], [set("d", "4")]])
+  t.same(
+    outcomes.map((outcome) => ("error" in outcome ? (outcome.error as StorageError).code : "kept")),
+    ["kept", "STELE-CAP-0008", "kept"],
+  )
+  t.same(keyValue.list(key(""), undefined, 10), [key("a"), key("d")])
+  t.equal(store.sequence, 1)
+  t.same(store.check(), [])
+})
+
+t.test("`Host.open()` keeps key-value data in the file it is given", async (t) => {
+  const path = newPath()
+  {
+    await using host = await Host.open({ storage: `sqlite:${path}`, cache: false })
+    await host.ports.keyValue.set(key("k"), bytes("kept"))
+  }
+  await using host = await Host.open({ storage: `sqlite:${path}`, cache: false })
+  t.equal(textOf(await host.ports.keyValue.get(key("k"))), "kept")
+  await t.rejects(Host.open({ storage: "sqlight:x" }), { code: "STELE-STO-0001" })
+  await t.rejects(Host.open({ storage: "sqlite:" }), { code: "STELE-STO-0001" })
+  const postgres = await Host.open({ storage: "postgres://me:secret@host/db" }).then(
+    () => undefined,
+    (error: unknown) => error as Error,
+  )
+  t.match(postgres, { code: "STELE-PLG-0007" })
+  t.notMatch(postgres?.message, /secret/)
+})
+
+t.test("a store that is no store, of a newer format, or nowhere is refused by name and left as it is", async (t) => {
+  const path = newPath()
+  const foreign = new DatabaseSync(path)
+  foreign.exec("CREATE TABLE theirs (x)")
+  foreign.close()
+  const before = await readFile(path)
+  t.equal(
+    refused(() => SqliteStore.open(path)),
+    "Foreign",
+  )
+  t.ok(before.equals(await readFile(path)))
+  const text = newPath()
+  await writeFile(text, "not a database, and long enough to be read as the header of one".repeat(20))
+  t.equal(
+    refused(() => SqliteStore.open(text)),
+    "Unreachable",
+  )
+  t.equal(
+    refused(() => SqliteStore.open(join(folder, "none", "x.db"))),
+    "Unreachable",
+  )
+  t.equal(
+    refused(() => SqliteStore.open(folder)),
+    "Unreachable",
+  )
+  const newer = newPath()
+  SqliteStore.open(newer).close()
+  const database = new DatabaseSync(newer)
+  database.exec("PRAGMA user_version = 999")
+  database.close()
+  t.equal(
+    refused(() => SqliteStore.open(newer)),
+    "Newer",
+  )
+})
+
+t.test("a closed store refuses", async (t) => {
+  const store = SqliteStore.open(newPath())
+  const keyValue = sqliteKeyValue(store)
+  store.close()
+  store.close()
+  t.equal(
+    refused(() => keyValue.get(key("k"))),
+    "Closed",
+  )
+  t.equal(
+    refused(() => keyValue.set(key("k"), bytes("v"))),
+    "Closed",
+  )
+})
+
+t.test("commits that were acknowledged and are gone are noticed: the store can be read, and written when the loss is accepted", async (t) => {
+  const path = newPath()
+  const old = newPath()
+  {
+    using store = SqliteStore.open(path)
+    const keyValue = sqliteKeyValue(store)
+    keyValue.set(key("k"), bytes("first"))
+  }
+  await copyFile(path, old)
+  {
+    using store = SqliteStore.open(path)
+    const keyValue = sqliteKeyValue(store)
+    keyValue.set(key("k"), bytes("second"))
+    keyValue.set(key("k"), bytes("third"))
+  }
+  // The database goes back in time, as when a log is cut off; the mark stays.
+  await copyFile(old, path)
+  {
+    using store = SqliteStore.open(path)
+    const keyValue = sqliteKeyValue(store)
+    t.match(store.refusal?.reason, { _tag: "Lost", found: 1, known: 3 })
+    t.equal(textOf(keyValue.get(key("k"))), "first")
+    t.equal(
+      refused(() => keyValue.set(key("k"), bytes("x"))),
+      "Lost",
+    )
+  }
+  {
+    using store = SqliteStore.open(path, { acceptLoss: true })
+    sqliteKeyValue(store).set(key("k"), bytes("other"))
+  }
+  using store = SqliteStore.open(path)
+  t.equal(store.refusal, undefined)
+  t.equal(textOf(sqliteKeyValue(store).get(key("k"))), "other")
+})
+
+t.test("a database of the same length with another history is noticed", async (t) => {
+  const [path, other] = [newPath(), newPath()]
+  for (const [where, value] of [
+    [path, "mine"],
+    [other, "theirs"],
+  ] as const) {
+    using store = SqliteStore.open(where)
+    sqliteKeyValue(store).set(key("k"), bytes(value))
+  }
+  await copyFile(other, path)
+  using store = SqliteStore.open(path)
+  t.match(store.refusal?.reason, { _tag: "Lost", found: 1, known: 1 })
+})
+
+t.test("a mark that is damaged or missing claims nothing", async (t) => {
+  const path = newPath()
+  {
+    using store = SqliteStore.open(path)
+    for (const value of ["1", "2", "3"]) sqliteKeyValue(store).set(key("k"), bytes(value))
+  }
+  for (const damage of [() => truncate(`${path}-mark`, 7), () => rm(`${path}-mark`), () => writeFile(`${path}-mark`, Buffer.alloc(1_024, 0xff))]) {
+    await damage()
+    using store = SqliteStore.open(path)
+    t.equal(store.refusal, undefined)
+    sqliteKeyValue(store).set(key("k"), bytes("4"))
+  }
+})
+
+t.test("every flipped bit that changes an answer is found", async (t) => {
+  const path = newPath()
+  const names = Array.from({ length: 200 }, (_, i) => `name-${i}`)
+  {
+    using store = SqliteStore.open(path)
+    const keyValue = sqliteKeyValue(store)
+    for (const name of names) keyValue.set(key(name), bytes(`value of ${name}, some forty bytes of it in all`))
+  }
+  const { size } = await stat(path)
+  const flips = isFull ? 2_000 : 150
+  let seed = 20261120
+  const random = (): number => (seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0) / 2 ** 32
+  const counts = { same: 0, found: 0 }
+  for (let i = 0; i < flips; i++) {
+    const copy = newPath()
+    await copyFile(path, copy)
+    await copyFile(`${path}-mark`, `${copy}-mark`)
+    const at = Math.floor(random() * size)
+    const file = await open(copy, "r+")
+    const byte = Buffer.alloc(1)
+    await file.read(byte, 0, 1, at)
+    byte[0] = (byte[0] as number) ^ (1 << Math.floor(random() * 8))
+    await file.write(byte, 0, 1, at)
+    await file.close()
+    let isFound = false
+    let isSame = true
+    try {
+      using store = SqliteStore.open(copy)
+      isFound = store.refusal !== undefined || store.check().length > 0
+      const keyValue = sqliteKeyValue(store)
+      for (const name of names) isSame &&= textOf(keyValue.get(key(name))) === `value of ${name}, some forty bytes of it in all`
+      isSame &&= keyValue.list(key(""), undefined, 1_000).length === names.length
+    } catch (error) {
+      // SQLite's own refusal counts as found: it is an error, not an answer.
+      isFound = error instanceof Error
+    }
+    t.ok(isSame || isFound, `bit flipped in byte ${at}`)
+    counts[isFound ? "found" : "same"]++
+    for (const suffix of ["", "-mark", "-wal", "-shm"]) await rm(copy + suffix, { force: true })
+  }
+  t.comment(`${flips} flips: ${counts.found} found, ${counts.same} in bytes that answer nothing`)
+  t.ok(counts.found > 0 && counts.same >= 0)
+})
+
+t.test("nothing acknowledged is lost, and nothing is half, when the writer is killed at any moment", async (t) => {
+  const rounds = isFull ? 100 : 10
+  const path = newPath()
+  let acknowledged = 0
+  for (let round = 0; round < rounds; round++) {
+    const child = spawn(process.execPath, [program, "write", path, "k"], { stdio: ["ignore", "pipe", "inherit"] })
+    let said = ""
+    child.stdout.on("data", (data: Buffer) => (said += data.toString()))
+    const wanted = 1 + ((round * 7) % 23)
+    while (said.split("\n").length <= wanted) await once(child.stdout, "data")
+    child.kill("SIGKILL")
+    await once(child, "close")
+    acknowledged = Number(said.split("\n").slice(0, -1).at(-1))
+    using store = SqliteStore.open(path)
+    const keyValue = sqliteKeyValue(store)
+    const [left, right] = ["left", "right"].map((name) => Number(textOf(keyValue.get(key(`k-${name}`)))))
+    t.equal(left, right, `round ${round}: both or neither`)
+    t.ok((left as number) >= acknowledged, `round ${round}: ${left} written, ${acknowledged} acknowledged`)
+    t.equal(store.refusal, undefined)
+    t.same(store.check(), [])
+  }
+  t.comment(`${rounds} rounds, ${acknowledged} writes acknowledged`)
+})
+
+t.test("processes of three engines count one key up together", async (t) => {
+  const path = newPath()
+  for (const { status, stderr } of await Promise.all(engines.map((engine) => start(engine, program, ["add", path, "40"])))) t.equal(status, 0, stderr)
+  using store = SqliteStore.open(path)
+  t.equal(textOf(sqliteKeyValue(store).get(key("count"))), String(40 * engines.length))
+  t.equal(store.sequence, 40 * engines.length)
+  t.equal(store.refusal, undefined)
+  t.same(store.check(), [])
+  for (const engine of engines) {
+    const { found, findings } = await answer<{ readonly found: Record<string, string>; readonly findings: ReadonlyArray<unknown> }>(engine, program, [
+      "read",
+      path,
+    ])
+    t.same(found, { [key("count")]: String(40 * engines.length) }, String(engine))
+    t.same(findings, [])
+  }
+})
+
+t.test("a disk that is full refuses the write, keeps what was there and takes writes again", async (t) => {
+  const path = newPath()
+  SqliteStore.open(path).close()
+  // A limit on the size of files stands in for a full disk.
+  const child = spawn("sh", ["-c", `trap '' XFSZ; ulimit -f 200; exec "$0" "$1" write "$2" k`, process.execPath, program, path], {
+    stdio: ["ignore", "pipe", "pipe"],
+  })
+  let said = ""
+  let error = ""
+  child.stdout.on("data", (data: Buffer) => (said += data.toString()))
+  child.stderr.on("data", (data: Buffer) => (error += data.toString()))
+  await once(child, "close")
+  t.match(error, /STELE-STO-000[78]/)
+  const acknowledged = Number(said.split("\n").slice(0, -1).at(-1) ?? 0)
+  using store = SqliteStore.open(path)
+  const keyValue = sqliteKeyValue(store)
+  t.ok(Number(textOf(keyValue.get(key("k-left"))) ?? 0) >= acknowledged)
+  t.equal(textOf(keyValue.get(key("k-left"))), textOf(keyValue.get(key("k-right"))))
+  keyValue.set(key("after"), bytes("room"))
+  t.same(store.check(), [])
+})
