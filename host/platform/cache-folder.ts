@@ -4,7 +4,7 @@
  */
 import type * as NodeFs from "node:fs"
 import type { CacheStore } from "./platform.ts"
-import { builtin } from "./server.ts"
+import { builtin, promisedFs } from "./server.ts"
 
 const secretBytes = 32
 /** What a killed writer left behind is removed after this long. */
@@ -17,7 +17,7 @@ const entryName = /^m-[0-9a-f]{16,128}$/
 const temporaryName = /^t-[0-9a-f]{32}$/
 const keyPattern = /^[0-9a-f]{16,128}$/
 
-type Fs = typeof NodeFs.promises
+type Fs = ReturnType<typeof promisedFs>
 
 /** Ours and closed to everybody else? Where there are no owners (Windows) the profile folder's rights stand in. */
 const isPrivate = (stat: NodeFs.Stats): boolean => {
@@ -67,7 +67,7 @@ async function openSecret(fs: Fs, path: string, temporary: () => string): Promis
  * folder with a key in it still serves reads. Kept below `bytesMax` bytes by removing what was unused longest.
  */
 export async function openFolderCache(folder: string, bytesMax: number): Promise<CacheStore | undefined> {
-  const fs = builtin("node:fs").promises
+  const fs = promisedFs()
   const { dirname, join } = builtin("node:path")
   // Not `mkdir` with `recursive`: below a file system that answers ENOENT for a new folder (procfs) Node 26.10 never returns.
   const makeFolder = async (path: string): Promise<void> => {
@@ -133,18 +133,18 @@ export async function openFolderCache(folder: string, bytesMax: number): Promise
     secret,
     async get(key) {
       if (!keyPattern.test(key)) return undefined
-      let file: NodeFs.promises.FileHandle | undefined
+      let file: number | undefined
       try {
         file = await fs.open(entry(key), "r")
-        const stat = await file.stat()
+        const stat = await fs.fstat(file)
         if (!stat.isFile() || stat.size > bytesMax) return undefined
-        const bytes = new Uint8Array(await file.readFile())
-        if (Date.now() - stat.mtimeMs > touchMs) await file.utimes(new Date(), new Date()).catch(() => undefined)
+        const bytes = new Uint8Array(await fs.readFile(file))
+        if (Date.now() - stat.mtimeMs > touchMs) await fs.futimes(file, new Date(), new Date()).catch(() => undefined)
         return bytes
       } catch {
         return undefined
       } finally {
-        await file?.close().catch(() => undefined)
+        if (file !== undefined) await fs.close(file).catch(() => undefined)
       }
     },
     async put(key, value) {

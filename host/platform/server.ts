@@ -7,6 +7,7 @@ import type * as NodeFs from "node:fs"
 import type * as NodeOs from "node:os"
 import type * as NodePath from "node:path"
 import type * as NodeUrl from "node:url"
+import type * as NodeUtil from "node:util"
 import type * as NodeWorker from "node:worker_threads"
 import { openFolderCache } from "./cache-folder.ts"
 import type { CacheStore, Platform, WatchdogJoin, WatchdogThread } from "./platform.ts"
@@ -19,10 +20,34 @@ export interface Builtins {
   readonly "node:os": typeof NodeOs
   readonly "node:path": typeof NodePath
   readonly "node:url": typeof NodeUrl
+  readonly "node:util": typeof NodeUtil
   readonly "node:worker_threads": typeof NodeWorker
 }
 
 export const builtin = <N extends keyof Builtins>(name: N): Builtins[N] => process.getBuiltinModule(name) as unknown as Builtins[N]
+
+/** The file system with promises, over its callbacks: loading `node:fs/promises` takes 1.2 ms on Node, of a start-up budget of 35. */
+export function promisedFs() {
+  const fs = builtin("node:fs")
+  const { promisify } = builtin("node:util")
+  return {
+    chmod: promisify(fs.chmod),
+    close: promisify(fs.close),
+    fstat: promisify(fs.fstat),
+    futimes: promisify(fs.futimes),
+    link: promisify(fs.link),
+    lstat: promisify(fs.lstat),
+    mkdir: promisify(fs.mkdir),
+    open: promisify(fs.open),
+    read: promisify(fs.read),
+    readFile: promisify(fs.readFile),
+    readdir: promisify(fs.readdir),
+    rename: promisify(fs.rename),
+    rm: promisify(fs.rm),
+    stat: promisify(fs.stat),
+    writeFile: promisify(fs.writeFile),
+  }
+}
 
 /** Under this key a thread's children find the watchdog's state (`setEnvironmentData` is inherited by new workers). */
 const environmentKey = "stele:watchdog"
@@ -57,11 +82,11 @@ function startWatchdog(source: string, state: SharedArrayBuffer, epoch: WebAssem
 }
 
 async function readFile(path: string, bytesMax: number): Promise<Uint8Array> {
-  const { promises: fs } = builtin("node:fs")
-  let file: NodeFs.promises.FileHandle | undefined
+  const fs = promisedFs()
+  let file: number | undefined
   try {
     file = await fs.open(path, "r")
-    const stat = await file.stat()
+    const stat = await fs.fstat(file)
     if (stat.isDirectory()) throw unreadable(path, "it is a folder")
     const { size } = stat
     if (size > bytesMax) throw overSize(bytesMax, size)
@@ -69,7 +94,7 @@ async function readFile(path: string, bytesMax: number): Promise<Uint8Array> {
     let buffer = new Uint8Array(Math.min(bytesMax, size > 0 ? size : 65_536) + 1)
     let length = 0
     for (;;) {
-      const { bytesRead } = await file.read(buffer, length, buffer.length - length, null)
+      const { bytesRead } = await fs.read(file, buffer, length, buffer.length - length, null)
       if (bytesRead === 0) return buffer.slice(0, length)
       length += bytesRead
       if (length > bytesMax) throw overSize(bytesMax)
@@ -84,7 +109,7 @@ async function readFile(path: string, bytesMax: number): Promise<Uint8Array> {
     if (code === "ENOENT" || code === "ENOTDIR") throw notFound(path, error)
     throw unreadable(path, error)
   } finally {
-    await file?.close().catch(() => undefined)
+    if (file !== undefined) await fs.close(file).catch(() => undefined)
   }
 }
 
