@@ -22,13 +22,13 @@ export const Host = {
       return await CoreHost.open({
         ...options,
         ports: { ...store.ports, ...options.ports },
-        onClose() {
-          store.close()
-          return options.onClose?.()
+        async onClose() {
+          await store.close()
+          await options.onClose?.()
         },
       })
     } catch (error) {
-      store.close()
+      await store.close()
       throw error
     }
   },

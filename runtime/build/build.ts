@@ -4,6 +4,7 @@
  *   it came from; `effect` stays an import, because its services must be the application's;
  * - `platform/*.js`, chosen by the conditions of `#platform` in `dist/package.json` (the nearest `package.json` decides
  *   what `#…` means), so that a browser bundle holds no server code and the other way round;
+ * - `sqlite-worker.js`, the thread that writes a SQLite store;
  * - `cli-main.js`, one file with the whole command line in it, because it is started often and imports cost time, and
  *   `cli.js`, which starts it with the engine's code cache on;
  * - `types/`, the declarations of all rooms;
@@ -53,6 +54,17 @@ const platformByCondition: Plugin = {
   },
 }
 
+/** A thread starts from a file: where that of SQLite's writer lies, as seen from the bundle that starts it. */
+const workerAt = (path: string): Plugin => ({
+  name: "worker-at",
+  transform(code, id) {
+    if (id !== join(root, "runtime/storage/sqlite/store.ts")) return null
+    const moved = code.replace('new URL("./worker.ts"', `new URL(${JSON.stringify(path)}`)
+    if (moved === code) throw new Error("Cannot place SQLite's writer: its address is not where it was")
+    return moved
+  },
+})
+
 /** `effect` is the only dependency; whatever else is not part of the platform would be missing after installation. */
 const isExternal = (id: string) => /^(node:|bun(:|$)|effect($|\/))/.test(id)
 
@@ -61,9 +73,13 @@ async function bundle(input: InputOptions, output: OutputOptions): Promise<void>
 }
 
 async function bundleLibrary(): Promise<void> {
-  const input = { ...entries, ...Object.fromEntries(platforms.map((name) => [`platform/${name}`, `host/platform/${name}.ts`])) }
+  const input = {
+    ...entries,
+    "sqlite-worker": "runtime/storage/sqlite/worker.ts",
+    ...Object.fromEntries(platforms.map((name) => [`platform/${name}`, `host/platform/${name}.ts`])),
+  }
   await bundle(
-    { input, external: isExternal, plugins: [platformByCondition] },
+    { input, external: isExternal, plugins: [platformByCondition, workerAt("../sqlite-worker.js")] },
     {
       entryFileNames: "[name].js",
       chunkFileNames: "chunk/[name]-[hash].js",
@@ -94,7 +110,7 @@ async function bundleCli(): Promise<void> {
   const options = { resolve: { conditionNames: ["node", "import", "default"] } }
   const isExternal = (id: string) => /^(node:|bun(:|$))/.test(id)
   await bundle(
-    { input: { "cli-main": `${cli}/main.ts` }, external: isExternal, ...options },
+    { input: { "cli-main": `${cli}/main.ts` }, external: isExternal, plugins: [workerAt("./sqlite-worker.js")], ...options },
     { entryFileNames: "[name].js", codeSplitting: false, minify: true, comments: false },
   )
   await bundle(

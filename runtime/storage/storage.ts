@@ -7,7 +7,7 @@ import type { Ports } from "../../host/port/mod.ts"
 export interface Storage {
   /** The ports that are kept there; the others stay in memory. */
   readonly ports: Partial<Ports>
-  close(): void
+  close(): Promise<void>
 }
 
 export interface StorageOptions {
@@ -26,12 +26,12 @@ const shown = (address: string): string => address.replace(/:\/\/[^@/]*@/, "://â
  */
 export async function openStorage(address: string, options: StorageOptions = {}): Promise<Storage> {
   if (typeof address !== "string") throw new ConfigError("Option", { option: "storage", expected: known.join(" or "), actual: typeof address })
-  if (address === "memory") return { ports: {}, close() {} }
+  if (address === "memory") return { ports: {}, close: async () => {} }
   if (/^(postgres|postgresql|pglite|s3|file):/.test(address)) throw new PluginError("NotBuilt", { asked: `storage: "${shown(address)}"`, exists: known })
   const path = /^sqlite:(.+)$/s.exec(address)?.[1]
   if (path === undefined) throw new StorageError("Address", { address: shown(address), known })
   // Loaded when asked for: a host in memory, or in a browser, has no use for it.
   const { SqliteStore, sqliteKeyValue } = await import("./sqlite/mod.ts")
-  const store = SqliteStore.open(path, options)
+  const store = await SqliteStore.open(path, options)
   return { ports: { keyValue: sqliteKeyValue(store) }, close: () => store.close() }
 }

@@ -65,6 +65,7 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-STO-0008": "The disk failed while a commit was made durable. What it holds now is known only after the store has been opened again.",
   "STELE-STO-0009": "One process writes at a time; another one has held the store for longer than a write waits.",
   "STELE-STO-0010": "The host that this store belongs to, or the store itself, was closed before this operation.",
+  "STELE-STO-0011": "More writes wait than are let wait; memory is bounded, so the next is refused rather than kept waiting.",
   "STELE-VFY-0001": "The bytes do not start with the WebAssembly preamble.",
   "STELE-VFY-0002": "The file is a core WebAssembly module; the host loads components, which carry their types.",
   "STELE-VFY-0003": "The binary breaks the grammar or the validation rules of the component model.",

@@ -79,6 +79,14 @@ export class StorageError extends family("StorageError", {
     message: (d) => `Cannot write to the store "${d.store}": another process has held it for ${d.waitedMs} ms`,
     fix: () => "end or wait for the process that writes to it",
   }),
+  Overloaded: reason<Store & { readonly pendingMax: number }>({
+    code: "STELE-STO-0011",
+    status: 429,
+    exit: 69,
+    isRetryable: true,
+    message: (d) => `Cannot write to the store "${d.store}": ${d.pendingMax} writes wait for the disk already`,
+    fix: () => "wait for earlier writes before starting new ones",
+  }),
   Closed: reason<Store>({
     code: "STELE-STO-0010",
     status: 410,

@@ -3,6 +3,9 @@
  * on the checkout and on the installed package, on Node, Deno and Bun. A case fails by throwing.
  */
 import assert from "node:assert/strict"
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import type * as SteleModule from "../../runtime/mod.ts"
 
 export type Stele = typeof SteleModule
@@ -169,6 +172,22 @@ test("`open()` and `load()` say what exists when an option asks for what is not 
   }
   const storage = await failure(stele, "STELE-PLG-0007", () => stele.Host.open({ storage: "postgres://x" } as object))
   assert.match(storage.message, /memory/)
+})
+
+test("`Host.open()` keeps key-value data in a file when it is told to", async ({ stele }) => {
+  const folder = await mkdtemp(join(tmpdir(), "stele-embedding-"))
+  try {
+    const storage = `sqlite:${join(folder, "kept.db")}`
+    const key = stele.tenantKey("t", "k")
+    const first = await stele.Host.open({ storage, cache: false })
+    await first.ports.keyValue.set(key, text("kept"))
+    await first.close()
+    await using second = await stele.Host.open({ storage, cache: false })
+    assert.deepEqual(await second.ports.keyValue.get(key), text("kept"))
+    await failure(stele, "STELE-STO-0002", () => stele.Host.open({ storage: `sqlite:${join(folder, "none/x.db")}` }))
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
 })
 
 test("`load()` refuses option values outside their range", async ({ stele, path }) => {

@@ -1,5 +1,6 @@
 /** Opening a SQLite file as a store: whose it is, where it lies, how it syncs, which format it has. */
 import type { DatabaseSync } from "node:sqlite"
+import { SteleError } from "../../../schemas/error/family.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
 
 const { closeSync, existsSync, openSync, statfsSync } = process.getBuiltinModule("node:fs")
@@ -45,12 +46,22 @@ export const format = migrations.length
 /** `statfs` types of file systems whose locks or syncs another machine decides: NFS, SMB, CIFS, SMB2, AFS, Ceph, 9P. */
 const networkTypes = new Set([0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x5346_414f, 0x00c3_6400, 0x0102_1997])
 
-const detailOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+export const detailOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 export const isBusy = (error: unknown): boolean => [5, 6].includes(((error as { readonly errcode?: number }).errcode ?? 0) & 0xff)
 
-/** Opens the file, or makes it. Throws `StorageError` `Unreachable`, `Foreign`, `Newer` or `Busy`. */
-export function openDatabase(path: string): { readonly writer: DatabaseSync; readonly reader: DatabaseSync } {
+/** Anything that went wrong with a file as a typed error. */
+export function storageError(path: string, error: unknown): SteleError {
+  if (error instanceof SteleError) return error
+  if (isBusy(error)) return new StorageError("Busy", { store: path, waitedMs: busyMsMax }, { cause: error })
+  return new StorageError("Unreachable", { store: path, detail: detailOf(error) }, { cause: error })
+}
+
+/** A connection that only reads, to a file that is a store already. */
+export const openReader = (path: string): DatabaseSync => new Database(path, { readOnly: true, timeout: busyMsMax })
+
+/** Opens the file for writing, or makes it. Throws `StorageError` `Unreachable`, `Foreign`, `Newer` or `Busy`. */
+export function openWriter(path: string): DatabaseSync {
   let writer: DatabaseSync | undefined
   try {
     const folder = dirname(path)
@@ -64,12 +75,10 @@ export function openDatabase(path: string): { readonly writer: DatabaseSync; rea
     // FULL: each commit is on the disk before it is acknowledged. macOS needs its own kind of sync for that.
     writer.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1; PRAGMA trusted_schema = 0")
     migrate(writer, path)
-    return { writer, reader: new Database(path, { readOnly: true, timeout: busyMsMax }) }
+    return writer
   } catch (error) {
     writer?.close()
-    if (error instanceof StorageError) throw error
-    if (isBusy(error)) throw new StorageError("Busy", { store: path, waitedMs: busyMsMax }, { cause: error })
-    throw new StorageError("Unreachable", { store: path, detail: detailOf(error) }, { cause: error })
+    throw storageError(path, error)
   }
 }
 

@@ -3,8 +3,10 @@ import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { ConfigError } from "../../../schemas/error/config.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import { addCounter, type KeyValueLimits, keyValueLimits, type KeyValuePort, readCounter, type Versioned } from "../../../host/port/key-value.ts"
-import { checkLimit, compareUtf8, type Immediate, limitsFrom } from "../../../host/port/port.ts"
-import type { Finding, Group, SqliteStore } from "./store.ts"
+import { checkLimit, compareUtf8, type Immediate } from "../../../host/port/port.ts"
+import type { Finding } from "./reader.ts"
+import type { SqliteStore } from "./store.ts"
+import type { Group } from "./writer.ts"
 
 const { crc32 } = process.getBuiltinModule("node:zlib")
 
@@ -16,9 +18,9 @@ interface Place {
 
 export type KeyValueOperation = Place &
   (
-    | { readonly op: "set"; readonly value: Uint8Array; readonly limits: KeyValueLimits }
-    | { readonly op: "swap"; readonly version: number | undefined; readonly value: Uint8Array; readonly limits: KeyValueLimits }
-    | { readonly op: "increment"; readonly delta: bigint; readonly min: bigint; readonly max: bigint; readonly limits: KeyValueLimits }
+    | { readonly op: "set"; readonly value: Uint8Array }
+    | { readonly op: "swap"; readonly version: number | undefined; readonly value: Uint8Array }
+    | { readonly op: "increment"; readonly delta: bigint; readonly min: bigint; readonly max: bigint }
     | { readonly op: "delete" }
   )
 
@@ -28,7 +30,7 @@ interface Row {
   readonly sum: number
 }
 
-interface Total {
+export interface Total {
   readonly keys: number
   readonly bytes: number
   /** Exclusive or of the rows' sums. */
@@ -66,6 +68,7 @@ function after(prefix: Uint8Array): Uint8Array | undefined {
 
 export class KeyValueTable {
   readonly #store: string
+  readonly #limits: KeyValueLimits
   readonly #get: StatementSync
   readonly #has: StatementSync
   readonly #list: StatementSync
@@ -73,7 +76,9 @@ export class KeyValueTable {
   readonly #database: DatabaseSync
   readonly #prepared = new Map<string, StatementSync>()
 
-  constructor(database: DatabaseSync, store: string) {
+  /** `limits` hold for what is written through it. */
+  constructor(database: DatabaseSync, store: string, limits: KeyValueLimits = keyValueLimits) {
+    this.#limits = limits
     this.#store = store
     this.#database = database
     this.#get = database.prepare("SELECT value, revision, sum FROM key_value WHERE tenant = ? AND key = ?")
@@ -115,15 +120,15 @@ export class KeyValueTable {
     const old = this.get(operation)
     switch (operation.op) {
       case "set":
-        this.#write(group, operation, old, operation.value, operation.limits)
+        this.#write(group, operation, old, operation.value)
         return undefined
       case "swap":
         if (old?.version !== operation.version) return false
-        this.#write(group, operation, old, operation.value, operation.limits)
+        this.#write(group, operation, old, operation.value)
         return true
       case "increment": {
         const sum = addCounter(readCounter(old?.value), operation.delta, operation.min, operation.max)
-        this.#write(group, operation, old, utf8.encode(sum.toString()), operation.limits)
+        this.#write(group, operation, old, utf8.encode(sum.toString()))
         return sum
       }
       case "delete": {
@@ -132,42 +137,83 @@ export class KeyValueTable {
         group.change(utf8.encode("delete"), tenant, key)
         this.#writing("DELETE FROM key_value WHERE tenant = ? AND key = ?").run(tenant, key)
         const sum = sumOf(operation, old.value, old.version)
-        this.#addTotals(tenant, -1, -(bytesOf(operation) + old.value.length), sum)
+        addTotals(group.totals, tenant, -1, -(bytesOf(operation) + old.value.length), sum)
         return true
       }
     }
   }
 
-  #write(group: Group, place: Place, old: Versioned | undefined, value: Uint8Array, limits: KeyValueLimits): void {
+  #write(group: Group, place: Place, old: Versioned | undefined, value: Uint8Array): void {
+    const limits = this.#limits
     const { tenant, key } = place
     checkLimit("keyValue", "keyBytesMax", "bytes", limits.keyBytesMax, bytesOf(place))
     checkLimit("keyValue", "valueBytesMax", "bytes", limits.valueBytesMax, value.length)
-    const used = this.#totalOf(tenant)
+    const used = group.totals.get(tenant)
     const grown = value.length - (old === undefined ? -bytesOf(place) : old.value.length)
     if (old === undefined) checkLimit("keyValue", "tenantKeysMax", "keys", limits.tenantKeysMax, used.keys + 1)
     checkLimit("keyValue", "tenantBytesMax", "bytes", limits.tenantBytesMax, used.bytes + grown)
-    checkLimit("keyValue", "totalBytesMax", "bytes", limits.totalBytesMax, this.#totalOf(everybody).bytes + grown)
+    checkLimit("keyValue", "totalBytesMax", "bytes", limits.totalBytesMax, group.totals.get(everybody).bytes + grown)
     const revision = group.change(utf8.encode("set"), tenant, key, value)
     const sum = sumOf(place, value, revision)
     this.#writing(
       "INSERT INTO key_value (tenant, key, value, revision, sum) VALUES (?, ?, ?, ?, ?) ON CONFLICT (tenant, key) DO UPDATE SET value = excluded.value, revision = excluded.revision, sum = excluded.sum",
     ).run(tenant, key, value, revision, sum)
-    this.#addTotals(tenant, old === undefined ? 1 : 0, grown, sum ^ (old === undefined ? 0 : sumOf(place, old.value, old.version)))
+    addTotals(group.totals, tenant, old === undefined ? 1 : 0, grown, sum ^ (old === undefined ? 0 : sumOf(place, old.value, old.version)))
   }
 
-  #totalOf(tenant: Uint8Array): Total {
+  /** What the rows of a tenant add up to, as committed. */
+  total(tenant: Uint8Array): Total {
     return (this.#total.get(tenant) as Total | undefined) ?? noTotal
   }
 
-  #addTotals(tenant: Uint8Array, keys: number, bytes: number, sums: number): void {
-    for (const whose of [tenant, everybody]) {
-      const total = this.#totalOf(whose)
-      this.#writing(
-        "INSERT INTO key_value_total (tenant, keys, bytes, sums) VALUES (?, ?, ?, ?) ON CONFLICT (tenant) DO UPDATE SET keys = excluded.keys, bytes = excluded.bytes, sums = excluded.sums",
-      ).run(whose, total.keys + keys, total.bytes + bytes, (total.sums ^ sums) >>> 0)
-    }
+  /** Writes the totals that a group changed, once each. */
+  writeTotals(changed: Iterable<readonly [tenant: Uint8Array, total: Total]>): void {
+    const put = this.#writing(
+      "INSERT INTO key_value_total (tenant, keys, bytes, sums) VALUES (?, ?, ?, ?) ON CONFLICT (tenant) DO UPDATE SET keys = excluded.keys, bytes = excluded.bytes, sums = excluded.sums",
+    )
+    for (const [tenant, { keys, bytes, sums }] of changed) put.run(tenant, keys, bytes, sums)
   }
 }
+
+/** A tenant's row and everybody's. */
+function addTotals(totals: Totals, tenant: Uint8Array, keys: number, bytes: number, sums: number): void {
+  for (const whose of [tenant, everybody]) {
+    const total = totals.get(whose)
+    totals.set(whose, { keys: total.keys + keys, bytes: total.bytes + bytes, sums: (total.sums ^ sums) >>> 0 })
+  }
+}
+
+/** Totals while a group is made: read once, changed in memory, taken back with the batch that changed them. */
+export class Totals {
+  readonly #read: (tenant: Uint8Array) => Total
+  readonly #kept = new Map<string, readonly [tenant: Uint8Array, total: Total]>()
+  #batch = new Map<string, readonly [tenant: Uint8Array, total: Total]>()
+
+  constructor(read: (tenant: Uint8Array) => Total) {
+    this.#read = read
+  }
+
+  get(tenant: Uint8Array): Total {
+    const name = nameOf(tenant)
+    return (this.#batch.get(name) ?? this.#kept.get(name))?.[1] ?? this.#read(tenant)
+  }
+
+  set(tenant: Uint8Array, total: Total): void {
+    this.#batch.set(nameOf(tenant), [tenant, total])
+  }
+
+  /** Ends a batch: what it changed stands, or never was. */
+  end(isKept: boolean): void {
+    if (isKept) for (const [name, entry] of this.#batch) this.#kept.set(name, entry)
+    this.#batch.clear()
+  }
+
+  changed(): Iterable<readonly [tenant: Uint8Array, total: Total]> {
+    return this.#kept.values()
+  }
+}
+
+const nameOf = (tenant: Uint8Array): string => Buffer.from(tenant.buffer, tenant.byteOffset, tenant.length).toString("latin1")
 
 /** Every row against its sum, every tenant's rows against its totals. */
 export function checkKeyValue(database: DatabaseSync): ReadonlyArray<Finding> {
@@ -199,37 +245,32 @@ export function checkKeyValue(database: DatabaseSync): ReadonlyArray<Finding> {
 }
 
 /** A port's key, `tenant/name`, as bytes. Half a surrogate pair would become U+FFFD: two keys would be one. */
-function placeOf(key: string): Place {
+export function placeOf(key: string): Place {
   if (!key.isWellFormed()) throw new ConfigError("Option", { option: "key", expected: "well-formed text", actual: "half a surrogate pair" })
   const slash = key.indexOf("/")
   if (slash < 0) throw new ConfigError("Option", { option: "key", expected: "a tenant, a slash and a name", actual: JSON.stringify(key.slice(0, 100)) })
   return { tenant: utf8.encode(key.slice(0, slash)), key: utf8.encode(key.slice(slash + 1)) }
 }
 
-/** The key-value port over a store. Each write is a batch of its own and blocks until it is on the disk. */
-export function sqliteKeyValue(store: SqliteStore, options: Partial<KeyValueLimits> = {}): Immediate<KeyValuePort> & { readonly limits: KeyValueLimits } {
-  const limits = limitsFrom("keyValue", keyValueLimits, options)
-  const run = (operation: KeyValueOperation): unknown => {
-    const [outcome] = store.commit([[operation]])
-    if (outcome === undefined || "error" in outcome) throw outcome?.error ?? new StorageError("Closed", { store: store.path })
-    return outcome.answers[0]
-  }
+/** The key-value port over a store. A write blocks until it is on the disk: a guest must have its answer in the call. */
+export function sqliteKeyValue(store: SqliteStore): Immediate<KeyValuePort> & { readonly limits: KeyValueLimits } {
+  const run = (operation: KeyValueOperation): unknown => store.applySync([operation])[0]
   return {
-    limits,
-    get: (key) => store.keyValue.get(placeOf(key))?.value,
-    getVersioned: (key) => store.keyValue.get(placeOf(key)),
-    set: (key, value) => void run({ op: "set", ...placeOf(key), value, limits }),
+    limits: store.limits.keyValue,
+    get: (key) => store.reader.keyValue.get(placeOf(key))?.value,
+    getVersioned: (key) => store.reader.keyValue.get(placeOf(key)),
+    set: (key, value) => void run({ op: "set", ...placeOf(key), value }),
     delete: (key) => run({ op: "delete", ...placeOf(key) }) as boolean,
-    has: (key) => store.keyValue.has(placeOf(key)),
+    has: (key) => store.reader.keyValue.has(placeOf(key)),
     list(prefix, beyond, countMax) {
       const place = placeOf(prefix)
       const tenant = prefix.slice(0, prefix.indexOf("/") + 1)
       const isWithin = beyond?.startsWith(tenant) === true
       // A key of another tenant is before or after all of this one's.
       if (beyond !== undefined && !isWithin && compareUtf8(beyond, tenant) > 0) return []
-      return store.keyValue.list(place, isWithin ? placeOf(beyond).key : undefined, countMax).map((key) => tenant + key)
+      return store.reader.keyValue.list(place, isWithin ? placeOf(beyond).key : undefined, countMax).map((key) => tenant + key)
     },
-    swap: (key, version, value) => run({ op: "swap", ...placeOf(key), version, value, limits }) as boolean,
-    increment: (key, delta, min, max) => run({ op: "increment", ...placeOf(key), delta, min, max, limits }) as bigint,
+    swap: (key, version, value) => run({ op: "swap", ...placeOf(key), version, value }) as boolean,
+    increment: (key, delta, min, max) => run({ op: "increment", ...placeOf(key), delta, min, max }) as bigint,
   }
 }

@@ -1,2 +1,4 @@
-export { sqliteKeyValue } from "./key-value.ts"
-export { type Finding, type Operation, type Outcome, type SqliteOptions, SqliteStore } from "./store.ts"
+export { placeOf, sqliteKeyValue } from "./key-value.ts"
+export { type Finding, SqliteReader } from "./reader.ts"
+export { type SqliteOptions, SqliteStore } from "./store.ts"
+export { type Operation, type Outcome, SqliteWriter } from "./writer.ts"

@@ -1,244 +1,210 @@
 /**
- * A store in one SQLite file: groups of batches in one transaction each, every batch in its savepoint, acknowledged after
- * COMMIT. Plain and synchronous; `docs/adr/0010-storage.md` says why it is built so.
+ * A store in one SQLite file: reads by a connection of the calling thread, writes by the thread of `worker.ts`. A write
+ * is waited for with a promise, or, where a guest must have its answer, by blocking; either way it is on the disk when it
+ * is answered, and the reader sees it.
  */
-import type { Hash } from "node:crypto"
-import type { DatabaseSync, StatementSync } from "node:sqlite"
-import { SteleError } from "../../../schemas/error/family.ts"
+import type { MessagePort, Worker } from "node:worker_threads"
+import { CapabilityError } from "../../../schemas/error/capability.ts"
+import { ConfigError } from "../../../schemas/error/config.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
-import { CounterError } from "../../../host/port/key-value.ts"
-import { busyMsMax, isBusy, openDatabase } from "./database.ts"
-import { checkKeyValue, type KeyValueOperation, KeyValueTable } from "./key-value.ts"
-import { type Commit, Mark } from "./mark.ts"
+import { CounterError, type KeyValueLimits, keyValueLimits } from "../../../host/port/key-value.ts"
+import { limitsFrom } from "../../../host/port/port.ts"
+import { busyMsMax } from "./database.ts"
+import { SqliteReader } from "./reader.ts"
+import type { Failure, Opening, Reply, Request } from "./worker.ts"
+import type { Operation } from "./writer.ts"
 
-const { createHash } = process.getBuiltinModule("node:crypto")
-
-/** What a batch consists of: data, so that it can be carried out on another thread. */
-export type Operation = KeyValueOperation
-
-/** What became of one batch: all of its answers in order, or the error for which none of it was kept. */
-export type Outcome = { readonly answers: ReadonlyArray<unknown> } | { readonly error: Error }
-
-export interface Finding {
-  readonly table: string
-  /** Which row, as text; empty for the table as a whole. */
-  readonly key: string
-  readonly detail: string
-}
-
-/** A group while it is made: hands out revisions and gathers the digest. */
-export class Group {
-  revision: number
-  readonly #hash: Hash
-  isEmpty = true
-
-  constructor(last: { readonly revision: number; readonly digest: Uint8Array }) {
-    this.revision = last.revision
-    this.#hash = createHash("sha256").update(last.digest)
-  }
-
-  /** Takes the next revision for a change and adds the change to the digest: each part with its length. */
-  change(...parts: ReadonlyArray<Uint8Array>): number {
-    this.isEmpty = false
-    this.revision++
-    for (const part of parts) this.#hash.update(Uint32Array.of(part.length)).update(part)
-    return this.revision
-  }
-
-  digest(): Uint8Array {
-    return this.#hash.digest()
-  }
-}
-
-/** Commit rows kept, newest first: a mark is at most as old as the last loss of power. */
-const commitRowsMax = 1_000
-const noDigest = new Uint8Array(32)
-/** SQLite result code `SQLITE_FULL`: the one failure of COMMIT after which nothing can have been kept. */
-const fullCode = 13
-
-const detailOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+const { MessageChannel, receiveMessageOnPort, Worker: Thread } = process.getBuiltinModule("node:worker_threads")
 
 export interface SqliteOptions {
   /** Go on without commits that were acknowledged and are gone. Default false: such a store is read-only. */
   readonly acceptLoss?: boolean
+  readonly keyValue?: Partial<KeyValueLimits>
+  /** Batches that may wait for the disk; the next is refused. Default 10,000. */
+  readonly pendingMax?: number
 }
 
-export class SqliteStore implements Disposable {
-  readonly path: string
-  readonly #writer: DatabaseSync
-  readonly #reader: DatabaseSync
-  readonly #mark: Mark
-  readonly #keyValue: KeyValueTable
-  readonly #readKeyValue: KeyValueTable
-  readonly #last: StatementSync
-  readonly #insert: StatementSync
-  readonly #forget: StatementSync
-  /** Why nothing more can be written. */
-  #refusal: StorageError | undefined
-  #isClosed = false
+const pendingMaxDefault = 10_000
+/** Whoever waits for the opening. */
+const openingId = -1
+/** How long the thread may be silent before a blocked caller gives up: longer than it waits for another process. */
+const silenceMsMax = busyMsMax + 25_000
 
-  private constructor(path: string, writer: DatabaseSync, reader: DatabaseSync, mark: Mark) {
+interface Waiting {
+  resolve(answers: ReadonlyArray<unknown>): void
+  reject(error: Error): void
+}
+
+function errorOf(store: string, failure: Failure): Error {
+  if ("counter" in failure) return new CounterError(failure.counter)
+  if ("message" in failure) return new StorageError("Failed", { store, detail: failure.message })
+  const Family = { CapabilityError, ConfigError, StorageError }[failure.family] as (new (reason: string, data: object) => Error) | undefined
+  return Family === undefined ? new StorageError("Failed", { store, detail: failure.reason }) : new Family(failure.reason, failure.data)
+}
+
+export class SqliteStore implements AsyncDisposable {
+  readonly path: string
+  readonly limits: { readonly keyValue: KeyValueLimits }
+  readonly #pendingMax: number
+  readonly #signal = new Int32Array(new SharedArrayBuffer(4))
+  readonly #waiting = new Map<number, Waiting>()
+  #port: MessagePort | undefined
+  #worker: Worker | undefined
+  #reader: SqliteReader | undefined
+  #queue: Array<Request> = []
+  #nextId = 0
+  #heard = 0
+  #refusal: Error | undefined
+  #isClosed = false
+  #exited: Promise<void> = Promise.resolve()
+
+  private constructor(path: string, options: SqliteOptions) {
     this.path = path
-    this.#writer = writer
-    this.#reader = reader
-    this.#mark = mark
-    this.#keyValue = new KeyValueTable(writer, path)
-    this.#readKeyValue = new KeyValueTable(reader, path)
-    this.#last = writer.prepare("SELECT sequence, revision, digest FROM commit_group ORDER BY sequence DESC LIMIT 1")
-    this.#insert = writer.prepare("INSERT INTO commit_group (sequence, revision, digest, committed_us) VALUES (?, ?, ?, ?)")
-    this.#forget = writer.prepare("DELETE FROM commit_group WHERE sequence <= ?")
+    this.limits = { keyValue: limitsFrom("keyValue", keyValueLimits, options.keyValue) }
+    this.#pendingMax = options.pendingMax ?? pendingMaxDefault
   }
 
   /**
    * Opens the file, or makes it.
    * @throws StorageError `Unreachable`, `Foreign`, `Newer`, `Busy`
    */
-  static open(path: string, { acceptLoss = false }: SqliteOptions = {}): SqliteStore {
-    const { writer, reader } = openDatabase(path)
-    let mark: Mark | undefined
+  static async open(path: string, options: SqliteOptions = {}): Promise<SqliteStore> {
+    const store = new SqliteStore(path, options)
+    await store.#start(options.acceptLoss ?? false)
+    return store
+  }
+
+  async #start(acceptLoss: boolean): Promise<void> {
+    const { port1, port2 } = new MessageChannel()
+    const signal = this.#signal.buffer as SharedArrayBuffer
+    const opening: Opening = { path: this.path, options: { acceptLoss, keyValue: this.limits.keyValue }, signal, port: port2 }
+    // Neither flags nor hooks of the application have business in this thread.
+    const worker = new Thread(new URL("./worker.ts", import.meta.url), { workerData: opening, transferList: [port2], execArgv: [], name: "stele-sqlite" })
+    this.#port = port1
+    this.#worker = worker
+    const end = (cause: unknown): void => this.#end(new StorageError("Unknown", { store: this.path, detail: "its thread has ended" }, { cause }))
+    this.#exited = new Promise((done) => worker.once("exit", () => done()))
+    worker.on("error", end)
+    worker.on("exit", end)
+    port1.on("message", (reply: Reply) => this.#hear(reply))
     try {
-      mark = Mark.open(`${path}-mark`)
-      const store = new SqliteStore(path, writer, reader, mark)
-      store.#compare(acceptLoss)
-      return store
+      await new Promise<unknown>((resolve, reject) => this.#waiting.set(openingId, { resolve, reject }))
+      this.#reader = new SqliteReader(this.path)
     } catch (error) {
-      mark?.close()
-      reader.close()
-      writer.close()
-      throw error instanceof SteleError ? error : new StorageError("Unreachable", { store: path, detail: detailOf(error) }, { cause: error })
+      await this.close()
+      throw error
     }
-  }
-
-  /** Holds the newest commit against the mark: what the mark knows must be in the database. */
-  #compare(acceptLoss: boolean): void {
-    const last = this.#lastCommit()
-    const known = this.#mark.read()
-    if (known === undefined) return
-    const row = this.#writer.prepare("SELECT digest FROM commit_group WHERE sequence = ?").get(known.sequence)
-    const isPast = known.sequence <= last.sequence - commitRowsMax
-    if (isPast || (row !== undefined && Buffer.from(row["digest"] as Uint8Array).equals(known.digest))) return
-    if (acceptLoss) this.#mark.reset(last)
-    else this.#refusal = new StorageError("Lost", { store: this.path, found: last.sequence, known: known.sequence })
-  }
-
-  #lastCommit(): Commit & { readonly revision: number } {
-    const row = this.#last.get() as { sequence: number; revision: number; digest: Uint8Array } | undefined
-    return row ?? { sequence: 0, revision: 0, digest: noDigest }
+    // From here on only what is waited for keeps the process.
+    worker.unref()
+    port1.unref()
   }
 
   /** Why writes are refused, if they are: the store can still be read. */
-  get refusal(): StorageError | undefined {
+  get refusal(): Error | undefined {
     return this.#refusal
   }
 
-  /** Number of the newest commit. */
-  get sequence(): number {
-    this.#check()
-    return this.#lastCommit().sequence
-  }
-
-  /** The key-value rows as they are committed. */
-  get keyValue(): Pick<KeyValueTable, "get" | "has" | "list"> {
-    this.#check()
-    return this.#readKeyValue
-  }
-
-  #check(): void {
-    if (this.#isClosed) throw new StorageError("Closed", { store: this.path })
+  /** What is committed, read on this thread. */
+  get reader(): SqliteReader {
+    if (this.#isClosed || this.#reader === undefined) throw new StorageError("Closed", { store: this.path })
+    return this.#reader
   }
 
   /**
-   * Carries out a group of batches: on return every batch with answers is on the disk.
-   * @throws StorageError `Busy` or `Failed` when nothing of the group was kept; `Unknown` when nobody can tell, after
-   * which the store must be opened again; `Lost` and `Closed`
+   * Carries out a batch, all or nothing, in one commit with whatever else waits; answers when it is on the disk.
+   * @throws what an operation is refused for; StorageError `Busy` or `Failed` when nothing was kept, `Unknown` when
+   * nobody can tell; `Lost`, `Overloaded`, `Closed`
    */
-  commit(batches: ReadonlyArray<ReadonlyArray<Operation>>): ReadonlyArray<Outcome> {
-    this.#check()
+  apply(batch: ReadonlyArray<Operation>): Promise<ReadonlyArray<unknown>> {
+    return new Promise((resolve, reject) => {
+      this.#send(batch, { resolve, reject })
+      if (this.#queue.length === 1) queueMicrotask(() => this.#flush())
+    })
+  }
+
+  /** The same for a caller that cannot wait otherwise: blocks this thread. */
+  applySync(batch: ReadonlyArray<Operation>): ReadonlyArray<unknown> {
+    let outcome: { readonly answers: ReadonlyArray<unknown> } | { readonly error: Error } | undefined
+    this.#send(batch, { resolve: (answers) => (outcome = { answers }), reject: (error) => (outcome = { error }) })
+    this.#flush()
+    const untilMs = performance.now() + silenceMsMax
+    for (;;) {
+      for (let message = receiveMessageOnPort(this.#port as MessagePort); message !== undefined; message = receiveMessageOnPort(this.#port as MessagePort))
+        this.#hear(message.message as Reply)
+      if (outcome !== undefined) break
+      const leftMs = untilMs - performance.now()
+      if (leftMs <= 0) throw new StorageError("Unknown", { store: this.path, detail: `its thread has been silent for ${silenceMsMax} ms` })
+      Atomics.wait(this.#signal, 0, this.#heard, leftMs)
+      this.#heard = Atomics.load(this.#signal, 0)
+    }
+    if ("error" in outcome) throw outcome.error
+    return outcome.answers
+  }
+
+  #send(batch: ReadonlyArray<Operation>, waiting: Waiting): void {
+    if (this.#isClosed) throw new StorageError("Closed", { store: this.path })
     if (this.#refusal !== undefined) throw this.#refusal
-    const writer = this.#writer
-    let outcomes: ReadonlyArray<Outcome>
-    let commit: Commit
-    try {
-      writer.exec("BEGIN IMMEDIATE")
-      const last = this.#lastCommit()
-      const group = new Group(last)
-      outcomes = batches.map((batch) => this.#batch(group, batch))
-      if (group.isEmpty) {
-        writer.exec("ROLLBACK")
-        return outcomes
-      }
-      commit = { sequence: last.sequence + 1, digest: group.digest() }
-      this.#insert.run(commit.sequence, group.revision, commit.digest, Date.now() * 1_000)
-      if (commit.sequence > commitRowsMax) this.#forget.run(commit.sequence - commitRowsMax)
-    } catch (error) {
-      if (writer.isTransaction) writer.exec("ROLLBACK")
-      if (error instanceof SteleError) throw error
-      if (isBusy(error)) throw new StorageError("Busy", { store: this.path, waitedMs: busyMsMax }, { cause: error })
-      throw new StorageError("Failed", { store: this.path, detail: detailOf(error) }, { cause: error })
-    }
-    try {
-      writer.exec("COMMIT")
-    } catch (error) {
-      if (((error as { readonly errcode?: number }).errcode ?? 0) === fullCode && writer.isTransaction) {
-        writer.exec("ROLLBACK")
-        throw new StorageError("Failed", { store: this.path, detail: detailOf(error) }, { cause: error })
-      }
-      // After a failed sync nobody knows what the disk has: no further write may build on it.
-      this.#refusal = new StorageError("Unknown", { store: this.path, detail: detailOf(error) }, { cause: error })
-      throw this.#refusal
-    }
-    // In place and within one sector: a disk that is full does not refuse it.
-    this.#mark.write(commit)
-    return outcomes
+    if (this.#waiting.size >= this.#pendingMax) throw new StorageError("Overloaded", { store: this.path, pendingMax: this.#pendingMax })
+    const id = this.#nextId++
+    if (this.#waiting.size === 0) this.#port?.ref()
+    this.#waiting.set(id, waiting)
+    this.#queue.push({ id, batch })
   }
 
-  /** One batch in its savepoint: what it is refused for concerns nobody else in the group. */
-  #batch(group: Group, batch: ReadonlyArray<Operation>): Outcome {
-    const writer = this.#writer
-    writer.exec("SAVEPOINT batch")
-    try {
-      const answers = batch.map((operation) => this.#keyValue.apply(group, operation))
-      writer.exec("RELEASE batch")
-      return { answers }
-    } catch (error) {
-      // Anything but a refusal is the database's own failure, and the whole group's.
-      if (!(error instanceof SteleError || error instanceof CounterError)) throw error
-      writer.exec("ROLLBACK TO batch; RELEASE batch")
-      return { error }
-    }
+  /** Everything asked for since the last time, in one message. */
+  #flush(): void {
+    if (this.#queue.length === 0) return
+    this.#port?.postMessage(this.#queue)
+    this.#queue = []
   }
 
-  /** Reads every row and holds it against its sum and its tenant's totals; finds what changed, went missing or came from elsewhere. */
-  check(): ReadonlyArray<Finding> {
-    this.#check()
-    const findings: Array<Finding> = []
-    try {
-      for (const row of this.#reader.prepare("PRAGMA integrity_check").all()) {
-        const detail = String(Object.values(row)[0])
-        if (detail !== "ok") findings.push({ table: "", key: "", detail })
+  #hear(reply: Reply): void {
+    if ("outcomes" in reply) {
+      for (const { id, answers, failure } of reply.outcomes) {
+        const waiting = this.#waiting.get(id)
+        this.#waiting.delete(id)
+        if (failure === undefined) waiting?.resolve(answers ?? [])
+        else {
+          const error = errorOf(this.path, failure)
+          // No further write may build on a commit that nobody can vouch for.
+          if (error instanceof StorageError && error.reason._tag === "Unknown") this.#refusal ??= error
+          waiting?.reject(error)
+        }
       }
-      findings.push(...checkKeyValue(this.#reader))
-      const gaps = this.#reader
-        .prepare(
-          "SELECT sequence FROM commit_group AS later WHERE sequence > (SELECT min(sequence) FROM commit_group) AND NOT EXISTS (SELECT 1 FROM commit_group WHERE sequence = later.sequence - 1)",
-        )
-        .all()
-      for (const { sequence } of gaps) findings.push({ table: "commit_group", key: String(sequence), detail: "the commit before it is missing" })
-    } catch (error) {
-      findings.push({ table: "", key: "", detail: detailOf(error) })
+    } else {
+      const opening = this.#waiting.get(openingId)
+      this.#waiting.delete(openingId)
+      if ("failed" in reply) opening?.reject(errorOf(this.path, reply.failed))
+      else {
+        if (reply.refusal !== undefined) this.#refusal = errorOf(this.path, reply.refusal)
+        opening?.resolve([])
+      }
     }
-    return findings
+    if (this.#waiting.size === 0) this.#port?.unref()
   }
 
-  close(): void {
-    if (this.#isClosed) return
+  /** The thread is gone: whoever waits cannot know. */
+  #end(error: StorageError): void {
+    this.#refusal ??= error
+    for (const waiting of this.#waiting.values()) waiting.reject(error)
+    this.#waiting.clear()
+    this.#port?.close()
+  }
+
+  /** Waits for what was asked for, then lets go of the file. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return this.#exited
     this.#isClosed = true
-    this.#reader.close()
-    this.#writer.close()
-    this.#mark.close()
+    this.#flush()
+    // Before the writer: the last connection folds the log into the database.
+    this.#reader?.close()
+    // Until it has let go of the file, the thread keeps the process.
+    this.#worker?.ref()
+    this.#port?.postMessage("close")
+    await this.#exited
   }
 
-  [Symbol.dispose](): void {
-    this.close()
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
   }
 }

@@ -11,15 +11,15 @@ t.teardown(() => rm(folder, { recursive: true, force: true }))
 let files = 0
 
 /** A store and how to close it. What is found through SQLite is also there when the file is opened again. */
-const backends: Readonly<Record<string, (limits: Partial<KeyValueLimits>) => { readonly store: Immediate<KeyValuePort>; close(): void }>> = {
-  memory: (limits) => ({ store: memoryKeyValue(limits), close() {} }),
-  sqlite: (limits) => {
-    const store = SqliteStore.open(join(folder, `${files++}.db`))
+const backends: Readonly<Record<string, (limits: Partial<KeyValueLimits>) => Promise<{ readonly store: Immediate<KeyValuePort>; close(): Promise<void> }>>> = {
+  memory: async (limits) => ({ store: memoryKeyValue(limits), async close() {} }),
+  sqlite: async (limits) => {
+    const store = await SqliteStore.open(join(folder, `${files++}.db`), { keyValue: limits })
     return {
-      store: sqliteKeyValue(store, limits),
-      close() {
-        t.same(store.check(), [], "check")
-        store.close()
+      store: sqliteKeyValue(store),
+      async close() {
+        t.same(store.reader.check(), [], "check")
+        await store.close()
       },
     }
   },
@@ -29,7 +29,7 @@ const passed: Record<string, Record<string, number>> = {}
 for (const [name, open] of Object.entries(backends)) {
   for (const each of cases) {
     t.test(`${name}: ${each.title}`, async (t) => {
-      const { store, close } = open(each.limits ?? {})
+      const { store, close } = await open(each.limits ?? {})
       each.run(store, {
         same: (found, wanted, message) => void t.strictSame(found, wanted, message),
         throws(run, wanted, message) {
@@ -42,7 +42,7 @@ for (const [name, open] of Object.entries(backends)) {
           t.match(thrown, wanted, message)
         },
       })
-      close()
+      await close()
       const groups = (passed[name] ??= {})
       groups[each.group] = (groups[each.group] ?? 0) + (t.passing() ? 1 : 0)
     })

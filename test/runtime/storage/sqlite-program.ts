@@ -1,25 +1,27 @@
-/** A process that works on a store: `write PATH NAME` writes 1, 2, 3 … under NAME and says each number once it is acknowledged; `add PATH TIMES` counts one key up; `read PATH` prints what is there. */
+/** A process that works on a store: `write PATH NAME` writes 1, 2, 3 … under NAME and says each number once it is acknowledged; `add PATH TIMES` counts one key up; `leave PATH` ends with a write under way; `read PATH` prints what is there. */
 import { tenantKey } from "../../../host/port/mod.ts"
-import { sqliteKeyValue, SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
+import { placeOf, sqliteKeyValue, SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
 import { writeSync } from "node:fs"
 
 const [what = "", path = "", third = ""] = process.argv.slice(2)
-const store = SqliteStore.open(path)
+const store = await SqliteStore.open(path)
 const keyValue = sqliteKeyValue(store)
 const text = (value: Uint8Array | undefined): string => new TextDecoder().decode(value)
 if (what === "write") {
   // Two keys in one batch: both or neither.
-  const limits = keyValue.limits
   const place = (name: string) => ({ tenant: Buffer.from("ada"), key: Buffer.from(`${third}-${name}`) })
   for (let i = Number(text(keyValue.get(tenantKey("ada", `${third}-left`))) || 0) + 1; ; i++) {
     const value = Buffer.from(String(i))
-    store.commit([[...["left", "right"].map((name) => ({ op: "set" as const, ...place(name), value, limits }))]])
+    store.applySync(["left", "right"].map((name) => ({ op: "set" as const, ...place(name), value })))
     writeSync(1, `${i}\n`)
   }
 } else if (what === "add") {
   for (let i = 0; i < Number(third); i++) keyValue.increment(tenantKey("ada", "count"), 1n, 0n, 1n << 62n)
+} else if (what === "leave") {
+  // Asks for a write and says nothing more: the process stays until it is kept, and no longer.
+  void store.apply([{ op: "set", ...placeOf(tenantKey("ada", "left-behind")), value: Buffer.from("v") }])
 } else {
   const found = Object.fromEntries(keyValue.list(tenantKey("ada", ""), undefined, 1_000).map((key) => [key, text(keyValue.get(key))]))
-  console.log(JSON.stringify({ found, findings: store.check(), sequence: store.sequence }))
+  console.log(JSON.stringify({ found, findings: store.reader.check(), sequence: store.reader.sequence }))
 }
-store.close()
+if (what !== "leave") await store.close()

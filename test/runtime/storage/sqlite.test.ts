@@ -6,8 +6,8 @@ import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { fileURLToPath } from "node:url"
 import t from "tap"
-import { Host, StorageError, tenantKey } from "../../../runtime/mod.ts"
-import { sqliteKeyValue, SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
+import { Host, keyValueLimits, StorageError, tenantKey } from "../../../runtime/mod.ts"
+import { placeOf, sqliteKeyValue, SqliteReader, SqliteStore, SqliteWriter } from "../../../runtime/storage/sqlite/mod.ts"
 import { answer, engines, start } from "../../host/engine.ts"
 
 t.setTimeout(600_000)
@@ -20,9 +20,9 @@ const program = fileURLToPath(new URL("sqlite-program.ts", import.meta.url))
 const key = (name: string): string => tenantKey("ada", name)
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 const textOf = (value: Uint8Array | undefined): string | undefined => (value === undefined ? undefined : Buffer.from(value).toString())
-const refused = (run: () => unknown): StorageError["reason"]["_tag"] | "nothing" => {
+const refused = async (run: () => unknown): Promise<StorageError["reason"]["_tag"] | "nothing"> => {
   try {
-    run()
+    await run()
     return "nothing"
   } catch (error) {
     if (error instanceof StorageError) return error.reason._tag
@@ -34,33 +34,91 @@ t.test("what was written is there after the store is opened again, versions incl
   const path = newPath()
   let version: number | undefined
   {
-    using store = SqliteStore.open(path)
+    await using store = await SqliteStore.open(path)
     const keyValue = sqliteKeyValue(store)
     for (let i = 0; i < 50; i++) keyValue.set(key(`k${i}`), bytes(`v${i}`))
     version = keyValue.getVersioned(key("k49"))?.version
   }
-  using store = SqliteStore.open(path)
+  await using store = await SqliteStore.open(path)
   const keyValue = sqliteKeyValue(store)
   t.equal(textOf(keyValue.get(key("k7"))), "v7")
   t.equal(keyValue.list(key(""), undefined, 100).length, 50)
   t.equal(keyValue.getVersioned(key("k49"))?.version, version)
   t.equal(keyValue.swap(key("k49"), version, bytes("new")), true)
-  t.equal(store.sequence, 51)
-  t.same(store.check(), [])
+  t.equal(store.reader.sequence, 51)
+  t.same(store.reader.check(), [])
 })
 
-t.test("`commit()` keeps a group's other batches when one is refused", async (t) => {
-  using store = SqliteStore.open(newPath())
-  const { limits, ...keyValue } = sqliteKeyValue(store, { valueBytesMax: 4 })
-  const set = (name: string, value: string) => ({ op: "set" as const, tenant: bytes("ada"), key: bytes(name), value: bytes(value), limits })
-  const outcomes = store.commit([[set("a", "1")], [set("b", "2"), set("c", "too long")], [set("d", "4")]])
+t.test("`SqliteWriter.commit()` keeps a group's other batches when one is refused", async (t) => {
+  const path = newPath()
+  using writer = SqliteWriter.open(path, { acceptLoss: false, keyValue: { ...keyValueLimits, valueBytesMax: 4 } })
+  using reader = new SqliteReader(path)
+  const set = (name: string, value: string) => ({ op: "set" as const, ...placeOf(key(name)), value: bytes(value) })
+  const outcomes = writer.commit([[set("a", "1")], [set("b", "2"), set("c", "too long")], [set("d", "4")]])
   t.same(
     outcomes.map((outcome) => ("error" in outcome ? (outcome.error as StorageError).code : "kept")),
     ["kept", "STELE-CAP-0008", "kept"],
   )
-  t.same(keyValue.list(key(""), undefined, 10), [key("a"), key("d")])
-  t.equal(store.sequence, 1)
-  t.same(store.check(), [])
+  t.same(reader.keyValue.list(placeOf(key("")), undefined, 10), ["a", "d"])
+  t.equal(reader.sequence, 1)
+  t.same(reader.check(), [])
+})
+
+t.test("writers that wait at the same moment share commits, and what one is refused for concerns no other", async (t) => {
+  await using store = await SqliteStore.open(newPath(), { keyValue: { valueBytesMax: 100 } })
+  const writes = Array.from({ length: 300 }, (_, i) =>
+    store.apply([{ op: "set", ...placeOf(key(`k${i}`)), value: bytes(i % 10 === 7 ? "x".repeat(101) : String(i)) }]).then(
+      () => "kept",
+      (error: { readonly code: string }) => error.code,
+    ),
+  )
+  const found = await Promise.all(writes)
+  t.same(
+    found,
+    Array.from({ length: 300 }, (_, i) => (i % 10 === 7 ? "STELE-CAP-0008" : "kept")),
+  )
+  t.equal(store.reader.keyValue.list(placeOf(key("")), undefined, 1_000).length, 270)
+  t.ok(store.reader.sequence < 100, `${store.reader.sequence} commits for 270 writes`)
+  t.same(store.reader.check(), [])
+})
+
+t.test("a write of one caller is seen by its next read, blocking and awaited writes mixed", async (t) => {
+  await using store = await SqliteStore.open(newPath())
+  const keyValue = sqliteKeyValue(store)
+  await Promise.all(
+    Array.from({ length: 20 }, async (_, i) => {
+      for (let n = 0; n < 20; n++) {
+        const name = key(`k${i}`)
+        if (n % 2 === 0) await store.apply([{ op: "set", ...placeOf(name), value: bytes(String(n)) }])
+        else keyValue.set(name, bytes(String(n)))
+        t.equal(textOf(keyValue.get(name)), String(n))
+      }
+    }),
+  )
+})
+
+t.test("more writes than may wait are refused, and those before are kept", async (t) => {
+  await using store = await SqliteStore.open(newPath(), { pendingMax: 5 })
+  const writes = Array.from({ length: 8 }, (_, i) =>
+    store.apply([{ op: "set", ...placeOf(key(`k${i}`)), value: bytes("v") }]).then(
+      () => "kept",
+      (error: { readonly code: string }) => error.code,
+    ),
+  )
+  t.same(await Promise.all(writes), [...Array.from({ length: 5 }, () => "kept"), ...Array.from({ length: 3 }, () => "STELE-STO-0011")])
+})
+
+t.test("`close()` keeps what was asked for before it, and a process with nothing to wait for ends by itself", async (t) => {
+  const path = newPath()
+  const store = await SqliteStore.open(path)
+  const writes = Array.from({ length: 50 }, (_, i) => store.apply([{ op: "set", ...placeOf(key(`k${i}`)), value: bytes("v") }]))
+  await store.close()
+  await Promise.all(writes)
+  t.equal(await refused(() => store.apply([])), "Closed")
+  const { status, stderr } = await start("node", program, ["leave", path])
+  t.equal(status, 0, stderr)
+  await using again = await SqliteStore.open(path)
+  t.equal(again.reader.keyValue.list(placeOf(key("")), undefined, 1_000).length, 51)
 })
 
 t.test("`Host.open()` keeps key-value data in the file it is given", async (t) => {
@@ -87,62 +145,41 @@ t.test("a store that is no store, of a newer format, or nowhere is refused by na
   foreign.exec("CREATE TABLE theirs (x)")
   foreign.close()
   const before = await readFile(path)
-  t.equal(
-    refused(() => SqliteStore.open(path)),
-    "Foreign",
-  )
+  t.equal(await refused(() => SqliteStore.open(path)), "Foreign")
   t.ok(before.equals(await readFile(path)))
   const text = newPath()
   await writeFile(text, "not a database, and long enough to be read as the header of one".repeat(20))
-  t.equal(
-    refused(() => SqliteStore.open(text)),
-    "Unreachable",
-  )
-  t.equal(
-    refused(() => SqliteStore.open(join(folder, "none", "x.db"))),
-    "Unreachable",
-  )
-  t.equal(
-    refused(() => SqliteStore.open(folder)),
-    "Unreachable",
-  )
+  t.equal(await refused(() => SqliteStore.open(text)), "Unreachable")
+  t.equal(await refused(() => SqliteStore.open(join(folder, "none", "x.db"))), "Unreachable")
+  t.equal(await refused(() => SqliteStore.open(folder)), "Unreachable")
   const newer = newPath()
-  SqliteStore.open(newer).close()
+  await (await SqliteStore.open(newer)).close()
   const database = new DatabaseSync(newer)
   database.exec("PRAGMA user_version = 999")
   database.close()
-  t.equal(
-    refused(() => SqliteStore.open(newer)),
-    "Newer",
-  )
+  t.equal(await refused(() => SqliteStore.open(newer)), "Newer")
 })
 
 t.test("a closed store refuses", async (t) => {
-  const store = SqliteStore.open(newPath())
+  const store = await SqliteStore.open(newPath())
   const keyValue = sqliteKeyValue(store)
-  store.close()
-  store.close()
-  t.equal(
-    refused(() => keyValue.get(key("k"))),
-    "Closed",
-  )
-  t.equal(
-    refused(() => keyValue.set(key("k"), bytes("v"))),
-    "Closed",
-  )
+  await store.close()
+  await store.close()
+  t.equal(await refused(() => keyValue.get(key("k"))), "Closed")
+  t.equal(await refused(() => keyValue.set(key("k"), bytes("v"))), "Closed")
 })
 
 t.test("commits that were acknowledged and are gone are noticed: the store can be read, and written when the loss is accepted", async (t) => {
   const path = newPath()
   const old = newPath()
   {
-    using store = SqliteStore.open(path)
+    await using store = await SqliteStore.open(path)
     const keyValue = sqliteKeyValue(store)
     keyValue.set(key("k"), bytes("first"))
   }
   await copyFile(path, old)
   {
-    using store = SqliteStore.open(path)
+    await using store = await SqliteStore.open(path)
     const keyValue = sqliteKeyValue(store)
     keyValue.set(key("k"), bytes("second"))
     keyValue.set(key("k"), bytes("third"))
@@ -150,20 +187,17 @@ t.test("commits that were acknowledged and are gone are noticed: the store can b
   // The database goes back in time, as when a log is cut off; the mark stays.
   await copyFile(old, path)
   {
-    using store = SqliteStore.open(path)
+    await using store = await SqliteStore.open(path)
     const keyValue = sqliteKeyValue(store)
-    t.match(store.refusal?.reason, { _tag: "Lost", found: 1, known: 3 })
+    t.match((store.refusal as StorageError | undefined)?.reason, { _tag: "Lost", found: 1, known: 3 })
     t.equal(textOf(keyValue.get(key("k"))), "first")
-    t.equal(
-      refused(() => keyValue.set(key("k"), bytes("x"))),
-      "Lost",
-    )
+    t.equal(await refused(() => keyValue.set(key("k"), bytes("x"))), "Lost")
   }
   {
-    using store = SqliteStore.open(path, { acceptLoss: true })
+    await using store = await SqliteStore.open(path, { acceptLoss: true })
     sqliteKeyValue(store).set(key("k"), bytes("other"))
   }
-  using store = SqliteStore.open(path)
+  await using store = await SqliteStore.open(path)
   t.equal(store.refusal, undefined)
   t.equal(textOf(sqliteKeyValue(store).get(key("k"))), "other")
 })
@@ -174,23 +208,23 @@ t.test("a database of the same length with another history is noticed", async (t
     [path, "mine"],
     [other, "theirs"],
   ] as const) {
-    using store = SqliteStore.open(where)
+    await using store = await SqliteStore.open(where)
     sqliteKeyValue(store).set(key("k"), bytes(value))
   }
   await copyFile(other, path)
-  using store = SqliteStore.open(path)
-  t.match(store.refusal?.reason, { _tag: "Lost", found: 1, known: 1 })
+  await using store = await SqliteStore.open(path)
+  t.match((store.refusal as StorageError | undefined)?.reason, { _tag: "Lost", found: 1, known: 1 })
 })
 
 t.test("a mark that is damaged or missing claims nothing", async (t) => {
   const path = newPath()
   {
-    using store = SqliteStore.open(path)
+    await using store = await SqliteStore.open(path)
     for (const value of ["1", "2", "3"]) sqliteKeyValue(store).set(key("k"), bytes(value))
   }
   for (const damage of [() => truncate(`${path}-mark`, 7), () => rm(`${path}-mark`), () => writeFile(`${path}-mark`, Buffer.alloc(1_024, 0xff))]) {
     await damage()
-    using store = SqliteStore.open(path)
+    await using store = await SqliteStore.open(path)
     t.equal(store.refusal, undefined)
     sqliteKeyValue(store).set(key("k"), bytes("4"))
   }
@@ -200,7 +234,7 @@ t.test("every flipped bit that changes an answer is found", async (t) => {
   const path = newPath()
   const names = Array.from({ length: 200 }, (_, i) => `name-${i}`)
   {
-    using store = SqliteStore.open(path)
+    await using store = await SqliteStore.open(path)
     const keyValue = sqliteKeyValue(store)
     for (const name of names) keyValue.set(key(name), bytes(`value of ${name}, some forty bytes of it in all`))
   }
@@ -223,8 +257,8 @@ t.test("every flipped bit that changes an answer is found", async (t) => {
     let isFound = false
     let isSame = true
     try {
-      using store = SqliteStore.open(copy)
-      isFound = store.refusal !== undefined || store.check().length > 0
+      await using store = await SqliteStore.open(copy)
+      isFound = store.refusal !== undefined || store.reader.check().length > 0
       const keyValue = sqliteKeyValue(store)
       for (const name of names) isSame &&= textOf(keyValue.get(key(name))) === `value of ${name}, some forty bytes of it in all`
       isSame &&= keyValue.list(key(""), undefined, 1_000).length === names.length
@@ -253,13 +287,13 @@ t.test("nothing acknowledged is lost, and nothing is half, when the writer is ki
     child.kill("SIGKILL")
     await once(child, "close")
     acknowledged = Number(said.split("\n").slice(0, -1).at(-1))
-    using store = SqliteStore.open(path)
+    await using store = await SqliteStore.open(path)
     const keyValue = sqliteKeyValue(store)
     const [left, right] = ["left", "right"].map((name) => Number(textOf(keyValue.get(key(`k-${name}`)))))
     t.equal(left, right, `round ${round}: both or neither`)
     t.ok((left as number) >= acknowledged, `round ${round}: ${left} written, ${acknowledged} acknowledged`)
     t.equal(store.refusal, undefined)
-    t.same(store.check(), [])
+    t.same(store.reader.check(), [])
   }
   t.comment(`${rounds} rounds, ${acknowledged} writes acknowledged`)
 })
@@ -267,11 +301,11 @@ t.test("nothing acknowledged is lost, and nothing is half, when the writer is ki
 t.test("processes of three engines count one key up together", async (t) => {
   const path = newPath()
   for (const { status, stderr } of await Promise.all(engines.map((engine) => start(engine, program, ["add", path, "40"])))) t.equal(status, 0, stderr)
-  using store = SqliteStore.open(path)
+  await using store = await SqliteStore.open(path)
   t.equal(textOf(sqliteKeyValue(store).get(key("count"))), String(40 * engines.length))
-  t.equal(store.sequence, 40 * engines.length)
+  t.equal(store.reader.sequence, 40 * engines.length)
   t.equal(store.refusal, undefined)
-  t.same(store.check(), [])
+  t.same(store.reader.check(), [])
   for (const engine of engines) {
     const { found, findings } = await answer<{ readonly found: Record<string, string>; readonly findings: ReadonlyArray<unknown> }>(engine, program, [
       "read",
@@ -284,7 +318,7 @@ t.test("processes of three engines count one key up together", async (t) => {
 
 t.test("a disk that is full refuses the write, keeps what was there and takes writes again", async (t) => {
   const path = newPath()
-  SqliteStore.open(path).close()
+  await (await SqliteStore.open(path)).close()
   // A limit on the size of files stands in for a full disk.
   const child = spawn("sh", ["-c", `trap '' XFSZ; ulimit -f 200; exec "$0" "$1" write "$2" k`, process.execPath, program, path], {
     stdio: ["ignore", "pipe", "pipe"],
@@ -296,10 +330,10 @@ t.test("a disk that is full refuses the write, keeps what was there and takes wr
   await once(child, "close")
   t.match(error, /STELE-STO-000[78]/)
   const acknowledged = Number(said.split("\n").slice(0, -1).at(-1) ?? 0)
-  using store = SqliteStore.open(path)
+  await using store = await SqliteStore.open(path)
   const keyValue = sqliteKeyValue(store)
   t.ok(Number(textOf(keyValue.get(key("k-left"))) ?? 0) >= acknowledged)
   t.equal(textOf(keyValue.get(key("k-left"))), textOf(keyValue.get(key("k-right"))))
   keyValue.set(key("after"), bytes("room"))
-  t.same(store.check(), [])
+  t.same(store.reader.check(), [])
 })

@@ -1,0 +1,91 @@
+/**
+ * The writer's thread. It takes whatever has arrived as one group, commits it, and says so: callers that wait at the same
+ * moment share a sync of the disk. First message in: `Opening`; then lists of requests. See `store.ts` for the other side.
+ */
+import type { MessagePort } from "node:worker_threads"
+import { CounterError } from "../../../host/port/key-value.ts"
+import { SteleError } from "../../../schemas/error/family.ts"
+import type { Operation, Outcome, WriterOptions } from "./writer.ts"
+import { SqliteWriter } from "./writer.ts"
+
+const { isMainThread, receiveMessageOnPort, workerData } = process.getBuiltinModule("node:worker_threads")
+
+/** What the thread is started with. */
+export interface Opening {
+  readonly path: string
+  readonly options: WriterOptions
+  /** Int32: counts messages sent, for those who wait without an event loop. */
+  readonly signal: SharedArrayBuffer
+  readonly port: MessagePort
+}
+
+export interface Request {
+  readonly id: number
+  readonly batch: ReadonlyArray<Operation>
+}
+
+/** An error as data: classes do not survive the way between threads. */
+export type Failure = { readonly family: string; readonly reason: string; readonly data: object } | { readonly counter: string } | { readonly message: string }
+
+export type Reply =
+  | { readonly opened: true; readonly refusal: Failure | undefined }
+  | { readonly failed: Failure }
+  | { readonly outcomes: ReadonlyArray<{ readonly id: number; readonly answers?: ReadonlyArray<unknown>; readonly failure?: Failure }> }
+
+/** Requests that one commit takes at most: the first of them waits for the last. */
+const groupMax = 1_024
+
+function failureOf(error: unknown): Failure {
+  if (error instanceof SteleError) {
+    const { _tag, ...data } = error.reason as { readonly _tag: string }
+    return { family: error._tag, reason: _tag, data }
+  }
+  if (error instanceof CounterError) return { counter: error.message }
+  return { message: error instanceof Error ? error.message : String(error) }
+}
+
+if (!isMainThread) {
+  const { path, options, signal, port } = workerData as Opening
+  const sent = new Int32Array(signal)
+  const send = (reply: Reply): void => {
+    port.postMessage(reply)
+    Atomics.add(sent, 0, 1)
+    Atomics.notify(sent, 0)
+  }
+  let writer: SqliteWriter | undefined
+  try {
+    writer = SqliteWriter.open(path, options)
+    send({ opened: true, refusal: writer.refusal === undefined ? undefined : failureOf(writer.refusal) })
+  } catch (error) {
+    send({ failed: failureOf(error) })
+  }
+  port.on("message", (first: ReadonlyArray<Request> | "close") => {
+    const requests: Array<Request> = []
+    let isLast = false
+    for (let message: ReadonlyArray<Request> | "close" | undefined = first; message !== undefined;) {
+      if (message === "close") {
+        isLast = true
+        break
+      }
+      requests.push(...message)
+      message = requests.length >= groupMax ? undefined : (receiveMessageOnPort(port)?.message as ReadonlyArray<Request> | "close" | undefined)
+    }
+    if (writer !== undefined && requests.length > 0) {
+      let outcomes: ReadonlyArray<Outcome>
+      try {
+        outcomes = writer.commit(requests.map(({ batch }) => batch))
+      } catch (error) {
+        outcomes = requests.map(() => ({ error: error as Error }))
+      }
+      send({
+        outcomes: outcomes.map((outcome, i) => {
+          const { id } = requests[i] as Request
+          return "error" in outcome ? { id, failure: failureOf(outcome.error) } : { id, answers: outcome.answers }
+        }),
+      })
+    }
+    if (!isLast) return
+    writer?.close()
+    port.close()
+  })
+}
