@@ -37,7 +37,7 @@ export const loadFlags = {
   ),
 }
 
-const storage = text("storage", "ADDRESS", "Where stored values are kept: memory (default) or sqlite:PATH")
+const storage = text("storage", "ADDRESS", "Where stored values and events are kept: memory (default) or sqlite:PATH")
 
 const call = Command.make(
   "call",

@@ -31,7 +31,7 @@ export async function openStorage(address: string, options: StorageOptions = {})
   const path = /^sqlite:(.+)$/s.exec(address)?.[1]
   if (path === undefined) throw new StorageError("Address", { address: shown(address), known })
   // Loaded when asked for: a host in memory, or in a browser, has no use for it.
-  const { SqliteStore, sqliteKeyValue } = await import("./sqlite/mod.ts")
+  const { sqliteEvent, SqliteStore, sqliteKeyValue } = await import("./sqlite/mod.ts")
   const store = await SqliteStore.open(path, options)
-  return { ports: { keyValue: sqliteKeyValue(store) }, close: () => store.close() }
+  return { ports: { keyValue: sqliteKeyValue(store), event: sqliteEvent(store) }, close: () => store.close() }
 }

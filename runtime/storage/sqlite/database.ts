@@ -38,6 +38,30 @@ const migrations: ReadonlyArray<string> = [
     sums INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  CREATE TABLE event_topic (
+    id INTEGER PRIMARY KEY,
+    tenant BLOB NOT NULL,
+    key BLOB NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    UNIQUE (tenant, key)
+  ) STRICT;
+  CREATE TABLE event (
+    topic INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    payload BLOB NOT NULL,
+    sum INTEGER NOT NULL,
+    PRIMARY KEY (topic, sequence)
+  ) STRICT;
+  CREATE TABLE event_total (
+    tenant BLOB PRIMARY KEY,
+    keys INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    sums INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ]
 
 /** The format that this code writes. */

@@ -1,20 +1,13 @@
 /** The key-value port's rows: statements, sums and totals, and the port over a store. */
 import type { DatabaseSync, StatementSync } from "node:sqlite"
-import { ConfigError } from "../../../schemas/error/config.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import { addCounter, type KeyValueLimits, keyValueLimits, type KeyValuePort, readCounter, type Versioned } from "../../../host/port/key-value.ts"
 import { checkLimit, compareUtf8, type Immediate } from "../../../host/port/port.ts"
 import type { Finding } from "./reader.ts"
 import type { SqliteStore } from "./store.ts"
+import { bytesOf, type Place, placeOf, sumOf } from "./row.ts"
+import { everybody, Recount, TotalTable } from "./totals.ts"
 import type { Group } from "./writer.ts"
-
-const { crc32 } = process.getBuiltinModule("node:zlib")
-
-/** Where a row is: the tenant's part of a port's key, and the rest. UTF-8. */
-interface Place {
-  readonly tenant: Uint8Array
-  readonly key: Uint8Array
-}
 
 export type KeyValueOperation = Place &
   (
@@ -30,31 +23,8 @@ interface Row {
   readonly sum: number
 }
 
-export interface Total {
-  readonly keys: number
-  readonly bytes: number
-  /** Exclusive or of the rows' sums. */
-  readonly sums: number
-}
-
 const utf8 = new TextEncoder()
 const text = new TextDecoder()
-const noTotal: Total = { keys: 0, bytes: 0, sums: 0 }
-/** The row with the totals of all tenants: no UTF-8 starts with this byte. */
-const everybody = Uint8Array.of(0xff)
-
-/** What a key counts against a quota: all of it, tenant and slash included. */
-const bytesOf = ({ tenant, key }: Place): number => tenant.length + 1 + key.length
-
-/** CRC-32 over the lengths, the revision and the bytes of a row: nothing of it can change, or move to another key, unseen. */
-function sumOf({ tenant, key }: Place, value: Uint8Array, revision: number): number {
-  const head = new DataView(new ArrayBuffer(20))
-  head.setUint32(0, tenant.length)
-  head.setUint32(4, key.length)
-  head.setUint32(8, value.length)
-  head.setBigUint64(12, BigInt(revision))
-  return crc32(value, crc32(key, crc32(tenant, crc32(head))))
-}
 
 /** The least bytes above everything that starts with `prefix`; undefined when there are none. */
 function after(prefix: Uint8Array): Uint8Array | undefined {
@@ -72,7 +42,7 @@ export class KeyValueTable {
   readonly #get: StatementSync
   readonly #has: StatementSync
   readonly #list: StatementSync
-  readonly #total: StatementSync
+  readonly totals: TotalTable
   readonly #database: DatabaseSync
   readonly #prepared = new Map<string, StatementSync>()
 
@@ -86,7 +56,7 @@ export class KeyValueTable {
     this.#list = database.prepare(
       "SELECT key FROM key_value WHERE tenant = ?1 AND key >= ?2 AND (?3 IS NULL OR key < ?3) AND (?4 IS NULL OR key > ?4) ORDER BY key LIMIT ?5",
     )
-    this.#total = database.prepare("SELECT keys, bytes, sums FROM key_value_total WHERE tenant = ?")
+    this.totals = new TotalTable(database, "key_value_total")
   }
 
   /** Statements that write, prepared when first used: a reader's connection refuses them. */
@@ -137,7 +107,7 @@ export class KeyValueTable {
         group.change(utf8.encode("delete"), tenant, key)
         this.#writing("DELETE FROM key_value WHERE tenant = ? AND key = ?").run(tenant, key)
         const sum = sumOf(operation, old.value, old.version)
-        addTotals(group.totals, tenant, -1, -(bytesOf(operation) + old.value.length), sum)
+        group.keyValue.add(tenant, -1, -(bytesOf(operation) + old.value.length), sum)
         return true
       }
     }
@@ -148,108 +118,31 @@ export class KeyValueTable {
     const { tenant, key } = place
     checkLimit("keyValue", "keyBytesMax", "bytes", limits.keyBytesMax, bytesOf(place))
     checkLimit("keyValue", "valueBytesMax", "bytes", limits.valueBytesMax, value.length)
-    const used = group.totals.get(tenant)
+    const used = group.keyValue.get(tenant)
     const grown = value.length - (old === undefined ? -bytesOf(place) : old.value.length)
     if (old === undefined) checkLimit("keyValue", "tenantKeysMax", "keys", limits.tenantKeysMax, used.keys + 1)
     checkLimit("keyValue", "tenantBytesMax", "bytes", limits.tenantBytesMax, used.bytes + grown)
-    checkLimit("keyValue", "totalBytesMax", "bytes", limits.totalBytesMax, group.totals.get(everybody).bytes + grown)
+    checkLimit("keyValue", "totalBytesMax", "bytes", limits.totalBytesMax, group.keyValue.get(everybody).bytes + grown)
     const revision = group.change(utf8.encode("set"), tenant, key, value)
     const sum = sumOf(place, value, revision)
     this.#writing(
       "INSERT INTO key_value (tenant, key, value, revision, sum) VALUES (?, ?, ?, ?, ?) ON CONFLICT (tenant, key) DO UPDATE SET value = excluded.value, revision = excluded.revision, sum = excluded.sum",
     ).run(tenant, key, value, revision, sum)
-    addTotals(group.totals, tenant, old === undefined ? 1 : 0, grown, sum ^ (old === undefined ? 0 : sumOf(place, old.value, old.version)))
-  }
-
-  /** What the rows of a tenant add up to, as committed. */
-  total(tenant: Uint8Array): Total {
-    return (this.#total.get(tenant) as Total | undefined) ?? noTotal
-  }
-
-  /** Writes the totals that a group changed, once each. */
-  writeTotals(changed: Iterable<readonly [tenant: Uint8Array, total: Total]>): void {
-    const put = this.#writing(
-      "INSERT INTO key_value_total (tenant, keys, bytes, sums) VALUES (?, ?, ?, ?) ON CONFLICT (tenant) DO UPDATE SET keys = excluded.keys, bytes = excluded.bytes, sums = excluded.sums",
-    )
-    for (const [tenant, { keys, bytes, sums }] of changed) put.run(tenant, keys, bytes, sums)
+    group.keyValue.add(tenant, old === undefined ? 1 : 0, grown, sum ^ (old === undefined ? 0 : sumOf(place, old.value, old.version)))
   }
 }
-
-/** A tenant's row and everybody's. */
-function addTotals(totals: Totals, tenant: Uint8Array, keys: number, bytes: number, sums: number): void {
-  for (const whose of [tenant, everybody]) {
-    const total = totals.get(whose)
-    totals.set(whose, { keys: total.keys + keys, bytes: total.bytes + bytes, sums: (total.sums ^ sums) >>> 0 })
-  }
-}
-
-/** Totals while a group is made: read once, changed in memory, taken back with the batch that changed them. */
-export class Totals {
-  readonly #read: (tenant: Uint8Array) => Total
-  readonly #kept = new Map<string, readonly [tenant: Uint8Array, total: Total]>()
-  #batch = new Map<string, readonly [tenant: Uint8Array, total: Total]>()
-
-  constructor(read: (tenant: Uint8Array) => Total) {
-    this.#read = read
-  }
-
-  get(tenant: Uint8Array): Total {
-    const name = nameOf(tenant)
-    return (this.#batch.get(name) ?? this.#kept.get(name))?.[1] ?? this.#read(tenant)
-  }
-
-  set(tenant: Uint8Array, total: Total): void {
-    this.#batch.set(nameOf(tenant), [tenant, total])
-  }
-
-  /** Ends a batch: what it changed stands, or never was. */
-  end(isKept: boolean): void {
-    if (isKept) for (const [name, entry] of this.#batch) this.#kept.set(name, entry)
-    this.#batch.clear()
-  }
-
-  changed(): Iterable<readonly [tenant: Uint8Array, total: Total]> {
-    return this.#kept.values()
-  }
-}
-
-const nameOf = (tenant: Uint8Array): string => Buffer.from(tenant.buffer, tenant.byteOffset, tenant.length).toString("latin1")
 
 /** Every row against its sum, every tenant's rows against its totals. */
 export function checkKeyValue(database: DatabaseSync): ReadonlyArray<Finding> {
   const table = "key_value"
   const findings: Array<Finding> = []
-  const found = new Map<string, Total>()
-  const add = (tenant: Uint8Array, bytes: number, sum: number): void => {
-    for (const whose of [tenant, everybody]) {
-      const name = Buffer.from(whose).toString("hex")
-      const total = found.get(name) ?? noTotal
-      found.set(name, { keys: total.keys + 1, bytes: total.bytes + bytes, sums: (total.sums ^ sum) >>> 0 })
-    }
-  }
+  const recount = new Recount()
   for (const row of database.prepare("SELECT tenant, key, value, revision, sum FROM key_value").iterate()) {
     const { tenant, key, value, revision, sum } = row as unknown as Place & Row
     if (sumOf({ tenant, key }, value, revision) !== sum) findings.push({ table, key: text.decode(key), detail: "its bytes are not those that were written" })
-    add(tenant, bytesOf({ tenant, key }) + value.length, sum)
+    recount.add(tenant, 1, bytesOf({ tenant, key }) + value.length, sum)
   }
-  const known = new Map<string, Total>()
-  for (const row of database.prepare("SELECT tenant, keys, bytes, sums FROM key_value_total").iterate())
-    known.set(Buffer.from(row["tenant"] as Uint8Array).toString("hex"), row as unknown as Total)
-  for (const name of new Set([...found.keys(), ...known.keys()])) {
-    const [is, was] = [found.get(name) ?? noTotal, known.get(name) ?? noTotal]
-    if (is.keys === was.keys && is.bytes === was.bytes && is.sums === was.sums) continue
-    const whose = name === "ff" ? "all tenants" : `tenant "${Buffer.from(name, "hex").toString()}"`
-    findings.push({ table, key: "", detail: `${whose}: ${is.keys} rows of ${is.bytes} bytes are there, ${was.keys} of ${was.bytes} were written` })
-  }
-  return findings
-}
-
-/** A port's key, `tenant/name`, as bytes. Half a surrogate pair would become U+FFFD: two keys would be one. */
-export function placeOf(key: string): Place {
-  if (!key.isWellFormed()) throw new ConfigError("Option", { option: "key", expected: "well-formed text", actual: "half a surrogate pair" })
-  const slash = key.indexOf("/")
-  if (slash < 0) throw new ConfigError("Option", { option: "key", expected: "a tenant, a slash and a name", actual: JSON.stringify(key.slice(0, 100)) })
-  return { tenant: utf8.encode(key.slice(0, slash)), key: utf8.encode(key.slice(slash + 1)) }
+  return [...findings, ...recount.compare(table, new TotalTable(database, "key_value_total"))]
 }
 
 /** The key-value port over a store. A write blocks until it is on the disk: a guest must have its answer in the call. */

@@ -2,6 +2,7 @@
 import type { DatabaseSync } from "node:sqlite"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import { detailOf, openReader, storageError } from "./database.ts"
+import { checkEvent, EventTable } from "./event.ts"
 import { checkKeyValue, KeyValueTable } from "./key-value.ts"
 
 export interface Finding {
@@ -15,6 +16,7 @@ export class SqliteReader implements Disposable {
   readonly path: string
   readonly #database: DatabaseSync
   readonly #keyValue: KeyValueTable
+  readonly #event: EventTable
   #isClosed = false
 
   /** @throws StorageError `Unreachable`, `Busy` */
@@ -25,6 +27,7 @@ export class SqliteReader implements Disposable {
       database = openReader(path)
       this.#database = database
       this.#keyValue = new KeyValueTable(database, path)
+      this.#event = new EventTable(database, path)
     } catch (error) {
       database?.close()
       throw storageError(path, error)
@@ -47,6 +50,12 @@ export class SqliteReader implements Disposable {
     return this.#keyValue
   }
 
+  /** The events as they are committed. */
+  get event(): Pick<EventTable, "read"> {
+    this.#check()
+    return this.#event
+  }
+
   /** Reads every row and holds it against its sum and its tenant's totals; finds what changed, went missing or came from elsewhere. */
   check(): ReadonlyArray<Finding> {
     this.#check()
@@ -56,7 +65,7 @@ export class SqliteReader implements Disposable {
         const detail = String(Object.values(row)[0])
         if (detail !== "ok") findings.push({ table: "", key: "", detail })
       }
-      findings.push(...checkKeyValue(this.#database))
+      findings.push(...checkKeyValue(this.#database), ...checkEvent(this.#database))
       const gaps = this.#database
         .prepare(
           "SELECT sequence FROM commit_group AS later WHERE sequence > (SELECT min(sequence) FROM commit_group) AND NOT EXISTS (SELECT 1 FROM commit_group WHERE sequence = later.sequence - 1)",

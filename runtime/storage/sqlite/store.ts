@@ -7,12 +7,13 @@ import type { MessagePort, Worker } from "node:worker_threads"
 import { CapabilityError } from "../../../schemas/error/capability.ts"
 import { ConfigError } from "../../../schemas/error/config.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
+import { type EventLimits, eventLimits } from "../../../host/port/event.ts"
 import { CounterError, type KeyValueLimits, keyValueLimits } from "../../../host/port/key-value.ts"
 import { limitsFrom } from "../../../host/port/port.ts"
 import { busyMsMax } from "./database.ts"
 import { SqliteReader } from "./reader.ts"
 import type { Failure, Opening, Reply, Request } from "./worker.ts"
-import type { Operation } from "./writer.ts"
+import type { Operation, StoreLimits } from "./writer.ts"
 
 const { MessageChannel, receiveMessageOnPort, Worker: Thread } = process.getBuiltinModule("node:worker_threads")
 
@@ -20,6 +21,7 @@ export interface SqliteOptions {
   /** Go on without commits that were acknowledged and are gone. Default false: such a store is read-only. */
   readonly acceptLoss?: boolean
   readonly keyValue?: Partial<KeyValueLimits>
+  readonly event?: Partial<EventLimits>
   /** Batches that may wait for the disk; the next is refused. Default 10,000. */
   readonly pendingMax?: number
 }
@@ -44,7 +46,7 @@ function errorOf(store: string, failure: Failure): Error {
 
 export class SqliteStore implements AsyncDisposable {
   readonly path: string
-  readonly limits: { readonly keyValue: KeyValueLimits }
+  readonly limits: StoreLimits
   readonly #pendingMax: number
   readonly #signal = new Int32Array(new SharedArrayBuffer(4))
   readonly #waiting = new Map<number, Waiting>()
@@ -60,7 +62,7 @@ export class SqliteStore implements AsyncDisposable {
 
   private constructor(path: string, options: SqliteOptions) {
     this.path = path
-    this.limits = { keyValue: limitsFrom("keyValue", keyValueLimits, options.keyValue) }
+    this.limits = { keyValue: limitsFrom("keyValue", keyValueLimits, options.keyValue), event: limitsFrom("event", eventLimits, options.event) }
     this.#pendingMax = options.pendingMax ?? pendingMaxDefault
   }
 
@@ -77,7 +79,7 @@ export class SqliteStore implements AsyncDisposable {
   async #start(acceptLoss: boolean): Promise<void> {
     const { port1, port2 } = new MessageChannel()
     const signal = this.#signal.buffer as SharedArrayBuffer
-    const opening: Opening = { path: this.path, options: { acceptLoss, keyValue: this.limits.keyValue }, signal, port: port2 }
+    const opening: Opening = { path: this.path, options: { acceptLoss, limits: this.limits }, signal, port: port2 }
     // Neither flags nor hooks of the application have business in this thread.
     const worker = new Thread(new URL("./worker.ts", import.meta.url), { workerData: opening, transferList: [port2], execArgv: [], name: "stele-sqlite" })
     this.#port = port1

@@ -8,15 +8,18 @@ import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { SteleError } from "../../../schemas/error/family.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import { CounterError } from "../../../host/port/key-value.ts"
+import type { EventLimits } from "../../../host/port/event.ts"
 import type { KeyValueLimits } from "../../../host/port/key-value.ts"
 import { busyMsMax, detailOf, isBusy, openWriter, storageError } from "./database.ts"
-import { type KeyValueOperation, KeyValueTable, Totals } from "./key-value.ts"
+import { type EventOperation, EventTable } from "./event.ts"
+import { type KeyValueOperation, KeyValueTable } from "./key-value.ts"
+import { Totals } from "./totals.ts"
 import { type Commit, Mark } from "./mark.ts"
 
 const { createHash } = process.getBuiltinModule("node:crypto")
 
 /** What a batch consists of: data, so that it can be carried out on another thread. */
-export type Operation = KeyValueOperation
+export type Operation = KeyValueOperation | EventOperation
 
 /** What became of one batch: all of its answers in order, or the error for which none of it was kept. */
 export type Outcome = { readonly answers: ReadonlyArray<unknown> } | { readonly error: Error }
@@ -26,10 +29,13 @@ export class Group {
   revision: number
   readonly #hash: Hash
   isEmpty = true
-  readonly totals: Totals
+  /** Of the key-value rows, and of the events. */
+  readonly keyValue: Totals
+  readonly event: Totals
 
-  constructor(last: { readonly revision: number; readonly digest: Uint8Array }, totals: Totals) {
-    this.totals = totals
+  constructor(last: { readonly revision: number; readonly digest: Uint8Array }, keyValue: Totals, event: Totals) {
+    this.keyValue = keyValue
+    this.event = event
     this.revision = last.revision
     this.#hash = createHash("sha256").update(last.digest)
   }
@@ -40,6 +46,12 @@ export class Group {
     this.revision++
     for (const part of parts) this.#hash.update(Uint32Array.of(part.length)).update(part)
     return this.revision
+  }
+
+  /** Ends a batch: what it changed stands, or never was. */
+  end(isKept: boolean): void {
+    this.keyValue.end(isKept)
+    this.event.end(isKept)
   }
 
   digest(): Uint8Array {
@@ -53,10 +65,16 @@ const noDigest = new Uint8Array(32)
 /** SQLite result code `SQLITE_FULL`: the one failure of COMMIT after which nothing can have been kept. */
 const fullCode = 13
 
+/** What each port takes and keeps. */
+export interface StoreLimits {
+  readonly keyValue: KeyValueLimits
+  readonly event: EventLimits
+}
+
 export interface WriterOptions {
   /** Go on without commits that were acknowledged and are gone. Default false: such a store is read-only. */
   readonly acceptLoss: boolean
-  readonly keyValue: KeyValueLimits
+  readonly limits: StoreLimits
 }
 
 export class SqliteWriter implements Disposable {
@@ -64,6 +82,8 @@ export class SqliteWriter implements Disposable {
   readonly #writer: DatabaseSync
   readonly #mark: Mark
   readonly #keyValue: KeyValueTable
+  readonly #event: EventTable
+  readonly #limits: StoreLimits
   readonly #last: StatementSync
   readonly #insert: StatementSync
   readonly #forget: StatementSync
@@ -73,11 +93,13 @@ export class SqliteWriter implements Disposable {
   #refusal: StorageError | undefined
   #isClosed = false
 
-  private constructor(path: string, writer: DatabaseSync, mark: Mark, limits: KeyValueLimits) {
+  private constructor(path: string, writer: DatabaseSync, mark: Mark, limits: StoreLimits) {
     this.path = path
     this.#writer = writer
     this.#mark = mark
-    this.#keyValue = new KeyValueTable(writer, path, limits)
+    this.#keyValue = new KeyValueTable(writer, path, limits.keyValue)
+    this.#event = new EventTable(writer, path)
+    this.#limits = limits
     this.#last = writer.prepare("SELECT sequence, revision, digest FROM commit_group ORDER BY sequence DESC LIMIT 1")
     this.#insert = writer.prepare("INSERT INTO commit_group (sequence, revision, digest, committed_us) VALUES (?, ?, ?, ?)")
     this.#savepoint = writer.prepare("SAVEPOINT batch")
@@ -89,12 +111,12 @@ export class SqliteWriter implements Disposable {
    * Opens the file, or makes it.
    * @throws StorageError `Unreachable`, `Foreign`, `Newer`, `Busy`
    */
-  static open(path: string, { acceptLoss, keyValue }: WriterOptions): SqliteWriter {
+  static open(path: string, { acceptLoss, limits }: WriterOptions): SqliteWriter {
     const database = openWriter(path)
     let mark: Mark | undefined
     try {
       mark = Mark.open(`${path}-mark`)
-      const writer = new SqliteWriter(path, database, mark, keyValue)
+      const writer = new SqliteWriter(path, database, mark, limits)
       writer.#compare(acceptLoss)
       return writer
     } catch (error) {
@@ -144,13 +166,14 @@ export class SqliteWriter implements Disposable {
     try {
       writer.exec("BEGIN IMMEDIATE")
       const last = this.#lastCommit()
-      const group = new Group(last, new Totals((tenant) => this.#keyValue.total(tenant)))
+      const group = new Group(last, new Totals(this.#keyValue.totals), new Totals(this.#event.totals))
       outcomes = batches.map((batch) => this.#batch(group, batch))
       if (group.isEmpty) {
         writer.exec("ROLLBACK")
         return outcomes
       }
-      this.#keyValue.writeTotals(group.totals.changed())
+      this.#keyValue.totals.write(group.keyValue)
+      this.#event.totals.write(group.event)
       commit = { sequence: last.sequence + 1, digest: group.digest() }
       this.#insert.run(commit.sequence, group.revision, commit.digest, Date.now() * 1_000)
       if (commit.sequence > commitRowsMax) this.#forget.run(commit.sequence - commitRowsMax)
@@ -178,18 +201,22 @@ export class SqliteWriter implements Disposable {
 
   /** One batch in its savepoint: what it is refused for concerns nobody else in the group. */
   #batch(group: Group, batch: ReadonlyArray<Operation>): Outcome {
-    // One operation is refused before it writes: it needs no savepoint, which costs as much as the row.
-    const isSingle = batch.length === 1
+    // One key-value operation is refused before it writes: it needs no savepoint, which costs as much as the row.
+    const isSingle = batch.length === 1 && batch[0]?.op !== "publish"
     if (!isSingle) this.#savepoint.run()
     try {
-      const answers = batch.map((operation) => this.#keyValue.apply(group, operation))
+      const answers = batch.map((operation) =>
+        operation.op === "publish" || operation.op === "drop"
+          ? this.#event.apply(group, operation, this.#limits.event)
+          : this.#keyValue.apply(group, operation),
+      )
       if (!isSingle) this.#release.run()
-      group.totals.end(true)
+      group.end(true)
       return { answers }
     } catch (error) {
       // Anything but a refusal is the database's own failure, and the whole group's.
       if (!(error instanceof SteleError || error instanceof CounterError)) throw error
-      group.totals.end(false)
+      group.end(false)
       if (!isSingle) this.#writer.exec("ROLLBACK TO batch; RELEASE batch")
       return { error }
     }

@@ -2,21 +2,28 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
-import { type Immediate, type KeyValueLimits, type KeyValuePort, memoryKeyValue } from "../../../host/port/mod.ts"
-import { sqliteKeyValue, SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
-import { type Case, cases } from "./key-value-cases.ts"
+import { memoryEvent, memoryKeyValue } from "../../../host/port/mod.ts"
+import { sqliteEvent, sqliteKeyValue, type SqliteOptions, SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
+import { eventCases } from "./event-cases.ts"
+import { cases, type Check } from "./key-value-cases.ts"
 
 const folder = await mkdtemp(join(tmpdir(), "stele-storage-"))
 t.teardown(() => rm(folder, { recursive: true, force: true }))
 let files = 0
 
-/** A store and how to close it. What is found through SQLite is also there when the file is opened again. */
-const backends: Readonly<Record<string, (limits: Partial<KeyValueLimits>) => Promise<{ readonly store: Immediate<KeyValuePort>; close(): Promise<void> }>>> = {
-  memory: async (limits) => ({ store: memoryKeyValue(limits), async close() {} }),
+interface Backend {
+  readonly keyValue: ReturnType<typeof memoryKeyValue> | ReturnType<typeof sqliteKeyValue>
+  readonly event: ReturnType<typeof memoryEvent>
+  close(): Promise<void>
+}
+
+const backends: Readonly<Record<string, (limits: Pick<SqliteOptions, "keyValue" | "event">) => Promise<Backend>>> = {
+  memory: async ({ keyValue, event }) => ({ keyValue: memoryKeyValue(keyValue), event: memoryEvent(event), async close() {} }),
   sqlite: async (limits) => {
-    const store = await SqliteStore.open(join(folder, `${files++}.db`), { keyValue: limits })
+    const store = await SqliteStore.open(join(folder, `${files++}.db`), limits)
     return {
-      store: sqliteKeyValue(store),
+      keyValue: sqliteKeyValue(store),
+      event: sqliteEvent(store),
       async close() {
         t.same(store.reader.check(), [], "check")
         await store.close()
@@ -25,35 +32,55 @@ const backends: Readonly<Record<string, (limits: Partial<KeyValueLimits>) => Pro
   },
 }
 
+const all: ReadonlyArray<{
+  readonly group: string
+  readonly title: string
+  readonly limits: Pick<SqliteOptions, "keyValue" | "event">
+  readonly run: (backend: Backend, check: Check) => void
+}> = [
+  ...cases.map(({ group, title, limits = {}, run }) => ({
+    group,
+    title,
+    limits: { keyValue: limits },
+    run: ({ keyValue }: Backend, check: Check) => run(keyValue, check),
+  })),
+  ...eventCases.map(({ group, title, limits = {}, run }) => ({
+    group,
+    title,
+    limits: { event: limits },
+    run: ({ event }: Backend, check: Check) => run(event, check),
+  })),
+]
+
 const passed: Record<string, Record<string, number>> = {}
 for (const [name, open] of Object.entries(backends)) {
-  for (const each of cases) {
-    t.test(`${name}: ${each.title}`, async (t) => {
-      const { store, close } = await open(each.limits ?? {})
-      each.run(store, {
+  for (const { group, title, limits, run } of all) {
+    t.test(`${name}: ${title}`, async (t) => {
+      const backend = await open(limits)
+      run(backend, {
         same: (found, wanted, message) => void t.strictSame(found, wanted, message),
-        throws(run, wanted, message) {
+        throws(attempt, wanted, message) {
           let thrown: unknown
           try {
-            run()
+            attempt()
           } catch (error) {
             thrown = error
           }
           t.match(thrown, wanted, message)
         },
       })
-      await close()
+      await backend.close()
       const groups = (passed[name] ??= {})
-      groups[each.group] = (groups[each.group] ?? 0) + (t.passing() ? 1 : 0)
+      groups[group] = (groups[group] ?? 0) + (t.passing() ? 1 : 0)
     })
   }
 }
 
 t.teardown(() => {
-  const groups = [...new Set(cases.map(({ group }: Case) => group))]
+  const groups = [...new Set(all.map(({ group }) => group))]
   const rows = [
     ["", ...groups],
-    ...Object.entries(passed).map(([name, of]) => [name, ...groups.map((group) => `${of[group] ?? 0}/${cases.filter((c) => c.group === group).length}`)]),
+    ...Object.entries(passed).map(([name, of]) => [name, ...groups.map((group) => `${of[group] ?? 0}/${all.filter((each) => each.group === group).length}`)]),
   ]
   for (const row of rows) t.comment(row.map((cell) => cell.padEnd(10)).join(""))
 })

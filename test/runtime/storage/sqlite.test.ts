@@ -6,8 +6,8 @@ import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { fileURLToPath } from "node:url"
 import t from "tap"
-import { Host, keyValueLimits, StorageError, tenantKey } from "../../../runtime/mod.ts"
-import { placeOf, sqliteKeyValue, SqliteReader, SqliteStore, SqliteWriter } from "../../../runtime/storage/sqlite/mod.ts"
+import { eventLimits, Host, keyValueLimits, StorageError, tenantKey } from "../../../runtime/mod.ts"
+import { placeOf, sqliteEvent, sqliteKeyValue, SqliteReader, SqliteStore, SqliteWriter } from "../../../runtime/storage/sqlite/mod.ts"
 import { answer, engines, start } from "../../host/engine.ts"
 
 t.setTimeout(600_000)
@@ -51,7 +51,7 @@ t.test("what was written is there after the store is opened again, versions incl
 
 t.test("`SqliteWriter.commit()` keeps a group's other batches when one is refused", async (t) => {
   const path = newPath()
-  using writer = SqliteWriter.open(path, { acceptLoss: false, keyValue: { ...keyValueLimits, valueBytesMax: 4 } })
+  using writer = SqliteWriter.open(path, { acceptLoss: false, limits: { keyValue: { ...keyValueLimits, valueBytesMax: 4 }, event: eventLimits } })
   using reader = new SqliteReader(path)
   const set = (name: string, value: string) => ({ op: "set" as const, ...placeOf(key(name)), value: bytes(value) })
   const outcomes = writer.commit([[set("a", "1")], [set("b", "2"), set("c", "too long")], [set("d", "4")]])
@@ -160,6 +160,21 @@ t.test("a store that is no store, of a newer format, or nowhere is refused by na
   t.equal(await refused(() => SqliteStore.open(newer)), "Newer")
 })
 
+t.test("a store of the first format gets the tables it lacks and keeps what it has", async (t) => {
+  const path = newPath()
+  {
+    await using store = await SqliteStore.open(path)
+    sqliteKeyValue(store).set(key("k"), bytes("kept"))
+  }
+  const database = new DatabaseSync(path)
+  database.exec("DROP TABLE event; DROP TABLE event_topic; DROP TABLE event_total; PRAGMA user_version = 1")
+  database.close()
+  await using store = await SqliteStore.open(path)
+  t.equal(textOf(sqliteKeyValue(store).get(key("k"))), "kept")
+  t.equal(sqliteEvent(store).publish(key("t"), bytes("e")), 1n)
+  t.same(store.reader.check(), [])
+})
+
 t.test("a closed store refuses", async (t) => {
   const store = await SqliteStore.open(newPath())
   const keyValue = sqliteKeyValue(store)
@@ -237,6 +252,7 @@ t.test("every flipped bit that changes an answer is found", async (t) => {
     await using store = await SqliteStore.open(path)
     const keyValue = sqliteKeyValue(store)
     for (const name of names) keyValue.set(key(name), bytes(`value of ${name}, some forty bytes of it in all`))
+    for (const name of names) sqliteEvent(store).publish(key("topic"), bytes(`event about ${name}`))
   }
   const { size } = await stat(path)
   const flips = isFull ? 2_000 : 150
@@ -262,6 +278,8 @@ t.test("every flipped bit that changes an answer is found", async (t) => {
       const keyValue = sqliteKeyValue(store)
       for (const name of names) isSame &&= textOf(keyValue.get(key(name))) === `value of ${name}, some forty bytes of it in all`
       isSame &&= keyValue.list(key(""), undefined, 1_000).length === names.length
+      const { events, lost } = sqliteEvent(store).read(key("topic"), 0n, 1_000)
+      isSame &&= lost === 0n && names.every((name, n) => textOf(events[n]?.payload) === `event about ${name}`)
     } catch (error) {
       // SQLite's own refusal counts as found: it is an error, not an answer.
       isFound = error instanceof Error

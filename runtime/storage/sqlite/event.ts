@@ -1,0 +1,165 @@
+/** The event port's rows: one for each event, one for each topic with where it begins and ends, and the port over a store. */
+import type { DatabaseSync, StatementSync } from "node:sqlite"
+import { StorageError } from "../../../schemas/error/storage.ts"
+import type { EventBatch, EventLimits, EventPort } from "../../../host/port/event.ts"
+import { checkLimit, type Immediate } from "../../../host/port/port.ts"
+import type { Finding } from "./reader.ts"
+import { bytesOf, type Place, placeOf, sumOf } from "./row.ts"
+import type { SqliteStore } from "./store.ts"
+import { everybody, Recount, TotalTable } from "./totals.ts"
+import type { Group } from "./writer.ts"
+
+export type EventOperation = Place & ({ readonly op: "publish"; readonly payload: Uint8Array } | { readonly op: "drop" })
+
+interface Topic {
+  readonly id: number
+  /** Sequence number of the oldest event kept. */
+  readonly first: number
+  /** Sequence number of the newest event. */
+  readonly last: number
+  /** Of the payloads kept. */
+  readonly bytes: number
+}
+
+interface Event {
+  readonly sequence: number
+  readonly payload: Uint8Array
+  readonly sum: number
+}
+
+const utf8 = new TextEncoder()
+const text = new TextDecoder()
+
+export class EventTable {
+  readonly totals: TotalTable
+  readonly #store: string
+  readonly #database: DatabaseSync
+  readonly #topic: StatementSync
+  readonly #read: StatementSync
+  readonly #prepared = new Map<string, StatementSync>()
+
+  constructor(database: DatabaseSync, store: string) {
+    this.#store = store
+    this.#database = database
+    this.totals = new TotalTable(database, "event_total")
+    this.#topic = database.prepare("SELECT id, first, last, bytes FROM event_topic WHERE tenant = ? AND key = ?")
+    // One statement: a commit between two would make events look lost that are not.
+    this.#read = database.prepare(
+      "SELECT first, last, sequence, payload, sum FROM event_topic LEFT JOIN event ON topic = id AND sequence > ? WHERE tenant = ? AND key = ? ORDER BY sequence LIMIT ?",
+    )
+  }
+
+  #writing(sql: string): StatementSync {
+    let statement = this.#prepared.get(sql)
+    if (statement === undefined) {
+      statement = this.#database.prepare(sql)
+      this.#prepared.set(sql, statement)
+    }
+    return statement
+  }
+
+  read(place: Place, after: bigint, countMax: number): EventBatch {
+    const none: EventBatch = { events: [], lost: 0n }
+    // Beyond every number that is given out: the engine's integers end there.
+    const from = after > 0x7fff_ffff_ffff_ffffn ? 0x7fff_ffff_ffff_ffffn : after
+    const rows = this.#read.all(from, place.tenant, place.key, Math.max(1, Math.min(countMax, Number.MAX_SAFE_INTEGER)))
+    const [topic] = rows as unknown as ReadonlyArray<Pick<Topic, "first" | "last">>
+    if (topic === undefined) return none
+    const lost = after + 1n < BigInt(topic.first) ? BigInt(topic.first) - after - 1n : 0n
+    const events: Array<EventBatch["events"][number]> = []
+    let expected = after + 1n > BigInt(topic.first) ? after + 1n : BigInt(topic.first)
+    if (expected > BigInt(topic.last)) return { events, lost }
+    for (const row of rows) {
+      const { sequence, payload, sum } = row as unknown as Event
+      // Numbers have no gaps: one that is missing, or an event whose bytes changed, is not passed over.
+      if (sequence === null || BigInt(sequence) !== expected || sumOf(place, payload, sequence) !== sum)
+        throw new StorageError("Corrupt", { store: this.#store, table: "event", key: `${text.decode(place.key)} ${expected}` })
+      if (events.length < countMax) events.push({ sequence: BigInt(sequence), payload })
+      expected++
+    }
+    return { events, lost }
+  }
+
+  apply(group: Group, operation: EventOperation, limits: EventLimits): unknown {
+    const topic = this.#topic.get(operation.tenant, operation.key) as Topic | undefined
+    return operation.op === "publish" ? this.#publish(group, operation, operation.payload, topic, limits) : this.#drop(group, operation, topic)
+  }
+
+  #publish(group: Group, place: Place, payload: Uint8Array, topic: Topic | undefined, limits: EventLimits): bigint {
+    const { tenant, key } = place
+    checkLimit("event", "topicBytesMax", "bytes", limits.topicBytesMax, bytesOf(place))
+    checkLimit("event", "payloadBytesMax", "bytes", Math.min(limits.payloadBytesMax, limits.topicBytesKeptMax), payload.length)
+    if (topic === undefined) checkLimit("event", "tenantTopicsMax", "topics", limits.tenantTopicsMax, group.event.get(tenant).keys + 1)
+    checkLimit("event", "totalBytesMax", "bytes", limits.totalBytesMax, group.event.get(everybody).bytes + payload.length)
+    group.change(utf8.encode("publish"), tenant, key, payload)
+    const id =
+      topic?.id ?? Number(this.#writing("INSERT INTO event_topic (tenant, key, first, last, bytes) VALUES (?, ?, 1, 0, 0)").run(tenant, key).lastInsertRowid)
+    const sequence = (topic?.last ?? 0) + 1
+    const sum = sumOf(place, payload, sequence)
+    this.#writing("INSERT INTO event (topic, sequence, payload, sum) VALUES (?, ?, ?, ?)").run(id, sequence, payload, sum)
+    group.event.add(tenant, topic === undefined ? 1 : 0, payload.length, sum)
+    let first = topic?.first ?? 1
+    let bytes = (topic?.bytes ?? 0) + payload.length
+    while (sequence - first + 1 > limits.topicEventsMax || bytes > limits.topicBytesKeptMax) {
+      const oldest = this.#writing("DELETE FROM event WHERE topic = ? AND sequence = ? RETURNING sequence, length(payload) AS length, sum").get(id, first) as
+        | { readonly length: number; readonly sum: number }
+        | undefined
+      if (oldest === undefined) throw new StorageError("Corrupt", { store: this.#store, table: "event", key: `${text.decode(key)} ${first}` })
+      group.event.add(tenant, 0, -oldest.length, oldest.sum)
+      bytes -= oldest.length
+      first++
+    }
+    this.#writing("UPDATE event_topic SET first = ?, last = ?, bytes = ? WHERE id = ?").run(first, sequence, bytes, id)
+    return BigInt(sequence)
+  }
+
+  #drop(group: Group, { tenant, key }: Place, topic: Topic | undefined): boolean {
+    if (topic === undefined) return false
+    group.change(utf8.encode("drop"), tenant, key)
+    let sums = 0
+    for (const { sum } of this.#writing("DELETE FROM event WHERE topic = ? RETURNING sum").all(topic.id)) sums ^= Number(sum)
+    this.#writing("DELETE FROM event_topic WHERE id = ?").run(topic.id)
+    group.event.add(tenant, -1, -topic.bytes, sums)
+    return true
+  }
+}
+
+/** Every event against its sum, every topic's numbers without gaps, every tenant's events against its totals. */
+export function checkEvent(database: DatabaseSync): ReadonlyArray<Finding> {
+  const table = "event"
+  const findings: Array<Finding> = []
+  const recount = new Recount()
+  for (const row of database.prepare("SELECT id, tenant, key, first, last, bytes FROM event_topic").all()) {
+    const { id, tenant, key, first, last, bytes } = row as unknown as Topic & Place
+    let expected = first
+    let found = 0
+    let sums = 0
+    for (const each of database.prepare("SELECT sequence, payload, sum FROM event WHERE topic = ? ORDER BY sequence").iterate(id)) {
+      const { sequence, payload, sum } = each as unknown as Event
+      const at = `${text.decode(key)} ${sequence}`
+      if (sumOf({ tenant, key }, payload, sequence) !== sum) findings.push({ table, key: at, detail: "its bytes are not those that were written" })
+      if (sequence !== expected) findings.push({ table, key: at, detail: `${expected} comes before it and is missing` })
+      expected = sequence + 1
+      found += payload.length
+      sums ^= sum
+    }
+    if (expected !== last + 1 || found !== bytes)
+      findings.push({ table, key: text.decode(key), detail: `it ends at ${expected - 1} with ${found} bytes, ${last} with ${bytes} were written` })
+    recount.add(tenant, 1, found, sums)
+  }
+  return [...findings, ...recount.compare(table, new TotalTable(database, "event_total"))]
+}
+
+/** The event port over a store. Publishing blocks until the event is on the disk. */
+export function sqliteEvent(store: SqliteStore): Immediate<EventPort> & {
+  readonly limits: EventLimits
+  /** Forgets a topic and its events; its numbers start again. True when it existed. */
+  drop(topic: string): boolean
+} {
+  return {
+    limits: store.limits.event,
+    publish: (topic, payload) => store.applySync([{ op: "publish", ...placeOf(topic), payload }])[0] as bigint,
+    read: (topic, after, countMax) => store.reader.event.read(placeOf(topic), after, countMax),
+    drop: (topic) => store.applySync([{ op: "drop", ...placeOf(topic) }])[0] as boolean,
+  }
+}

@@ -1,0 +1,110 @@
+/**
+ * What the rows of a table add up to, by tenant: quotas are held against it, and `check()` finds by it what went missing,
+ * since a row's own sum says nothing of a row that is not there.
+ */
+import type { DatabaseSync, StatementSync } from "node:sqlite"
+import type { Finding } from "./reader.ts"
+
+export interface Total {
+  /** Keys, or topics: what the tenant's quota counts. */
+  readonly keys: number
+  readonly bytes: number
+  /** Exclusive or of the rows' sums. */
+  readonly sums: number
+}
+
+export const noTotal: Total = { keys: 0, bytes: 0, sums: 0 }
+/** The row with the totals of all tenants: no UTF-8 starts with this byte. */
+export const everybody = Uint8Array.of(0xff)
+
+const nameOf = (tenant: Uint8Array): string => Buffer.from(tenant.buffer, tenant.byteOffset, tenant.length).toString("latin1")
+
+/** The rows of one table of totals. */
+export class TotalTable {
+  readonly #database: DatabaseSync
+  readonly #name: string
+  readonly #get: StatementSync
+  #put: StatementSync | undefined
+
+  constructor(database: DatabaseSync, name: "key_value_total" | "event_total") {
+    this.#database = database
+    this.#name = name
+    this.#get = database.prepare(`SELECT keys, bytes, sums FROM ${name} WHERE tenant = ?`)
+  }
+
+  get(tenant: Uint8Array): Total {
+    return (this.#get.get(tenant) as Total | undefined) ?? noTotal
+  }
+
+  /** Writes the totals that a group changed, once each. */
+  write(totals: Totals): void {
+    // Prepared when first used: a reader's connection refuses it.
+    this.#put ??= this.#database.prepare(
+      `INSERT INTO ${this.#name} (tenant, keys, bytes, sums) VALUES (?, ?, ?, ?) ON CONFLICT (tenant) DO UPDATE SET keys = excluded.keys, bytes = excluded.bytes, sums = excluded.sums`,
+    )
+    for (const [tenant, { keys, bytes, sums }] of totals.changed()) this.#put.run(tenant, keys, bytes, sums)
+  }
+
+  *all(): Generator<readonly [name: string, total: Total]> {
+    for (const row of this.#database.prepare(`SELECT tenant, keys, bytes, sums FROM ${this.#name}`).iterate())
+      yield [nameOf(row["tenant"] as Uint8Array), row as unknown as Total]
+  }
+}
+
+/** Totals while a group is made: read once, changed in memory, taken back with the batch that changed them. */
+export class Totals {
+  readonly #table: TotalTable
+  readonly #kept = new Map<string, readonly [tenant: Uint8Array, total: Total]>()
+  readonly #batch = new Map<string, readonly [tenant: Uint8Array, total: Total]>()
+
+  constructor(table: TotalTable) {
+    this.#table = table
+  }
+
+  get(tenant: Uint8Array): Total {
+    const name = nameOf(tenant)
+    return (this.#batch.get(name) ?? this.#kept.get(name))?.[1] ?? this.#table.get(tenant)
+  }
+
+  /** Adds to a tenant's row and to everybody's. */
+  add(tenant: Uint8Array, keys: number, bytes: number, sums: number): void {
+    for (const whose of [tenant, everybody]) {
+      const total = this.get(whose)
+      this.#batch.set(nameOf(whose), [whose, { keys: total.keys + keys, bytes: total.bytes + bytes, sums: (total.sums ^ sums) >>> 0 }])
+    }
+  }
+
+  /** Ends a batch: what it changed stands, or never was. */
+  end(isKept: boolean): void {
+    if (isKept) for (const [name, entry] of this.#batch) this.#kept.set(name, entry)
+    this.#batch.clear()
+  }
+
+  changed(): Iterable<readonly [tenant: Uint8Array, total: Total]> {
+    return this.#kept.values()
+  }
+}
+
+/** Totals made anew from the rows, to be held against those written with them. */
+export class Recount {
+  readonly #found = new Map<string, Total>()
+
+  add(tenant: Uint8Array, keys: number, bytes: number, sum: number): void {
+    for (const whose of [tenant, everybody]) {
+      const total = this.#found.get(nameOf(whose)) ?? noTotal
+      this.#found.set(nameOf(whose), { keys: total.keys + keys, bytes: total.bytes + bytes, sums: (total.sums ^ sum) >>> 0 })
+    }
+  }
+
+  compare(table: string, written: TotalTable): ReadonlyArray<Finding> {
+    const known = new Map(written.all())
+    const findings: Array<Finding> = []
+    for (const name of new Set([...this.#found.keys(), ...known.keys()])) {
+      const [is, was] = [this.#found.get(name) ?? noTotal, known.get(name) ?? noTotal]
+      if (is.keys === was.keys && is.bytes === was.bytes && is.sums === was.sums) continue
+      const whose = name === nameOf(everybody) ? "all tenants" : `tenant "${Buffer.from(name, "latin1").toString()}"`
+      findings.push({ table, key: "", detail: `${whose}: ${is.keys} keys and ${is.bytes} bytes are there, ${was.keys} and ${was.bytes} were written` })
+    }
+    return findings
+  }
+}
