@@ -138,6 +138,40 @@ const up = Command.make(
   ]),
 )
 
+const address = Argument.String("ADDRESS").pipe(Argument.withDescription("A store: sqlite:PATH"))
+
+const storageInfo = Command.make(
+  "info",
+  { address },
+  Effect.fnUntraced(function* (flags) {
+    const json = yield* Json
+    yield* run(async () => (await import("./storage.ts")).info({ ...flags, json }))
+  }),
+).pipe(
+  Command.withDescription("Show what a store holds, in numbers."),
+  Command.withShortDescription("Show what a store holds"),
+  Command.withExamples([{ command: "stele storage info sqlite:stele.db" }]),
+)
+
+const storageCheck = Command.make(
+  "check",
+  { address, acceptLoss: isOn("accept-loss", "Go on without commits that were acknowledged and are gone") },
+  Effect.fnUntraced(function* (flags) {
+    const json = yield* Json
+    yield* run(async () => (await import("./storage.ts")).check({ ...flags, json }))
+  }),
+).pipe(
+  Command.withDescription("Read every row of a store and say what is not as it was written; exit code 3 when something is not."),
+  Command.withShortDescription("Find damage in a store"),
+  Command.withExamples([{ command: "stele storage check sqlite:stele.db" }]),
+)
+
+const storageCommand = Command.make("storage").pipe(
+  Command.withDescription("Look into a store and check it."),
+  Command.withShortDescription("Look into a store and check it"),
+  Command.withSubcommands([storageInfo, storageCheck]),
+)
+
 export const stele = Command.make("stele").pipe(
   Command.withDescription("Run WebAssembly components you did not write: denied by default, typed, metered, stoppable."),
   Command.withExamples([
@@ -146,5 +180,5 @@ export const stele = Command.make("stele").pipe(
     { command: "stele up", description: "See it all on the example plugins" },
   ]),
   Command.withGlobalFlags([Json, Debug]),
-  Command.withSubcommands([call, inspect, types, explain, up]),
+  Command.withSubcommands([call, inspect, types, explain, up, storageCommand]),
 )

@@ -20,6 +20,14 @@ const known = ["memory", "sqlite:PATH"]
 /** A password in an address is never shown. */
 const shown = (address: string): string => address.replace(/:\/\/[^@/]*@/, "://â€¦@")
 
+/** The file of a `sqlite:PATH`. */
+export function sqlitePath(address: string): string {
+  if (/^(postgres|postgresql|pglite|s3|file):/.test(address)) throw new PluginError("NotBuilt", { asked: `storage: "${shown(address)}"`, exists: known })
+  const path = /^sqlite:(.+)$/s.exec(address)?.[1]
+  if (path === undefined) throw new StorageError("Address", { address: shown(address), known })
+  return path
+}
+
 /**
  * Opens `memory` or `sqlite:PATH`.
  * @throws ConfigError for something else than text; StorageError `Address` and those of opening; PluginError `NotBuilt`
@@ -27,9 +35,7 @@ const shown = (address: string): string => address.replace(/:\/\/[^@/]*@/, "://â
 export async function openStorage(address: string, options: StorageOptions = {}): Promise<Storage> {
   if (typeof address !== "string") throw new ConfigError("Option", { option: "storage", expected: known.join(" or "), actual: typeof address })
   if (address === "memory") return { ports: {}, close: async () => {} }
-  if (/^(postgres|postgresql|pglite|s3|file):/.test(address)) throw new PluginError("NotBuilt", { asked: `storage: "${shown(address)}"`, exists: known })
-  const path = /^sqlite:(.+)$/s.exec(address)?.[1]
-  if (path === undefined) throw new StorageError("Address", { address: shown(address), known })
+  const path = sqlitePath(address)
   // Loaded when asked for: a host in memory, or in a browser, has no use for it.
   const { sqliteEvent, SqliteStore, sqliteKeyValue } = await import("./sqlite/mod.ts")
   const store = await SqliteStore.open(path, options)

@@ -53,7 +53,7 @@ export class StorageError extends family("StorageError", {
     exit: 3,
     isRetryable: false,
     message: (d) => `Cannot write to the store "${d.store}": it ends at commit ${d.found}, and commit ${d.known} was acknowledged`,
-    fix: () => "restore a backup, or open the store with acceptLoss: true to go on without what is lost",
+    fix: () => "restore a backup, or go on without what is lost: acceptLoss: true, or stele storage check --accept-loss",
   }),
   Failed: reason<Store & { readonly detail: string }>({
     code: "STELE-STO-0007",

@@ -81,8 +81,22 @@ export function storageError(path: string, error: unknown): SteleError {
   return new StorageError("Unreachable", { store: path, detail: detailOf(error) }, { cause: error })
 }
 
-/** A connection that only reads, to a file that is a store already. */
-export const openReader = (path: string): DatabaseSync => new Database(path, { readOnly: true, timeout: busyMsMax })
+/** A connection that only reads. Throws `StorageError` `Unreachable` when there is no file, `Foreign`, `Newer` or `Busy`. */
+export function openReader(path: string): DatabaseSync {
+  let database: DatabaseSync | undefined
+  try {
+    if (!existsSync(path)) throw new StorageError("Unreachable", { store: path, detail: "there is no such file" })
+    database = new Database(path, { readOnly: true, timeout: busyMsMax })
+    claim(database, path)
+    const found = pragma(database, "user_version")
+    if (found > format) throw new StorageError("Newer", { store: path, format: found, known: format })
+    if (found === 0) throw new StorageError("Unreachable", { store: path, detail: "nothing has been stored in it yet" })
+    return database
+  } catch (error) {
+    database?.close()
+    throw storageError(path, error)
+  }
+}
 
 /** Opens the file for writing, or makes it. Throws `StorageError` `Unreachable`, `Foreign`, `Newer` or `Busy`. */
 export function openWriter(path: string): DatabaseSync {
@@ -106,7 +120,7 @@ export function openWriter(path: string): DatabaseSync {
   }
 }
 
-const pragma = (database: DatabaseSync, name: string): number => Number(Object.values(database.prepare(`PRAGMA ${name}`).get() ?? {})[0] ?? 0)
+export const pragma = (database: DatabaseSync, name: string): number => Number(Object.values(database.prepare(`PRAGMA ${name}`).get() ?? {})[0] ?? 0)
 
 /** An empty file becomes ours; one with another program's tables is left as it is. */
 function claim(database: DatabaseSync, path: string): void {

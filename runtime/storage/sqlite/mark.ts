@@ -5,6 +5,8 @@
  * never something false.
  */
 
+import type { DatabaseSync } from "node:sqlite"
+
 const { closeSync, openSync, readSync, writeSync } = process.getBuiltinModule("node:fs")
 const { crc32 } = process.getBuiltinModule("node:zlib")
 
@@ -52,6 +54,19 @@ export class Mark {
     }
   }
 
+  /** What the file remembers, without making one. */
+  static peek(path: string): Commit | undefined {
+    let mark: Mark | undefined
+    try {
+      mark = new Mark(openSync(path, "r"))
+      return mark.read()
+    } catch {
+      return undefined
+    } finally {
+      mark?.close()
+    }
+  }
+
   /** The newest commit of the slots that are whole; undefined in a new file, and in one that is damaged altogether. */
   read(): Commit | undefined {
     const found = [0, 1].flatMap((slot) => {
@@ -75,4 +90,17 @@ export class Mark {
   close(): void {
     closeSync(this.#file)
   }
+}
+
+/** Commits whose digests a store keeps, newest first: a mark is older only after a loss of power. */
+export const commitRowsMax = 1_000
+
+/** Numbers of the newest commit there is and of one that was acknowledged and is not there; undefined when nothing is missing. */
+export function lossOf(database: DatabaseSync, known: Commit | undefined): { readonly found: number; readonly known: number } | undefined {
+  if (known === undefined) return undefined
+  const found = Number(database.prepare("SELECT max(sequence) AS newest FROM commit_group").get()?.["newest"] ?? 0)
+  const row = database.prepare("SELECT digest FROM commit_group WHERE sequence = ?").get(known.sequence)
+  const isPast = known.sequence <= found - commitRowsMax
+  if (isPast || (row !== undefined && Buffer.from(row["digest"] as Uint8Array).equals(known.digest))) return undefined
+  return { found, known: known.sequence }
 }

@@ -1,15 +1,36 @@
 /** The side of a store that reads: a connection of its own that sees what is committed, on the thread that asks. */
 import type { DatabaseSync } from "node:sqlite"
 import { StorageError } from "../../../schemas/error/storage.ts"
-import { detailOf, openReader, storageError } from "./database.ts"
+import { detailOf, openReader, pragma, storageError } from "./database.ts"
 import { checkEvent, EventTable } from "./event.ts"
 import { checkKeyValue, KeyValueTable } from "./key-value.ts"
+import { lossOf, Mark } from "./mark.ts"
+import { everybody, type TotalTable } from "./totals.ts"
 
 export interface Finding {
   readonly table: string
   /** Which row, as text; empty for the table as a whole. */
   readonly key: string
   readonly detail: string
+}
+
+/** Keys or topics, the bytes of them and their values, and whose they are. */
+export interface PortInfo {
+  readonly keys: number
+  readonly bytes: number
+  readonly tenants: number
+}
+
+export interface StoreInfo {
+  readonly store: string
+  readonly format: number
+  /** Of the database file; what its log holds beside it not counted. */
+  readonly bytes: number
+  /** Number of the newest commit. */
+  readonly commits: number
+  readonly committedAtMs: number | undefined
+  readonly keyValue: PortInfo
+  readonly event: PortInfo
 }
 
 export class SqliteReader implements Disposable {
@@ -56,6 +77,26 @@ export class SqliteReader implements Disposable {
     return this.#event
   }
 
+  /** What is in the store, in numbers. */
+  info(): StoreInfo {
+    this.#check()
+    const newest = this.#database.prepare("SELECT sequence, committed_us FROM commit_group ORDER BY sequence DESC LIMIT 1").get()
+    const counted = (table: TotalTable): PortInfo => {
+      const { keys, bytes } = table.get(everybody)
+      // Everybody's own row is no tenant.
+      return { keys, bytes, tenants: Math.max(0, [...table.all()].filter(([, total]) => total.keys > 0).length - 1) }
+    }
+    return {
+      store: this.path,
+      format: pragma(this.#database, "user_version"),
+      bytes: pragma(this.#database, "page_count") * pragma(this.#database, "page_size"),
+      commits: Number(newest?.["sequence"] ?? 0),
+      committedAtMs: newest === undefined ? undefined : Number(newest["committed_us"]) / 1_000,
+      keyValue: counted(this.#keyValue.totals),
+      event: counted(this.#event.totals),
+    }
+  }
+
   /** Reads every row and holds it against its sum and its tenant's totals; finds what changed, went missing or came from elsewhere. */
   check(): ReadonlyArray<Finding> {
     this.#check()
@@ -71,6 +112,13 @@ export class SqliteReader implements Disposable {
           "SELECT sequence FROM commit_group AS later WHERE sequence > (SELECT min(sequence) FROM commit_group) AND NOT EXISTS (SELECT 1 FROM commit_group WHERE sequence = later.sequence - 1)",
         )
         .all()
+      const loss = lossOf(this.#database, Mark.peek(`${this.path}-mark`))
+      if (loss !== undefined)
+        findings.push({
+          table: "commit_group",
+          key: String(loss.known),
+          detail: `this commit was acknowledged and is not there: the store ends at ${loss.found}`,
+        })
       for (const { sequence } of gaps) findings.push({ table: "commit_group", key: String(sequence), detail: "the commit before it is missing" })
     } catch (error) {
       findings.push({ table: "", key: "", detail: detailOf(error) })

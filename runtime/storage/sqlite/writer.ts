@@ -14,7 +14,7 @@ import { busyMsMax, detailOf, isBusy, openWriter, storageError } from "./databas
 import { type EventOperation, EventTable } from "./event.ts"
 import { type KeyValueOperation, KeyValueTable } from "./key-value.ts"
 import { Totals } from "./totals.ts"
-import { type Commit, Mark } from "./mark.ts"
+import { type Commit, commitRowsMax, lossOf, Mark } from "./mark.ts"
 
 const { createHash } = process.getBuiltinModule("node:crypto")
 
@@ -59,8 +59,6 @@ export class Group {
   }
 }
 
-/** Commit rows kept, newest first: a mark is at most as old as the last loss of power. */
-const commitRowsMax = 1_000
 const noDigest = new Uint8Array(32)
 /** SQLite result code `SQLITE_FULL`: the one failure of COMMIT after which nothing can have been kept. */
 const fullCode = 13
@@ -128,14 +126,10 @@ export class SqliteWriter implements Disposable {
 
   /** Holds the newest commit against the mark: what the mark knows must be in the database. */
   #compare(acceptLoss: boolean): void {
-    const last = this.#lastCommit()
-    const known = this.#mark.read()
-    if (known === undefined) return
-    const row = this.#writer.prepare("SELECT digest FROM commit_group WHERE sequence = ?").get(known.sequence)
-    const isPast = known.sequence <= last.sequence - commitRowsMax
-    if (isPast || (row !== undefined && Buffer.from(row["digest"] as Uint8Array).equals(known.digest))) return
-    if (acceptLoss) this.#mark.reset(last)
-    else this.#refusal = new StorageError("Lost", { store: this.path, found: last.sequence, known: known.sequence })
+    const loss = lossOf(this.#writer, this.#mark.read())
+    if (loss === undefined) return
+    if (acceptLoss) this.#mark.reset(this.#lastCommit())
+    else this.#refusal = new StorageError("Lost", { store: this.path, ...loss })
   }
 
   #lastCommit(): Commit & { readonly revision: number } {

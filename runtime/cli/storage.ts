@@ -1,0 +1,42 @@
+/** `stele storage info ADDRESS` and `stele storage check ADDRESS`: what a store holds, and whether all of it is as it was written. */
+import { SqliteReader, SqliteStore } from "../storage/sqlite/mod.ts"
+import { sqlitePath } from "../storage/storage.ts"
+import { bytesText, countText } from "./quantity.ts"
+import { columns, out, printLine, table } from "./terminal.ts"
+
+export interface StorageFlags {
+  readonly address: string
+  readonly json: boolean
+}
+
+export function info({ address, json }: StorageFlags): void {
+  using reader = new SqliteReader(sqlitePath(address))
+  const found = reader.info()
+  if (json) return printLine(JSON.stringify(found))
+  const counted = (count: number, what: string): string => `${countText(count)} ${what}${count === 1 ? "" : "s"}`
+  const port = ({ keys, bytes, tenants }: typeof found.keyValue, what: string): string =>
+    `${counted(keys, what)} of ${counted(tenants, "tenant")}, ${bytesText(bytes)}`
+  const rows = [
+    ["size", bytesText(found.bytes)],
+    ["format", String(found.format)],
+    ["commits", found.committedAtMs === undefined ? "none" : `${countText(found.commits)}, the newest ${new Date(found.committedAtMs).toISOString()}`],
+    ["key-value", port(found.keyValue, "key")],
+    ["events", port(found.event, "topic")],
+  ]
+  printLine(out.bold(found.store))
+  for (const line of table(rows, columns(process.stdout), 2, [out.dim])) printLine(line)
+}
+
+export async function check({ address, json, acceptLoss }: StorageFlags & { readonly acceptLoss: boolean }): Promise<void> {
+  const path = sqlitePath(address)
+  // First without: a file that is not there is not made.
+  const reader = new SqliteReader(path)
+  reader.close()
+  if (acceptLoss) await (await SqliteStore.open(path, { acceptLoss })).close()
+  using checked = new SqliteReader(path)
+  const findings = checked.check()
+  if (json) printLine(JSON.stringify({ store: path, findings }))
+  else if (findings.length === 0) printLine(`${path}: every row is as it was written`)
+  else for (const { table: name, key, detail } of findings) printLine(`${out.red("✗")} ${[name, key].filter((part) => part !== "").join(" ")}: ${detail}`)
+  if (findings.length > 0) process.exitCode = 3
+}
