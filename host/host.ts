@@ -50,7 +50,7 @@ export class Host implements AsyncDisposable {
   readonly #onClose: HostOptions["onClose"]
   #modules: Promise<ModuleCache> | undefined
   readonly #plugins = new Set<Plugin>()
-  #isClosed = false
+  #closing: Promise<void> | undefined
 
   private constructor(ports: Ports, dog: Watchdog | undefined, isOnDisk: boolean, onClose: HostOptions["onClose"]) {
     this.ports = ports
@@ -76,7 +76,7 @@ export class Host implements AsyncDisposable {
    * LimitError; PluginError `NotFound`, `NotBuilt`, `Refused`; ConfigError for options
    */
   async load<E extends object = UntypedExports>(source: Source, options: LoadOptions = {}): Promise<Plugin<E>> {
-    if (this.#isClosed) throw new PluginError("Closed", { what: "the host" })
+    if (this.#closing !== undefined) throw new PluginError("Closed", { what: "the host" })
     const resolved = resolveLoadOptions(options)
     const bytes = await this.#read(source, resolved.limits.componentBytesMax)
     const digest = `sha256:${await platform.sha256(bytes)}`
@@ -96,7 +96,7 @@ export class Host implements AsyncDisposable {
       sha256: platform.sha256,
       loadRewriter: platform.loadRewriter,
     })
-    if (this.#isClosed) throw new PluginError("Closed", { what: "the host" })
+    if (this.#closing !== undefined) throw new PluginError("Closed", { what: "the host" })
     const plugin = new Plugin<E>(linked, resolved, (closed) => this.#plugins.delete(closed))
     this.#plugins.add(plugin as unknown as Plugin)
     return plugin
@@ -117,13 +117,18 @@ export class Host implements AsyncDisposable {
   }
 
   /** Closes every plugin; later loads are refused. */
-  async close(): Promise<void> {
-    if (this.#isClosed) return
-    this.#isClosed = true
-    for (const plugin of this.#plugins) await plugin.close()
-    this.#prepared.clear()
-    await (await this.#modules)?.flush()
-    await this.#onClose?.()
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close())
+  }
+
+  async #close(): Promise<void> {
+    try {
+      for (const plugin of this.#plugins) await plugin.close()
+      this.#prepared.clear()
+      await (await this.#modules)?.flush()
+    } finally {
+      await this.#onClose?.()
+    }
   }
 
   async #openModules(): Promise<ModuleCache> {

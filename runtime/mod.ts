@@ -21,7 +21,8 @@ export const Host = {
     try {
       return await CoreHost.open({
         ...options,
-        ports: { ...store.ports, ...options.ports },
+        // A port that is given as undefined is not given: it must not put memory in the place of the store.
+        ports: { ...store.ports, ...Object.fromEntries(Object.entries(options.ports ?? {}).filter(([, port]) => port !== undefined)) },
         async onClose() {
           await store.close()
           await options.onClose?.()

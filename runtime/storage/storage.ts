@@ -25,7 +25,8 @@ export function sqlitePath(address: string): string {
   if (/^(postgres|postgresql|pglite|s3|file):/.test(address)) throw new PluginError("NotBuilt", { asked: `storage: "${shown(address)}"`, exists: known })
   const path = /^sqlite:(.+)$/s.exec(address)?.[1]
   if (path === undefined) throw new StorageError("Address", { address: shown(address), known })
-  return path
+  // Made absolute: SQLite would take some names for something else than files, and the working folder may change.
+  return process.getBuiltinModule("node:path").resolve(path)
 }
 
 /**

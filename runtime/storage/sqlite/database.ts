@@ -107,7 +107,7 @@ export function openWriter(path: string): DatabaseSync {
     if (networkTypes.has(statfsSync(folder).type >>> 0))
       throw new StorageError("Unreachable", { store: path, detail: "it is on a network file system, whose locks and syncs cannot be relied on" })
     // What plugins keep is nobody else's to read; the files beside it take over its rights.
-    closeSync(openSync(path, "a", 0o600))
+    create(path)
     writer = new Database(path, { timeout: busyMsMax })
     claim(writer, path)
     // FULL: each commit is on the disk before it is acknowledged. macOS needs its own kind of sync for that.
@@ -120,14 +120,23 @@ export function openWriter(path: string): DatabaseSync {
   }
 }
 
+/** Makes the file, if it is not there. One that is there is not opened: closing it would drop this process's locks on it (POSIX). */
+function create(path: string): void {
+  try {
+    closeSync(openSync(path, "wx", 0o600))
+  } catch (error) {
+    if ((error as { readonly code?: unknown }).code !== "EEXIST") throw error
+  }
+}
+
 export const pragma = (database: DatabaseSync, name: string): number => Number(Object.values(database.prepare(`PRAGMA ${name}`).get() ?? {})[0] ?? 0)
 
 /** An empty file becomes ours; one with another program's tables is left as it is. */
 function claim(database: DatabaseSync, path: string): void {
-  const id = pragma(database, "application_id")
-  if (id === applicationId) return
-  const tables = Number(database.prepare("SELECT count(*) AS n FROM sqlite_schema").get()?.["n"])
-  if (id !== 0 || tables > 0) throw new StorageError("Foreign", { store: path })
+  // One statement: between two, another process may make the tables that this one then takes for a stranger's.
+  const found = database.prepare("SELECT application_id AS id, (SELECT count(*) FROM sqlite_schema) AS tables FROM pragma_application_id").get()
+  if (found?.["id"] === applicationId) return
+  if (found?.["id"] !== 0 || found["tables"] !== 0) throw new StorageError("Foreign", { store: path })
 }
 
 function migrate(database: DatabaseSync, path: string): void {

@@ -4,7 +4,7 @@ import { StorageError } from "../../../schemas/error/storage.ts"
 import type { EventBatch, EventLimits, EventPort } from "../../../host/port/event.ts"
 import { checkLimit, type Immediate } from "../../../host/port/port.ts"
 import type { Finding } from "./reader.ts"
-import { bytesOf, type Place, placeOf, sumOf } from "./row.ts"
+import { bytesOf, type Place, placeOf, rowsMax, sumOf } from "./row.ts"
 import type { SqliteStore } from "./store.ts"
 import { everybody, Recount, TotalTable } from "./totals.ts"
 import type { Group } from "./writer.ts"
@@ -28,7 +28,8 @@ interface Event {
 }
 
 const utf8 = new TextEncoder()
-const text = new TextDecoder()
+/** A byte order mark at the start of a key belongs to it. */
+const text = new TextDecoder("utf-8", { ignoreBOM: true })
 
 export class EventTable {
   readonly totals: TotalTable
@@ -62,7 +63,7 @@ export class EventTable {
     const none: EventBatch = { events: [], lost: 0n }
     // Beyond every number that is given out: the engine's integers end there.
     const from = after > 0x7fff_ffff_ffff_ffffn ? 0x7fff_ffff_ffff_ffffn : after
-    const rows = this.#read.all(from, place.tenant, place.key, Math.max(1, Math.min(countMax, Number.MAX_SAFE_INTEGER)))
+    const rows = this.#read.all(from, place.tenant, place.key, Math.max(1, rowsMax(countMax)))
     const [topic] = rows as unknown as ReadonlyArray<Pick<Topic, "first" | "last">>
     if (topic === undefined) return none
     const lost = after + 1n < BigInt(topic.first) ? BigInt(topic.first) - after - 1n : 0n

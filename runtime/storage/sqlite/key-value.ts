@@ -5,7 +5,7 @@ import { addCounter, type KeyValueLimits, keyValueLimits, type KeyValuePort, rea
 import { checkLimit, compareUtf8, type Immediate } from "../../../host/port/port.ts"
 import type { Finding } from "./reader.ts"
 import type { SqliteStore } from "./store.ts"
-import { bytesOf, type Place, placeOf, sumOf } from "./row.ts"
+import { bytesOf, type Place, placeOf, rowsMax, sumOf } from "./row.ts"
 import { everybody, Recount, TotalTable } from "./totals.ts"
 import type { Group } from "./writer.ts"
 
@@ -24,7 +24,8 @@ interface Row {
 }
 
 const utf8 = new TextEncoder()
-const text = new TextDecoder()
+/** A byte order mark at the start of a key belongs to it. */
+const text = new TextDecoder("utf-8", { ignoreBOM: true })
 
 /** The least bytes above everything that starts with `prefix`; undefined when there are none. */
 function after(prefix: Uint8Array): Uint8Array | undefined {
@@ -70,11 +71,17 @@ export class KeyValueTable {
   }
 
   get(place: Place): Versioned | undefined {
-    const row = this.#get.get(place.tenant, place.key) as Row | undefined
-    if (row === undefined) return undefined
-    if (sumOf(place, row.value, row.revision) !== row.sum)
-      throw new StorageError("Corrupt", { store: this.#store, table: "key_value", key: text.decode(place.key) })
-    return { value: row.value, version: row.revision }
+    const row = this.#row(place)
+    return row === undefined ? undefined : this.#verified(place, row)
+  }
+
+  #row({ tenant, key }: Place): Row | undefined {
+    return this.#get.get(tenant, key) as Row | undefined
+  }
+
+  #verified(place: Place, { value, revision, sum }: Row): Versioned {
+    if (sumOf(place, value, revision) !== sum) throw new StorageError("Corrupt", { store: this.#store, table: "key_value", key: text.decode(place.key) })
+    return { value, version: revision }
   }
 
   has(place: Place): boolean {
@@ -82,22 +89,26 @@ export class KeyValueTable {
   }
 
   list({ tenant, key: prefix }: Place, beyond: Uint8Array | undefined, countMax: number): ReadonlyArray<string> {
-    const rows = this.#list.all(tenant, prefix, after(prefix) ?? null, beyond ?? null, Math.min(countMax, Number.MAX_SAFE_INTEGER))
+    const rows = this.#list.all(tenant, prefix, after(prefix) ?? null, beyond ?? null, rowsMax(countMax))
     return rows.map(({ key }) => text.decode(key as Uint8Array))
   }
 
   apply(group: Group, operation: KeyValueOperation): unknown {
-    const old = this.get(operation)
+    // A row whose bytes changed can be written over and deleted; what depends on its value is refused.
+    const old = this.#row(operation)
     switch (operation.op) {
       case "set":
         this.#write(group, operation, old, operation.value)
         return undefined
-      case "swap":
-        if (old?.version !== operation.version) return false
+      case "swap": {
+        const version = old === undefined ? undefined : this.#verified(operation, old).version
+        if (version !== operation.version) return false
         this.#write(group, operation, old, operation.value)
         return true
+      }
       case "increment": {
-        const sum = addCounter(readCounter(old?.value), operation.delta, operation.min, operation.max)
+        const before = old === undefined ? undefined : this.#verified(operation, old).value
+        const sum = addCounter(readCounter(before), operation.delta, operation.min, operation.max)
         this.#write(group, operation, old, utf8.encode(sum.toString()))
         return sum
       }
@@ -106,14 +117,13 @@ export class KeyValueTable {
         const { tenant, key } = operation
         group.change(utf8.encode("delete"), tenant, key)
         this.#writing("DELETE FROM key_value WHERE tenant = ? AND key = ?").run(tenant, key)
-        const sum = sumOf(operation, old.value, old.version)
-        group.keyValue.add(tenant, -1, -(bytesOf(operation) + old.value.length), sum)
+        group.keyValue.add(tenant, -1, -(bytesOf(operation) + old.value.length), old.sum)
         return true
       }
     }
   }
 
-  #write(group: Group, place: Place, old: Versioned | undefined, value: Uint8Array): void {
+  #write(group: Group, place: Place, old: Row | undefined, value: Uint8Array): void {
     const limits = this.#limits
     const { tenant, key } = place
     checkLimit("keyValue", "keyBytesMax", "bytes", limits.keyBytesMax, bytesOf(place))
@@ -128,7 +138,7 @@ export class KeyValueTable {
     this.#writing(
       "INSERT INTO key_value (tenant, key, value, revision, sum) VALUES (?, ?, ?, ?, ?) ON CONFLICT (tenant, key) DO UPDATE SET value = excluded.value, revision = excluded.revision, sum = excluded.sum",
     ).run(tenant, key, value, revision, sum)
-    group.keyValue.add(tenant, old === undefined ? 1 : 0, grown, sum ^ (old === undefined ? 0 : sumOf(place, old.value, old.version)))
+    group.keyValue.add(tenant, old === undefined ? 1 : 0, grown, sum ^ (old?.sum ?? 0))
   }
 }
 

@@ -47,10 +47,13 @@ export class Mark {
   /** Opens or makes the file. */
   static open(path: string): Mark {
     try {
-      return new Mark(openSync(path, "r+"))
+      const made = openSync(path, "wx+", 0o600)
+      // Both slots have their place on the disk from now on: one that is full later does not refuse them.
+      writeSync(made, new Uint8Array(2 * slotBytes))
+      return new Mark(made)
     } catch (error) {
-      if ((error as { readonly code?: unknown }).code !== "ENOENT") throw error
-      return new Mark(openSync(path, "w+", 0o600))
+      if ((error as { readonly code?: unknown }).code !== "EEXIST") throw error
+      return new Mark(openSync(path, "r+"))
     }
   }
 
@@ -97,7 +100,8 @@ export const commitRowsMax = 1_000
 
 /** Numbers of the newest commit there is and of one that was acknowledged and is not there; undefined when nothing is missing. */
 export function lossOf(database: DatabaseSync, known: Commit | undefined): { readonly found: number; readonly known: number } | undefined {
-  if (known === undefined) return undefined
+  // Nothing was acknowledged before the first commit.
+  if (known === undefined || known.sequence === 0) return undefined
   const found = Number(database.prepare("SELECT max(sequence) AS newest FROM commit_group").get()?.["newest"] ?? 0)
   const row = database.prepare("SELECT digest FROM commit_group WHERE sequence = ?").get(known.sequence)
   const isPast = known.sequence <= found - commitRowsMax

@@ -101,7 +101,11 @@ export class SqliteReader implements Disposable {
   check(): ReadonlyArray<Finding> {
     this.#check()
     const findings: Array<Finding> = []
+    // Before the snapshot: what is committed after it is not missing from it.
+    const known = Mark.peek(`${this.path}-mark`)
     try {
+      // One snapshot for all of it: rows and totals of different commits do not agree.
+      this.#database.exec("BEGIN")
       for (const row of this.#database.prepare("PRAGMA integrity_check").all()) {
         const detail = String(Object.values(row)[0])
         if (detail !== "ok") findings.push({ table: "", key: "", detail })
@@ -112,7 +116,7 @@ export class SqliteReader implements Disposable {
           "SELECT sequence FROM commit_group AS later WHERE sequence > (SELECT min(sequence) FROM commit_group) AND NOT EXISTS (SELECT 1 FROM commit_group WHERE sequence = later.sequence - 1)",
         )
         .all()
-      const loss = lossOf(this.#database, Mark.peek(`${this.path}-mark`))
+      const loss = lossOf(this.#database, known)
       if (loss !== undefined)
         findings.push({
           table: "commit_group",
@@ -122,6 +126,8 @@ export class SqliteReader implements Disposable {
       for (const { sequence } of gaps) findings.push({ table: "commit_group", key: String(sequence), detail: "the commit before it is missing" })
     } catch (error) {
       findings.push({ table: "", key: "", detail: detailOf(error) })
+    } finally {
+      if (this.#database.isTransaction) this.#database.exec("ROLLBACK")
     }
     return findings
   }

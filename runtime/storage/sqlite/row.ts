@@ -31,3 +31,6 @@ export function sumOf({ tenant, key }: Place, value: Uint8Array, number: number)
   head.setBigUint64(12, BigInt(number))
   return crc32(value, crc32(key, crc32(tenant, crc32(head))))
 }
+
+/** A caller's count as a LIMIT: a negative one is no limit to SQLite, and a fraction an error. */
+export const rowsMax = (count: number): number => (count > 0 ? Math.min(Math.ceil(count), Number.MAX_SAFE_INTEGER) : 0)

@@ -44,6 +44,21 @@ function errorOf(store: string, failure: Failure): Error {
   return Family === undefined ? new StorageError("Failed", { store, detail: failure.reason }) : new Family(failure.reason, failure.data)
 }
 
+/**
+ * An operation with bytes of its own, taken when it is asked for: a view would send all of the buffer below it, and
+ * shared memory could change between the sum of a row and the row.
+ */
+function copyOf(operation: Operation): Operation {
+  const copy: Record<string, unknown> = { ...operation }
+  for (const name of ["tenant", "key", operation.op === "publish" ? "payload" : "value"]) {
+    const bytes = copy[name]
+    if (bytes === undefined && name === "value") continue
+    if (!(bytes instanceof Uint8Array)) throw new ConfigError("Option", { option: name, expected: "bytes", actual: typeof bytes })
+    copy[name] = new Uint8Array(bytes)
+  }
+  return copy as unknown as Operation
+}
+
 export class SqliteStore implements AsyncDisposable {
   readonly path: string
   readonly limits: StoreLimits
@@ -129,7 +144,7 @@ export class SqliteStore implements AsyncDisposable {
     let outcome: { readonly answers: ReadonlyArray<unknown> } | { readonly error: Error } | undefined
     this.#send(batch, { resolve: (answers) => (outcome = { answers }), reject: (error) => (outcome = { error }) })
     this.#flush()
-    const untilMs = performance.now() + silenceMsMax
+    let untilMs = performance.now() + silenceMsMax
     for (;;) {
       for (let message = receiveMessageOnPort(this.#port as MessagePort); message !== undefined; message = receiveMessageOnPort(this.#port as MessagePort))
         this.#hear(message.message as Reply)
@@ -137,7 +152,9 @@ export class SqliteStore implements AsyncDisposable {
       const leftMs = untilMs - performance.now()
       if (leftMs <= 0) throw new StorageError("Unknown", { store: this.path, detail: `its thread has been silent for ${silenceMsMax} ms` })
       Atomics.wait(this.#signal, 0, this.#heard, leftMs)
-      this.#heard = Atomics.load(this.#signal, 0)
+      const heard = Atomics.load(this.#signal, 0)
+      if (heard !== this.#heard) untilMs = performance.now() + silenceMsMax
+      this.#heard = heard
     }
     if ("error" in outcome) throw outcome.error
     return outcome.answers
@@ -147,17 +164,29 @@ export class SqliteStore implements AsyncDisposable {
     if (this.#isClosed) throw new StorageError("Closed", { store: this.path })
     if (this.#refusal !== undefined) throw this.#refusal
     if (this.#waiting.size >= this.#pendingMax) throw new StorageError("Overloaded", { store: this.path, pendingMax: this.#pendingMax })
+    const copied = batch.map(copyOf)
     const id = this.#nextId++
     if (this.#waiting.size === 0) this.#port?.ref()
     this.#waiting.set(id, waiting)
-    this.#queue.push({ id, batch })
+    this.#queue.push({ id, batch: copied })
   }
 
   /** Everything asked for since the last time, in one message. */
   #flush(): void {
     if (this.#queue.length === 0) return
-    this.#port?.postMessage(this.#queue)
+    const queue = this.#queue
     this.#queue = []
+    try {
+      this.#port?.postMessage(queue)
+    } catch (cause) {
+      // What cannot be sent is nobody else's: it is answered here, and the next is sent without it.
+      const error = new StorageError("Failed", { store: this.path, detail: cause instanceof Error ? cause.message : String(cause) }, { cause })
+      for (const { id } of queue) {
+        this.#waiting.get(id)?.reject(error)
+        this.#waiting.delete(id)
+      }
+      if (this.#waiting.size === 0) this.#port?.unref()
+    }
   }
 
   #hear(reply: Reply): void {

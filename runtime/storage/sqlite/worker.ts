@@ -70,16 +70,18 @@ if (!isMainThread) {
       requests.push(...message)
       message = requests.length >= groupMax ? undefined : (receiveMessageOnPort(port)?.message as ReadonlyArray<Request> | "close" | undefined)
     }
-    if (writer !== undefined && requests.length > 0) {
+    const taken = writer === undefined ? 0 : requests.length
+    for (let from = 0; from < taken; from += groupMax) {
+      const group = requests.slice(from, from + groupMax)
       let outcomes: ReadonlyArray<Outcome>
       try {
-        outcomes = writer.commit(requests.map(({ batch }) => batch))
+        outcomes = (writer as SqliteWriter).commit(group.map(({ batch }) => batch))
       } catch (error) {
-        outcomes = requests.map(() => ({ error: error as Error }))
+        outcomes = group.map(() => ({ error: error as Error }))
       }
       send({
         outcomes: outcomes.map((outcome, i) => {
-          const { id } = requests[i] as Request
+          const { id } = group[i] as Request
           return "error" in outcome ? { id, failure: failureOf(outcome.error) } : { id, answers: outcome.answers }
         }),
       })

@@ -188,8 +188,11 @@ export class SqliteWriter implements Disposable {
       this.#refusal = new StorageError("Unknown", { store: this.path, detail: detailOf(error) }, { cause: error })
       throw this.#refusal
     }
-    // In place and within one sector: a disk that is full does not refuse it.
-    this.#mark.write(commit)
+    try {
+      this.#mark.write(commit)
+    } catch {
+      // The group is kept: a mark that is behind claims less, and the next commit writes it anew.
+    }
     return outcomes
   }
 

@@ -20,7 +20,29 @@ const least = -(1n << 63n)
 const most = (1n << 63n) - 1n
 
 /** Keys that other orders than memcmp of UTF-8 get wrong: case, accents, NUL, beyond the first plane, prefixes of each other. */
-const awkward = ["", "\u0000", "A", "B", "a", "a\u0000", "a\u0000b", "aa", "b", "z", "é", "\ue000", "\uffff", "𐀀", "💡", "\u{10ffff}", "ab/c", "ab", "a%2F"]
+const awkward = [
+  "",
+  "\u0000",
+  "A",
+  "B",
+  "a",
+  "a\u0000",
+  "a\u0000b",
+  "aa",
+  "b",
+  "z",
+  "é",
+  "\ue000",
+  "\uffff",
+  "𐀀",
+  "💡",
+  "\u{10ffff}",
+  "ab/c",
+  "ab",
+  "a%2F",
+  "\ufeff",
+  "\ufeffa",
+]
 const ordered = awkward.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
 
 const values: ReadonlyArray<readonly [string, Uint8Array]> = [

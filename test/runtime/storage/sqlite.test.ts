@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { copyFile, mkdtemp, open, readFile, rm, stat, truncate, writeFile } from "node:fs/promises"
+import { copyFile, mkdtemp, open, readFile, rm, stat, symlink, truncate, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
@@ -97,6 +97,68 @@ t.test("a write of one caller is seen by its next read, blocking and awaited wri
   )
 })
 
+t.test("a value that cannot be sent, is shared, or changes after the call harms nobody", async (t) => {
+  await using store = await SqliteStore.open(newPath())
+  const keyValue = sqliteKeyValue(store)
+  const detached = bytes("gone")
+  structuredClone(detached, { transfer: [detached.buffer] })
+  t.throws(() => keyValue.set(key("a"), "text" as unknown as Uint8Array), { code: "STELE-CFG-0002" })
+  t.throws(() => keyValue.set(key("a"), detached), TypeError)
+  await t.rejects(store.apply([{ op: "set", ...placeOf(key("a")), value: (() => 1) as unknown as Uint8Array }]), { code: "STELE-CFG-0002" })
+  const value = bytes("as asked for")
+  const written = store.apply([{ op: "set", ...placeOf(key("b")), value }])
+  value.fill(0)
+  await written
+  t.equal(textOf(keyValue.get(key("b"))), "as asked for")
+  keyValue.set(key("c"), new Uint8Array(new SharedArrayBuffer(8)))
+  t.equal(keyValue.get(key("c"))?.length, 8)
+  t.equal(keyValue.has(key("a")), false)
+  t.same(store.reader.check(), [])
+})
+
+t.test("a row whose bytes changed is no answer, and can be written over and deleted", async (t) => {
+  const path = newPath()
+  {
+    await using store = await SqliteStore.open(path)
+    for (const name of ["a", "b"]) sqliteKeyValue(store).set(key(name), bytes("value"))
+  }
+  const database = new DatabaseSync(path)
+  database.exec("UPDATE key_value SET value = x'00'")
+  database.close()
+  await using store = await SqliteStore.open(path)
+  const keyValue = sqliteKeyValue(store)
+  t.equal(await refused(() => keyValue.get(key("a"))), "Corrupt")
+  t.equal(await refused(() => keyValue.swap(key("a"), 1, bytes("x"))), "Corrupt")
+  t.equal(store.reader.check().length > 0, true)
+  keyValue.set(key("a"), bytes("new"))
+  t.equal(keyValue.delete(key("b")), true)
+  t.equal(textOf(keyValue.get(key("a"))), "new")
+})
+
+t.test("`check()` finds nothing wrong while another thread writes", async (t) => {
+  await using store = await SqliteStore.open(newPath())
+  let n = 0
+  const checks = { areOver: false }
+  const writing = (async () => {
+    for (; !checks.areOver; n++) await Promise.all([0, 1, 2].map((i) => store.apply([{ op: "set", ...placeOf(key(`k${n}-${i}`)), value: bytes("v") }])))
+  })()
+  for (let i = 0; i < 30; i++) {
+    t.same(store.reader.check(), [])
+    await new Promise((resume) => setImmediate(resume))
+  }
+  checks.areOver = true
+  await writing
+})
+
+t.test("a mark that cannot be written does not undo what is kept", async (t) => {
+  const path = newPath()
+  await symlink("/dev/full", `${path}-mark`)
+  await using store = await SqliteStore.open(path)
+  const keyValue = sqliteKeyValue(store)
+  t.equal(keyValue.increment(key("n"), 1n, 0n, 10n), 1n)
+  t.equal(keyValue.increment(key("n"), 1n, 0n, 10n), 2n)
+})
+
 t.test("more writes than may wait are refused, and those before are kept", async (t) => {
   await using store = await SqliteStore.open(newPath(), { pendingMax: 5 })
   const writes = Array.from({ length: 8 }, (_, i) =>
@@ -127,7 +189,7 @@ t.test("`Host.open()` keeps key-value data in the file it is given", async (t) =
     await using host = await Host.open({ storage: `sqlite:${path}`, cache: false })
     await host.ports.keyValue.set(key("k"), bytes("kept"))
   }
-  await using host = await Host.open({ storage: `sqlite:${path}`, cache: false })
+  await using host = await Host.open({ storage: `sqlite:${path}`, cache: false, ports: { keyValue: undefined } as object })
   t.equal(textOf(await host.ports.keyValue.get(key("k"))), "kept")
   await t.rejects(Host.open({ storage: "sqlight:x" }), { code: "STELE-STO-0001" })
   await t.rejects(Host.open({ storage: "sqlite:" }), { code: "STELE-STO-0001" })
@@ -215,6 +277,19 @@ t.test("commits that were acknowledged and are gone are noticed: the store can b
   await using store = await SqliteStore.open(path)
   t.equal(store.refusal, undefined)
   t.equal(textOf(sqliteKeyValue(store).get(key("k"))), "other")
+})
+
+t.test("a loss that is accepted stays accepted, also when nothing is left", async (t) => {
+  const path = newPath()
+  {
+    await using store = await SqliteStore.open(path)
+    sqliteKeyValue(store).set(key("k"), bytes("v"))
+  }
+  await rm(path)
+  for (const options of [{ acceptLoss: true }, {}]) {
+    await using store = await SqliteStore.open(path, options)
+    t.equal(store.refusal, undefined)
+  }
 })
 
 t.test("a database of the same length with another history is noticed", async (t) => {
