@@ -74,11 +74,24 @@ export const detailOf = (error: unknown): string => (error instanceof Error ? er
 
 export const isBusy = (error: unknown): boolean => [5, 6].includes(((error as { readonly errcode?: number }).errcode ?? 0) & 0xff)
 
+/** SQLite's own finding that its pages do not fit together (`SQLITE_CORRUPT`). */
+export const isDamaged = (error: unknown): boolean => (((error as { readonly errcode?: number }).errcode ?? 0) & 0xff) === 11
+
 /** Anything that went wrong with a file as a typed error. */
 export function storageError(path: string, error: unknown): SteleError {
   if (error instanceof SteleError) return error
   if (isBusy(error)) return new StorageError("Busy", { store: path, waitedMs: busyMsMax }, { cause: error })
+  if (isDamaged(error)) return new StorageError("Corrupt", { store: path, table: "sqlite", key: detailOf(error) }, { cause: error })
   return new StorageError("Unreachable", { store: path, detail: detailOf(error) }, { cause: error })
+}
+
+/** Reads for a caller who knows nothing of SQLite: what it throws has a code. */
+export function reading<A>(path: string, read: () => A): A {
+  try {
+    return read()
+  } catch (error) {
+    throw error instanceof Error && "errcode" in error ? storageError(path, error) : error
+  }
 }
 
 /** A connection that only reads. Throws `StorageError` `Unreachable` when there is no file, `Foreign`, `Newer` or `Busy`. */
@@ -112,6 +125,9 @@ export function openWriter(path: string): DatabaseSync {
     claim(writer, path)
     // FULL: each commit is on the disk before it is acknowledged. macOS needs its own kind of sync for that.
     writer.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1; PRAGMA trusted_schema = 0")
+    // Without the log a commit waits for readers, and every promise made of it here would be another one.
+    if (writer.prepare("PRAGMA journal_mode").get()?.["journal_mode"] !== "wal")
+      throw new StorageError("Unreachable", { store: path, detail: "a write-ahead log is not possible there" })
     migrate(writer, path)
     return writer
   } catch (error) {

@@ -3,6 +3,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import type { EventBatch, EventLimits, EventPort } from "../../../host/port/event.ts"
 import { checkLimit, type Immediate } from "../../../host/port/port.ts"
+import { reading } from "./database.ts"
 import type { Finding } from "./reader.ts"
 import { bytesOf, type Place, placeOf, rowsMax, sumOf } from "./row.ts"
 import type { SqliteStore } from "./store.ts"
@@ -160,7 +161,7 @@ export function sqliteEvent(store: SqliteStore): Immediate<EventPort> & {
   return {
     limits: store.limits.event,
     publish: (topic, payload) => store.applySync([{ op: "publish", ...placeOf(topic), payload }])[0] as bigint,
-    read: (topic, after, countMax) => store.reader.event.read(placeOf(topic), after, countMax),
+    read: (topic, after, countMax) => reading(store.path, () => store.reader.event.read(placeOf(topic), after, countMax)),
     drop: (topic) => store.applySync([{ op: "drop", ...placeOf(topic) }])[0] as boolean,
   }
 }

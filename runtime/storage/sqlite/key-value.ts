@@ -3,6 +3,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import { addCounter, type KeyValueLimits, keyValueLimits, type KeyValuePort, readCounter, type Versioned } from "../../../host/port/key-value.ts"
 import { checkLimit, compareUtf8, type Immediate } from "../../../host/port/port.ts"
+import { reading } from "./database.ts"
 import type { Finding } from "./reader.ts"
 import type { SqliteStore } from "./store.ts"
 import { bytesOf, type Place, placeOf, rowsMax, sumOf } from "./row.ts"
@@ -158,20 +159,22 @@ export function checkKeyValue(database: DatabaseSync): ReadonlyArray<Finding> {
 /** The key-value port over a store. A write blocks until it is on the disk: a guest must have its answer in the call. */
 export function sqliteKeyValue(store: SqliteStore): Immediate<KeyValuePort> & { readonly limits: KeyValueLimits } {
   const run = (operation: KeyValueOperation): unknown => store.applySync([operation])[0]
+  const get = (key: string): Versioned | undefined => reading(store.path, () => store.reader.keyValue.get(placeOf(key)))
   return {
     limits: store.limits.keyValue,
-    get: (key) => store.reader.keyValue.get(placeOf(key))?.value,
-    getVersioned: (key) => store.reader.keyValue.get(placeOf(key)),
+    get: (key) => get(key)?.value,
+    getVersioned: get,
     set: (key, value) => void run({ op: "set", ...placeOf(key), value }),
     delete: (key) => run({ op: "delete", ...placeOf(key) }) as boolean,
-    has: (key) => store.reader.keyValue.has(placeOf(key)),
+    has: (key) => reading(store.path, () => store.reader.keyValue.has(placeOf(key))),
     list(prefix, beyond, countMax) {
       const place = placeOf(prefix)
       const tenant = prefix.slice(0, prefix.indexOf("/") + 1)
       const isWithin = beyond?.startsWith(tenant) === true
       // A key of another tenant is before or after all of this one's.
       if (beyond !== undefined && !isWithin && compareUtf8(beyond, tenant) > 0) return []
-      return store.reader.keyValue.list(place, isWithin ? placeOf(beyond).key : undefined, countMax).map((key) => tenant + key)
+      const from = isWithin ? placeOf(beyond).key : undefined
+      return reading(store.path, () => store.reader.keyValue.list(place, from, countMax)).map((key) => tenant + key)
     },
     swap: (key, version, value) => run({ op: "swap", ...placeOf(key), version, value }) as boolean,
     increment: (key, delta, min, max) => run({ op: "increment", ...placeOf(key), delta, min, max }) as bigint,

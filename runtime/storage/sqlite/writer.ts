@@ -10,7 +10,7 @@ import { StorageError } from "../../../schemas/error/storage.ts"
 import { CounterError } from "../../../host/port/key-value.ts"
 import type { EventLimits } from "../../../host/port/event.ts"
 import type { KeyValueLimits } from "../../../host/port/key-value.ts"
-import { busyMsMax, detailOf, isBusy, openWriter, storageError } from "./database.ts"
+import { detailOf, isBusy, isDamaged, openWriter, storageError } from "./database.ts"
 import { type EventOperation, EventTable } from "./event.ts"
 import { type KeyValueOperation, KeyValueTable } from "./key-value.ts"
 import { Totals } from "./totals.ts"
@@ -174,7 +174,7 @@ export class SqliteWriter implements Disposable {
     } catch (error) {
       if (writer.isTransaction) writer.exec("ROLLBACK")
       if (error instanceof SteleError) throw error
-      if (isBusy(error)) throw new StorageError("Busy", { store: this.path, waitedMs: busyMsMax }, { cause: error })
+      if (isBusy(error) || isDamaged(error)) throw storageError(this.path, error)
       throw new StorageError("Failed", { store: this.path, detail: detailOf(error) }, { cause: error })
     }
     try {

@@ -356,8 +356,8 @@ t.test("every flipped bit that changes an answer is found", async (t) => {
       const { events, lost } = sqliteEvent(store).read(key("topic"), 0n, 1_000)
       isSame &&= lost === 0n && names.every((name, n) => textOf(events[n]?.payload) === `event about ${name}`)
     } catch (error) {
-      // SQLite's own refusal counts as found: it is an error, not an answer.
-      isFound = error instanceof Error
+      // SQLite's own refusal counts as found: it is an error with a code, not an answer.
+      isFound = error instanceof StorageError
     }
     t.ok(isSame || isFound, `bit flipped in byte ${at}`)
     counts[isFound ? "found" : "same"]++
