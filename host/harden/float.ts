@@ -1,4 +1,5 @@
 /** Float classes of an instruction, for NaN canonicalisation. Named as a namespace, so that a bundler writes the numbers. */
+
 export const None = 0
 export const F32 = 1
 export const F64 = 2

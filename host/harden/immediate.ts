@@ -1,4 +1,5 @@
 /** What follows an opcode byte. Named as a namespace, so that a bundler writes the numbers. */
+
 export const Refused = 0
 export const None = 1
 /** One unsigned LEB128: a local, global, table, label, function or tag index. */

@@ -1,4 +1,5 @@
 /** What a body was found to do: bits. Named as a namespace, so that a bundler writes the numbers. */
+
 export const Loop = 1
 /** Calls an import or through a table: the callee is not known. */
 export const Open = 2

@@ -1,4 +1,5 @@
 /** Instructions the walks name. Named as a namespace, so that a bundler writes the numbers. */
+
 export const Unreachable = 0x00
 export const Block = 0x02
 export const Loop = 0x03

@@ -49,6 +49,10 @@ import {
   tryTable,
 } from "./wasm-builder.ts"
 
+/** A meter without a watchdog whose clock stands still, and that is not expected to stop anything. */
+const stillMeter = (mechanism: "slice" | "fuel", needs: ConstructorParameters<typeof Meter>[0]["needs"], fail: (message: string) => void): Meter =>
+  new Meter({ mechanism, watchdog: undefined, nowMs: () => 0, needs, stackBytesMax: 0, pagesLeft: 0, elementsLeft: 0, stop: (error) => fail(error.message) })
+
 t.setTimeout(600_000)
 
 const seed = Number(process.env["STELE_SEED"] ?? 1)
@@ -692,16 +696,7 @@ t.test("a throw reads the clock when fuel is left, whatever it unwinds", async (
 t.test("`Meter` bounds a slice when cheap code has made the clock seem slow", async (t) => {
   for (const mechanism of ["slice", "fuel"] as const) {
     const needs = { epoch: false, memory: undefined, fuel: true, stack: false, pages: false, elements: false, tick: true, setupFuel: 0 }
-    const meter = new Meter({
-      mechanism,
-      watchdog: undefined,
-      nowMs: () => 0,
-      needs,
-      stackBytesMax: 0,
-      pagesLeft: 0,
-      elementsLeft: 0,
-      stop: (error) => t.fail(error.message),
-    })
+    const meter = stillMeter(mechanism, needs, (message) => t.fail(message))
     const { fuel, tick } = meter.imports(needs) as { fuel: WebAssembly.Global<"i64">; tick: () => number }
     meter.begin(1_000, 1_000, 1n << 60n)
     let longest = 0n
@@ -738,16 +733,7 @@ t.test("active segments are charged by length, and refused when they write one p
     t.throws(() => rewrite(build(5), { tier, tableElementsMax: 200 }), { message: /"tableElementsMax": the limit is 200 elements, asked for 250/ })
     t.throws(() => rewrite(build(103), { tier, memoryPagesMax: 1 }), { message: /"memoryBytesMax": the limit is 65536 bytes, asked for 65920/ })
   }
-  const meter = new Meter({
-    mechanism: "fuel",
-    watchdog: undefined,
-    nowMs: () => 0,
-    needs,
-    stackBytesMax: 0,
-    pagesLeft: 0,
-    elementsLeft: 0,
-    stop: (error) => t.fail(error.message),
-  })
+  const meter = stillMeter("fuel", needs, (message) => t.fail(message))
   meter.begin(1_000, 1_000, BigInt(needs.setupFuel) + 1n)
   meter.imports(needs)
   t.equal(meter.used(), BigInt(needs.setupFuel))

@@ -1,5 +1,5 @@
 /** Opening a SQLite file as a store: whose it is, where it lies, how it syncs, which format it has. */
-import type { DatabaseSync } from "node:sqlite"
+import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { SteleError } from "../../../schemas/error/family.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
 
@@ -83,6 +83,19 @@ export function storageError(path: string, error: unknown): SteleError {
   if (isBusy(error)) return new StorageError("Busy", { store: path, waitedMs: busyMsMax }, { cause: error })
   if (isDamaged(error)) return new StorageError("Corrupt", { store: path, table: "sqlite", key: detailOf(error) }, { cause: error })
   return new StorageError("Unreachable", { store: path, detail: detailOf(error) }, { cause: error })
+}
+
+/** Statements by their text, each prepared when first used: one that writes is refused by a reader's connection. */
+export function statementsOf(database: DatabaseSync): (sql: string) => StatementSync {
+  const known = new Map<string, StatementSync>()
+  return (sql) => {
+    let statement = known.get(sql)
+    if (statement === undefined) {
+      statement = database.prepare(sql)
+      known.set(sql, statement)
+    }
+    return statement
+  }
 }
 
 /** Reads for a caller who knows nothing of SQLite: what it throws has a code. */

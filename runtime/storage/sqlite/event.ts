@@ -3,9 +3,9 @@ import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import type { EventBatch, EventLimits, EventPort } from "../../../host/port/event.ts"
 import { checkLimit, type Immediate } from "../../../host/port/port.ts"
-import { reading } from "./database.ts"
+import { reading, statementsOf } from "./database.ts"
 import type { Finding } from "./reader.ts"
-import { bytesOf, type Place, placeOf, rowsMax, sumOf } from "./row.ts"
+import { bytesOf, type Place, placeOf, rowsMax, sumOf, textOf } from "./row.ts"
 import type { SqliteStore } from "./store.ts"
 import { everybody, Recount, TotalTable } from "./totals.ts"
 import type { Group } from "./writer.ts"
@@ -29,35 +29,23 @@ interface Event {
 }
 
 const utf8 = new TextEncoder()
-/** A byte order mark at the start of a key belongs to it. */
-const text = new TextDecoder("utf-8", { ignoreBOM: true })
 
 export class EventTable {
   readonly totals: TotalTable
   readonly #store: string
-  readonly #database: DatabaseSync
   readonly #topic: StatementSync
   readonly #read: StatementSync
-  readonly #prepared = new Map<string, StatementSync>()
+  readonly #writing: (sql: string) => StatementSync
 
   constructor(database: DatabaseSync, store: string) {
     this.#store = store
-    this.#database = database
+    this.#writing = statementsOf(database)
     this.totals = new TotalTable(database, "event_total")
     this.#topic = database.prepare("SELECT id, first, last, bytes FROM event_topic WHERE tenant = ? AND key = ?")
     // One statement: a commit between two would make events look lost that are not.
     this.#read = database.prepare(
       "SELECT first, last, sequence, payload, sum FROM event_topic LEFT JOIN event ON topic = id AND sequence > ? WHERE tenant = ? AND key = ? ORDER BY sequence LIMIT ?",
     )
-  }
-
-  #writing(sql: string): StatementSync {
-    let statement = this.#prepared.get(sql)
-    if (statement === undefined) {
-      statement = this.#database.prepare(sql)
-      this.#prepared.set(sql, statement)
-    }
-    return statement
   }
 
   read(place: Place, after: bigint, countMax: number): EventBatch {
@@ -75,7 +63,7 @@ export class EventTable {
       const { sequence, payload, sum } = row as unknown as Event
       // Numbers have no gaps: one that is missing, or an event whose bytes changed, is not passed over.
       if (sequence === null || BigInt(sequence) !== expected || sumOf(place, payload, sequence) !== sum)
-        throw new StorageError("Corrupt", { store: this.#store, table: "event", key: `${text.decode(place.key)} ${expected}` })
+        throw new StorageError("Corrupt", { store: this.#store, table: "event", key: `${textOf(place.key)} ${expected}` })
       if (events.length < countMax) events.push({ sequence: BigInt(sequence), payload })
       expected++
     }
@@ -106,7 +94,7 @@ export class EventTable {
       const oldest = this.#writing("DELETE FROM event WHERE topic = ? AND sequence = ? RETURNING sequence, length(payload) AS length, sum").get(id, first) as
         | { readonly length: number; readonly sum: number }
         | undefined
-      if (oldest === undefined) throw new StorageError("Corrupt", { store: this.#store, table: "event", key: `${text.decode(key)} ${first}` })
+      if (oldest === undefined) throw new StorageError("Corrupt", { store: this.#store, table: "event", key: `${textOf(key)} ${first}` })
       group.event.add(tenant, 0, -oldest.length, oldest.sum)
       bytes -= oldest.length
       first++
@@ -138,7 +126,7 @@ export function checkEvent(database: DatabaseSync): ReadonlyArray<Finding> {
     let sums = 0
     for (const each of database.prepare("SELECT sequence, payload, sum FROM event WHERE topic = ? ORDER BY sequence").iterate(id)) {
       const { sequence, payload, sum } = each as unknown as Event
-      const at = `${text.decode(key)} ${sequence}`
+      const at = `${textOf(key)} ${sequence}`
       if (sumOf({ tenant, key }, payload, sequence) !== sum) findings.push({ table, key: at, detail: "its bytes are not those that were written" })
       if (sequence !== expected) findings.push({ table, key: at, detail: `${expected} comes before it and is missing` })
       expected = sequence + 1
@@ -146,7 +134,7 @@ export function checkEvent(database: DatabaseSync): ReadonlyArray<Finding> {
       sums ^= sum
     }
     if (expected !== last + 1 || found !== bytes)
-      findings.push({ table, key: text.decode(key), detail: `it ends at ${expected - 1} with ${found} bytes, ${last} with ${bytes} were written` })
+      findings.push({ table, key: textOf(key), detail: `it ends at ${expected - 1} with ${found} bytes, ${last} with ${bytes} were written` })
     recount.add(tenant, 1, found, sums)
   }
   return [...findings, ...recount.compare(table, new TotalTable(database, "event_total"))]

@@ -3,10 +3,10 @@ import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import { addCounter, type KeyValueLimits, keyValueLimits, type KeyValuePort, readCounter, type Versioned } from "../../../host/port/key-value.ts"
 import { checkLimit, compareUtf8, type Immediate } from "../../../host/port/port.ts"
-import { reading } from "./database.ts"
+import { reading, statementsOf } from "./database.ts"
 import type { Finding } from "./reader.ts"
 import type { SqliteStore } from "./store.ts"
-import { bytesOf, type Place, placeOf, rowsMax, sumOf } from "./row.ts"
+import { bytesOf, type Place, placeOf, rowsMax, sumOf, textOf } from "./row.ts"
 import { everybody, Recount, TotalTable } from "./totals.ts"
 import type { Group } from "./writer.ts"
 
@@ -25,8 +25,6 @@ interface Row {
 }
 
 const utf8 = new TextEncoder()
-/** A byte order mark at the start of a key belongs to it. */
-const text = new TextDecoder("utf-8", { ignoreBOM: true })
 
 /** The least bytes above everything that starts with `prefix`; undefined when there are none. */
 function after(prefix: Uint8Array): Uint8Array | undefined {
@@ -45,30 +43,19 @@ export class KeyValueTable {
   readonly #has: StatementSync
   readonly #list: StatementSync
   readonly totals: TotalTable
-  readonly #database: DatabaseSync
-  readonly #prepared = new Map<string, StatementSync>()
+  readonly #writing: (sql: string) => StatementSync
 
   /** `limits` hold for what is written through it. */
   constructor(database: DatabaseSync, store: string, limits: KeyValueLimits = keyValueLimits) {
     this.#limits = limits
     this.#store = store
-    this.#database = database
+    this.#writing = statementsOf(database)
     this.#get = database.prepare("SELECT value, revision, sum FROM key_value WHERE tenant = ? AND key = ?")
     this.#has = database.prepare("SELECT 1 FROM key_value WHERE tenant = ? AND key = ?")
     this.#list = database.prepare(
       "SELECT key FROM key_value WHERE tenant = ?1 AND key >= ?2 AND (?3 IS NULL OR key < ?3) AND (?4 IS NULL OR key > ?4) ORDER BY key LIMIT ?5",
     )
     this.totals = new TotalTable(database, "key_value_total")
-  }
-
-  /** Statements that write, prepared when first used: a reader's connection refuses them. */
-  #writing(sql: string): StatementSync {
-    let statement = this.#prepared.get(sql)
-    if (statement === undefined) {
-      statement = this.#database.prepare(sql)
-      this.#prepared.set(sql, statement)
-    }
-    return statement
   }
 
   get(place: Place): Versioned | undefined {
@@ -81,7 +68,7 @@ export class KeyValueTable {
   }
 
   #verified(place: Place, { value, revision, sum }: Row): Versioned {
-    if (sumOf(place, value, revision) !== sum) throw new StorageError("Corrupt", { store: this.#store, table: "key_value", key: text.decode(place.key) })
+    if (sumOf(place, value, revision) !== sum) throw new StorageError("Corrupt", { store: this.#store, table: "key_value", key: textOf(place.key) })
     return { value, version: revision }
   }
 
@@ -91,7 +78,7 @@ export class KeyValueTable {
 
   list({ tenant, key: prefix }: Place, beyond: Uint8Array | undefined, countMax: number): ReadonlyArray<string> {
     const rows = this.#list.all(tenant, prefix, after(prefix) ?? null, beyond ?? null, rowsMax(countMax))
-    return rows.map(({ key }) => text.decode(key as Uint8Array))
+    return rows.map(({ key }) => textOf(key as Uint8Array))
   }
 
   apply(group: Group, operation: KeyValueOperation): unknown {
@@ -150,7 +137,7 @@ export function checkKeyValue(database: DatabaseSync): ReadonlyArray<Finding> {
   const recount = new Recount()
   for (const row of database.prepare("SELECT tenant, key, value, revision, sum FROM key_value").iterate()) {
     const { tenant, key, value, revision, sum } = row as unknown as Place & Row
-    if (sumOf({ tenant, key }, value, revision) !== sum) findings.push({ table, key: text.decode(key), detail: "its bytes are not those that were written" })
+    if (sumOf({ tenant, key }, value, revision) !== sum) findings.push({ table, key: textOf(key), detail: "its bytes are not those that were written" })
     recount.add(tenant, 1, bytesOf({ tenant, key }) + value.length, sum)
   }
   return [...findings, ...recount.compare(table, new TotalTable(database, "key_value_total"))]

@@ -19,6 +19,11 @@ export function placeOf(key: string): Place {
   return { tenant: utf8.encode(key.slice(0, slash)), key: utf8.encode(key.slice(slash + 1)) }
 }
 
+/** A byte order mark at the start of a key belongs to it. */
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
+/** A key's bytes as text again. */
+export const textOf = (bytes: Uint8Array): string => decoder.decode(bytes)
+
 /** What a key counts against a quota: all of it, tenant and slash included. */
 export const bytesOf = ({ tenant, key }: Place): number => tenant.length + 1 + key.length
 

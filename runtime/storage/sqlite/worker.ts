@@ -1,12 +1,12 @@
 /**
  * The writer's thread. It takes whatever has arrived as one group, commits it, and says so: callers that wait at the same
- * moment share a sync of the disk. First message in: `Opening`; then lists of requests. See `store.ts` for the other side.
+ * moment share a sync of the disk. It is started with an `Opening`; then come lists of
+ * requests, and "close" as the last message. See `store.ts` for the other side.
  */
 import type { MessagePort } from "node:worker_threads"
 import { CounterError } from "../../../host/port/key-value.ts"
 import { SteleError } from "../../../schemas/error/family.ts"
-import type { Operation, Outcome, WriterOptions } from "./writer.ts"
-import { SqliteWriter } from "./writer.ts"
+import { type Operation, type Outcome, SqliteWriter, type WriterOptions } from "./writer.ts"
 
 const { isMainThread, receiveMessageOnPort, workerData } = process.getBuiltinModule("node:worker_threads")
 

@@ -1,15 +1,14 @@
 /**
  * The side of a store that writes: groups of batches in one transaction each, every batch in its savepoint, acknowledged
- * after COMMIT. Plain and synchronous: it runs on a thread of its own (`writer-thread.ts`). `docs/adr/0010-storage.md`
+ * after COMMIT. Plain and synchronous: it runs on a thread of its own (`worker.ts`). `docs/adr/0010-storage.md`
  * says why it is built so.
  */
 import type { Hash } from "node:crypto"
 import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { SteleError } from "../../../schemas/error/family.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
-import { CounterError } from "../../../host/port/key-value.ts"
 import type { EventLimits } from "../../../host/port/event.ts"
-import type { KeyValueLimits } from "../../../host/port/key-value.ts"
+import { CounterError, type KeyValueLimits } from "../../../host/port/key-value.ts"
 import { detailOf, isBusy, isDamaged, openWriter, storageError } from "./database.ts"
 import { type EventOperation, EventTable } from "./event.ts"
 import { type KeyValueOperation, KeyValueTable } from "./key-value.ts"
