@@ -29,6 +29,16 @@ const table: Readonly<Record<string, Room>> = {
   ),
   "plugins/": { rooms: ["plugins/sdk/", "schemas/wit/"], packages: [] },
   "runtime/": { rooms: ["runtime/", "host/", "plugins/sdk/", "kernels/", "schemas/"], packages: ["effect"] },
+  ...Object.fromEntries(
+    [
+      ["postgres", "@effect/sql-pg"],
+      ["pglite", "@electric-sql/pglite"],
+      ["s3", "@aws-sdk/client-s3"],
+    ].map(([part, driver]) => [
+      `runtime/storage/${part}/`,
+      { rooms: ["runtime/", "host/", "plugins/sdk/", "kernels/", "schemas/"], packages: ["effect", "@effect/sql-pg", driver as string] },
+    ]),
+  ),
   "runtime/build/": {
     rooms: ["runtime/build/", "schemas/"],
     packages: ["@bytecodealliance/jco-transpile", "assemblyscript", "componentize-qjs", "rolldown"],
@@ -177,14 +187,15 @@ export const imports: Check = {
   },
 }
 
+/** What is installed with the package: Effect, and the driver of PostgreSQL (ADR 0010). */
+const installable = ["effect", "@effect/sql-pg"]
+
 /** What is installed with the package, and that lockfiles name no host. */
 async function dependencies(): Promise<ReadonlyArray<string>> {
   const { dependencies: installed = {} } = JSON.parse(await text("package.json")) as { readonly dependencies?: Record<string, string> }
   const problems = Object.keys(installed)
-    .filter((name) => name !== "effect")
-    .map(
-      (name) => `package.json: Cannot depend on "${name}" at run time: the table of the architecture has "effect" only, a new one needs an ADR and a line here`,
-    )
+    .filter((name) => !installable.includes(name))
+    .map((name) => `package.json: Cannot depend on "${name}" at run time: a new dependency needs an ADR and a line here`)
   for (const file of ["package-lock.json", "test/package-lock.json"]) {
     if (/"resolved"|:\/\//.test(await text(file))) problems.push(`${file}: Cannot name a host: run node runtime/build/complete-lock.mjs ${file}`)
   }
