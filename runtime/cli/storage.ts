@@ -14,14 +14,14 @@ export function info({ address, json }: StorageFlags): void {
   const found = reader.info()
   if (json) return printLine(JSON.stringify(found))
   const counted = (count: number, what: string): string => `${countText(count)} ${what}${count === 1 ? "" : "s"}`
-  const port = ({ keys, bytes, tenants }: typeof found.keyValue, what: string): string =>
-    `${counted(keys, what)} of ${counted(tenants, "tenant")}, ${bytesText(bytes)}`
   const rows = [
     ["size", bytesText(found.bytes)],
     ["format", String(found.format)],
     ["commits", found.committedAtMs === undefined ? "none" : `${countText(found.commits)}, the newest ${new Date(found.committedAtMs).toISOString()}`],
-    ["key-value", port(found.keyValue, "key")],
-    ["events", port(found.event, "topic")],
+    ...found.tables.map(({ table, counts, count, bytes, tenants }) => [
+      table.replaceAll("_", "-"),
+      `${counted(count, counts)} of ${counted(tenants, "tenant")}, ${bytesText(bytes)}`,
+    ]),
   ]
   printLine(out.bold(found.store))
   for (const line of table(rows, columns(process.stdout), 2, [out.dim])) printLine(line)

@@ -38,7 +38,7 @@ export async function openStorage(address: string, options: StorageOptions = {})
   if (address === "memory") return { ports: {}, close: async () => {} }
   const path = sqlitePath(address)
   // Loaded when asked for: a host in memory, or in a browser, has no use for it.
-  const { sqliteEvent, SqliteStore, sqliteKeyValue } = await import("./sqlite/mod.ts")
+  const [{ SqliteStore }, { guestEvent, guestKeyValue }] = await Promise.all([import("./sqlite/mod.ts"), import("./guest.ts")])
   const store = await SqliteStore.open(path, options)
-  return { ports: { keyValue: sqliteKeyValue(store), event: sqliteEvent(store) }, close: () => store.close() }
+  return { ports: { keyValue: guestKeyValue(store), event: guestEvent(store) }, close: () => store.close() }
 }

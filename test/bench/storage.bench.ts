@@ -5,7 +5,8 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { monitorEventLoopDelay } from "node:perf_hooks"
 import { DatabaseSync } from "node:sqlite"
-import { placeOf, SqliteStore } from "../../runtime/storage/sqlite/mod.ts"
+import { placeOf } from "../../runtime/port/place.ts"
+import { SqliteStore } from "../../runtime/storage/sqlite/mod.ts"
 import { isMet, type Row, type Target, targetText } from "./measure.ts"
 
 const value = new Uint8Array(300).fill(7)
@@ -77,7 +78,7 @@ async function write(store: SqliteStore, writers: number, reads = false): Promis
   if (reads) {
     const place = placeOf("bench/1-0-1")
     while (!writes.areOver) {
-      for (const turnMs = performance.now(); performance.now() - turnMs < 2;) for (let i = 0; i < 20; i++, readCount++) store.reader.keyValue.get(place)
+      for (const turnMs = performance.now(); performance.now() - turnMs < 2;) for (let i = 0; i < 20; i++, readCount++) store.askSync({ ask: "get", ...place })
       await new Promise((resume) => setImmediate(resume))
     }
   }
@@ -133,7 +134,7 @@ export async function bench(say: (text: string) => void): Promise<ReadonlyArray<
     const place = placeOf("bench/1-0-1")
     const readMs = performance.now()
     let count = 0
-    for (; performance.now() - readMs < 1_000;) for (let i = 0; i < 100; i++, count++) store.reader.keyValue.get(place)
+    for (; performance.now() - readMs < 1_000;) for (let i = 0; i < 100; i++, count++) store.askSync({ ask: "get", ...place })
     const reads = (count * 1_000) / (performance.now() - readMs)
     rows.push(row("SQLite, point reads", "reads/s", reads, {}, [{ name: "reads/s", ratio: reads, atLeast: 150_000 }]))
     const mixed = await write(store, 64, true)

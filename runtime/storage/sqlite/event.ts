@@ -1,16 +1,16 @@
-/** The event port's rows: one for each event, one for each topic with where it begins and ends, and the port over a store. */
+/** The event port's rows: one for each event, one for each topic with where it begins and ends. */
 import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { StorageError } from "../../../schemas/error/storage.ts"
-import type { EventBatch, EventLimits, EventPort } from "../../../host/port/event.ts"
-import { checkLimit, type Immediate } from "../../../host/port/port.ts"
-import { reading, statementsOf } from "./database.ts"
+import type { EventBatch, EventLimits } from "../../../host/port/event.ts"
+import { checkLimit } from "../../../host/port/port.ts"
+import type { EventOperation, EventQuestion, EventResults } from "../../port/event.ts"
+import { bytesOf, type Place, textOf } from "../../port/place.ts"
+import { rowsMax, sumOf } from "../row.ts"
+import { statementsOf } from "./database.ts"
 import type { Finding } from "./reader.ts"
-import { bytesOf, type Place, placeOf, rowsMax, sumOf, textOf } from "./row.ts"
-import type { SqliteStore } from "./store.ts"
+import type { Table, TableContext } from "./table.ts"
 import { everybody, Recount, TotalTable } from "./totals.ts"
 import type { Group } from "./writer.ts"
-
-export type EventOperation = Place & ({ readonly op: "publish"; readonly payload: Uint8Array } | { readonly op: "drop" })
 
 interface Topic {
   readonly id: number
@@ -30,14 +30,23 @@ interface Event {
 
 const utf8 = new TextEncoder()
 
-export class EventTable {
+export class EventTable implements Table<EventOperation, EventQuestion> {
+  static readonly operations = ["publish", "drop"] as const
+  static readonly refusedFirst = ["drop"] as const
+  static readonly questions = ["events"] as const
+  readonly name = "event"
+  readonly counts = "topic"
   readonly totals: TotalTable
+  readonly #database: DatabaseSync
   readonly #store: string
+  readonly #limits: EventLimits
   readonly #topic: StatementSync
   readonly #read: StatementSync
   readonly #writing: (sql: string) => StatementSync
 
-  constructor(database: DatabaseSync, store: string) {
+  constructor({ database, store, limits }: TableContext) {
+    this.#database = database
+    this.#limits = limits.event
     this.#store = store
     this.#writing = statementsOf(database)
     this.totals = new TotalTable(database, "event_total")
@@ -48,7 +57,7 @@ export class EventTable {
     )
   }
 
-  read(place: Place, after: bigint, countMax: number): EventBatch {
+  ask({ after, countMax, ...place }: EventQuestion): EventBatch {
     const none: EventBatch = { events: [], lost: 0n }
     // Beyond every number that is given out: the engine's integers end there.
     const from = after > 0x7fff_ffff_ffff_ffffn ? 0x7fff_ffff_ffff_ffffn : after
@@ -70,24 +79,26 @@ export class EventTable {
     return { events, lost }
   }
 
-  apply(group: Group, operation: EventOperation, limits: EventLimits): unknown {
+  apply(group: Group, operation: EventOperation): EventResults[EventOperation["op"]] {
     const topic = this.#topic.get(operation.tenant, operation.key) as Topic | undefined
-    return operation.op === "publish" ? this.#publish(group, operation, operation.payload, topic, limits) : this.#drop(group, operation, topic)
+    return operation.op === "publish" ? this.#publish(group, operation, operation.payload, topic) : this.#drop(group, operation, topic)
   }
 
-  #publish(group: Group, place: Place, payload: Uint8Array, topic: Topic | undefined, limits: EventLimits): bigint {
+  #publish(group: Group, place: Place, payload: Uint8Array, topic: Topic | undefined): bigint {
+    const limits = this.#limits
+    const totals = group.totals(this.totals)
     const { tenant, key } = place
     checkLimit("event", "topicBytesMax", "bytes", limits.topicBytesMax, bytesOf(place))
     checkLimit("event", "payloadBytesMax", "bytes", Math.min(limits.payloadBytesMax, limits.topicBytesKeptMax), payload.length)
-    if (topic === undefined) checkLimit("event", "tenantTopicsMax", "topics", limits.tenantTopicsMax, group.event.get(tenant).keys + 1)
-    checkLimit("event", "totalBytesMax", "bytes", limits.totalBytesMax, group.event.get(everybody).bytes + payload.length)
+    if (topic === undefined) checkLimit("event", "tenantTopicsMax", "topics", limits.tenantTopicsMax, totals.get(tenant).keys + 1)
+    checkLimit("event", "totalBytesMax", "bytes", limits.totalBytesMax, totals.get(everybody).bytes + payload.length)
     group.change(utf8.encode("publish"), tenant, key, payload)
     const id =
       topic?.id ?? Number(this.#writing("INSERT INTO event_topic (tenant, key, first, last, bytes) VALUES (?, ?, 1, 0, 0)").run(tenant, key).lastInsertRowid)
     const sequence = (topic?.last ?? 0) + 1
     const sum = sumOf(place, payload, sequence)
     this.#writing("INSERT INTO event (topic, sequence, payload, sum) VALUES (?, ?, ?, ?)").run(id, sequence, payload, sum)
-    group.event.add(tenant, topic === undefined ? 1 : 0, payload.length, sum)
+    totals.add(tenant, topic === undefined ? 1 : 0, payload.length, sum)
     let first = topic?.first ?? 1
     let bytes = (topic?.bytes ?? 0) + payload.length
     while (sequence - first + 1 > limits.topicEventsMax || bytes > limits.topicBytesKeptMax) {
@@ -95,7 +106,7 @@ export class EventTable {
         | { readonly length: number; readonly sum: number }
         | undefined
       if (oldest === undefined) throw new StorageError("Corrupt", { store: this.#store, table: "event", key: `${textOf(key)} ${first}` })
-      group.event.add(tenant, 0, -oldest.length, oldest.sum)
+      totals.add(tenant, 0, -oldest.length, oldest.sum)
       bytes -= oldest.length
       first++
     }
@@ -109,47 +120,32 @@ export class EventTable {
     let sums = 0
     for (const { sum } of this.#writing("DELETE FROM event WHERE topic = ? RETURNING sum").all(topic.id)) sums ^= Number(sum)
     this.#writing("DELETE FROM event_topic WHERE id = ?").run(topic.id)
-    group.event.add(tenant, -1, -topic.bytes, sums)
+    group.totals(this.totals).add(tenant, -1, -topic.bytes, sums)
     return true
   }
-}
 
-/** Every event against its sum, every topic's numbers without gaps, every tenant's events against its totals. */
-export function checkEvent(database: DatabaseSync): ReadonlyArray<Finding> {
-  const table = "event"
-  const findings: Array<Finding> = []
-  const recount = new Recount()
-  for (const row of database.prepare("SELECT id, tenant, key, first, last, bytes FROM event_topic").all()) {
-    const { id, tenant, key, first, last, bytes } = row as unknown as Topic & Place
-    let expected = first
-    let found = 0
-    let sums = 0
-    for (const each of database.prepare("SELECT sequence, payload, sum FROM event WHERE topic = ? ORDER BY sequence").iterate(id)) {
-      const { sequence, payload, sum } = each as unknown as Event
-      const at = `${textOf(key)} ${sequence}`
-      if (sumOf({ tenant, key }, payload, sequence) !== sum) findings.push({ table, key: at, detail: "its bytes are not those that were written" })
-      if (sequence !== expected) findings.push({ table, key: at, detail: `${expected} comes before it and is missing` })
-      expected = sequence + 1
-      found += payload.length
-      sums ^= sum
+  check(): ReadonlyArray<Finding> {
+    const table = this.name
+    const findings: Array<Finding> = []
+    const recount = new Recount()
+    for (const row of this.#database.prepare("SELECT id, tenant, key, first, last, bytes FROM event_topic").all()) {
+      const { id, tenant, key, first, last, bytes } = row as unknown as Topic & Place
+      let expected = first
+      let found = 0
+      let sums = 0
+      for (const each of this.#database.prepare("SELECT sequence, payload, sum FROM event WHERE topic = ? ORDER BY sequence").iterate(id)) {
+        const { sequence, payload, sum } = each as unknown as Event
+        const at = `${textOf(key)} ${sequence}`
+        if (sumOf({ tenant, key }, payload, sequence) !== sum) findings.push({ table, key: at, detail: "its bytes are not those that were written" })
+        if (sequence !== expected) findings.push({ table, key: at, detail: `${expected} comes before it and is missing` })
+        expected = sequence + 1
+        found += payload.length
+        sums ^= sum
+      }
+      if (expected !== last + 1 || found !== bytes)
+        findings.push({ table, key: textOf(key), detail: `it ends at ${expected - 1} with ${found} bytes, ${last} with ${bytes} were written` })
+      recount.add(tenant, 1, found, sums)
     }
-    if (expected !== last + 1 || found !== bytes)
-      findings.push({ table, key: textOf(key), detail: `it ends at ${expected - 1} with ${found} bytes, ${last} with ${bytes} were written` })
-    recount.add(tenant, 1, found, sums)
-  }
-  return [...findings, ...recount.compare(table, new TotalTable(database, "event_total"))]
-}
-
-/** The event port over a store. Publishing blocks until the event is on the disk. */
-export function sqliteEvent(store: SqliteStore): Immediate<EventPort> & {
-  readonly limits: EventLimits
-  /** Forgets a topic and its events; its numbers start again. True when it existed. */
-  drop(topic: string): boolean
-} {
-  return {
-    limits: store.limits.event,
-    publish: (topic, payload) => store.applySync([{ op: "publish", ...placeOf(topic), payload }])[0] as bigint,
-    read: (topic, after, countMax) => reading(store.path, () => store.reader.event.read(placeOf(topic), after, countMax)),
-    drop: (topic) => store.applySync([{ op: "drop", ...placeOf(topic) }])[0] as boolean,
+    return [...findings, ...recount.compare(table, this.totals)]
   }
 }

@@ -1,22 +1,16 @@
-/** The key-value port's rows: statements, sums and totals, and the port over a store. */
+/** The key-value port's rows: statements, sums and totals. */
 import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { StorageError } from "../../../schemas/error/storage.ts"
-import { addCounter, type KeyValueLimits, keyValueLimits, type KeyValuePort, readCounter, type Versioned } from "../../../host/port/key-value.ts"
-import { checkLimit, compareUtf8, type Immediate } from "../../../host/port/port.ts"
-import { reading, statementsOf } from "./database.ts"
+import { addCounter, type KeyValueLimits, readCounter, type Versioned } from "../../../host/port/key-value.ts"
+import { checkLimit } from "../../../host/port/port.ts"
+import type { KeyValueAnswers, KeyValueOperation, KeyValueQuestion, KeyValueResults } from "../../port/key-value.ts"
+import { bytesOf, type Place, textOf } from "../../port/place.ts"
+import { after, rowsMax, sumOf } from "../row.ts"
+import { statementsOf } from "./database.ts"
 import type { Finding } from "./reader.ts"
-import type { SqliteStore } from "./store.ts"
-import { bytesOf, type Place, placeOf, rowsMax, sumOf, textOf } from "./row.ts"
+import type { Table, TableContext } from "./table.ts"
 import { everybody, Recount, TotalTable } from "./totals.ts"
 import type { Group } from "./writer.ts"
-
-export type KeyValueOperation = Place &
-  (
-    | { readonly op: "set"; readonly value: Uint8Array }
-    | { readonly op: "swap"; readonly version: number | undefined; readonly value: Uint8Array }
-    | { readonly op: "increment"; readonly delta: bigint; readonly min: bigint; readonly max: bigint }
-    | { readonly op: "delete" }
-  )
 
 interface Row {
   readonly value: Uint8Array
@@ -26,17 +20,13 @@ interface Row {
 
 const utf8 = new TextEncoder()
 
-/** The least bytes above everything that starts with `prefix`; undefined when there are none. */
-function after(prefix: Uint8Array): Uint8Array | undefined {
-  let end = prefix.length
-  while (end > 0 && prefix[end - 1] === 0xff) end--
-  if (end === 0) return undefined
-  const next = prefix.slice(0, end)
-  next[end - 1] = (next[end - 1] as number) + 1
-  return next
-}
-
-export class KeyValueTable {
+export class KeyValueTable implements Table<KeyValueOperation, KeyValueQuestion> {
+  static readonly operations = ["set", "swap", "increment", "delete"] as const
+  static readonly refusedFirst = KeyValueTable.operations
+  static readonly questions = ["get", "has", "list"] as const
+  readonly name = "key_value"
+  readonly counts = "key"
+  readonly #database: DatabaseSync
   readonly #store: string
   readonly #limits: KeyValueLimits
   readonly #get: StatementSync
@@ -45,9 +35,9 @@ export class KeyValueTable {
   readonly totals: TotalTable
   readonly #writing: (sql: string) => StatementSync
 
-  /** `limits` hold for what is written through it. */
-  constructor(database: DatabaseSync, store: string, limits: KeyValueLimits = keyValueLimits) {
-    this.#limits = limits
+  constructor({ database, store, limits }: TableContext) {
+    this.#database = database
+    this.#limits = limits.keyValue
     this.#store = store
     this.#writing = statementsOf(database)
     this.#get = database.prepare("SELECT value, revision, sum FROM key_value WHERE tenant = ? AND key = ?")
@@ -58,9 +48,20 @@ export class KeyValueTable {
     this.totals = new TotalTable(database, "key_value_total")
   }
 
-  get(place: Place): Versioned | undefined {
-    const row = this.#row(place)
-    return row === undefined ? undefined : this.#verified(place, row)
+  ask(question: KeyValueQuestion): KeyValueAnswers[KeyValueQuestion["ask"]] {
+    switch (question.ask) {
+      case "get": {
+        const row = this.#row(question)
+        return row === undefined ? undefined : this.#verified(question, row)
+      }
+      case "has":
+        return this.#has.get(question.tenant, question.key) !== undefined
+      case "list": {
+        const { tenant, key: prefix, beyond, countMax } = question
+        const rows = this.#list.all(tenant, prefix, after(prefix) ?? null, beyond ?? null, rowsMax(countMax))
+        return rows.map(({ key }) => textOf(key as Uint8Array))
+      }
+    }
   }
 
   #row({ tenant, key }: Place): Row | undefined {
@@ -72,27 +73,15 @@ export class KeyValueTable {
     return { value, version: revision }
   }
 
-  has(place: Place): boolean {
-    return this.#has.get(place.tenant, place.key) !== undefined
-  }
-
-  list({ tenant, key: prefix }: Place, beyond: Uint8Array | undefined, countMax: number): ReadonlyArray<string> {
-    const rows = this.#list.all(tenant, prefix, after(prefix) ?? null, beyond ?? null, rowsMax(countMax))
-    return rows.map(({ key }) => textOf(key as Uint8Array))
-  }
-
-  apply(group: Group, operation: KeyValueOperation): unknown {
+  apply(group: Group, operation: KeyValueOperation): KeyValueResults[KeyValueOperation["op"]] {
     // A row whose bytes changed can be written over and deleted; what depends on its value is refused.
     const old = this.#row(operation)
     switch (operation.op) {
       case "set":
-        this.#write(group, operation, old, operation.value)
-        return undefined
+        return this.#write(group, operation, old, operation.value)
       case "swap": {
         const version = old === undefined ? undefined : this.#verified(operation, old).version
-        if (version !== operation.version) return false
-        this.#write(group, operation, old, operation.value)
-        return true
+        return version === operation.version ? this.#write(group, operation, old, operation.value) : undefined
       }
       case "increment": {
         const before = old === undefined ? undefined : this.#verified(operation, old).value
@@ -105,65 +94,41 @@ export class KeyValueTable {
         const { tenant, key } = operation
         group.change(utf8.encode("delete"), tenant, key)
         this.#writing("DELETE FROM key_value WHERE tenant = ? AND key = ?").run(tenant, key)
-        group.keyValue.add(tenant, -1, -(bytesOf(operation) + old.value.length), old.sum)
+        group.totals(this.totals).add(tenant, -1, -(bytesOf(operation) + old.value.length), old.sum)
         return true
       }
     }
   }
 
-  #write(group: Group, place: Place, old: Row | undefined, value: Uint8Array): void {
+  #write(group: Group, place: Place, old: Row | undefined, value: Uint8Array): number {
     const limits = this.#limits
+    const totals = group.totals(this.totals)
     const { tenant, key } = place
     checkLimit("keyValue", "keyBytesMax", "bytes", limits.keyBytesMax, bytesOf(place))
     checkLimit("keyValue", "valueBytesMax", "bytes", limits.valueBytesMax, value.length)
-    const used = group.keyValue.get(tenant)
+    const used = totals.get(tenant)
     const grown = value.length - (old === undefined ? -bytesOf(place) : old.value.length)
     if (old === undefined) checkLimit("keyValue", "tenantKeysMax", "keys", limits.tenantKeysMax, used.keys + 1)
     checkLimit("keyValue", "tenantBytesMax", "bytes", limits.tenantBytesMax, used.bytes + grown)
-    checkLimit("keyValue", "totalBytesMax", "bytes", limits.totalBytesMax, group.keyValue.get(everybody).bytes + grown)
+    checkLimit("keyValue", "totalBytesMax", "bytes", limits.totalBytesMax, totals.get(everybody).bytes + grown)
     const revision = group.change(utf8.encode("set"), tenant, key, value)
     const sum = sumOf(place, value, revision)
     this.#writing(
       "INSERT INTO key_value (tenant, key, value, revision, sum) VALUES (?, ?, ?, ?, ?) ON CONFLICT (tenant, key) DO UPDATE SET value = excluded.value, revision = excluded.revision, sum = excluded.sum",
     ).run(tenant, key, value, revision, sum)
-    group.keyValue.add(tenant, old === undefined ? 1 : 0, grown, sum ^ (old?.sum ?? 0))
+    totals.add(tenant, old === undefined ? 1 : 0, grown, sum ^ (old?.sum ?? 0))
+    return revision
   }
-}
 
-/** Every row against its sum, every tenant's rows against its totals. */
-export function checkKeyValue(database: DatabaseSync): ReadonlyArray<Finding> {
-  const table = "key_value"
-  const findings: Array<Finding> = []
-  const recount = new Recount()
-  for (const row of database.prepare("SELECT tenant, key, value, revision, sum FROM key_value").iterate()) {
-    const { tenant, key, value, revision, sum } = row as unknown as Place & Row
-    if (sumOf({ tenant, key }, value, revision) !== sum) findings.push({ table, key: textOf(key), detail: "its bytes are not those that were written" })
-    recount.add(tenant, 1, bytesOf({ tenant, key }) + value.length, sum)
-  }
-  return [...findings, ...recount.compare(table, new TotalTable(database, "key_value_total"))]
-}
-
-/** The key-value port over a store. A write blocks until it is on the disk: a guest must have its answer in the call. */
-export function sqliteKeyValue(store: SqliteStore): Immediate<KeyValuePort> & { readonly limits: KeyValueLimits } {
-  const run = (operation: KeyValueOperation): unknown => store.applySync([operation])[0]
-  const get = (key: string): Versioned | undefined => reading(store.path, () => store.reader.keyValue.get(placeOf(key)))
-  return {
-    limits: store.limits.keyValue,
-    get: (key) => get(key)?.value,
-    getVersioned: get,
-    set: (key, value) => void run({ op: "set", ...placeOf(key), value }),
-    delete: (key) => run({ op: "delete", ...placeOf(key) }) as boolean,
-    has: (key) => reading(store.path, () => store.reader.keyValue.has(placeOf(key))),
-    list(prefix, beyond, countMax) {
-      const place = placeOf(prefix)
-      const tenant = prefix.slice(0, prefix.indexOf("/") + 1)
-      const isWithin = beyond?.startsWith(tenant) === true
-      // A key of another tenant is before or after all of this one's.
-      if (beyond !== undefined && !isWithin && compareUtf8(beyond, tenant) > 0) return []
-      const from = isWithin ? placeOf(beyond).key : undefined
-      return reading(store.path, () => store.reader.keyValue.list(place, from, countMax)).map((key) => tenant + key)
-    },
-    swap: (key, version, value) => run({ op: "swap", ...placeOf(key), version, value }) as boolean,
-    increment: (key, delta, min, max) => run({ op: "increment", ...placeOf(key), delta, min, max }) as bigint,
+  check(): ReadonlyArray<Finding> {
+    const table = this.name
+    const findings: Array<Finding> = []
+    const recount = new Recount()
+    for (const row of this.#database.prepare("SELECT tenant, key, value, revision, sum FROM key_value").iterate()) {
+      const { tenant, key, value, revision, sum } = row as unknown as Place & Row
+      if (sumOf({ tenant, key }, value, revision) !== sum) findings.push({ table, key: textOf(key), detail: "its bytes are not those that were written" })
+      recount.add(tenant, 1, bytesOf({ tenant, key }) + value.length, sum)
+    }
+    return [...findings, ...recount.compare(table, this.totals)]
   }
 }

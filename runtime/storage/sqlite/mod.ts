@@ -1,6 +1,3 @@
-export { sqliteEvent } from "./event.ts"
-export { sqliteKeyValue } from "./key-value.ts"
 export { type Finding, SqliteReader } from "./reader.ts"
-export { placeOf } from "./row.ts"
 export { type SqliteOptions, SqliteStore } from "./store.ts"
-export { type Operation, type Outcome, type StoreLimits, SqliteWriter } from "./writer.ts"
+export { type Outcome, SqliteWriter } from "./writer.ts"

@@ -1,11 +1,13 @@
 /** The side of a store that reads: a connection of its own that sees what is committed, on the thread that asks. */
 import type { DatabaseSync } from "node:sqlite"
 import { StorageError } from "../../../schemas/error/storage.ts"
-import { detailOf, openReader, pragma, storageError } from "./database.ts"
-import { checkEvent, EventTable } from "./event.ts"
-import { checkKeyValue, KeyValueTable } from "./key-value.ts"
+import { storeLimits } from "../../port/limits.ts"
+import type { Answers, Question } from "../../port/store.ts"
+import { clockBase, clockFrom, type StoreClock } from "../clock.ts"
+import { detailOf, openReader, pragma, reading, storageError } from "./database.ts"
 import { lossOf, Mark } from "./mark.ts"
-import { everybody, type TotalTable } from "./totals.ts"
+import { Tables } from "./table.ts"
+import { everybody } from "./totals.ts"
 
 export interface Finding {
   readonly table: string
@@ -14,9 +16,13 @@ export interface Finding {
   readonly detail: string
 }
 
-/** Keys or topics, the bytes of them and their values, and whose they are. */
-export interface PortInfo {
-  readonly keys: number
+/** What a table holds. */
+export interface TableInfo {
+  readonly table: string
+  /** What is counted: "key", "topic". */
+  readonly counts: string
+  readonly count: number
+  /** Of what is counted and what is kept under it. */
   readonly bytes: number
   readonly tenants: number
 }
@@ -29,26 +35,23 @@ export interface StoreInfo {
   /** Number of the newest commit. */
   readonly commits: number
   readonly committedAtMs: number | undefined
-  readonly keyValue: PortInfo
-  readonly event: PortInfo
+  readonly tables: ReadonlyArray<TableInfo>
 }
 
 export class SqliteReader implements Disposable {
   readonly path: string
   readonly #database: DatabaseSync
-  readonly #keyValue: KeyValueTable
-  readonly #event: EventTable
+  readonly #tables: Tables
   #isClosed = false
 
   /** @throws StorageError `Unreachable`, `Busy` */
-  constructor(path: string) {
+  constructor(path: string, clock: StoreClock = clockFrom(clockBase())) {
     this.path = path
     let database: DatabaseSync | undefined
     try {
       database = openReader(path)
       this.#database = database
-      this.#keyValue = new KeyValueTable(database, path)
-      this.#event = new EventTable(database, path)
+      this.#tables = new Tables({ database, store: path, limits: storeLimits, clock })
     } catch (error) {
       database?.close()
       throw storageError(path, error)
@@ -65,35 +68,27 @@ export class SqliteReader implements Disposable {
     return Number(this.#database.prepare("SELECT max(sequence) AS newest FROM commit_group").get()?.["newest"] ?? 0)
   }
 
-  /** The key-value rows as they are committed. */
-  get keyValue(): Pick<KeyValueTable, "get" | "has" | "list"> {
+  /** What is committed. */
+  ask<Q extends Question>(question: Q): Answers[Q["ask"]] {
     this.#check()
-    return this.#keyValue
-  }
-
-  /** The events as they are committed. */
-  get event(): Pick<EventTable, "read"> {
-    this.#check()
-    return this.#event
+    return reading(this.path, () => this.#tables.ask(question)) as Answers[Q["ask"]]
   }
 
   /** What is in the store, in numbers. */
   info(): StoreInfo {
     this.#check()
     const newest = this.#database.prepare("SELECT sequence, committed_us FROM commit_group ORDER BY sequence DESC LIMIT 1").get()
-    const counted = (table: TotalTable): PortInfo => {
-      const { keys, bytes } = table.get(everybody)
-      // Everybody's own row is no tenant.
-      return { keys, bytes, tenants: Math.max(0, [...table.all()].filter(([, total]) => total.keys > 0).length - 1) }
-    }
     return {
       store: this.path,
       format: pragma(this.#database, "user_version"),
       bytes: pragma(this.#database, "page_count") * pragma(this.#database, "page_size"),
       commits: Number(newest?.["sequence"] ?? 0),
       committedAtMs: newest === undefined ? undefined : Number(newest["committed_us"]) / 1_000,
-      keyValue: counted(this.#keyValue.totals),
-      event: counted(this.#event.totals),
+      tables: this.#tables.all.map(({ name, counts, totals }) => {
+        const { keys, bytes } = totals.get(everybody)
+        // Everybody's own row is no tenant.
+        return { table: name, counts, count: keys, bytes, tenants: Math.max(0, [...totals.all()].filter(([, total]) => total.keys > 0).length - 1) }
+      }),
     }
   }
 
@@ -110,7 +105,7 @@ export class SqliteReader implements Disposable {
         const detail = String(Object.values(row)[0])
         if (detail !== "ok") findings.push({ table: "", key: "", detail })
       }
-      findings.push(...checkKeyValue(this.#database), ...checkEvent(this.#database))
+      findings.push(...this.#tables.all.flatMap((table) => table.check()))
       const gaps = this.#database
         .prepare(
           "SELECT sequence FROM commit_group AS later WHERE sequence > (SELECT min(sequence) FROM commit_group) AND NOT EXISTS (SELECT 1 FROM commit_group WHERE sequence = later.sequence - 1)",

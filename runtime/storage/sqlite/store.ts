@@ -7,21 +7,19 @@ import type { MessagePort, Worker } from "node:worker_threads"
 import { CapabilityError } from "../../../schemas/error/capability.ts"
 import { ConfigError } from "../../../schemas/error/config.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
-import { type EventLimits, eventLimits } from "../../../host/port/event.ts"
-import { CounterError, type KeyValueLimits, keyValueLimits } from "../../../host/port/key-value.ts"
-import { limitsFrom } from "../../../host/port/port.ts"
+import { CounterError } from "../../../host/port/key-value.ts"
+import { type StoreLimitOptions, type StoreLimits, storeLimitsFrom } from "../../port/limits.ts"
+import { clockBase, clockFrom } from "../clock.ts"
 import { busyMsMax } from "./database.ts"
 import { SqliteReader } from "./reader.ts"
 import type { Failure, Opening, Reply, Request } from "./worker.ts"
-import type { Operation, StoreLimits } from "./writer.ts"
+import type { Answers, BatchResults, Operation, Question, Store } from "../../port/store.ts"
 
 const { MessageChannel, receiveMessageOnPort, Worker: Thread } = process.getBuiltinModule("node:worker_threads")
 
-export interface SqliteOptions {
+export interface SqliteOptions extends StoreLimitOptions {
   /** Go on without commits that were acknowledged and are gone. Default false: such a store is read-only. */
   readonly acceptLoss?: boolean
-  readonly keyValue?: Partial<KeyValueLimits>
-  readonly event?: Partial<EventLimits>
   /** Batches that may wait for the disk; the next is refused. Default 10,000. */
   readonly pendingMax?: number
 }
@@ -50,16 +48,16 @@ function errorOf(store: string, failure: Failure): Error {
  */
 function copyOf(operation: Operation): Operation {
   const copy: Record<string, unknown> = { ...operation }
-  for (const name of ["tenant", "key", operation.op === "publish" ? "payload" : "value"]) {
-    const bytes = copy[name]
-    if (bytes === undefined && name === "value") continue
-    if (!(bytes instanceof Uint8Array)) throw new ConfigError("Option", { option: name, expected: "bytes", actual: typeof bytes })
-    copy[name] = new Uint8Array(bytes)
+  for (const [name, value] of Object.entries(copy)) {
+    if (value instanceof Uint8Array) copy[name] = new Uint8Array(value)
+    else if (bytesFields.has(name)) throw new ConfigError("Option", { option: name, expected: "bytes", actual: typeof value })
   }
   return copy as unknown as Operation
 }
+/** What is bytes in every operation that has it. */
+const bytesFields = new Set(["tenant", "key", "value", "payload"])
 
-export class SqliteStore implements AsyncDisposable {
+export class SqliteStore implements Store {
   readonly path: string
   readonly limits: StoreLimits
   readonly #pendingMax: number
@@ -75,26 +73,27 @@ export class SqliteStore implements AsyncDisposable {
   #isClosed = false
   #exited: Promise<void> = Promise.resolve()
 
-  private constructor(path: string, options: SqliteOptions) {
+  private constructor(path: string, pendingMax: number, limits: StoreLimitOptions) {
     this.path = path
-    this.limits = { keyValue: limitsFrom("keyValue", keyValueLimits, options.keyValue), event: limitsFrom("event", eventLimits, options.event) }
-    this.#pendingMax = options.pendingMax ?? pendingMaxDefault
+    this.limits = storeLimitsFrom(limits)
+    this.#pendingMax = pendingMax
   }
 
   /**
    * Opens the file, or makes it.
    * @throws StorageError `Unreachable`, `Foreign`, `Newer`, `Busy`
    */
-  static async open(path: string, options: SqliteOptions = {}): Promise<SqliteStore> {
-    const store = new SqliteStore(path, options)
-    await store.#start(options.acceptLoss ?? false)
+  static async open(path: string, { acceptLoss = false, pendingMax = pendingMaxDefault, ...limits }: SqliteOptions = {}): Promise<SqliteStore> {
+    const store = new SqliteStore(path, pendingMax, limits)
+    await store.#start(acceptLoss)
     return store
   }
 
   async #start(acceptLoss: boolean): Promise<void> {
     const { port1, port2 } = new MessageChannel()
     const signal = this.#signal.buffer as SharedArrayBuffer
-    const opening: Opening = { path: this.path, options: { acceptLoss, limits: this.limits }, signal, port: port2 }
+    const clockBaseUs = clockBase()
+    const opening: Opening = { path: this.path, options: { acceptLoss, limits: this.limits }, clockBaseUs, signal, port: port2 }
     // Neither flags nor hooks of the application have business in this thread.
     const worker = new Thread(new URL("./worker.ts", import.meta.url), { workerData: opening, transferList: [port2], execArgv: [], name: "stele-sqlite" })
     this.#port = port1
@@ -106,7 +105,7 @@ export class SqliteStore implements AsyncDisposable {
     port1.on("message", (reply: Reply) => this.#hear(reply))
     try {
       await new Promise<unknown>((resolve, reject) => this.#waiting.set(openingId, { resolve, reject }))
-      this.#reader = new SqliteReader(this.path)
+      this.#reader = new SqliteReader(this.path, clockFrom(clockBaseUs))
     } catch (error) {
       await this.close()
       throw error
@@ -114,6 +113,10 @@ export class SqliteStore implements AsyncDisposable {
     // From here on only what is waited for keeps the process.
     worker.unref()
     port1.unref()
+  }
+
+  get name(): string {
+    return this.path
   }
 
   /** Why writes are refused, if they are: the store can still be read. */
@@ -127,20 +130,23 @@ export class SqliteStore implements AsyncDisposable {
     return this.#reader
   }
 
-  /**
-   * Carries out a batch, all or nothing, in one commit with whatever else waits; answers when it is on the disk.
-   * @throws what an operation is refused for; StorageError `Busy` or `Failed` when nothing was kept, `Unknown` when
-   * nobody can tell; `Lost`, `Overloaded`, `Closed`
-   */
-  apply(batch: ReadonlyArray<Operation>): Promise<ReadonlyArray<unknown>> {
+  async ask<Q extends Question>(question: Q): Promise<Answers[Q["ask"]]> {
+    return this.reader.ask(question)
+  }
+
+  askSync<Q extends Question>(question: Q): Answers[Q["ask"]] {
+    return this.reader.ask(question)
+  }
+
+  /** In one commit with whatever else waits. */
+  apply<const B extends ReadonlyArray<Operation>>(batch: B): Promise<BatchResults<B>> {
     return new Promise((resolve, reject) => {
-      this.#send(batch, { resolve, reject })
+      this.#send(batch, { resolve: resolve as (answers: ReadonlyArray<unknown>) => void, reject })
       if (this.#queue.length === 1) queueMicrotask(() => this.#flush())
     })
   }
 
-  /** The same for a caller that cannot wait otherwise: blocks this thread. */
-  applySync(batch: ReadonlyArray<Operation>): ReadonlyArray<unknown> {
+  applySync<const B extends ReadonlyArray<Operation>>(batch: B): BatchResults<B> {
     let outcome: { readonly answers: ReadonlyArray<unknown> } | { readonly error: Error } | undefined
     this.#send(batch, { resolve: (answers) => (outcome = { answers }), reject: (error) => (outcome = { error }) })
     this.#flush()
@@ -157,7 +163,7 @@ export class SqliteStore implements AsyncDisposable {
       this.#heard = heard
     }
     if ("error" in outcome) throw outcome.error
-    return outcome.answers
+    return outcome.answers as BatchResults<B>
   }
 
   #send(batch: ReadonlyArray<Operation>, waiting: Waiting): void {

@@ -26,7 +26,7 @@ export class TotalTable {
   readonly #get: StatementSync
   #put: StatementSync | undefined
 
-  constructor(database: DatabaseSync, name: "key_value_total" | "event_total") {
+  constructor(database: DatabaseSync, name: string) {
     this.#database = database
     this.#name = name
     this.#get = database.prepare(`SELECT keys, bytes, sums FROM ${name} WHERE tenant = ?`)

@@ -6,14 +6,18 @@
 import type { MessagePort } from "node:worker_threads"
 import { CounterError } from "../../../host/port/key-value.ts"
 import { SteleError } from "../../../schemas/error/family.ts"
-import { type Operation, type Outcome, SqliteWriter, type WriterOptions } from "./writer.ts"
+import { clockFrom } from "../clock.ts"
+import type { Operation } from "../../port/store.ts"
+import { type Outcome, SqliteWriter, type WriterOptions } from "./writer.ts"
 
 const { isMainThread, receiveMessageOnPort, workerData } = process.getBuiltinModule("node:worker_threads")
 
 /** What the thread is started with. */
 export interface Opening {
   readonly path: string
-  readonly options: WriterOptions
+  readonly options: Omit<WriterOptions, "clock">
+  /** Of the store's clock, see `clock.ts`. */
+  readonly clockBaseUs: number
   /** Int32: counts messages sent, for those who wait without an event loop. */
   readonly signal: SharedArrayBuffer
   readonly port: MessagePort
@@ -45,7 +49,7 @@ function failureOf(error: unknown): Failure {
 }
 
 if (!isMainThread) {
-  const { path, options, signal, port } = workerData as Opening
+  const { path, options, clockBaseUs, signal, port } = workerData as Opening
   const sent = new Int32Array(signal)
   const send = (reply: Reply): void => {
     port.postMessage(reply)
@@ -54,7 +58,7 @@ if (!isMainThread) {
   }
   let writer: SqliteWriter | undefined
   try {
-    writer = SqliteWriter.open(path, options)
+    writer = SqliteWriter.open(path, { ...options, clock: clockFrom(clockBaseUs) })
     send({ opened: true, refusal: writer.refusal === undefined ? undefined : failureOf(writer.refusal) })
   } catch (error) {
     send({ failed: failureOf(error) })

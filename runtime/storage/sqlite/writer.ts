@@ -7,35 +7,38 @@ import type { Hash } from "node:crypto"
 import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { SteleError } from "../../../schemas/error/family.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
-import type { EventLimits } from "../../../host/port/event.ts"
-import { CounterError, type KeyValueLimits } from "../../../host/port/key-value.ts"
+import { CounterError } from "../../../host/port/key-value.ts"
+import type { StoreLimits } from "../../port/limits.ts"
+import type { Operation } from "../../port/store.ts"
+import type { StoreClock } from "../clock.ts"
 import { detailOf, isBusy, isDamaged, openWriter, storageError } from "./database.ts"
-import { type EventOperation, EventTable } from "./event.ts"
-import { type KeyValueOperation, KeyValueTable } from "./key-value.ts"
-import { Totals } from "./totals.ts"
 import { type Commit, commitRowsMax, lossOf, Mark } from "./mark.ts"
+import { needsNoSavepoint, Tables } from "./table.ts"
+import { Totals, type TotalTable } from "./totals.ts"
 
 const { createHash } = process.getBuiltinModule("node:crypto")
 
-/** What a batch consists of: data, so that it can be carried out on another thread. */
-export type Operation = KeyValueOperation | EventOperation
-
 /** What became of one batch: all of its answers in order, or the error for which none of it was kept. */
 export type Outcome = { readonly answers: ReadonlyArray<unknown> } | { readonly error: Error }
+
+interface LastCommit extends Commit {
+  readonly revision: number
+  readonly committedUs: number
+}
 
 /** A group while it is made: hands out revisions and gathers the digest. */
 export class Group {
   revision: number
   readonly #hash: Hash
   isEmpty = true
-  /** Of the key-value rows, and of the events. */
-  readonly keyValue: Totals
-  readonly event: Totals
+  /** The store's time for everything in the group, µs since the Unix epoch. */
+  readonly nowUs: number
+  readonly #totals = new Map<TotalTable, Totals>()
 
-  constructor(last: { readonly revision: number; readonly digest: Uint8Array }, keyValue: Totals, event: Totals) {
-    this.keyValue = keyValue
-    this.event = event
+  constructor(last: LastCommit, nowUs: number) {
     this.revision = last.revision
+    // Another process's clock may be ahead: time in a store never goes back.
+    this.nowUs = Math.max(nowUs, last.committedUs)
     this.#hash = createHash("sha256").update(last.digest)
   }
 
@@ -47,10 +50,24 @@ export class Group {
     return this.revision
   }
 
+  /** A table's totals as this group leaves them. */
+  totals(table: TotalTable): Totals {
+    let totals = this.#totals.get(table)
+    if (totals === undefined) {
+      totals = new Totals(table)
+      this.#totals.set(table, totals)
+    }
+    return totals
+  }
+
   /** Ends a batch: what it changed stands, or never was. */
   end(isKept: boolean): void {
-    this.keyValue.end(isKept)
-    this.event.end(isKept)
+    for (const totals of this.#totals.values()) totals.end(isKept)
+  }
+
+  /** Writes what tenants' rows add up to, once for all batches. */
+  writeTotals(): void {
+    for (const [table, totals] of this.#totals) table.write(totals)
   }
 
   digest(): Uint8Array {
@@ -62,25 +79,19 @@ const noDigest = new Uint8Array(32)
 /** SQLite result code `SQLITE_FULL`: the one failure of COMMIT after which nothing can have been kept. */
 const fullCode = 13
 
-/** What each port takes and keeps. */
-export interface StoreLimits {
-  readonly keyValue: KeyValueLimits
-  readonly event: EventLimits
-}
-
 export interface WriterOptions {
   /** Go on without commits that were acknowledged and are gone. Default false: such a store is read-only. */
   readonly acceptLoss: boolean
   readonly limits: StoreLimits
+  readonly clock: StoreClock
 }
 
 export class SqliteWriter implements Disposable {
   readonly path: string
   readonly #writer: DatabaseSync
   readonly #mark: Mark
-  readonly #keyValue: KeyValueTable
-  readonly #event: EventTable
-  readonly #limits: StoreLimits
+  readonly #tables: Tables
+  readonly #clock: StoreClock
   readonly #last: StatementSync
   readonly #insert: StatementSync
   readonly #forget: StatementSync
@@ -90,14 +101,13 @@ export class SqliteWriter implements Disposable {
   #refusal: StorageError | undefined
   #isClosed = false
 
-  private constructor(path: string, writer: DatabaseSync, mark: Mark, limits: StoreLimits) {
+  private constructor(path: string, writer: DatabaseSync, mark: Mark, { limits, clock }: Pick<WriterOptions, "limits" | "clock">) {
     this.path = path
     this.#writer = writer
     this.#mark = mark
-    this.#keyValue = new KeyValueTable(writer, path, limits.keyValue)
-    this.#event = new EventTable(writer, path)
-    this.#limits = limits
-    this.#last = writer.prepare("SELECT sequence, revision, digest FROM commit_group ORDER BY sequence DESC LIMIT 1")
+    this.#tables = new Tables({ database: writer, store: path, limits, clock })
+    this.#clock = clock
+    this.#last = writer.prepare("SELECT sequence, revision, digest, committed_us AS committedUs FROM commit_group ORDER BY sequence DESC LIMIT 1")
     this.#insert = writer.prepare("INSERT INTO commit_group (sequence, revision, digest, committed_us) VALUES (?, ?, ?, ?)")
     this.#savepoint = writer.prepare("SAVEPOINT batch")
     this.#release = writer.prepare("RELEASE batch")
@@ -108,12 +118,12 @@ export class SqliteWriter implements Disposable {
    * Opens the file, or makes it.
    * @throws StorageError `Unreachable`, `Foreign`, `Newer`, `Busy`
    */
-  static open(path: string, { acceptLoss, limits }: WriterOptions): SqliteWriter {
+  static open(path: string, { acceptLoss, ...options }: WriterOptions): SqliteWriter {
     const database = openWriter(path)
     let mark: Mark | undefined
     try {
       mark = Mark.open(`${path}-mark`)
-      const writer = new SqliteWriter(path, database, mark, limits)
+      const writer = new SqliteWriter(path, database, mark, options)
       writer.#compare(acceptLoss)
       return writer
     } catch (error) {
@@ -131,9 +141,8 @@ export class SqliteWriter implements Disposable {
     else this.#refusal = new StorageError("Lost", { store: this.path, ...loss })
   }
 
-  #lastCommit(): Commit & { readonly revision: number } {
-    const row = this.#last.get() as { sequence: number; revision: number; digest: Uint8Array } | undefined
-    return row ?? { sequence: 0, revision: 0, digest: noDigest }
+  #lastCommit(): LastCommit {
+    return (this.#last.get() as LastCommit | undefined) ?? { sequence: 0, revision: 0, digest: noDigest, committedUs: 0 }
   }
 
   /** Why writes are refused, if they are: the store can still be read. */
@@ -159,16 +168,15 @@ export class SqliteWriter implements Disposable {
     try {
       writer.exec("BEGIN IMMEDIATE")
       const last = this.#lastCommit()
-      const group = new Group(last, new Totals(this.#keyValue.totals), new Totals(this.#event.totals))
+      const group = new Group(last, this.#clock())
       outcomes = batches.map((batch) => this.#batch(group, batch))
       if (group.isEmpty) {
         writer.exec("ROLLBACK")
         return outcomes
       }
-      this.#keyValue.totals.write(group.keyValue)
-      this.#event.totals.write(group.event)
+      group.writeTotals()
       commit = { sequence: last.sequence + 1, digest: group.digest() }
-      this.#insert.run(commit.sequence, group.revision, commit.digest, Date.now() * 1_000)
+      this.#insert.run(commit.sequence, group.revision, commit.digest, group.nowUs)
       if (commit.sequence > commitRowsMax) this.#forget.run(commit.sequence - commitRowsMax)
     } catch (error) {
       if (writer.isTransaction) writer.exec("ROLLBACK")
@@ -197,15 +205,10 @@ export class SqliteWriter implements Disposable {
 
   /** One batch in its savepoint: what it is refused for concerns nobody else in the group. */
   #batch(group: Group, batch: ReadonlyArray<Operation>): Outcome {
-    // One key-value operation is refused before it writes: it needs no savepoint, which costs as much as the row.
-    const isSingle = batch.length === 1 && batch[0]?.op !== "publish"
+    const isSingle = needsNoSavepoint(batch)
     if (!isSingle) this.#savepoint.run()
     try {
-      const answers = batch.map((operation) =>
-        operation.op === "publish" || operation.op === "drop"
-          ? this.#event.apply(group, operation, this.#limits.event)
-          : this.#keyValue.apply(group, operation),
-      )
+      const answers = batch.map((operation) => this.#tables.apply(group, operation))
       if (!isSingle) this.#release.run()
       group.end(true)
       return { answers }

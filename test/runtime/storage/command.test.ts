@@ -3,7 +3,8 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
 import { tenantKey } from "../../../host/port/mod.ts"
-import { sqliteEvent, sqliteKeyValue, SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
+import { guestEvent, guestKeyValue } from "../../../runtime/storage/guest.ts"
+import { SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
 import { jsonError, root, stele } from "../command-line.ts"
 
 t.setTimeout(120_000)
@@ -24,15 +25,16 @@ t.test("`stele storage info` counts what is in a store and changes nothing", asy
   const path = join(folder, "info.db")
   {
     await using store = await SqliteStore.open(path)
-    for (const name of ["a", "b"]) sqliteKeyValue(store).set(tenantKey("ada", name), Buffer.from("value"))
-    sqliteKeyValue(store).set(tenantKey("bob", "a"), Buffer.from("value"))
-    sqliteEvent(store).publish(tenantKey("ada", "topic"), Buffer.from("payload"))
+    for (const name of ["a", "b"]) guestKeyValue(store).set(tenantKey("ada", name), Buffer.from("value"))
+    guestKeyValue(store).set(tenantKey("bob", "a"), Buffer.from("value"))
+    guestEvent(store).publish(tenantKey("ada", "topic"), Buffer.from("payload"))
   }
   t.match(JSON.parse(stele(["storage", "info", `sqlite:${path}`, "--json"]).stdout), {
-    format: 2,
     commits: 4,
-    keyValue: { keys: 3, bytes: 3 * (5 + 5), tenants: 2 },
-    event: { keys: 1, bytes: 7, tenants: 1 },
+    tables: [
+      { table: "key_value", counts: "key", count: 3, bytes: 3 * (5 + 5), tenants: 2 },
+      { table: "event", counts: "topic", count: 1, bytes: 7, tenants: 1 },
+    ],
   })
   t.match(stele(["storage", "info", `sqlite:${path}`]).stdout, /key-value +3 keys of 2 tenants/)
 })
@@ -41,7 +43,7 @@ t.test("`stele storage check` names what is missing with exit code 3, and goes o
   const [path, old] = [join(folder, "check.db"), join(folder, "old.db")]
   const write = async (value: string): Promise<void> => {
     await using store = await SqliteStore.open(path)
-    sqliteKeyValue(store).set(tenantKey("ada", "k"), Buffer.from(value))
+    guestKeyValue(store).set(tenantKey("ada", "k"), Buffer.from(value))
   }
   await write("1")
   t.equal(stele(["storage", "check", `sqlite:${path}`]).code, 0)

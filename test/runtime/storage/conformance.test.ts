@@ -3,7 +3,8 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
 import { memoryEvent, memoryKeyValue } from "../../../host/port/mod.ts"
-import { sqliteEvent, sqliteKeyValue, type SqliteOptions, SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
+import { guestEvent, guestKeyValue } from "../../../runtime/storage/guest.ts"
+import { type SqliteOptions, SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
 import { eventCases } from "./event-cases.ts"
 import { cases, type Check } from "./key-value-cases.ts"
 
@@ -12,7 +13,7 @@ t.teardown(() => rm(folder, { recursive: true, force: true }))
 let files = 0
 
 interface Backend {
-  readonly keyValue: ReturnType<typeof memoryKeyValue> | ReturnType<typeof sqliteKeyValue>
+  readonly keyValue: ReturnType<typeof memoryKeyValue> | ReturnType<typeof guestKeyValue>
   readonly event: ReturnType<typeof memoryEvent>
   close(): Promise<void>
 }
@@ -22,8 +23,8 @@ const backends: Readonly<Record<string, (limits: Pick<SqliteOptions, "keyValue" 
   sqlite: async (limits) => {
     const store = await SqliteStore.open(join(folder, `${files++}.db`), limits)
     return {
-      keyValue: sqliteKeyValue(store),
-      event: sqliteEvent(store),
+      keyValue: guestKeyValue(store),
+      event: guestEvent(store),
       async close() {
         t.same(store.reader.check(), [], "check")
         await store.close()

@@ -1,11 +1,13 @@
 /** A process that works on a store: `write PATH NAME` writes 1, 2, 3 … under NAME and says each number once it is acknowledged; `add PATH TIMES` counts one key up; `leave PATH` ends with a write under way; `read PATH` prints what is there. */
 import { tenantKey } from "../../../host/port/mod.ts"
-import { placeOf, sqliteKeyValue, SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
+import { placeOf } from "../../../runtime/port/place.ts"
+import { guestKeyValue } from "../../../runtime/storage/guest.ts"
+import { SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
 import { writeSync } from "node:fs"
 
 const [what = "", path = "", third = ""] = process.argv.slice(2)
 const store = await SqliteStore.open(path)
-const keyValue = sqliteKeyValue(store)
+const keyValue = guestKeyValue(store)
 const text = (value: Uint8Array | undefined): string => new TextDecoder().decode(value)
 if (what === "write") {
   // Two keys in one batch: both or neither.

@@ -6,8 +6,12 @@ import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { fileURLToPath } from "node:url"
 import t from "tap"
-import { eventLimits, Host, keyValueLimits, StorageError, tenantKey } from "../../../runtime/mod.ts"
-import { placeOf, sqliteEvent, sqliteKeyValue, SqliteReader, SqliteStore, SqliteWriter } from "../../../runtime/storage/sqlite/mod.ts"
+import { Host, StorageError, tenantKey } from "../../../runtime/mod.ts"
+import { storeLimitsFrom } from "../../../runtime/port/limits.ts"
+import { placeOf } from "../../../runtime/port/place.ts"
+import { clockBase, clockFrom } from "../../../runtime/storage/clock.ts"
+import { guestEvent, guestKeyValue } from "../../../runtime/storage/guest.ts"
+import { SqliteReader, SqliteStore, SqliteWriter } from "../../../runtime/storage/sqlite/mod.ts"
 import { answer, engines, start } from "../../host/engine.ts"
 
 t.setTimeout(600_000)
@@ -35,12 +39,12 @@ t.test("what was written is there after the store is opened again, versions incl
   let version: number | undefined
   {
     await using store = await SqliteStore.open(path)
-    const keyValue = sqliteKeyValue(store)
+    const keyValue = guestKeyValue(store)
     for (let i = 0; i < 50; i++) keyValue.set(key(`k${i}`), bytes(`v${i}`))
     version = keyValue.getVersioned(key("k49"))?.version
   }
   await using store = await SqliteStore.open(path)
-  const keyValue = sqliteKeyValue(store)
+  const keyValue = guestKeyValue(store)
   t.equal(textOf(keyValue.get(key("k7"))), "v7")
   t.equal(keyValue.list(key(""), undefined, 100).length, 50)
   t.equal(keyValue.getVersioned(key("k49"))?.version, version)
@@ -51,7 +55,7 @@ t.test("what was written is there after the store is opened again, versions incl
 
 t.test("`SqliteWriter.commit()` keeps a group's other batches when one is refused", async (t) => {
   const path = newPath()
-  using writer = SqliteWriter.open(path, { acceptLoss: false, limits: { keyValue: { ...keyValueLimits, valueBytesMax: 4 }, event: eventLimits } })
+  using writer = SqliteWriter.open(path, { acceptLoss: false, limits: storeLimitsFrom({ keyValue: { valueBytesMax: 4 } }), clock: clockFrom(clockBase()) })
   using reader = new SqliteReader(path)
   const set = (name: string, value: string) => ({ op: "set" as const, ...placeOf(key(name)), value: bytes(value) })
   const outcomes = writer.commit([[set("a", "1")], [set("b", "2"), set("c", "too long")], [set("d", "4")]])
@@ -59,7 +63,7 @@ t.test("`SqliteWriter.commit()` keeps a group's other batches when one is refuse
     outcomes.map((outcome) => ("error" in outcome ? (outcome.error as StorageError).code : "kept")),
     ["kept", "STELE-CAP-0008", "kept"],
   )
-  t.same(reader.keyValue.list(placeOf(key("")), undefined, 10), ["a", "d"])
+  t.same(reader.ask({ ask: "list", ...placeOf(key("")), beyond: undefined, countMax: 10 }), ["a", "d"])
   t.equal(reader.sequence, 1)
   t.same(reader.check(), [])
 })
@@ -77,14 +81,14 @@ t.test("writers that wait at the same moment share commits, and what one is refu
     found,
     Array.from({ length: 300 }, (_, i) => (i % 10 === 7 ? "STELE-CAP-0008" : "kept")),
   )
-  t.equal(store.reader.keyValue.list(placeOf(key("")), undefined, 1_000).length, 270)
+  t.equal(store.reader.ask({ ask: "list", ...placeOf(key("")), beyond: undefined, countMax: 1_000 }).length, 270)
   t.ok(store.reader.sequence < 100, `${store.reader.sequence} commits for 270 writes`)
   t.same(store.reader.check(), [])
 })
 
 t.test("a write of one caller is seen by its next read, blocking and awaited writes mixed", async (t) => {
   await using store = await SqliteStore.open(newPath())
-  const keyValue = sqliteKeyValue(store)
+  const keyValue = guestKeyValue(store)
   await Promise.all(
     Array.from({ length: 20 }, async (_, i) => {
       for (let n = 0; n < 20; n++) {
@@ -99,7 +103,7 @@ t.test("a write of one caller is seen by its next read, blocking and awaited wri
 
 t.test("a value that cannot be sent, is shared, or changes after the call harms nobody", async (t) => {
   await using store = await SqliteStore.open(newPath())
-  const keyValue = sqliteKeyValue(store)
+  const keyValue = guestKeyValue(store)
   const detached = bytes("gone")
   structuredClone(detached, { transfer: [detached.buffer] })
   t.throws(() => keyValue.set(key("a"), "text" as unknown as Uint8Array), { code: "STELE-CFG-0002" })
@@ -120,13 +124,13 @@ t.test("a row whose bytes changed is no answer, and can be written over and dele
   const path = newPath()
   {
     await using store = await SqliteStore.open(path)
-    for (const name of ["a", "b"]) sqliteKeyValue(store).set(key(name), bytes("value"))
+    for (const name of ["a", "b"]) guestKeyValue(store).set(key(name), bytes("value"))
   }
   const database = new DatabaseSync(path)
   database.exec("UPDATE key_value SET value = x'00'")
   database.close()
   await using store = await SqliteStore.open(path)
-  const keyValue = sqliteKeyValue(store)
+  const keyValue = guestKeyValue(store)
   t.equal(await refused(() => keyValue.get(key("a"))), "Corrupt")
   t.equal(await refused(() => keyValue.swap(key("a"), 1, bytes("x"))), "Corrupt")
   t.equal(store.reader.check().length > 0, true)
@@ -154,7 +158,7 @@ t.test("a mark that cannot be written does not undo what is kept", async (t) => 
   const path = newPath()
   await symlink("/dev/full", `${path}-mark`)
   await using store = await SqliteStore.open(path)
-  const keyValue = sqliteKeyValue(store)
+  const keyValue = guestKeyValue(store)
   t.equal(keyValue.increment(key("n"), 1n, 0n, 10n), 1n)
   t.equal(keyValue.increment(key("n"), 1n, 0n, 10n), 2n)
 })
@@ -180,7 +184,7 @@ t.test("`close()` keeps what was asked for before it, and a process with nothing
   const { status, stderr } = await start("node", program, ["leave", path])
   t.equal(status, 0, stderr)
   await using again = await SqliteStore.open(path)
-  t.equal(again.reader.keyValue.list(placeOf(key("")), undefined, 1_000).length, 51)
+  t.equal(again.reader.ask({ ask: "list", ...placeOf(key("")), beyond: undefined, countMax: 1_000 }).length, 51)
 })
 
 t.test("`Host.open()` keeps key-value data in the file it is given", async (t) => {
@@ -226,20 +230,20 @@ t.test("a store of the first format gets the tables it lacks and keeps what it h
   const path = newPath()
   {
     await using store = await SqliteStore.open(path)
-    sqliteKeyValue(store).set(key("k"), bytes("kept"))
+    guestKeyValue(store).set(key("k"), bytes("kept"))
   }
   const database = new DatabaseSync(path)
   database.exec("DROP TABLE event; DROP TABLE event_topic; DROP TABLE event_total; PRAGMA user_version = 1")
   database.close()
   await using store = await SqliteStore.open(path)
-  t.equal(textOf(sqliteKeyValue(store).get(key("k"))), "kept")
-  t.equal(sqliteEvent(store).publish(key("t"), bytes("e")), 1n)
+  t.equal(textOf(guestKeyValue(store).get(key("k"))), "kept")
+  t.equal(guestEvent(store).publish(key("t"), bytes("e")), 1n)
   t.same(store.reader.check(), [])
 })
 
 t.test("a closed store refuses", async (t) => {
   const store = await SqliteStore.open(newPath())
-  const keyValue = sqliteKeyValue(store)
+  const keyValue = guestKeyValue(store)
   await store.close()
   await store.close()
   t.equal(await refused(() => keyValue.get(key("k"))), "Closed")
@@ -251,13 +255,13 @@ t.test("commits that were acknowledged and are gone are noticed: the store can b
   const old = newPath()
   {
     await using store = await SqliteStore.open(path)
-    const keyValue = sqliteKeyValue(store)
+    const keyValue = guestKeyValue(store)
     keyValue.set(key("k"), bytes("first"))
   }
   await copyFile(path, old)
   {
     await using store = await SqliteStore.open(path)
-    const keyValue = sqliteKeyValue(store)
+    const keyValue = guestKeyValue(store)
     keyValue.set(key("k"), bytes("second"))
     keyValue.set(key("k"), bytes("third"))
   }
@@ -265,25 +269,25 @@ t.test("commits that were acknowledged and are gone are noticed: the store can b
   await copyFile(old, path)
   {
     await using store = await SqliteStore.open(path)
-    const keyValue = sqliteKeyValue(store)
+    const keyValue = guestKeyValue(store)
     t.match((store.refusal as StorageError | undefined)?.reason, { _tag: "Lost", found: 1, known: 3 })
     t.equal(textOf(keyValue.get(key("k"))), "first")
     t.equal(await refused(() => keyValue.set(key("k"), bytes("x"))), "Lost")
   }
   {
     await using store = await SqliteStore.open(path, { acceptLoss: true })
-    sqliteKeyValue(store).set(key("k"), bytes("other"))
+    guestKeyValue(store).set(key("k"), bytes("other"))
   }
   await using store = await SqliteStore.open(path)
   t.equal(store.refusal, undefined)
-  t.equal(textOf(sqliteKeyValue(store).get(key("k"))), "other")
+  t.equal(textOf(guestKeyValue(store).get(key("k"))), "other")
 })
 
 t.test("a loss that is accepted stays accepted, also when nothing is left", async (t) => {
   const path = newPath()
   {
     await using store = await SqliteStore.open(path)
-    sqliteKeyValue(store).set(key("k"), bytes("v"))
+    guestKeyValue(store).set(key("k"), bytes("v"))
   }
   await rm(path)
   for (const options of [{ acceptLoss: true }, {}]) {
@@ -299,7 +303,7 @@ t.test("a database of the same length with another history is noticed", async (t
     [other, "theirs"],
   ] as const) {
     await using store = await SqliteStore.open(where)
-    sqliteKeyValue(store).set(key("k"), bytes(value))
+    guestKeyValue(store).set(key("k"), bytes(value))
   }
   await copyFile(other, path)
   await using store = await SqliteStore.open(path)
@@ -310,13 +314,13 @@ t.test("a mark that is damaged or missing claims nothing", async (t) => {
   const path = newPath()
   {
     await using store = await SqliteStore.open(path)
-    for (const value of ["1", "2", "3"]) sqliteKeyValue(store).set(key("k"), bytes(value))
+    for (const value of ["1", "2", "3"]) guestKeyValue(store).set(key("k"), bytes(value))
   }
   for (const damage of [() => truncate(`${path}-mark`, 7), () => rm(`${path}-mark`), () => writeFile(`${path}-mark`, Buffer.alloc(1_024, 0xff))]) {
     await damage()
     await using store = await SqliteStore.open(path)
     t.equal(store.refusal, undefined)
-    sqliteKeyValue(store).set(key("k"), bytes("4"))
+    guestKeyValue(store).set(key("k"), bytes("4"))
   }
 })
 
@@ -325,9 +329,9 @@ t.test("every flipped bit that changes an answer is found", async (t) => {
   const names = Array.from({ length: 200 }, (_, i) => `name-${i}`)
   {
     await using store = await SqliteStore.open(path)
-    const keyValue = sqliteKeyValue(store)
+    const keyValue = guestKeyValue(store)
     for (const name of names) keyValue.set(key(name), bytes(`value of ${name}, some forty bytes of it in all`))
-    for (const name of names) sqliteEvent(store).publish(key("topic"), bytes(`event about ${name}`))
+    for (const name of names) guestEvent(store).publish(key("topic"), bytes(`event about ${name}`))
   }
   const { size } = await stat(path)
   const flips = isFull ? 2_000 : 150
@@ -350,10 +354,10 @@ t.test("every flipped bit that changes an answer is found", async (t) => {
     try {
       await using store = await SqliteStore.open(copy)
       isFound = store.refusal !== undefined || store.reader.check().length > 0
-      const keyValue = sqliteKeyValue(store)
+      const keyValue = guestKeyValue(store)
       for (const name of names) isSame &&= textOf(keyValue.get(key(name))) === `value of ${name}, some forty bytes of it in all`
       isSame &&= keyValue.list(key(""), undefined, 1_000).length === names.length
-      const { events, lost } = sqliteEvent(store).read(key("topic"), 0n, 1_000)
+      const { events, lost } = guestEvent(store).read(key("topic"), 0n, 1_000)
       isSame &&= lost === 0n && names.every((name, n) => textOf(events[n]?.payload) === `event about ${name}`)
     } catch (error) {
       // SQLite's own refusal counts as found: it is an error with a code, not an answer.
@@ -381,7 +385,7 @@ t.test("nothing acknowledged is lost, and nothing is half, when the writer is ki
     await once(child, "close")
     acknowledged = Number(said.split("\n").slice(0, -1).at(-1))
     await using store = await SqliteStore.open(path)
-    const keyValue = sqliteKeyValue(store)
+    const keyValue = guestKeyValue(store)
     const [left, right] = ["left", "right"].map((name) => Number(textOf(keyValue.get(key(`k-${name}`)))))
     t.equal(left, right, `round ${round}: both or neither`)
     t.ok((left as number) >= acknowledged, `round ${round}: ${left} written, ${acknowledged} acknowledged`)
@@ -395,7 +399,7 @@ t.test("processes of three engines count one key up together", async (t) => {
   const path = newPath()
   for (const { status, stderr } of await Promise.all(engines.map((engine) => start(engine, program, ["add", path, "40"])))) t.equal(status, 0, stderr)
   await using store = await SqliteStore.open(path)
-  t.equal(textOf(sqliteKeyValue(store).get(key("count"))), String(40 * engines.length))
+  t.equal(textOf(guestKeyValue(store).get(key("count"))), String(40 * engines.length))
   t.equal(store.reader.sequence, 40 * engines.length)
   t.equal(store.refusal, undefined)
   t.same(store.reader.check(), [])
@@ -424,7 +428,7 @@ t.test("a disk that is full refuses the write, keeps what was there and takes wr
   t.match(error, /STELE-STO-000[78]/)
   const acknowledged = Number(said.split("\n").slice(0, -1).at(-1) ?? 0)
   await using store = await SqliteStore.open(path)
-  const keyValue = sqliteKeyValue(store)
+  const keyValue = guestKeyValue(store)
   t.ok(Number(textOf(keyValue.get(key("k-left"))) ?? 0) >= acknowledged)
   t.equal(textOf(keyValue.get(key("k-left"))), textOf(keyValue.get(key("k-right"))))
   keyValue.set(key("after"), bytes("room"))

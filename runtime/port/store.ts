@@ -1,0 +1,40 @@
+/**
+ * A store: what keeps the data of guests' ports and of services, whatever it is made of. What it does is data, not
+ * methods: a batch of operations crosses a thread or a network, shares a commit with its neighbours, and is carried out all or
+ * nothing. The ports that guests see are made from it once, in `runtime/storage/guest.ts`.
+ */
+import type { EventAnswers, EventOperation, EventQuestion, EventResults } from "./event.ts"
+import type { KeyValueAnswers, KeyValueOperation, KeyValueQuestion, KeyValueResults } from "./key-value.ts"
+import type { StoreLimits } from "./limits.ts"
+
+export type Operation = KeyValueOperation | EventOperation
+export interface Results extends KeyValueResults, EventResults {}
+
+export type Question = KeyValueQuestion | EventQuestion
+export interface Answers extends KeyValueAnswers, EventAnswers {}
+
+/** Answers of a batch, in its order. */
+export type BatchResults<B extends ReadonlyArray<Operation>> = { readonly [I in keyof B]: B[I] extends Operation ? Results[B[I]["op"]] : never }
+
+export interface Store extends AsyncDisposable {
+  /** As it was named, without a password. */
+  readonly name: string
+  readonly limits: StoreLimits
+  /**
+   * Carries out a batch, all or nothing, as if no other ran at the same time; answers when it is durable, and `ask` sees it from then on.
+   * @throws what an operation is refused for; StorageError `Busy` or `Failed` when nothing was kept, `Unknown` when
+   * nobody can tell; `Lost`, `Overloaded`, `Closed`
+   */
+  apply<const B extends ReadonlyArray<Operation>>(batch: B): Promise<BatchResults<B>>
+  /** The same for a guest, which must have its answer in the call: blocks this thread. */
+  applySync<const B extends ReadonlyArray<Operation>>(batch: B): BatchResults<B>
+  /**
+   * What is committed.
+   * @throws StorageError `Corrupt`, `Unreachable`, `Closed`
+   */
+  ask<Q extends Question>(question: Q): Promise<Answers[Q["ask"]]>
+  /** The same for a guest: blocks this thread, if it must wait. */
+  askSync<Q extends Question>(question: Q): Answers[Q["ask"]]
+  /** Lets go of the store after everything asked for is done. */
+  close(): Promise<void>
+}
