@@ -1,10 +1,12 @@
 /** What a store takes and keeps, by port. */
 import { eventLimits } from "../../host/port/event.ts"
-import { keyValueLimits } from "../../host/port/key-value.ts"
 import { limitsFrom } from "../../host/port/port.ts"
+import { blobStoreLimits } from "./blob.ts"
+import { keyValueStoreLimits } from "./key-value.ts"
+import { logLimits } from "./log.ts"
 
 /** The defaults; each table's own file says their units. */
-export const storeLimits = { keyValue: keyValueLimits, event: eventLimits }
+export const storeLimits = { keyValue: keyValueStoreLimits, event: eventLimits, log: logLimits, blob: blobStoreLimits }
 export type StoreLimits = Readonly<typeof storeLimits>
 export type StoreLimitOptions = { readonly [P in keyof StoreLimits]?: Partial<StoreLimits[P]> }
 

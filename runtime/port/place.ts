@@ -1,9 +1,13 @@
 /** Where something of a tenant is kept, whatever keeps it. */
 import { ConfigError } from "../../schemas/error/config.ts"
 
-/** The tenant's part of a port's key, and the rest. UTF-8; ordered as bytes, so that every store agrees on the order. */
-export interface Place {
+/** A tenant's name, UTF-8. */
+export interface OfTenant {
   readonly tenant: Uint8Array
+}
+
+/** The tenant's part of a port's key, and the rest. UTF-8; ordered as bytes, so that every store agrees on the order. */
+export interface Place extends OfTenant {
   readonly key: Uint8Array
 }
 

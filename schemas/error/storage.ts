@@ -95,4 +95,29 @@ export class StorageError extends family("StorageError", {
     message: (d) => `Cannot use the store "${d.store}": it is closed`,
     fix: () => "open it again",
   }),
+  Conflict: reason<Store & { readonly table: string; readonly key: string; readonly expected: string; readonly found: string }>({
+    code: "STELE-STO-0040",
+    status: 409,
+    exit: 6,
+    isRetryable: true,
+    message: (d) => `Cannot write "${d.key}" of table "${d.table}" in the store "${d.store}": it should be at ${d.expected} and is at ${d.found}`,
+    fix: () => "read it again, decide anew and write with what was read: nothing of this batch was kept",
+  }),
+  Compacted: reason<Store & { readonly table: string; readonly key: string; readonly asked: number; readonly oldest: number; readonly newest: number }>({
+    code: "STELE-STO-0041",
+    status: 410,
+    exit: 4,
+    isRetryable: false,
+    message: (d) =>
+      `Cannot read "${d.key}" of table "${d.table}" in the store "${d.store}" after ${d.asked}: what is kept begins after ${d.oldest} and ends at ${d.newest}`,
+    fix: () => "read what is there now and go on after the revision, or the offset, that comes with it",
+  }),
+  Record: reason<Store & { readonly table: string; readonly detail: string }>({
+    code: "STELE-STO-0042",
+    status: 422,
+    exit: 3,
+    isRetryable: false,
+    message: (d) => `Cannot take the record into table "${d.table}" of the store "${d.store}": ${d.detail}`,
+    fix: () => "import the records of an export as they are, in their order, by a version that knows the table",
+  }),
 }) {}

@@ -1,0 +1,70 @@
+/**
+ * A tenant as a whole, as data: what is exported, moved between stores of any kind, compared and erased. For services; guests reach none of it.
+ */
+import type { OfTenant } from "./place.ts"
+
+/**
+ * One row, or whatever a table keeps under one name, with everything about it that a reader could tell: the same in every kind of
+ * store. Integers are bigint and times are µs since the Unix epoch; `null` is absence. What a store can work out (sums,
+ * counts, bytes) is not in it.
+ */
+export interface TenantRecord {
+  /** Its place in the table: unique for the tenant, and what to ask `after`. How it orders is the table's own affair, and alike in every store. */
+  readonly order: Uint8Array
+  readonly fields: Readonly<Record<string, Uint8Array | bigint | string | null>>
+}
+
+export type TenantOperation = OfTenant &
+  /**
+   * Puts a record in its place as it was exported: versions, ends, offsets and times are kept. In the order of an
+   * export; one that is there already is replaced, so that an import may be repeated from any record on. Whoever
+   * watches the tenant's keys gets `Compacted`.
+   * @throws StorageError `Record` for one that the table cannot be the origin of
+   */
+  (
+    | {
+        readonly op: "import"
+        readonly table: string
+        readonly record: TenantRecord
+        /** Of the export's answer: this store's next one is greater. */
+        readonly revision: number
+      }
+    /**
+     * Removes up to `countMax` rows of the tenant, from whatever table, and says how many it were: less than `countMax`
+     * means that nothing is left, not even the tenant's name. Nobody who watches is told.
+     */
+    | { readonly op: "erase"; readonly countMax: number }
+  )
+
+export interface TenantResults {
+  readonly import: undefined
+  readonly erase: number
+}
+
+export type TenantQuestion =
+  /**
+   * Records of one table after `after` (undefined: from the first): up to `countMax`, fewer when they are large, at least
+   * one until there is none. What has ended on the store's clock is not in it.
+   * @throws StorageError `Record` for a table that the store does not have
+   */
+  | (OfTenant & { readonly ask: "export"; readonly table: string; readonly after: Uint8Array | undefined; readonly countMax: number })
+  /** Tenants that have anything, by the bytes of their names, after `after`. */
+  | { readonly ask: "tenants"; readonly after: Uint8Array | undefined; readonly countMax: number }
+  /** Names of the tables, in the order in which they are imported. */
+  | { readonly ask: "tables" }
+
+export interface TenantPage {
+  readonly records: ReadonlyArray<TenantRecord>
+  readonly isComplete: boolean
+  /** As the question `revision` answers it. */
+  readonly revision: number
+}
+
+export interface TenantAnswers {
+  readonly export: TenantPage
+  readonly tenants: ReadonlyArray<Uint8Array>
+  readonly tables: ReadonlyArray<string>
+}
+
+/** Bytes of records that an export answers at once: after the record that goes over it, the page ends. */
+export const exportBytesMax = 4 << 20
