@@ -10,7 +10,10 @@ export function guestKeyValue(store: Store): Immediate<KeyValuePort> & { readonl
   return {
     limits: store.limits.keyValue,
     get: (key) => store.askSync({ ask: "get", ...placeOf(key) })?.value,
-    getVersioned: (key) => store.askSync({ ask: "get", ...placeOf(key) }),
+    getVersioned(key) {
+      const found = store.askSync({ ask: "get", ...placeOf(key) })
+      return found === undefined ? undefined : { value: found.value, version: found.version }
+    },
     set: (key, value) => void store.applySync([{ op: "set", ...placeOf(key), value }]),
     delete: (key) => store.applySync([{ op: "delete", ...placeOf(key) }])[0],
     has: (key) => store.askSync({ ask: "has", ...placeOf(key) }),

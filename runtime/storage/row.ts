@@ -3,14 +3,24 @@ import type { Place } from "../port/place.ts"
 
 const { crc32 } = process.getBuiltinModule("node:zlib")
 
-/** CRC-32 over the lengths, the number and the bytes of a row: nothing of it can change, or move to another key, unseen. */
-export function sumOf({ tenant, key }: Place, value: Uint8Array, number: number): number {
+/** Whole numbers from 0 to 2^53 - 1, 8 bytes each, greatest first. */
+function setWhole(view: DataView, at: number, number: number): void {
+  view.setUint32(at, Math.floor(number / 0x1_0000_0000))
+  view.setUint32(at + 4, number >>> 0)
+}
+
+/** CRC-32 over the lengths, the numbers and the bytes of a row: nothing of it can change, or move to another key, unseen. */
+export function sumOf({ tenant, key }: Place, value: Uint8Array, number: number, ...more: ReadonlyArray<number>): number {
   const head = new DataView(new ArrayBuffer(20))
   head.setUint32(0, tenant.length)
   head.setUint32(4, key.length)
   head.setUint32(8, value.length)
-  head.setBigUint64(12, BigInt(number))
-  return crc32(value, crc32(key, crc32(tenant, crc32(head))))
+  setWhole(head, 12, number)
+  const sum = crc32(value, crc32(key, crc32(tenant, crc32(head))))
+  if (more.length === 0) return sum
+  const tail = new DataView(new ArrayBuffer(8 * more.length))
+  for (const [i, each] of more.entries()) setWhole(tail, 8 * i, each)
+  return crc32(tail, sum)
 }
 
 /** A caller's count as a LIMIT: a negative one is no limit to a database, and a fraction an error. */

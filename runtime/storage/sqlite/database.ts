@@ -1,7 +1,10 @@
 /** Opening a SQLite file as a store: whose it is, where it lies, how it syncs, which format it has. */
-import type { DatabaseSync, StatementSync } from "node:sqlite"
+import type { DatabaseSync } from "node:sqlite"
 import { SteleError } from "../../../schemas/error/family.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
+import { beginHistories } from "./change.ts"
+
+export { statementsOf } from "./statement.ts"
 
 const { closeSync, existsSync, openSync, statfsSync } = process.getBuiltinModule("node:fs")
 const { dirname } = process.getBuiltinModule("node:path")
@@ -14,7 +17,7 @@ export const busyMsMax = 5_000
 const applicationId = 0x5374_656c
 
 /** Each entry takes a store from the format of its index to the next; one transaction each, with the number in it. */
-const migrations: ReadonlyArray<string> = [
+const migrations: ReadonlyArray<string | ((database: DatabaseSync) => void)> = [
   `
   CREATE TABLE commit_group (
     sequence INTEGER PRIMARY KEY,
@@ -62,6 +65,69 @@ const migrations: ReadonlyArray<string> = [
     sums INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  (database) => {
+    database.exec(`
+    ALTER TABLE key_value ADD COLUMN expires_us INTEGER;
+    CREATE INDEX key_value_expiry ON key_value (expires_us) WHERE expires_us IS NOT NULL;
+    CREATE TABLE key_value_change (
+      tenant BLOB NOT NULL,
+      revision INTEGER NOT NULL,
+      key BLOB NOT NULL,
+      kind INTEGER NOT NULL,
+      changed_us INTEGER NOT NULL,
+      sum INTEGER NOT NULL,
+      PRIMARY KEY (tenant, revision)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE key_value_change_total (
+      tenant BLOB PRIMARY KEY,
+      keys INTEGER NOT NULL,
+      bytes INTEGER NOT NULL,
+      sums INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE log (
+      id INTEGER PRIMARY KEY,
+      tenant BLOB NOT NULL,
+      key BLOB NOT NULL,
+      first INTEGER NOT NULL,
+      last INTEGER NOT NULL,
+      bytes INTEGER NOT NULL,
+      sum INTEGER NOT NULL,
+      UNIQUE (tenant, key)
+    ) STRICT;
+    CREATE TABLE log_entry (
+      log INTEGER NOT NULL,
+      offset INTEGER NOT NULL,
+      payload BLOB NOT NULL,
+      appended_us INTEGER NOT NULL,
+      sum INTEGER NOT NULL,
+      PRIMARY KEY (log, offset)
+    ) STRICT;
+    CREATE TABLE log_total (
+      tenant BLOB PRIMARY KEY,
+      keys INTEGER NOT NULL,
+      bytes INTEGER NOT NULL,
+      sums INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE blob_reference (
+      tenant BLOB NOT NULL,
+      key BLOB NOT NULL,
+      digest BLOB NOT NULL CHECK (length(digest) = 32),
+      bytes INTEGER NOT NULL,
+      created_us INTEGER NOT NULL,
+      revision INTEGER NOT NULL,
+      sum INTEGER NOT NULL,
+      PRIMARY KEY (tenant, key)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX blob_reference_digest ON blob_reference (digest);
+    CREATE TABLE blob_reference_total (
+      tenant BLOB PRIMARY KEY,
+      keys INTEGER NOT NULL,
+      bytes INTEGER NOT NULL,
+      sums INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    `)
+    beginHistories(database)
+  },
 ]
 
 /** The format that this code writes. */
@@ -83,19 +149,6 @@ export function storageError(path: string, error: unknown): SteleError {
   if (isBusy(error)) return new StorageError("Busy", { store: path, waitedMs: busyMsMax }, { cause: error })
   if (isDamaged(error)) return new StorageError("Corrupt", { store: path, table: "sqlite", key: detailOf(error) }, { cause: error })
   return new StorageError("Unreachable", { store: path, detail: detailOf(error) }, { cause: error })
-}
-
-/** Statements by their text, each prepared when first used: one that writes is refused by a reader's connection. */
-export function statementsOf(database: DatabaseSync): (sql: string) => StatementSync {
-  const known = new Map<string, StatementSync>()
-  return (sql) => {
-    let statement = known.get(sql)
-    if (statement === undefined) {
-      statement = database.prepare(sql)
-      known.set(sql, statement)
-    }
-    return statement
-  }
 }
 
 /** Reads for a caller who knows nothing of SQLite: what it throws has a code. */
@@ -122,6 +175,14 @@ export function openReader(path: string): DatabaseSync {
     database?.close()
     throw storageError(path, error)
   }
+}
+
+/** A store that is nowhere but in this process. */
+export function openMemory(): DatabaseSync {
+  const database = new Database(":memory:")
+  database.exec("PRAGMA trusted_schema = 0")
+  migrate(database, "memory")
+  return database
 }
 
 /** Opens the file for writing, or makes it. Throws `StorageError` `Unreachable`, `Foreign`, `Newer` or `Busy`. */
@@ -176,7 +237,11 @@ function migrate(database: DatabaseSync, path: string): void {
       const found = pragma(database, "user_version")
       if (found > format) throw new StorageError("Newer", { store: path, format: found, known: format })
       const next = migrations[found]
-      if (next !== undefined) database.exec(`${next}; PRAGMA user_version = ${found + 1}; PRAGMA application_id = ${applicationId}`)
+      if (next !== undefined) {
+        if (typeof next === "string") database.exec(next)
+        else next(database)
+        database.exec(`PRAGMA user_version = ${found + 1}; PRAGMA application_id = ${applicationId}`)
+      }
       database.exec("COMMIT")
       if (next === undefined) return
     } catch (error) {

@@ -5,9 +5,11 @@ import type { EventBatch, EventLimits } from "../../../host/port/event.ts"
 import { checkLimit } from "../../../host/port/port.ts"
 import type { EventOperation, EventQuestion, EventResults } from "../../port/event.ts"
 import { bytesOf, type Place, textOf } from "../../port/place.ts"
+import type { Finding } from "../../port/store.ts"
+import type { TenantRecord } from "../../port/tenant.ts"
+import { Fields, orderOf, placeOfOrder } from "../record.ts"
 import { rowsMax, sumOf } from "../row.ts"
-import { statementsOf } from "./database.ts"
-import type { Finding } from "./reader.ts"
+import { statementsOf } from "./statement.ts"
 import type { Table, TableContext } from "./table.ts"
 import { everybody, Recount, TotalTable } from "./totals.ts"
 import type { Group } from "./writer.ts"
@@ -122,6 +124,97 @@ export class EventTable implements Table<EventOperation, EventQuestion> {
     this.#writing("DELETE FROM event_topic WHERE id = ?").run(topic.id)
     group.totals(this.totals).add(tenant, -1, -topic.bytes, sums)
     return true
+  }
+
+  /** A topic's own record has the number 0, before its events. */
+  *export(tenant: Uint8Array, after: Uint8Array | undefined): Generator<TenantRecord> {
+    const from = after === undefined ? undefined : placeOfOrder(after)
+    const topics = this.#database
+      .prepare("SELECT id, key, first, last, bytes FROM event_topic WHERE tenant = ?1 AND (?2 IS NULL OR key >= ?2) ORDER BY key")
+      .iterate(tenant, from?.key ?? null)
+    for (const each of topics) {
+      const { id, key, first, last } = each as unknown as Topic & { readonly key: Uint8Array }
+      const isBegun = from !== undefined && Buffer.compare(from.key, key) === 0
+      if (!isBegun) yield { order: orderOf(key, 0), fields: { first: BigInt(first), last: BigInt(last) } }
+      let expected = Math.max(first, isBegun ? from.number + 1 : 0)
+      const events = this.#database
+        .prepare("SELECT sequence, payload, sum FROM event WHERE topic = ? AND sequence >= ? ORDER BY sequence")
+        .iterate(id, expected)
+      for (const event of events) {
+        const { sequence, payload, sum } = event as unknown as Event
+        if (sequence !== expected || sumOf({ tenant, key }, payload, sequence) !== sum) break
+        yield { order: orderOf(key, sequence), fields: { payload } }
+        expected++
+      }
+      if (expected !== last + 1) throw new StorageError("Corrupt", { store: this.#store, table: "event", key: `${textOf(key)} ${expected}` })
+    }
+  }
+
+  import(group: Group, tenant: Uint8Array, record: TenantRecord): void {
+    const limits = this.#limits
+    const fields = new Fields(this.#store, this.name, record)
+    const at = placeOfOrder(record.order)
+    if (at === undefined) throw fields.refusal("its order is no topic and number")
+    const place = { tenant, key: at.key }
+    const topic = this.#topic.get(tenant, at.key) as Topic | undefined
+    const totals = group.totals(this.totals)
+    if (at.number === 0) {
+      const [first, last] = [fields.integer("first", 1), fields.integer("last")]
+      fields.end()
+      if (first > last + 1) throw fields.refusal("it begins after its end")
+      checkLimit("event", "topicBytesMax", "bytes", limits.topicBytesMax, bytesOf(place))
+      checkLimit("event", "topicEventsMax", "events", limits.topicEventsMax, last - first + 1)
+      if (topic === undefined) {
+        checkLimit("event", "tenantTopicsMax", "topics", limits.tenantTopicsMax, totals.get(tenant).keys + 1)
+        this.#writing("INSERT INTO event_topic (tenant, key, first, last, bytes) VALUES (?, ?, ?, ?, 0)").run(tenant, at.key, first, last)
+        totals.add(tenant, 1, 0, 0)
+        return
+      }
+      const [bytes] = this.#removeEvents(group, tenant, "topic = ?1 AND (sequence < ?2 OR sequence > ?3)", topic.id, first, last)
+      this.#writing("UPDATE event_topic SET first = ?, last = ?, bytes = bytes - ? WHERE id = ?").run(first, last, bytes, topic.id)
+      return
+    }
+    const payload = fields.bytes("payload")
+    fields.end()
+    if (topic === undefined || at.number < topic.first || at.number > topic.last) throw fields.refusal("its topic does not have this number")
+    checkLimit("event", "payloadBytesMax", "bytes", limits.payloadBytesMax, payload.length)
+    checkLimit("event", "totalBytesMax", "bytes", limits.totalBytesMax, totals.get(everybody).bytes + payload.length)
+    const [bytes] = this.#removeEvents(group, tenant, "topic = ?1 AND sequence = ?2", topic.id, at.number)
+    const sum = sumOf(place, payload, at.number)
+    this.#writing("INSERT INTO event (topic, sequence, payload, sum) VALUES (?, ?, ?, ?)").run(topic.id, at.number, payload, sum)
+    this.#writing("UPDATE event_topic SET bytes = bytes + ? WHERE id = ?").run(payload.length - bytes, topic.id)
+    totals.add(tenant, 0, payload.length, sum)
+  }
+
+  #removeEvents(group: Group, tenant: Uint8Array, which: string, ...values: ReadonlyArray<number>): readonly [bytes: number, count: number] {
+    let [bytes, sums, count] = [0, 0, 0]
+    for (const row of this.#writing(`DELETE FROM event WHERE ${which} RETURNING length(payload) AS length, sum`).all(...values)) {
+      bytes += Number(row["length"])
+      sums ^= Number(row["sum"])
+      count++
+    }
+    group.totals(this.totals).add(tenant, 0, -bytes, sums)
+    return [bytes, count]
+  }
+
+  /** From each topic's oldest event on: a topic that is not empty yet is whole. */
+  erase(group: Group, tenant: Uint8Array, countMax: number): number {
+    let count = 0
+    while (count < countMax) {
+      const topic = this.#writing("SELECT id, first, last, bytes FROM event_topic WHERE tenant = ? LIMIT 1").get(tenant) as Topic | undefined
+      if (topic === undefined) return count
+      const first = Math.min(topic.last + 1, topic.first + countMax - count)
+      const [bytes, found] = this.#removeEvents(group, tenant, "topic = ?1 AND sequence < ?2", topic.id, first)
+      count += found
+      if (first <= topic.last) {
+        this.#writing("UPDATE event_topic SET first = ?, bytes = bytes - ? WHERE id = ?").run(first, bytes, topic.id)
+        continue
+      }
+      this.#writing("DELETE FROM event_topic WHERE id = ?").run(topic.id)
+      group.totals(this.totals).add(tenant, -1, 0, 0)
+      count++
+    }
+    return count
   }
 
   check(): ReadonlyArray<Finding> {

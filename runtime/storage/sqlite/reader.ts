@@ -2,19 +2,14 @@
 import type { DatabaseSync } from "node:sqlite"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import { storeLimits } from "../../port/limits.ts"
-import type { Answers, Question } from "../../port/store.ts"
+import type { Answers, Finding, Question } from "../../port/store.ts"
 import { clockBase, clockFrom, type StoreClock } from "../clock.ts"
 import { detailOf, openReader, pragma, reading, storageError } from "./database.ts"
 import { lossOf, Mark } from "./mark.ts"
 import { Tables } from "./table.ts"
 import { everybody } from "./totals.ts"
 
-export interface Finding {
-  readonly table: string
-  /** Which row, as text; empty for the table as a whole. */
-  readonly key: string
-  readonly detail: string
-}
+export type { Finding }
 
 /** What a table holds. */
 export interface TableInfo {
@@ -42,18 +37,24 @@ export class SqliteReader implements Disposable {
   readonly path: string
   readonly #database: DatabaseSync
   readonly #tables: Tables
+  /** A database that was given is closed by who opened it. */
+  readonly #isOwn: boolean
   #isClosed = false
 
-  /** @throws StorageError `Unreachable`, `Busy` */
-  constructor(path: string, clock: StoreClock = clockFrom(clockBase())) {
+  /**
+   * Reads a file, or a database that is open already.
+   * @throws StorageError `Unreachable`, `Busy`
+   */
+  constructor(path: string, clock: StoreClock = clockFrom(clockBase()), given?: DatabaseSync) {
     this.path = path
-    let database: DatabaseSync | undefined
+    this.#isOwn = given === undefined
+    let database = given
     try {
-      database = openReader(path)
+      database ??= openReader(path)
       this.#database = database
       this.#tables = new Tables({ database, store: path, limits: storeLimits, clock })
     } catch (error) {
-      database?.close()
+      if (given === undefined) database?.close()
       throw storageError(path, error)
     }
   }
@@ -130,7 +131,7 @@ export class SqliteReader implements Disposable {
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    this.#database.close()
+    if (this.#isOwn) this.#database.close()
   }
 
   [Symbol.dispose](): void {

@@ -10,10 +10,11 @@ import { StorageError } from "../../../schemas/error/storage.ts"
 import { CounterError } from "../../../host/port/key-value.ts"
 import { type StoreLimitOptions, type StoreLimits, storeLimitsFrom } from "../../port/limits.ts"
 import { clockBase, clockFrom } from "../clock.ts"
+import { copyOf } from "../operation.ts"
 import { busyMsMax } from "./database.ts"
 import { SqliteReader } from "./reader.ts"
 import type { Failure, Opening, Reply, Request } from "./worker.ts"
-import type { Answers, BatchResults, Operation, Question, Store } from "../../port/store.ts"
+import type { Answers, BatchResults, Finding, Operation, Question, Store } from "../../port/store.ts"
 
 const { MessageChannel, receiveMessageOnPort, Worker: Thread } = process.getBuiltinModule("node:worker_threads")
 
@@ -42,27 +43,13 @@ function errorOf(store: string, failure: Failure): Error {
   return Family === undefined ? new StorageError("Failed", { store, detail: failure.reason }) : new Family(failure.reason, failure.data)
 }
 
-/**
- * An operation with bytes of its own, taken when it is asked for: a view would send all of the buffer below it, and
- * shared memory could change between the sum of a row and the row.
- */
-function copyOf(operation: Operation): Operation {
-  const copy: Record<string, unknown> = { ...operation }
-  for (const [name, value] of Object.entries(copy)) {
-    if (value instanceof Uint8Array) copy[name] = new Uint8Array(value)
-    else if (bytesFields.has(name)) throw new ConfigError("Option", { option: name, expected: "bytes", actual: typeof value })
-  }
-  return copy as unknown as Operation
-}
-/** What is bytes in every operation that has it. */
-const bytesFields = new Set(["tenant", "key", "value", "payload"])
-
 export class SqliteStore implements Store {
   readonly path: string
   readonly limits: StoreLimits
   readonly #pendingMax: number
   readonly #signal = new Int32Array(new SharedArrayBuffer(4))
   readonly #waiting = new Map<number, Waiting>()
+  readonly #listeners = new Set<() => void>()
   #port: MessagePort | undefined
   #worker: Worker | undefined
   #reader: SqliteReader | undefined
@@ -92,8 +79,8 @@ export class SqliteStore implements Store {
   async #start(acceptLoss: boolean): Promise<void> {
     const { port1, port2 } = new MessageChannel()
     const signal = this.#signal.buffer as SharedArrayBuffer
-    const clockBaseUs = clockBase()
-    const opening: Opening = { path: this.path, options: { acceptLoss, limits: this.limits }, clockBaseUs, signal, port: port2 }
+    const base = clockBase()
+    const opening: Opening = { path: this.path, options: { acceptLoss, limits: this.limits }, clockBase: base, signal, port: port2 }
     // Neither flags nor hooks of the application have business in this thread.
     const worker = new Thread(new URL("./worker.ts", import.meta.url), { workerData: opening, transferList: [port2], execArgv: [], name: "stele-sqlite" })
     this.#port = port1
@@ -105,7 +92,7 @@ export class SqliteStore implements Store {
     port1.on("message", (reply: Reply) => this.#hear(reply))
     try {
       await new Promise<unknown>((resolve, reject) => this.#waiting.set(openingId, { resolve, reject }))
-      this.#reader = new SqliteReader(this.path, clockFrom(clockBaseUs))
+      this.#reader = new SqliteReader(this.path, clockFrom(base))
     } catch (error) {
       await this.close()
       throw error
@@ -136,6 +123,16 @@ export class SqliteStore implements Store {
 
   askSync<Q extends Question>(question: Q): Answers[Q["ask"]] {
     return this.reader.ask(question)
+  }
+
+  async check(): Promise<ReadonlyArray<Finding>> {
+    return this.reader.check()
+  }
+
+  onCommit(listener: () => void): () => void {
+    const own = (): void => listener()
+    this.#listeners.add(own)
+    return () => void this.#listeners.delete(own)
   }
 
   /** In one commit with whatever else waits. */
@@ -208,6 +205,7 @@ export class SqliteStore implements Store {
           waiting?.reject(error)
         }
       }
+      if (reply.outcomes.some(({ failure }) => failure === undefined)) for (const listener of this.#listeners) queueMicrotask(listener)
     } else {
       const opening = this.#waiting.get(openingId)
       this.#waiting.delete(openingId)

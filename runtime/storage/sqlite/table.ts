@@ -4,11 +4,14 @@
  */
 import type { DatabaseSync } from "node:sqlite"
 import type { StoreLimits } from "../../port/limits.ts"
-import type { Operation, Question } from "../../port/store.ts"
+import type { Finding, Operation, Question } from "../../port/store.ts"
+import type { TenantRecord } from "../../port/tenant.ts"
 import type { StoreClock } from "../clock.ts"
+import { BlobTable } from "./blob.ts"
 import { EventTable } from "./event.ts"
 import { KeyValueTable } from "./key-value.ts"
-import type { Finding } from "./reader.ts"
+import { LogTable } from "./log.ts"
+import { TenantOperations } from "./tenant.ts"
 import type { TotalTable } from "./totals.ts"
 import type { Group } from "./writer.ts"
 
@@ -18,10 +21,23 @@ export interface Table<O extends Operation, Q extends Question> {
   readonly counts: string
   /** What its rows add up to, by tenant. */
   readonly totals: TotalTable
+  /** Of rows kept beside those that an export gives. */
+  readonly totalsBeside?: TotalTable
   apply(group: Group, operation: O): unknown
   ask(question: Q): unknown
   /** Every row against its sum, every tenant's rows against its totals. */
   check(): ReadonlyArray<Finding>
+  /** Removes some of what has ended by now: called in every group, before its batches. */
+  sweep?(group: Group): void
+  /** A tenant's records after `after`, in order, each held against its sum. Read from until somebody has enough. */
+  export(tenant: Uint8Array, after: Uint8Array | undefined): Iterable<TenantRecord>
+  /**
+   * Puts a record in its place; its revision, if it has one, is below the group's.
+   * @throws StorageError `Record`
+   */
+  import(group: Group, tenant: Uint8Array, record: TenantRecord): void
+  /** Removes up to `countMax` rows of a tenant and says how many; less means that none is left. */
+  erase(group: Group, tenant: Uint8Array, countMax: number): number
 }
 
 /** What a table is made from: a connection, the store's name for its errors, what may be kept. */
@@ -40,7 +56,7 @@ interface TableKind {
   readonly questions: ReadonlyArray<Question["ask"]>
 }
 
-const kinds: ReadonlyArray<TableKind> = [KeyValueTable, EventTable]
+const kinds: ReadonlyArray<TableKind> = [KeyValueTable, EventTable, LogTable, BlobTable]
 
 const refusedFirst = new Set(kinds.flatMap((kind) => kind.refusedFirst))
 
@@ -49,8 +65,8 @@ export const needsNoSavepoint = (batch: ReadonlyArray<Operation>): boolean => ba
 
 export class Tables {
   readonly all: ReadonlyArray<Table<never, never>>
-  readonly #byOperation = new Map<string, Table<never, never>>()
-  readonly #byQuestion = new Map<string, Table<never, never>>()
+  readonly #byOperation = new Map<string, Pick<Table<never, never>, "apply">>()
+  readonly #byQuestion = new Map<string, Pick<Table<never, never>, "ask">>()
 
   constructor(context: TableContext) {
     this.all = kinds.map((kind) => {
@@ -59,6 +75,13 @@ export class Tables {
       for (const ask of kind.questions) this.#byQuestion.set(ask, table)
       return table
     })
+    const tenants = new TenantOperations(context, this.all)
+    for (const op of TenantOperations.operations) this.#byOperation.set(op, tenants)
+    for (const ask of TenantOperations.questions) this.#byQuestion.set(ask, tenants)
+  }
+
+  sweep(group: Group): void {
+    for (const table of this.all) table.sweep?.(group)
   }
 
   apply(group: Group, operation: Operation): unknown {

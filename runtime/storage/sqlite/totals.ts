@@ -3,7 +3,7 @@
  * since a row's own sum says nothing of a row that is not there.
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite"
-import type { Finding } from "./reader.ts"
+import type { Finding } from "../../port/store.ts"
 
 export interface Total {
   /** Keys, or topics: what the tenant's quota counts. */
@@ -25,11 +25,17 @@ export class TotalTable {
   readonly #name: string
   readonly #get: StatementSync
   #put: StatementSync | undefined
+  #drop: StatementSync | undefined
+  #next: StatementSync | undefined
 
   constructor(database: DatabaseSync, name: string) {
     this.#database = database
     this.#name = name
     this.#get = database.prepare(`SELECT keys, bytes, sums FROM ${name} WHERE tenant = ?`)
+  }
+
+  get name(): string {
+    return this.#name
   }
 
   get(tenant: Uint8Array): Total {
@@ -42,7 +48,26 @@ export class TotalTable {
     this.#put ??= this.#database.prepare(
       `INSERT INTO ${this.#name} (tenant, keys, bytes, sums) VALUES (?, ?, ?, ?) ON CONFLICT (tenant) DO UPDATE SET keys = excluded.keys, bytes = excluded.bytes, sums = excluded.sums`,
     )
-    for (const [tenant, { keys, bytes, sums }] of totals.changed()) this.#put.run(tenant, keys, bytes, sums)
+    this.#drop ??= this.#database.prepare(`DELETE FROM ${this.#name} WHERE tenant = ?`)
+    for (const [tenant, { keys, bytes, sums }] of totals.changed()) {
+      // Of a tenant that has nothing any more, not even the name stays.
+      if (keys === 0 && bytes === 0 && sums === 0) this.#drop.run(tenant)
+      else this.#put.run(tenant, keys, bytes, sums)
+    }
+  }
+
+  /** Adds rows outside of a group. */
+  count(tenant: Uint8Array, keys: number, bytes: number, sums: number): void {
+    const totals = new Totals(this)
+    totals.add(tenant, keys, bytes, sums)
+    totals.end(true)
+    this.write(totals)
+  }
+
+  /** The tenant that comes after one (undefined: the first) of those that have rows; undefined after the last. */
+  next(tenant: Uint8Array | undefined): Uint8Array | undefined {
+    this.#next ??= this.#database.prepare(`SELECT tenant FROM ${this.#name} WHERE (?1 IS NULL OR tenant > ?1) AND tenant < x'ff' ORDER BY tenant LIMIT 1`)
+    return this.#next.get(tenant ?? null)?.["tenant"] as Uint8Array | undefined
   }
 
   *all(): Generator<readonly [name: string, total: Total]> {

@@ -6,7 +6,7 @@
 import type { MessagePort } from "node:worker_threads"
 import { CounterError } from "../../../host/port/key-value.ts"
 import { SteleError } from "../../../schemas/error/family.ts"
-import { clockFrom } from "../clock.ts"
+import { type ClockBase, clockFrom } from "../clock.ts"
 import type { Operation } from "../../port/store.ts"
 import { type Outcome, SqliteWriter, type WriterOptions } from "./writer.ts"
 
@@ -17,7 +17,7 @@ export interface Opening {
   readonly path: string
   readonly options: Omit<WriterOptions, "clock">
   /** Of the store's clock, see `clock.ts`. */
-  readonly clockBaseUs: number
+  readonly clockBase: ClockBase
   /** Int32: counts messages sent, for those who wait without an event loop. */
   readonly signal: SharedArrayBuffer
   readonly port: MessagePort
@@ -49,7 +49,7 @@ function failureOf(error: unknown): Failure {
 }
 
 if (!isMainThread) {
-  const { path, options, clockBaseUs, signal, port } = workerData as Opening
+  const { path, options, clockBase, signal, port } = workerData as Opening
   const sent = new Int32Array(signal)
   const send = (reply: Reply): void => {
     port.postMessage(reply)
@@ -58,7 +58,7 @@ if (!isMainThread) {
   }
   let writer: SqliteWriter | undefined
   try {
-    writer = SqliteWriter.open(path, { ...options, clock: clockFrom(clockBaseUs) })
+    writer = SqliteWriter.open(path, { ...options, clock: clockFrom(clockBase) })
     send({ opened: true, refusal: writer.refusal === undefined ? undefined : failureOf(writer.refusal) })
   } catch (error) {
     send({ failed: failureOf(error) })

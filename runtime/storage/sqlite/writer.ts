@@ -11,7 +11,7 @@ import { CounterError } from "../../../host/port/key-value.ts"
 import type { StoreLimits } from "../../port/limits.ts"
 import type { Operation } from "../../port/store.ts"
 import type { StoreClock } from "../clock.ts"
-import { detailOf, isBusy, isDamaged, openWriter, storageError } from "./database.ts"
+import { detailOf, isBusy, isDamaged, openMemory, openWriter, storageError } from "./database.ts"
 import { type Commit, commitRowsMax, lossOf, Mark } from "./mark.ts"
 import { needsNoSavepoint, Tables } from "./table.ts"
 import { Totals, type TotalTable } from "./totals.ts"
@@ -26,6 +26,9 @@ interface LastCommit extends Commit {
   readonly committedUs: number
 }
 
+/** What is to be hashed next: one group is made at a time. */
+const gathering = Buffer.allocUnsafe(64 << 10)
+
 /** A group while it is made: hands out revisions and gathers the digest. */
 export class Group {
   revision: number
@@ -34,6 +37,7 @@ export class Group {
   /** The store's time for everything in the group, µs since the Unix epoch. */
   readonly nowUs: number
   readonly #totals = new Map<TotalTable, Totals>()
+  #gathered = 0
 
   constructor(last: LastCommit, nowUs: number) {
     this.revision = last.revision
@@ -46,8 +50,32 @@ export class Group {
   change(...parts: ReadonlyArray<Uint8Array>): number {
     this.isEmpty = false
     this.revision++
-    for (const part of parts) this.#hash.update(Uint32Array.of(part.length)).update(part)
+    for (const part of parts) this.#add(part)
     return this.revision
+  }
+
+  /** Revisions of this group are greater from here on. */
+  raise(revision: number): void {
+    this.revision = Math.max(this.revision, revision)
+  }
+
+  /** Hashing has a price for each call that is more than that of the bytes: small parts are gathered. */
+  #add(part: Uint8Array): void {
+    if (this.#gathered + 4 + part.length > gathering.length) {
+      this.#flush()
+      if (4 + part.length > gathering.length) {
+        this.#hash.update(Uint32Array.of(part.length)).update(part)
+        return
+      }
+    }
+    gathering.writeUInt32LE(part.length, this.#gathered)
+    gathering.set(part, this.#gathered + 4)
+    this.#gathered += 4 + part.length
+  }
+
+  #flush(): void {
+    this.#hash.update(gathering.subarray(0, this.#gathered))
+    this.#gathered = 0
   }
 
   /** A table's totals as this group leaves them. */
@@ -71,6 +99,7 @@ export class Group {
   }
 
   digest(): Uint8Array {
+    this.#flush()
     return this.#hash.digest()
   }
 }
@@ -89,7 +118,8 @@ export interface WriterOptions {
 export class SqliteWriter implements Disposable {
   readonly path: string
   readonly #writer: DatabaseSync
-  readonly #mark: Mark
+  /** Undefined where nothing outlives the process. */
+  readonly #mark: Mark | undefined
   readonly #tables: Tables
   readonly #clock: StoreClock
   readonly #last: StatementSync
@@ -101,7 +131,7 @@ export class SqliteWriter implements Disposable {
   #refusal: StorageError | undefined
   #isClosed = false
 
-  private constructor(path: string, writer: DatabaseSync, mark: Mark, { limits, clock }: Pick<WriterOptions, "limits" | "clock">) {
+  private constructor(path: string, writer: DatabaseSync, mark: Mark | undefined, { limits, clock }: Pick<WriterOptions, "limits" | "clock">) {
     this.path = path
     this.#writer = writer
     this.#mark = mark
@@ -133,11 +163,17 @@ export class SqliteWriter implements Disposable {
     }
   }
 
+  /** A store in memory: its database is the reader's too. */
+  static memory(name: string, options: Omit<WriterOptions, "acceptLoss">): { readonly writer: SqliteWriter; readonly database: DatabaseSync } {
+    const database = openMemory()
+    return { writer: new SqliteWriter(name, database, undefined, options), database }
+  }
+
   /** Holds the newest commit against the mark: what the mark knows must be in the database. */
   #compare(acceptLoss: boolean): void {
-    const loss = lossOf(this.#writer, this.#mark.read())
+    const loss = lossOf(this.#writer, this.#mark?.read())
     if (loss === undefined) return
-    if (acceptLoss) this.#mark.reset(this.#lastCommit())
+    if (acceptLoss) this.#mark?.reset(this.#lastCommit())
     else this.#refusal = new StorageError("Lost", { store: this.path, ...loss })
   }
 
@@ -168,7 +204,10 @@ export class SqliteWriter implements Disposable {
     try {
       writer.exec("BEGIN IMMEDIATE")
       const last = this.#lastCommit()
+      this.#clock.advance?.(last.committedUs)
       const group = new Group(last, this.#clock())
+      this.#tables.sweep(group)
+      group.end(true)
       outcomes = batches.map((batch) => this.#batch(group, batch))
       if (group.isEmpty) {
         writer.exec("ROLLBACK")
@@ -196,7 +235,7 @@ export class SqliteWriter implements Disposable {
       throw this.#refusal
     }
     try {
-      this.#mark.write(commit)
+      this.#mark?.write(commit)
     } catch {
       // The group is kept: a mark that is behind claims less, and the next commit writes it anew.
     }
@@ -225,7 +264,7 @@ export class SqliteWriter implements Disposable {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#writer.close()
-    this.#mark.close()
+    this.#mark?.close()
   }
 
   [Symbol.dispose](): void {
