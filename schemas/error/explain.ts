@@ -68,7 +68,8 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-STO-0011": "More writes wait than are let wait; memory is bounded, so the next is refused rather than kept waiting.",
   "STELE-STO-0012": "Objects are named by the SHA-256 of their bytes and by nothing else; no name ever becomes part of a path.",
   "STELE-STO-0013": "The bytes that are there are not those of this digest, or the catalogue names an object whose file is gone: nothing wrong is handed out.",
-  "STELE-STO-0014": "An upload is known by its id until it is kept, given up, or older than the grace time of a collection; one that was resumed elsewhere belongs there.",
+  "STELE-STO-0014":
+    "An upload is known by its id until it is kept, given up, or older than the grace time of a collection; one that was resumed elsewhere belongs there.",
   "STELE-STO-0015": "The upload said which digest its bytes should have, and they have another: nothing of it was kept.",
   "STELE-STO-0016": "A store of objects bounds what one object, one read in memory and the uploads under way may take.",
   "STELE-STO-0017": "The S3 server answered that the key is unknown, its signature wrong, or that it may not do this.",
