@@ -5,8 +5,9 @@ import { StorageError } from "../../../schemas/error/storage.ts"
 import { beginHistories } from "./change.ts"
 
 export { statementsOf } from "./statement.ts"
+import { refuseNetwork } from "../disk.ts"
 
-const { closeSync, existsSync, openSync, statfsSync } = process.getBuiltinModule("node:fs")
+const { closeSync, existsSync, openSync } = process.getBuiltinModule("node:fs")
 const { dirname } = process.getBuiltinModule("node:path")
 const { DatabaseSync: Database } = process.getBuiltinModule("node:sqlite")
 
@@ -133,9 +134,6 @@ const migrations: ReadonlyArray<string | ((database: DatabaseSync) => void)> = [
 /** The format that this code writes. */
 export const format = migrations.length
 
-/** `statfs` types of file systems whose locks or syncs another machine decides: NFS, SMB, CIFS, SMB2, AFS, Ceph, 9P. */
-const networkTypes = new Set([0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x5346_414f, 0x00c3_6400, 0x0102_1997])
-
 export const detailOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 export const isBusy = (error: unknown): boolean => [5, 6].includes(((error as { readonly errcode?: number }).errcode ?? 0) & 0xff)
@@ -191,8 +189,7 @@ export function openWriter(path: string): DatabaseSync {
   try {
     const folder = dirname(path)
     if (!existsSync(folder)) throw new StorageError("Unreachable", { store: path, detail: `there is no folder "${folder}"` })
-    if (networkTypes.has(statfsSync(folder).type >>> 0))
-      throw new StorageError("Unreachable", { store: path, detail: "it is on a network file system, whose locks and syncs cannot be relied on" })
+    refuseNetwork(folder, path)
     // What plugins keep is nobody else's to read; the files beside it take over its rights.
     create(path)
     writer = new Database(path, { timeout: busyMsMax })

@@ -1,0 +1,1 @@
+export { type FolderLimits, folderLimits, type FolderOptions, FolderStore } from "./store.ts"
