@@ -8,7 +8,7 @@ export { StorageError } from "../schemas/error/storage.ts"
 export interface HostOptions extends CoreOptions, StorageOptions {
   /**
    * Where ports keep their data: `memory` (default), or `sqlite:PATH` for a file that is made when it is not there and
-   * keeps key-value data and events. Ports given in `ports` stay as they are.
+   * keeps key-value data, events and blobs. Ports given in `ports` stay as they are.
    */
   readonly storage?: string
 }

@@ -4,7 +4,7 @@
  *   it came from; `effect` stays an import, because its services must be the application's;
  * - `platform/*.js`, chosen by the conditions of `#platform` in `dist/package.json` (the nearest `package.json` decides
  *   what `#…` means), so that a browser bundle holds no server code and the other way round;
- * - `sqlite-worker.js`, the thread that writes a SQLite store;
+ * - `…-worker.js`, the threads that write stores;
  * - `cli-main.js`, one file with the whole command line in it, because it is started often and imports cost time, and
  *   `cli.js`, which starts it with the engine's code cache on;
  * - `types/`, the declarations of all rooms;
@@ -16,7 +16,7 @@ import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import { existsSync } from "node:fs"
 import { chmod, glob, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises"
-import { join } from "node:path"
+import { dirname, join, relative } from "node:path"
 import { fileURLToPath } from "node:url"
 import { gzipSync } from "node:zlib"
 import { build, type InputOptions, type OutputOptions, type Plugin } from "rolldown"
@@ -54,13 +54,20 @@ const platformByCondition: Plugin = {
   },
 }
 
-/** A thread starts from a file: where that of SQLite's writer lies, as seen from the bundle that starts it. */
-const workerAt = (path: string): Plugin => ({
-  name: "worker-at",
+/** Threads, by the file that starts each: a thread starts from a file of its own, which lies beside it in a checkout. */
+const workers = {
+  "runtime/storage/sqlite/store.ts": "sqlite-worker",
+  "runtime/storage/folder/thread.ts": "folder-worker",
+} as const
+
+/** Where the files of threads lie, as seen from the bundle that starts them. */
+const workersIn = (folder: string): Plugin => ({
+  name: "workers-in",
   transform(code, id) {
-    if (id !== join(root, "runtime/storage/sqlite/store.ts")) return null
-    const moved = code.replace('new URL("./worker.ts"', `new URL(${JSON.stringify(path)}`)
-    if (moved === code) throw new Error("Cannot place SQLite's writer: its address is not where it was")
+    const name = workers[relative(root, id) as keyof typeof workers]
+    if (name === undefined) return null
+    const moved = code.replace('new URL("./worker.ts"', `new URL(${JSON.stringify(`${folder}/${name}.js`)}`)
+    if (moved === code) throw new Error(`Cannot place ${name}: its address is not where it was`)
     return moved
   },
 })
@@ -75,11 +82,11 @@ async function bundle(input: InputOptions, output: OutputOptions): Promise<void>
 async function bundleLibrary(): Promise<void> {
   const input = {
     ...entries,
-    "sqlite-worker": "runtime/storage/sqlite/worker.ts",
+    ...Object.fromEntries(Object.entries(workers).map(([file, name]) => [name, join(dirname(file), "worker.ts")])),
     ...Object.fromEntries(platforms.map((name) => [`platform/${name}`, `host/platform/${name}.ts`])),
   }
   await bundle(
-    { input, external: isExternal, plugins: [platformByCondition, workerAt("../sqlite-worker.js")] },
+    { input, external: isExternal, plugins: [platformByCondition, workersIn("..")] },
     {
       entryFileNames: "[name].js",
       chunkFileNames: "chunk/[name]-[hash].js",
@@ -110,7 +117,7 @@ async function bundleCli(): Promise<void> {
   const options = { resolve: { conditionNames: ["node", "import", "default"] } }
   const isExternal = (id: string) => /^(node:|bun(:|$))/.test(id)
   await bundle(
-    { input: { "cli-main": `${cli}/main.ts` }, external: isExternal, plugins: [workerAt("./sqlite-worker.js")], ...options },
+    { input: { "cli-main": `${cli}/main.ts` }, external: isExternal, plugins: [workersIn(".")], ...options },
     { entryFileNames: "[name].js", codeSplitting: false, minify: true, comments: false },
   )
   await bundle(

@@ -120,9 +120,11 @@ const explain = Command.make(
   Command.withExamples([{ command: "stele explain STELE-CAP-0003" }, { command: "stele explain kv" }, { command: "stele explain limits" }]),
 )
 
+const kept = text("storage", "ADDRESS", "Where plugins and their data are kept: sqlite:PATH or memory (default: a file in your data folder)")
+
 const up = Command.make(
   "up",
-  { storage, once: isOn("once", "Exit after the run instead of waiting for commands") },
+  { storage: kept, once: isOn("once", "Exit after the run instead of waiting for commands") },
   Effect.fnUntraced(function* (flags) {
     const json = yield* Json
     const debug = yield* Debug
@@ -133,7 +135,8 @@ const up = Command.make(
   Command.withShortDescription("Run the example plugins, then take commands"),
   Command.withExamples([
     { command: "stele up", description: "A prompt on a terminal; elsewhere one command a line on stdin" },
-    { command: "stele up --storage sqlite:stele.db", description: "Stored values are there again the next time" },
+    { command: "stele up --storage sqlite:stele.db", description: "Plugins, grants and stored values are there again the next time" },
+    { command: "stele up --storage memory", description: "Nothing is kept" },
     { command: "stele up --once --json", description: "For machines: one line of JSON" },
   ]),
 )
@@ -172,6 +175,27 @@ const storageCommand = Command.make("storage").pipe(
   Command.withSubcommands([storageInfo, storageCheck]),
 )
 
+const doctor = Command.make(
+  "doctor",
+  {
+    address: Argument.String("ADDRESS").pipe(
+      Argument.withDescription("A store: sqlite:PATH (default: the one in your data folder)"),
+      Argument.optional,
+      Argument.map(Option.getOrUndefined),
+    ),
+  },
+  Effect.fnUntraced(function* (flags) {
+    const json = yield* Json
+    yield* run(async () => (await import("./doctor.ts")).doctor({ ...flags, json }))
+  }),
+).pipe(
+  Command.withDescription(
+    "Look at what a store stands on: the engine, disk space, whether a sync means anything, what the store says of itself. Changes nothing; exit code 3 when something cannot be relied on.",
+  ),
+  Command.withShortDescription("Find what is wrong with this machine or store"),
+  Command.withExamples([{ command: "stele doctor" }, { command: "stele doctor sqlite:stele.db --json" }]),
+)
+
 export const stele = Command.make("stele").pipe(
   Command.withDescription("Run WebAssembly components you did not write: denied by default, typed, metered, stoppable."),
   Command.withExamples([
@@ -180,5 +204,5 @@ export const stele = Command.make("stele").pipe(
     { command: "stele up", description: "See it all on the example plugins" },
   ]),
   Command.withGlobalFlags([Json, Debug]),
-  Command.withSubcommands([call, inspect, types, explain, up, storageCommand]),
+  Command.withSubcommands([call, inspect, types, explain, up, storageCommand, doctor]),
 )

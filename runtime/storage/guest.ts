@@ -1,9 +1,27 @@
 /** The ports that guests see, over any store. A guest waits in its call: what must reach the disk blocks its thread. */
+import type { BlobLimits, BlobPort } from "../../host/port/blob.ts"
 import type { EventLimits, EventPort } from "../../host/port/event.ts"
 import type { KeyValueLimits, KeyValuePort } from "../../host/port/key-value.ts"
-import { compareUtf8, type Immediate } from "../../host/port/port.ts"
-import { placeOf } from "../port/place.ts"
+import { checkLimit, compareUtf8, type Immediate } from "../../host/port/port.ts"
+import { ConfigError } from "../../schemas/error/config.ts"
+import { StorageError } from "../../schemas/error/storage.ts"
+import type { BlobReference } from "../port/blob.ts"
+import type { ObjectStore } from "../port/object.ts"
+import { type Place, placeOf, textOf } from "../port/place.ts"
 import type { Store } from "../port/store.ts"
+
+/** Lists below a prefix, which names a tenant, after a key that may be another's: before or after all of this one's. */
+function within(
+  prefix: string,
+  beyond: string | undefined,
+  list: (place: Place, beyond: Uint8Array | undefined, tenant: string) => ReadonlyArray<string>,
+): ReadonlyArray<string> {
+  const place = placeOf(prefix)
+  const tenant = prefix.slice(0, prefix.indexOf("/") + 1)
+  const isWithin = beyond?.startsWith(tenant) === true
+  if (beyond !== undefined && !isWithin && compareUtf8(beyond, tenant) > 0) return []
+  return list(place, isWithin ? placeOf(beyond).key : undefined, tenant)
+}
 
 /** Key-value data of guests in a store. */
 export function guestKeyValue(store: Store): Immediate<KeyValuePort> & { readonly limits: KeyValueLimits } {
@@ -17,15 +35,8 @@ export function guestKeyValue(store: Store): Immediate<KeyValuePort> & { readonl
     set: (key, value) => void store.applySync([{ op: "set", ...placeOf(key), value }]),
     delete: (key) => store.applySync([{ op: "delete", ...placeOf(key) }])[0],
     has: (key) => store.askSync({ ask: "has", ...placeOf(key) }),
-    list(prefix, beyond, countMax) {
-      const place = placeOf(prefix)
-      const tenant = prefix.slice(0, prefix.indexOf("/") + 1)
-      const isWithin = beyond?.startsWith(tenant) === true
-      // A key of another tenant is before or after all of this one's.
-      if (beyond !== undefined && !isWithin && compareUtf8(beyond, tenant) > 0) return []
-      const from = isWithin ? placeOf(beyond).key : undefined
-      return store.askSync({ ask: "list", ...place, beyond: from, countMax }).map((key) => tenant + key)
-    },
+    list: (prefix, beyond, countMax) =>
+      within(prefix, beyond, (place, from, tenant) => store.askSync({ ask: "list", ...place, beyond: from, countMax }).map((key) => tenant + key)),
     swap: (key, version, value) => store.applySync([{ op: "swap", ...placeOf(key), version, value }])[0] !== undefined,
     increment: (key, delta, min, max) => store.applySync([{ op: "increment", ...placeOf(key), delta, min, max }])[0],
   }
@@ -42,5 +53,42 @@ export function guestEvent(store: Store): Immediate<EventPort> & {
     publish: (topic, payload) => store.applySync([{ op: "publish", ...placeOf(topic), payload }])[0],
     read: (topic, after, countMax) => store.askSync({ ask: "events", ...placeOf(topic), after, countMax }),
     drop: (topic) => store.applySync([{ op: "drop", ...placeOf(topic) }])[0],
+  }
+}
+
+/**
+ * Objects of guests: references in a store, bytes in another. A reference is written only after the object is durable, so a crash
+ * between the two leaves an object that nobody refers to, which is collected.
+ * @throws ConfigError for objects that are a network away: a guest cannot wait for them
+ */
+export function guestBlob(store: Store, objects: ObjectStore): Immediate<BlobPort> & { readonly limits: BlobLimits } {
+  const { blocking } = objects
+  if (blocking === undefined)
+    throw new ConfigError("Option", { option: "objects", expected: "a store of objects that can answer at once", actual: objects.name })
+  const reference = (key: string): BlobReference | undefined => store.askSync({ ask: "blob", ...placeOf(key) })
+  const hex = (digest: Uint8Array): string => Buffer.from(digest.buffer, digest.byteOffset, digest.length).toString("hex")
+  return {
+    limits: store.limits.blob,
+    get(key, start = 0, end) {
+      const found = reference(key)
+      if (found === undefined) return undefined
+      const digest = hex(found.digest)
+      const bytes = blocking.read(digest, start, end)
+      if (bytes === undefined) throw new StorageError("Damaged", { store: objects.name, digest, detail: "it is referred to, and not there" })
+      return bytes
+    },
+    put(key, value) {
+      const place = placeOf(key)
+      checkLimit("blob", "objectBytesMax", "bytes", store.limits.blob.objectBytesMax, value.length)
+      const { digest, bytes } = blocking.put(value)
+      store.applySync([{ op: "link", ...place, digest: Buffer.from(digest, "hex"), bytes }])
+    },
+    delete: (key) => store.applySync([{ op: "unlink", ...placeOf(key) }])[0],
+    info(key) {
+      const found = reference(key)
+      return found === undefined ? undefined : { bytes: found.bytes, createdAtMs: found.createdAtUs / 1_000 }
+    },
+    list: (prefix, beyond, countMax) =>
+      within(prefix, beyond, (place, from, tenant) => store.askSync({ ask: "blobs", ...place, beyond: from, countMax }).map(({ key }) => tenant + textOf(key))),
   }
 }

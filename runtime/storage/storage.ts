@@ -4,6 +4,8 @@ import { PluginError } from "../../schemas/error/plugin.ts"
 import { StorageError } from "../../schemas/error/storage.ts"
 import type { Ports } from "../../host/port/mod.ts"
 
+const { existsSync } = process.getBuiltinModule("node:fs")
+
 export interface Storage {
   /** The ports that are kept there; the others stay in memory. */
   readonly ports: Partial<Ports>
@@ -19,6 +21,9 @@ const known = ["memory", "sqlite:PATH"]
 
 /** A password in an address is never shown. */
 const shown = (address: string): string => address.replace(/:\/\/[^@/]*@/, "://…@")
+
+/** The folder of a SQLite store's objects. */
+export const objectsOf = (path: string): string => `${path}-objects`
 
 /** The file of a `sqlite:PATH`. */
 export function sqlitePath(address: string): string {
@@ -38,7 +43,24 @@ export async function openStorage(address: string, options: StorageOptions = {})
   if (address === "memory") return { ports: {}, close: async () => {} }
   const path = sqlitePath(address)
   // Loaded when asked for: a host in memory, or in a browser, has no use for it.
-  const [{ SqliteStore }, { guestEvent, guestKeyValue }] = await Promise.all([import("./sqlite/mod.ts"), import("./guest.ts")])
-  const store = await SqliteStore.open(path, options)
-  return { ports: { keyValue: guestKeyValue(store), event: guestEvent(store) }, close: () => store.close() }
+  const [{ SqliteStore }, { FolderStore }, { guestBlob, guestEvent, guestKeyValue }] = await Promise.all([
+    import("./sqlite/mod.ts"),
+    import("./folder/mod.ts"),
+    import("./guest.ts"),
+  ])
+  const opening = SqliteStore.open(path, options)
+  // Two threads start sooner together than one after the other; but beside a file that is refused no folder is made.
+  if (!existsSync(objectsOf(path))) await opening
+  const [store, objects] = await Promise.allSettled([opening, FolderStore.open(objectsOf(path), options)])
+  if (store.status === "rejected" || objects.status === "rejected") {
+    for (const each of [store, objects]) if (each.status === "fulfilled") await each.value.close()
+    throw store.status === "rejected" ? store.reason : (objects as PromiseRejectedResult).reason
+  }
+  return {
+    ports: { keyValue: guestKeyValue(store.value), event: guestEvent(store.value), blob: guestBlob(store.value, objects.value) },
+    async close() {
+      await objects.value.close()
+      await store.value.close()
+    },
+  }
 }

@@ -139,16 +139,14 @@ function commands(session: Session, end: () => void) {
   const grantArgument = Argument.String("GRANT").pipe(Argument.withDescription("Such as log or kv:read:prices/*"))
   const grant = Command.make("grant", { name, grant: grantArgument }, (flags) =>
     answering(async () => {
-      const loaded = session.get(flags.name)
-      loaded.plugin.grant(flags.grant)
-      return grantsAnswer(loaded)
+      return grantsAnswer(await session.grant(flags.name, flags.grant))
     }),
   ).pipe(Command.withDescription("Add a grant; the next operation sees it"), Command.withExamples([{ command: "grant greeter kv:read:prices/*" }]))
 
   const revoke = Command.make("revoke", { name, grant: grantArgument }, (flags) =>
     answering(async () => {
       const loaded = session.get(flags.name)
-      if (!loaded.plugin.revoke(flags.grant)) {
+      if (!(await session.revoke(flags.name, flags.grant))) {
         throw new ConfigError("Usage", { detail: `Nothing of "${flags.grant}" is in force for "${flags.name}"`, advice: `it is granted ${grantsText(loaded)}` })
       }
       return grantsAnswer(loaded)
@@ -158,6 +156,13 @@ function commands(session: Session, end: () => void) {
   const reload = Command.make("reload", { name }, (flags) => answering(async () => loadedAnswer(await session.reload(flags.name)))).pipe(
     Command.withDescription("Load the same file again, as it is now, with the grants in force"),
   )
+
+  const unload = Command.make("unload", { name }, (flags) =>
+    answering(async () => {
+      await session.unload(flags.name)
+      return { json: { unloaded: flags.name }, lines: () => [`unloaded ${flags.name}; what it stored stays`] }
+    }),
+  ).pipe(Command.withDescription("Close a plugin and forget it"))
 
   const usage = Command.make(
     "usage",
@@ -170,7 +175,7 @@ function commands(session: Session, end: () => void) {
   ).pipe(Command.withDescription("Show calls, fuel, time, memory and grants used so far"))
 
   const leave = Command.make("exit", {}, () => Effect.sync(end)).pipe(Command.withDescription("Leave (also Ctrl-D)"), Command.withAlias("quit"))
-  const all = [load, call, inspect, grant, revoke, reload, usage, leave]
+  const all = [load, call, inspect, grant, revoke, reload, unload, usage, leave]
   const help = Command.make("help", {}, () =>
     answering(async () => {
       const rows = [...all, help].map((command) => [command.name, command.description ?? ""])

@@ -9,7 +9,7 @@ import { errorJson, errorLines } from "../cli/report.ts"
 import { type Palette, wrap } from "../cli/terminal.ts"
 import { type Example, examples } from "./examples.ts"
 import { pictureLines } from "./picture.ts"
-import type { Session } from "./session.ts"
+import type { Loaded, Session } from "./session.ts"
 
 /** What the store holds at first, for the plugin that reads a price. */
 export const seeds: ReadonlyArray<string> = ["prices/tea=2.80 €"]
@@ -23,6 +23,8 @@ export interface Shown {
   readonly export: string
   readonly loadNs?: number
   readonly granted: ReadonlyArray<string>
+  /** It was left with other grants, or is another plugin under the example's name: it is not called. */
+  readonly isChanged?: true
   readonly result?: unknown
   readonly usage?: Record<string, unknown>
   readonly error?: ErrorJson & Record<string, unknown>
@@ -50,13 +52,27 @@ async function invokeExample(session: Session, { name, call }: Example): Promise
   return session.call(name, call.export, words, call.deadlineMs === undefined ? {} : { deadlineMs: call.deadlineMs })
 }
 
+/** Was a plugin that was loaded before this start changed by somebody since the run loaded it? */
+function isChanged({ file, plugin }: Loaded, { name, grants }: Example): boolean {
+  const { granted, revoked } = plugin.describe().grants
+  // From another checkout or release it is the same example.
+  const isExample = ["", "build/"].some((folder) => file.replaceAll("\\", "/").endsWith(`/examples/${name}/${folder}${name}.wasm`))
+  return !isExample || revoked.length > 0 || granted.toSorted().join() !== grants.toSorted().join()
+}
+
 async function show(session: Session, example: Example, next: Example | undefined, { print, colours, width }: RunOptions): Promise<Shown> {
   const { bold, dim, green } = colours
   const row = (label: string, lines: ReadonlyArray<string>): void =>
     lines.forEach((line, i) => print(`  ${dim((i === 0 ? label : "").padEnd(9))}${line}`.trimEnd()))
-  const about = { plugin: example.name, shows: example.shows, export: example.call.export, granted: example.grants }
   print("")
   print(`${bold(example.name)}  ${example.summary}`)
+  const about = { plugin: example.name, shows: example.shows, export: example.call.export, granted: example.grants }
+  const kept = session.loaded.get(example.name)
+  if (kept !== undefined && isChanged(kept, example)) {
+    const { granted } = kept.plugin.describe().grants
+    row("kept", wrap(`as it was left: ${kept.file}, granted ${granted.join(", ") || "nothing"}; unload ${example.name} brings the example back`, width - 11))
+    return { ...about, granted, isAsShown: true, isChanged: true }
+  }
   let loadNs: number | undefined
   let startedMs = performance.now()
   try {

@@ -20,7 +20,7 @@ export interface Started {
   readonly program?: ReadonlyArray<string>
 }
 
-/** `stele ARGS…`, without colours and with the checkout's own rewritten modules in the user's cache, as people have it. */
+/** `stele ARGS…`, without colours, on storage in memory where it is not said otherwise, and with the checkout's own rewritten modules in the user's cache, as people have it. */
 export function stele(args: ReadonlyArray<string>, { input = "", env = {}, program = [process.execPath, main] }: Started = {}): Ended {
   const [command = "", ...first] = program
   const { NO_COLOR: _, FORCE_COLOR: __, ...inherited } = process.env
@@ -29,7 +29,7 @@ export function stele(args: ReadonlyArray<string>, { input = "", env = {}, progr
     input,
     encoding: "utf8",
     timeout: 60_000,
-    env: { ...inherited, NODE_COMPILE_CACHE: compiled, ...env },
+    env: { ...inherited, NODE_COMPILE_CACHE: compiled, STELE_STORAGE: "memory", ...env },
   })
   if (error !== undefined) throw error
   // Progress is said when a load takes longer than 300 ms: on a busy machine only.

@@ -156,7 +156,7 @@ t.test(
   "the prompt completes words, and ends with 130 when Ctrl-C is pressed on a terminal",
   { skip: hasScript ? false : "needs util-linux script" },
   async (t) => {
-    const terminal = spawn("script", ["-qefc", `${process.execPath} runtime/cli/main.ts up`, "/dev/null"], {
+    const terminal = spawn("script", ["-qefc", `${process.execPath} runtime/cli/main.ts up --storage memory`, "/dev/null"], {
       cwd: root,
       env: { ...process.env, NO_COLOR: "1", TERM: "xterm" },
     })
@@ -185,7 +185,7 @@ t.test(
 )
 
 t.test("the prompt ends with 130 when Ctrl-C is pressed while a guest holds the thread", { skip: hasScript ? false : "needs util-linux script" }, async (t) => {
-  const terminal = spawn("script", ["-qefc", `${process.execPath} runtime/cli/main.ts up`, "/dev/null"], {
+  const terminal = spawn("script", ["-qefc", `${process.execPath} runtime/cli/main.ts up --storage memory`, "/dev/null"], {
     cwd: root,
     env: { ...process.env, NO_COLOR: "1", TERM: "xterm" },
   })

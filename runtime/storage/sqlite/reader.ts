@@ -93,6 +93,12 @@ export class SqliteReader implements Disposable {
     }
   }
 
+  /** Numbers of the newest commit there is and of one that was acknowledged and is not there; undefined when nothing is missing. */
+  loss(): { readonly found: number; readonly known: number } | undefined {
+    this.#check()
+    return lossOf(this.#database, Mark.peek(`${this.path}-mark`))
+  }
+
   /** Reads every row and holds it against its sum and its tenant's totals; finds what changed, went missing or came from elsewhere. */
   check(): ReadonlyArray<Finding> {
     this.#check()

@@ -1,0 +1,48 @@
+/** `stele doctor [ADDRESS]`: is what a store stands on sound, and what to do where it is not. */
+import { platform } from "../../host/platform/mod.ts"
+import { type Diagnosis, fail, ok } from "../doctor/diagnosis.ts"
+import { diagnoseSqlite } from "../doctor/sqlite.ts"
+import { defaultStorage } from "../storage/default.ts"
+import { sqlitePath } from "../storage/storage.ts"
+import { columns, out, printLine, wrap } from "./terminal.ts"
+import { version } from "./version.ts"
+
+export interface DoctorFlags {
+  /** Default: the user's own store. */
+  readonly address: string | undefined
+  readonly json: boolean
+}
+
+/** What the package asks for (`engines`) and what embedding is tested on. */
+const versionsMin: Readonly<Record<string, number>> = { node: 24, deno: 2.9, bun: 1.4 }
+
+function engine(): Diagnosis {
+  const found = process.versions[platform.name] ?? process.version
+  const [major = 0, minor = 0] = found.replace(/^v/, "").split(".").map(Number)
+  const least = versionsMin[platform.name] ?? 0
+  const [leastMajor = 0, leastMinor = 0] = String(least).split(".").map(Number)
+  const text = `${platform.name} ${found}, Stele ${version()}`
+  return major > leastMajor || (major === leastMajor && minor >= leastMinor)
+    ? ok("engine", text)
+    : fail("engine", text, `install ${platform.name} ${least} or later`)
+}
+
+function diagnose(address: string): ReadonlyArray<Diagnosis> {
+  return address === "memory" ? [ok("store", "memory: nothing is kept when the process ends")] : diagnoseSqlite(sqlitePath(address))
+}
+
+export async function doctor({ address = defaultStorage(process.env) ?? "memory", json }: DoctorFlags): Promise<void> {
+  const found = [engine(), ...diagnose(address)]
+  const worst = found.some(({ status }) => status === "fail") ? "fail" : found.some(({ status }) => status === "warn") ? "warn" : "ok"
+  if (json) printLine(JSON.stringify({ storage: address, status: worst, diagnoses: found }))
+  else {
+    const signs = { ok: out.green("✓"), warn: out.yellow("!"), fail: out.red("✗") }
+    const width = Math.max(...found.map(({ about }) => about.length)) + 2
+    for (const { about, status, found: text, treatment } of found) {
+      const lines = wrap(text, columns(process.stdout) - width - 2)
+      lines.forEach((line, i) => printLine(`${i === 0 ? signs[status] : " "} ${out.dim((i === 0 ? about : "").padEnd(width))}${line}`))
+      if (treatment !== undefined) printLine(`  ${"".padEnd(width)}${out.bold("→")} ${treatment}`)
+    }
+  }
+  if (worst === "fail") process.exitCode = 3
+}

@@ -1,0 +1,97 @@
+/** `stele doctor`: what a store stands on, and what to do where it cannot be relied on. */
+import { copyFile, glob, mkdtemp, rm, writeFile } from "node:fs/promises"
+import { existsSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import t from "tap"
+import { tenantKey } from "../../host/port/mod.ts"
+import type { Diagnosis } from "../../runtime/doctor/diagnosis.ts"
+import { measureSyncs } from "../../runtime/doctor/disk.ts"
+import { guestKeyValue } from "../../runtime/storage/guest.ts"
+import { SqliteStore } from "../../runtime/storage/sqlite/mod.ts"
+import { stele } from "./command-line.ts"
+
+t.setTimeout(120_000)
+const folder = await mkdtemp(join(tmpdir(), "stele-doctor-"))
+t.teardown(() => rm(folder, { recursive: true, force: true }))
+
+interface Report {
+  readonly status: Diagnosis["status"]
+  readonly diagnoses: ReadonlyArray<Diagnosis>
+}
+const diagnosed = (address: string, env: Record<string, string> = {}) => {
+  const { code, stdout, stderr } = stele(["doctor", address, "--json"], { env })
+  const report = JSON.parse(stdout) as Report
+  return { code, stderr, report, of: (about: string) => report.diagnoses.find((each) => each.about === about) }
+}
+const write = async (path: string, value: string): Promise<void> => {
+  await using store = await SqliteStore.open(path)
+  guestKeyValue(store).set(tenantKey("ada", "k"), Buffer.from(value))
+}
+
+t.test("`stele doctor` measures the disk, counts commits and leaves nothing behind", async (t) => {
+  const path = join(folder, "sound.db")
+  await write(path, "1")
+  const { code, of, report } = diagnosed(`sqlite:${path}`)
+  t.equal(code, 0)
+  t.not(report.status, "fail")
+  t.match(of("store")?.found, /sound\.db: .* 1 commits/)
+  t.equal(of("commits")?.status, "ok")
+  t.match(of("sync")?.found, /a second, \d+ µs each/)
+  t.same(await Array.fromAsync(glob(".stele-sync*", { cwd: folder })), [])
+  const shown = stele(["doctor", `sqlite:${path}`])
+  t.match(shown.stdout, /✓ disk space/)
+})
+
+t.test("`stele doctor` says that a file is made when it is first used, and makes none", async (t) => {
+  const path = join(folder, "none.db")
+  t.match(diagnosed(`sqlite:${path}`).of("store"), { status: "ok", found: /is made when/ })
+  t.notOk(existsSync(path))
+})
+
+t.test("`stele doctor` names a command for a folder that is not there, and for commits that went missing", async (t) => {
+  const missing = diagnosed(`sqlite:${join(folder, "nowhere", "x.db")}`)
+  t.equal(missing.code, 3)
+  t.match(missing.of("folder"), { status: "fail", treatment: /^mkdir -p / })
+  const [path, old] = [join(folder, "lost.db"), join(folder, "old.db")]
+  await write(path, "1")
+  await copyFile(path, old)
+  await write(path, "2")
+  for (const suffix of ["-wal", "-shm"]) await rm(path + suffix, { force: true })
+  await copyFile(old, path)
+  const lost = diagnosed(`sqlite:${path}`)
+  t.equal(lost.code, 3)
+  t.match(lost.of("commits"), { status: "fail", found: "commit 2 was acknowledged, and the store ends at 1" })
+})
+
+t.test("`stele doctor` tells another program's database, and one that is none, by their code's own words", async (t) => {
+  const path = join(folder, "noise.db")
+  await writeFile(path, Buffer.alloc(8_192, "noise"))
+  const { code, of } = diagnosed(`sqlite:${path}`)
+  t.equal(code, 3)
+  t.equal(of("store")?.status, "fail")
+})
+
+t.test(
+  "`stele doctor` does not take memory for a disk, nor believe syncs that a library takes away",
+  { skip: existsSync("/dev/shm") ? false : "no /dev/shm" },
+  async (t) => {
+    t.match(diagnosed("sqlite:/dev/shm/stele-doctor.db").of("sync"), { status: "warn", found: /in memory/ })
+    t.match(diagnosed(`sqlite:${join(folder, "x.db")}`, { LD_PRELOAD: "/nowhere/libeatmydata.so" }).of("sync"), { status: "fail", found: /LD_PRELOAD/ })
+  },
+)
+
+t.test("`measureSyncs()` counts what it did", async (t) => {
+  const { syncsPerSecond, medianUs } = measureSyncs(folder)
+  t.ok(syncsPerSecond > 0 && medianUs > 0)
+  t.ok(Math.abs(syncsPerSecond * medianUs - 1e6) < 0.2 * 1e6 + syncsPerSecond, "one is the inverse of the other")
+})
+
+t.test("`stele doctor memory` has nothing to look at but the engine", async (t) => {
+  const { code, report } = diagnosed("memory")
+  t.equal(code, 0)
+  t.same(
+    report.diagnoses.map(({ about }) => about),
+    ["engine", "store"],
+  )
+})
