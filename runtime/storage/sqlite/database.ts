@@ -195,7 +195,10 @@ export function openWriter(path: string): DatabaseSync {
     writer = new Database(path, { timeout: busyMsMax })
     claim(writer, path)
     // FULL: each commit is on the disk before it is acknowledged. macOS needs its own kind of sync for that.
-    writer.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1; PRAGMA trusted_schema = 0")
+    // What is deleted is overwritten with zeros: an erased tenant is not in free pages.
+    writer.exec(
+      "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1; PRAGMA trusted_schema = 0; PRAGMA secure_delete = ON",
+    )
     // Without the log a commit waits for readers, and every promise made of it here would be another one.
     if (writer.prepare("PRAGMA journal_mode").get()?.["journal_mode"] !== "wal")
       throw new StorageError("Unreachable", { store: path, detail: "a write-ahead log is not possible there" })

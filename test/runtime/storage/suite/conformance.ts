@@ -1,0 +1,209 @@
+/** Runs the conformance cases on backends, and prints which groups each passes. A backend is one line: how to open a store of it. */
+import type { TAP } from "tap"
+import { memoryEvent, memoryKeyValue } from "../../../../host/port/mod.ts"
+import type { StoreLimitOptions } from "../../../../runtime/port/limits.ts"
+import type { Store } from "../../../../runtime/port/store.ts"
+import { guestEvent, guestKeyValue } from "../../../../runtime/storage/guest.ts"
+import { eraseTenant } from "../../../../runtime/storage/record.ts"
+import { eventCases } from "../event-cases.ts"
+import { cases } from "../key-value-cases.ts"
+import { blobCases } from "./blob.ts"
+import type { Capability, Check, StoreCase } from "./case.ts"
+import { changeCases } from "./change.ts"
+import { keyValueCases } from "./key-value.ts"
+import { logCases } from "./log.ts"
+import { tenantCases } from "./tenant.ts"
+
+export interface Backend {
+  readonly name: string
+  /** What it does not have: cases that need it are not run, and the table says so. */
+  readonly lacks?: ReadonlyArray<Capability>
+  /** A new store, with nothing in it. */
+  readonly open: (limits: StoreLimitOptions) => Promise<Store>
+}
+
+type Ports = { readonly keyValue: ReturnType<typeof guestKeyValue>; readonly event: ReturnType<typeof guestEvent> }
+
+/** What guests see, through their ports: the host's own in memory pass it too. */
+interface GuestCase {
+  readonly group: string
+  readonly title: string
+  readonly limits: StoreLimitOptions
+  readonly run: (ports: Ports, check: Check) => void
+}
+
+const guestCases: ReadonlyArray<GuestCase> = [
+  ...cases.map(({ group, title, limits = {}, run }) => ({
+    group,
+    title,
+    limits: { keyValue: limits },
+    run: ({ keyValue }: Ports, check: Check) => run(keyValue, check),
+  })),
+  ...eventCases.map(({ group, title, limits = {}, run }) => ({
+    group,
+    title,
+    limits: { event: limits },
+    run: ({ event }: Ports, check: Check) => run(event, check),
+  })),
+]
+
+export const storeCases: ReadonlyArray<StoreCase> = [
+  ...guestCases.map(({ group, title, limits, run }): StoreCase => ({
+    group,
+    title,
+    limits,
+    needs: "blocking",
+    run: (store, check) => run({ keyValue: guestKeyValue(store), event: guestEvent(store) }, check),
+  })),
+  ...keyValueCases,
+  ...changeCases,
+  ...logCases,
+  ...blobCases,
+  ...tenantCases,
+]
+
+function checkOf(t: Pick<TAP, "strictSame" | "match">): Check {
+  const holds = (error: unknown, wanted: object, message: string): void => {
+    t.match(error ?? "nothing was thrown", wanted, message)
+    t.strictSame(error instanceof Error, true, `${message}: an error`)
+  }
+  return {
+    same: (found, wanted, message) => void t.strictSame(found, wanted, message),
+    throws(run, wanted, message) {
+      let thrown: unknown
+      try {
+        run()
+      } catch (error) {
+        thrown = error
+      }
+      holds(thrown, wanted, message)
+    },
+    async refused(run, wanted, message) {
+      holds(
+        await run().then(
+          () => undefined,
+          (error: unknown) => error,
+        ),
+        wanted,
+        message,
+      )
+    },
+  }
+}
+
+/** Takes everything out of a store: the next case finds it as new, but for its revisions. */
+async function empty(store: Store): Promise<void> {
+  for (;;) {
+    const [tenant] = await store.ask({ ask: "tenants", after: undefined, countMax: 1 })
+    if (tenant === undefined) return
+    await eraseTenant(store, tenant)
+  }
+}
+
+/** One store for all cases with the same limits: opening costs more than most cases. Emptied and checked after each. */
+class Stores {
+  readonly #backend: Backend
+  readonly #open = new Map<string, Store>()
+
+  constructor(backend: Backend) {
+    this.#backend = backend
+  }
+
+  async get(limits: StoreLimitOptions): Promise<Store> {
+    const name = JSON.stringify(limits)
+    const store = this.#open.get(name) ?? (await this.#backend.open(limits))
+    this.#open.set(name, store)
+    return store
+  }
+
+  /** After a case that failed its store may be anything: the next gets another. */
+  async drop(limits: StoreLimitOptions): Promise<void> {
+    const name = JSON.stringify(limits)
+    const store = this.#open.get(name)
+    this.#open.delete(name)
+    await store?.close()
+  }
+
+  async close(): Promise<void> {
+    for (const store of this.#open.values()) await store.close()
+  }
+}
+
+/** Runs one case on a store of its own making; for harnesses that want to know whether it fails. */
+export async function runCase({ limits = {}, run }: StoreCase, backend: Backend, check: Check): Promise<void> {
+  const others: Array<Store> = []
+  const store = await backend.open(limits)
+  try {
+    await run(store, check, async () => {
+      const other = await backend.open({})
+      others.push(other)
+      return other
+    })
+    check.same(await store.check(), [], "check")
+    await empty(store)
+    check.same(await store.check(), [], "check when empty")
+  } finally {
+    for (const each of [store, ...others]) await each.close()
+  }
+}
+
+type Counts = Map<string, { passed: number; run: number }>
+const groupsOf = (all: ReadonlyArray<{ readonly group: string }>): ReadonlyArray<string> => [...new Set(all.map(({ group }) => group))]
+
+/** The cases on each backend, as tests, and at the end the table of them. */
+export function conformance(t: TAP, backends: ReadonlyArray<Backend>, { isWithHost = false } = {}): void {
+  const table = new Map<string, Counts>()
+  const note = (name: string, group: string, isPassed: boolean): void => {
+    const counts: Counts = table.get(name) ?? new Map<string, { passed: number; run: number }>()
+    const count = counts.get(group) ?? { passed: 0, run: 0 }
+    counts.set(group, { passed: count.passed + (isPassed ? 1 : 0), run: count.run + 1 })
+    table.set(name, counts)
+  }
+  if (isWithHost)
+    for (const { group, title, limits, run } of guestCases)
+      void t.test(`host: ${title}`, async (t) => {
+        run({ keyValue: memoryKeyValue(limits.keyValue) as Ports["keyValue"], event: memoryEvent(limits.event) }, checkOf(t))
+        note("host", group, t.passing())
+      })
+  for (const backend of backends) {
+    const stores = new Stores(backend)
+    for (const { group, title, limits = {}, needs, run } of storeCases) {
+      if (needs !== undefined && backend.lacks?.includes(needs) === true) continue
+      void t.test(`${backend.name}: ${title}`, async (t) => {
+        const store = await stores.get(limits)
+        const others: Array<Store> = []
+        try {
+          await run(store, checkOf(t), async () => {
+            const other = await backend.open({})
+            others.push(other)
+            return other
+          })
+          t.strictSame(await store.check(), [], "check")
+          await empty(store)
+          t.strictSame(await store.check(), [], "check when empty")
+        } finally {
+          for (const other of others) await other.close()
+          if (!t.passing()) await stores.drop(limits)
+        }
+        note(backend.name, group, t.passing())
+      })
+    }
+    void t.test(`${backend.name}: its stores close`, () => stores.close())
+  }
+  t.teardown(() => {
+    const groups = groupsOf(storeCases)
+    const names = [...table.keys()]
+    const rows = [
+      ["", ...names],
+      ...groups.map((group) => [
+        group,
+        ...names.map((name) => {
+          const count = table.get(name)?.get(group)
+          return count === undefined ? "-" : `${count.passed}/${count.run}`
+        }),
+      ]),
+      ["all", ...names.map((name) => String([...(table.get(name)?.values() ?? [])].reduce((sum, { passed }) => sum + passed, 0)))],
+    ]
+    for (const row of rows) t.comment(row.map((cell, i) => cell.padEnd(i === 0 ? 20 : 12)).join(""))
+  })
+}
