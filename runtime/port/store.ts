@@ -8,13 +8,14 @@ import type { EventAnswers, EventOperation, EventQuestion, EventResults } from "
 import type { KeyValueAnswers, KeyValueOperation, KeyValueQuestion, KeyValueResults } from "./key-value.ts"
 import type { StoreLimits } from "./limits.ts"
 import type { LogAnswers, LogOperation, LogQuestion, LogResults } from "./log.ts"
+import type { QueueAnswers, QueueOperation, QueueQuestion, QueueResults } from "./queue.ts"
 import type { TenantAnswers, TenantOperation, TenantQuestion, TenantResults } from "./tenant.ts"
 
-export type Operation = KeyValueOperation | EventOperation | LogOperation | BlobOperation | TenantOperation
-export interface Results extends KeyValueResults, EventResults, LogResults, BlobResults, TenantResults {}
+export type Operation = KeyValueOperation | EventOperation | LogOperation | BlobOperation | QueueOperation | TenantOperation
+export interface Results extends KeyValueResults, EventResults, LogResults, BlobResults, QueueResults, TenantResults {}
 
-export type Question = KeyValueQuestion | EventQuestion | LogQuestion | BlobQuestion | TenantQuestion
-export interface Answers extends KeyValueAnswers, EventAnswers, LogAnswers, BlobAnswers, TenantAnswers {}
+export type Question = KeyValueQuestion | EventQuestion | LogQuestion | BlobQuestion | QueueQuestion | TenantQuestion
+export interface Answers extends KeyValueAnswers, EventAnswers, LogAnswers, BlobAnswers, QueueAnswers, TenantAnswers {}
 
 /** Something in a store that is not as it was written. */
 export interface Finding {

@@ -184,4 +184,20 @@ export class StorageError extends family("StorageError", {
     message: (d) => `Cannot open the store "${d.store}": the package "${d.package}" is not installed`,
     fix: (d) => `npm install ${d.package}`,
   }),
+  LeaseLost: reason<Store & { readonly queue: string; readonly job: number; readonly token: number }>({
+    code: "STELE-STO-0050",
+    status: 409,
+    exit: 6,
+    isRetryable: false,
+    message: (d) => `Cannot go on with job ${d.job} of the queue "${d.queue}": the lease with token ${d.token} has ended`,
+    fix: () => "drop what was done for it: somebody else has the job, or it is gone; extend leases in time",
+  }),
+  JobConflict: reason<Store & { readonly queue: string; readonly idempotencyKey: string; readonly job: number }>({
+    code: "STELE-STO-0051",
+    status: 409,
+    exit: 6,
+    isRetryable: false,
+    message: (d) => `Cannot enqueue under the idempotency key "${d.idempotencyKey}" in the queue "${d.queue}": job ${d.job} has it with another payload or order key`,
+    fix: () => "give another job another key",
+  }),
 }) {}

@@ -11,6 +11,7 @@ import { BlobTable } from "./blob.ts"
 import { EventTable } from "./event.ts"
 import { KeyValueTable } from "./key-value.ts"
 import { LogTable } from "./log.ts"
+import { QueueTable } from "./queue.ts"
 import { TenantOperations } from "./tenant.ts"
 import type { TotalTable } from "./totals.ts"
 import type { Group } from "./writer.ts"
@@ -56,7 +57,7 @@ interface TableKind {
   readonly questions: ReadonlyArray<Question["ask"]>
 }
 
-const kinds: ReadonlyArray<TableKind> = [KeyValueTable, EventTable, LogTable, BlobTable]
+const kinds: ReadonlyArray<TableKind> = [KeyValueTable, EventTable, LogTable, BlobTable, QueueTable]
 
 const refusedFirst = new Set(kinds.flatMap((kind) => kind.refusedFirst))
 

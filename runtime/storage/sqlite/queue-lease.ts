@@ -1,0 +1,104 @@
+/** Leasing: what has come due is made ready, then the lanes of the ring give jobs in turn. Nothing here scans a queue. */
+import type { Leased, LeasedJob } from "../../port/queue.ts"
+import { backoffMsOf, numbers, owedTimes, stateOf } from "../queue.ts"
+import { type Jobs, jobColumns, type Row } from "./queue-job.ts"
+import type { Lane } from "./queue-lane.ts"
+import { dueSchedules } from "./queue-schedule.ts"
+
+/** Lanes that one lease wakes at most, and jobs of one lane: the rest is for the next one. */
+const lanesMax = 256
+const wakesMax = 256
+
+const leaseEnded = "its lease ended without an answer"
+const utf8 = new TextEncoder()
+
+/** Ends the waits, leases and schedules of a lane whose time has come. */
+function wake(jobs: Jobs, lane: Lane): void {
+  const { sql, limits } = jobs.context
+  const { nowUs } = jobs.group
+  if (lane.wakeUs === null || lane.wakeUs > nowUs) return
+  jobs.group.change(utf8.encode("wake"), lane.tenant, lane.key)
+  lane.isChanged = true
+  const rows = sql(`SELECT ${jobColumns} FROM queue_job WHERE lane = ? AND wake_us <= ? ORDER BY wake_us LIMIT ?`).all(lane.id, nowUs, wakesMax)
+  for (const found of rows) {
+    const row = jobs.verified(lane, found as unknown as Row)
+    // Who held it has died or was too slow: that was an attempt.
+    if (row.state === stateOf.waiting) jobs.put(lane, row, { ...row, state: stateOf.ready, wakeUs: null })
+    else if (row.attempts >= row.attemptsMax) jobs.bury(lane, row, leaseEnded)
+    else jobs.again(lane, row, nowUs + backoffMsOf(row) * 1_000, { error: leaseEnded })
+  }
+  for (const { schedule, dueUs, next } of dueSchedules(jobs, lane, wakesMax)) {
+    const { timesUs, nextUs } = owedTimes(schedule, dueUs, nowUs, limits)
+    for (const scheduledUs of timesUs) jobs.add(lane, schedule.job, scheduledUs)
+    next(nextUs)
+  }
+}
+
+/** How many each lane gives when they give up to `turnJobs` at a time in turn, and the order in which they then stand behind the others. */
+export function turns(
+  ready: ReadonlyArray<number>,
+  countMax: number,
+  turnJobs: number,
+): { readonly given: ReadonlyArray<number>; readonly order: ReadonlyArray<number> } {
+  const given = ready.map(() => 0)
+  const ring = ready.map((_, i) => i)
+  let at = 0
+  for (let left = countMax; left > 0 && at < ring.length;) {
+    const lane = ring[at++] as number
+    const before = given[lane] as number
+    const count = Math.min(Math.max(1, Math.floor(turnJobs)), left, (ready[lane] as number) - before)
+    given[lane] = before + count
+    left -= count
+    if (before + count < (ready[lane] as number)) ring.push(lane)
+  }
+  // Whose turn has not come keeps its place.
+  return { given, order: ring.slice(at).filter((lane) => (given[lane] as number) > 0) }
+}
+
+export function lease(jobs: Jobs, key: Uint8Array, tenant: Uint8Array | undefined, countMax: number, leaseMs: number): Leased {
+  const { lanes, group } = jobs
+  const only = tenant === undefined ? undefined : lanes.find({ tenant, key })
+  const due = tenant === undefined ? lanes.due(key, group.nowUs, lanesMax) : only === undefined ? [] : [only]
+  for (const lane of due) wake(jobs, lane)
+  lanes.write()
+  const ring = tenant === undefined ? lanes.ring(key, countMax) : due.filter((lane) => lane.ready > 0)
+  // What has come due in a lane with ready jobs may be before them.
+  if (tenant === undefined) for (const lane of ring) wake(jobs, lane)
+  const { given, order } = turns(
+    ring.map(({ ready }) => ready),
+    countMax,
+    jobs.context.limits.turnJobs,
+  )
+  const untilUs = group.nowUs + leaseMs * 1_000
+  const taken = ring.flatMap((lane, i) => ((given[i] as number) > 0 ? take(jobs, lane, given[i] as number, untilUs) : []))
+  lanes.toEnd(order.map((i) => ring[i] as Lane))
+  lanes.write()
+  return { jobs: taken, nowUs: group.nowUs, nextUs: lanes.nextUs(key, group.nowUs) }
+}
+
+function take(jobs: Jobs, lane: Lane, count: number, untilUs: number): ReadonlyArray<LeasedJob> {
+  const { sql } = jobs.context
+  const { tenant, key } = lane
+  const rows = sql(`SELECT ${jobColumns} FROM queue_job WHERE lane = ? AND state = 0 ORDER BY rank, id LIMIT ?`).all(lane.id, count)
+  return rows.map((found) => {
+    const row = jobs.verified(lane, found as unknown as Row)
+    const token = jobs.group.change(utf8.encode("lease"), numbers(lane.id, row.id, untilUs))
+    const attempt = row.attempts + 1
+    jobs.put(lane, row, { ...row, state: stateOf.leased, token, attempts: attempt, wakeUs: untilUs })
+    return {
+      tenant,
+      key,
+      id: row.id,
+      token,
+      payload: row.payload,
+      attempt,
+      attemptsMax: row.attemptsMax,
+      priority: row.priority,
+      orderKey: row.orderKey ?? undefined,
+      idempotencyKey: row.idempotencyKey ?? undefined,
+      enqueuedUs: row.enqueuedUs,
+      untilUs,
+      scheduledUs: row.scheduledUs ?? undefined,
+    }
+  })
+}
