@@ -124,7 +124,9 @@ export async function work(store: Store, queue: string, handler: Handler, option
           await store.apply([{ op: "extend", leases: [refOf(job)], leaseMs }])
         } catch (error) {
           // It may have been completed meanwhile; anything else is tried again at the next turn.
-          if (isLost(error) && running.has(job.id)) stop.abort(error)
+          if (!isLost(error) || running.get(job.id)?.job !== job) return
+          report.lost++
+          stop.abort(error)
         }
       }),
     )
@@ -143,8 +145,12 @@ export async function work(store: Store, queue: string, handler: Handler, option
       const soonMs = leased.nextUs === undefined ? pollMsMax : (leased.nextUs - leased.nowUs) / 1_000
       if (leased.jobs.length === 0) await rest(Math.max(1, Math.min(pollMsMax, soonMs)))
     }
-    const ended = Promise.all([...running.values()].map(({ ended }) => ended))
-    if (broken === undefined) await Promise.race([ended, rest(graceMs)])
+    if (broken === undefined && running.size > 0) {
+      const over = Promise.withResolvers<void>()
+      const timer = setTimeout(over.resolve, graceMs)
+      await Promise.race([over.promise, Promise.all([...running.values()].map(({ ended }) => ended))])
+      clearTimeout(timer)
+    }
   } finally {
     clearInterval(renewal)
     signal.removeEventListener("abort", stopped)

@@ -126,7 +126,12 @@ const timeUs = (cron: Cron, afterUs: number): number => (nextOf(cron, afterUs / 
 const windowsUs = [3_600e6, 86_400e6, 32 * 86_400e6, 400 * 86_400e6, Number.POSITIVE_INFINITY]
 
 /** A schedule that is due: the times it makes jobs for, oldest first, and its next. */
-export function owedTimes(schedule: Schedule, dueUs: number, nowUs: number, limits: QueueLimits): { readonly timesUs: ReadonlyArray<number>; readonly nextUs: number } {
+export function owedTimes(
+  schedule: Schedule,
+  dueUs: number,
+  nowUs: number,
+  limits: QueueLimits,
+): { readonly timesUs: ReadonlyArray<number>; readonly nextUs: number } {
   const { missed = "once" } = schedule
   const times: Array<number> = []
   let nextUs = dueUs

@@ -197,7 +197,8 @@ export class StorageError extends family("StorageError", {
     status: 409,
     exit: 6,
     isRetryable: false,
-    message: (d) => `Cannot enqueue under the idempotency key "${d.idempotencyKey}" in the queue "${d.queue}": job ${d.job} has it with another payload or order key`,
+    message: (d) =>
+      `Cannot enqueue under the idempotency key "${d.idempotencyKey}" in the queue "${d.queue}": job ${d.job} has it with another payload or order key`,
     fix: () => "give another job another key",
   }),
 }) {}

@@ -20,13 +20,21 @@ const key = Buffer.from("bench")
 const p99 = (all: ReadonlyArray<number>): number => all.toSorted((a, b) => a - b)[Math.floor(all.length * 0.99)] ?? Number.NaN
 
 /** `tenants` share the depth: a lease takes turns among them. */
-export async function queueFigures(folder: string, { depth = 1_000_000, batch = 100, tenants = 100, runMs = 5_000, pipelines = 4 } = {}): Promise<QueueFigures> {
+export async function queueFigures(
+  folder: string,
+  { depth = 1_000_000, batch = 100, tenants = 100, runMs = 5_000, pipelines = 4 } = {},
+): Promise<QueueFigures> {
   const queue = { tenantJobsMax: 1e8, tenantBytesMax: 1e12, totalBytesMax: 1e12 }
   await using store = await SqliteStore.open(join(folder, "queue.db"), { queue })
   const names = Array.from({ length: tenants }, (_, i) => Buffer.from(`tenant-${i}`))
   const startedMs = performance.now()
   for (let filled = 0; filled < depth;) {
-    const writes = names.map((tenant) => ({ op: "enqueue" as const, tenant, key, jobs: Array.from({ length: Math.min(1_000, depth / tenants) }, () => ({ payload })) }))
+    const writes = names.map((tenant) => ({
+      op: "enqueue" as const,
+      tenant,
+      key,
+      jobs: Array.from({ length: Math.min(1_000, depth / tenants) }, () => ({ payload })),
+    }))
     await Promise.all(writes.map((write) => store.apply([write])))
     filled += tenants * Math.min(1_000, depth / tenants)
   }
@@ -52,5 +60,13 @@ export async function queueFigures(folder: string, { depth = 1_000_000, batch = 
     }),
   )
   const seconds = (performance.now() - fromMs) / 1_000
-  return { depth, batch, jobsASecond: done / seconds, enqueueP99Ms: p99(times.enqueue), leaseP99Ms: p99(times.lease), completeP99Ms: p99(times.complete), fillSeconds }
+  return {
+    depth,
+    batch,
+    jobsASecond: done / seconds,
+    enqueueP99Ms: p99(times.enqueue),
+    leaseP99Ms: p99(times.lease),
+    completeP99Ms: p99(times.complete),
+    fillSeconds,
+  }
 }

@@ -72,6 +72,11 @@ export function checkQueue(database: DatabaseSync, { totals }: QueueContext): Re
   }
   for (const [name, { live, blocked }] of heads)
     if (live > 1 || (live === 0 && blocked > 0))
-      find("queue_job", lanes.get(Number.parseInt(name, 10)), name.slice(name.indexOf(" ") + 1), `${live} jobs of this order key go at once, ${blocked} wait for them`)
+      find(
+        "queue_job",
+        lanes.get(Number.parseInt(name, 10)),
+        name.slice(name.indexOf(" ") + 1),
+        `${live} jobs of this order key go at once, ${blocked} wait for them`,
+      )
   return [...findings, ...recount.compare("queue", totals)]
 }

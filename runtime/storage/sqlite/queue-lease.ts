@@ -34,25 +34,26 @@ function wake(jobs: Jobs, lane: Lane): void {
   }
 }
 
-/** How many each lane gives when they give up to `turnJobs` at a time in turn, and the order in which they then stand behind the others. */
+/** Who gives how many when they give up to `turnJobs` at a time in turn, and the order in which they then stand behind the others. */
 export function turns(
   ready: ReadonlyArray<number>,
   countMax: number,
   turnJobs: number,
-): { readonly given: ReadonlyArray<number>; readonly order: ReadonlyArray<number> } {
-  const given = ready.map(() => 0)
+): { readonly takes: ReadonlyArray<readonly [lane: number, count: number]>; readonly order: ReadonlyArray<number> } {
+  const left = [...ready]
   const ring = ready.map((_, i) => i)
+  const takes: Array<readonly [lane: number, count: number]> = []
   let at = 0
-  for (let left = countMax; left > 0 && at < ring.length;) {
+  for (let wanted = countMax; wanted > 0 && at < ring.length;) {
     const lane = ring[at++] as number
-    const before = given[lane] as number
-    const count = Math.min(Math.max(1, Math.floor(turnJobs)), left, (ready[lane] as number) - before)
-    given[lane] = before + count
-    left -= count
-    if (before + count < (ready[lane] as number)) ring.push(lane)
+    const count = Math.min(Math.max(1, Math.floor(turnJobs)), wanted, left[lane] as number)
+    left[lane] = (left[lane] as number) - count
+    wanted -= count
+    takes.push([lane, count])
+    if ((left[lane] as number) > 0) ring.push(lane)
   }
   // Whose turn has not come keeps its place.
-  return { given, order: ring.slice(at).filter((lane) => (given[lane] as number) > 0) }
+  return { takes, order: ring.slice(at).filter((lane) => left[lane] !== ready[lane]) }
 }
 
 export function lease(jobs: Jobs, key: Uint8Array, tenant: Uint8Array | undefined, countMax: number, leaseMs: number): Leased {
@@ -64,16 +65,20 @@ export function lease(jobs: Jobs, key: Uint8Array, tenant: Uint8Array | undefine
   const ring = tenant === undefined ? lanes.ring(key, countMax) : due.filter((lane) => lane.ready > 0)
   // What has come due in a lane with ready jobs may be before them.
   if (tenant === undefined) for (const lane of ring) wake(jobs, lane)
-  const { given, order } = turns(
+  const { takes, order } = turns(
     ring.map(({ ready }) => ready),
     countMax,
     jobs.context.limits.turnJobs,
   )
   const untilUs = group.nowUs + leaseMs * 1_000
-  const taken = ring.flatMap((lane, i) => ((given[i] as number) > 0 ? take(jobs, lane, given[i] as number, untilUs) : []))
+  const counts = new Map<number, number>()
+  for (const [lane, count] of takes) counts.set(lane, (counts.get(lane) ?? 0) + count)
+  const taken = new Map([...counts].map(([lane, count]) => [lane, take(jobs, ring[lane] as Lane, count, untilUs).values()]))
+  // Handed out as they were taken: who works on them one after the other keeps the turns.
+  const leased = takes.flatMap(([lane, count]) => [...(taken.get(lane) as ArrayIterator<LeasedJob>).take(count)])
   lanes.toEnd(order.map((i) => ring[i] as Lane))
   lanes.write()
-  return { jobs: taken, nowUs: group.nowUs, nextUs: lanes.nextUs(key, group.nowUs) }
+  return { jobs: leased, nowUs: group.nowUs, nextUs: lanes.nextUs(key, group.nowUs) }
 }
 
 function take(jobs: Jobs, lane: Lane, count: number, untilUs: number): ReadonlyArray<LeasedJob> {

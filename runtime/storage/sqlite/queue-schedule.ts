@@ -54,13 +54,20 @@ export function schedule(jobs: Jobs, lane: Lane, given: Schedule): number {
   const { sql, limits } = jobs.context
   text("schedule.name", given.name, limits)
   const missed = given.missed ?? "once"
-  if (!["once", "all", "skip"].includes(missed)) throw new ConfigError("Option", { option: "schedule.missed", expected: "once, all or skip", actual: String(missed) })
+  if (!["once", "all", "skip"].includes(missed))
+    throw new ConfigError("Option", { option: "schedule.missed", expected: "once, all or skip", actual: String(missed) })
   const { payload, ...job } = checkedJob(given.job, limits)
   if ("everyMs" in given) whole("schedule.everyMs", given.everyMs, 1, limits.delayMsMax, "ms", "delayMsMax")
   const time = "everyMs" in given ? { everyMs: given.everyMs } : { cron: given.cron }
   const nextUs = nextTimeUs(given, jobs.group.nowUs)
   unschedule(jobs, lane, given.name)
-  checkLimit("queue", "schedulesMax", "schedules", limits.schedulesMax, 1 + Number(sql("SELECT count(*) AS n FROM queue_schedule WHERE lane = ?").get(lane.id)?.["n"]))
+  checkLimit(
+    "queue",
+    "schedulesMax",
+    "schedules",
+    limits.schedulesMax,
+    1 + Number(sql("SELECT count(*) AS n FROM queue_schedule WHERE lane = ?").get(lane.id)?.["n"]),
+  )
   const orderKey = given.job.orderKey === undefined ? {} : { orderKey: given.job.orderKey }
   const spec = JSON.stringify({ name: given.name, ...time, missed, job: { ...job, ...orderKey } })
   const row = { name: given.name, nextUs, spec, payload }
@@ -73,7 +80,9 @@ export function schedule(jobs: Jobs, lane: Lane, given: Schedule): number {
 }
 
 export function unschedule(jobs: Jobs, lane: Lane, name: string): boolean {
-  const row = jobs.context.sql(`DELETE FROM queue_schedule WHERE lane = ? AND name = ? RETURNING ${scheduleColumns}`).get(lane.id, name) as ScheduleRow | undefined
+  const row = jobs.context.sql(`DELETE FROM queue_schedule WHERE lane = ? AND name = ? RETURNING ${scheduleColumns}`).get(lane.id, name) as
+    | ScheduleRow
+    | undefined
   if (row === undefined) return false
   jobs.group.change(utf8.encode("unschedule"), lane.tenant, lane.key, utf8.encode(name))
   jobs.total(lane, 0, -bytesOfSchedule(row), row.sum)
@@ -82,9 +91,17 @@ export function unschedule(jobs: Jobs, lane: Lane, name: string): boolean {
 }
 
 /** Schedules of a lane that are due, with how to set each one's next time. */
-export function dueSchedules(jobs: Jobs, lane: Lane, countMax: number): ReadonlyArray<{ readonly schedule: Schedule; readonly dueUs: number; next(nextUs: number): void }> {
+export function dueSchedules(
+  jobs: Jobs,
+  lane: Lane,
+  countMax: number,
+): ReadonlyArray<{ readonly schedule: Schedule; readonly dueUs: number; next(nextUs: number): void }> {
   const { sql, store } = jobs.context
-  const rows = sql(`SELECT ${scheduleColumns} FROM queue_schedule WHERE lane = ? AND next_us <= ? ORDER BY next_us LIMIT ?`).all(lane.id, jobs.group.nowUs, countMax)
+  const rows = sql(`SELECT ${scheduleColumns} FROM queue_schedule WHERE lane = ? AND next_us <= ? ORDER BY next_us LIMIT ?`).all(
+    lane.id,
+    jobs.group.nowUs,
+    countMax,
+  )
   return rows.map((found) => {
     const row = verifiedSchedule(store, lane, found as unknown as ScheduleRow)
     return {
@@ -114,7 +131,9 @@ const digestOf = ({ payload, orderKey }: NewJob): Uint8Array =>
 /** The job that has this idempotency key already. Throws `JobConflict` when it is another one. */
 export function known(jobs: Jobs, lane: Lane, job: NewJob & { readonly idempotencyKey: string }): number | undefined {
   const { sql, store } = jobs.context
-  const row = sql(`SELECT ${idempotencyColumns} FROM queue_idempotency WHERE lane = ? AND key = ?`).get(lane.id, job.idempotencyKey) as IdempotencyRow | undefined
+  const row = sql(`SELECT ${idempotencyColumns} FROM queue_idempotency WHERE lane = ? AND key = ?`).get(lane.id, job.idempotencyKey) as
+    | IdempotencyRow
+    | undefined
   if (row === undefined) return undefined
   if (idempotencySum(lane, row) !== row.sum) throw new StorageError("Corrupt", { store, table: "queue_idempotency", key: `${textOf(lane.key)} ${row.key}` })
   if (!Buffer.from(row.digest).equals(digestOf(job)))

@@ -65,8 +65,7 @@ export class QueueTable implements Table<QueueOperation, QueueQuestion> {
         for (const ref of operation.leases) this.#complete(jobs, ref)
         return undefined
       case "release":
-        for (const [lane, row] of this.#held(jobs, operation.leases, "release"))
-          jobs.again(lane, row, jobs.group.nowUs, { attempts: row.attempts - 1 })
+        for (const [lane, row] of this.#held(jobs, operation.leases, "release")) jobs.again(lane, row, jobs.group.nowUs, { attempts: row.attempts - 1 })
         return undefined
       case "fail":
         return this.#fail(jobs, operation)
@@ -166,7 +165,11 @@ export class QueueTable implements Table<QueueOperation, QueueQuestion> {
     whole("countMax", countMax, 0, this.#context.limits.batchJobsMax, "jobs", "batchJobsMax")
     const lane = jobs.lanes.find(place)
     if (lane === undefined) return 0
-    const rows = this.#sql(`SELECT ${jobColumns} FROM queue_job WHERE lane = ?1 AND state = 4 AND (?2 IS NULL OR id = ?2) ORDER BY id LIMIT ?3`).all(lane.id, id ?? null, countMax)
+    const rows = this.#sql(`SELECT ${jobColumns} FROM queue_job WHERE lane = ?1 AND state = 4 AND (?2 IS NULL OR id = ?2) ORDER BY id LIMIT ?3`).all(
+      lane.id,
+      id ?? null,
+      countMax,
+    )
     for (const found of rows) {
       const row = jobs.verified(lane, found as unknown as Row)
       jobs.group.change(utf8.encode("redrive"), lane.tenant, lane.key, numbers(row.id))
