@@ -39,6 +39,8 @@ interface Running {
   readonly job: LeasedJob
   readonly stop: AbortController
   readonly ended: Promise<void>
+  /** Its answer is on its way: that its lease is over then means nothing. */
+  isAnswered: boolean
 }
 
 const utf8 = new TextEncoder()
@@ -83,11 +85,12 @@ export async function work(store: Store, queue: string, handler: Handler, option
   const stopped = (): void => wake()
   signal.addEventListener("abort", stopped)
 
-  async function run(job: LeasedJob, stop: AbortController): Promise<void> {
+  async function run(job: LeasedJob, stop: AbortController, answers: () => void): Promise<void> {
     const ref = refOf(job)
     try {
       const effects = (await handler(job, stop.signal)) ?? []
       if (stop.signal.aborted) return
+      answers()
       await patiently(() => store.apply([...effects, { op: "complete", leases: [ref] }]))
       report.completed++
     } catch (error) {
@@ -96,6 +99,7 @@ export async function work(store: Store, queue: string, handler: Handler, option
       else if (error instanceof StorageError && error.reason._tag !== "JobConflict") throw error
       else if (!stop.signal.aborted) {
         report.failed++
+        answers()
         await patiently(() => store.apply([{ op: "fail", ...ref, error: error instanceof Error ? error.message : String(error) }]))
       }
     }
@@ -103,7 +107,7 @@ export async function work(store: Store, queue: string, handler: Handler, option
 
   function take(job: LeasedJob): void {
     const stop = new AbortController()
-    const ended = run(job, stop)
+    const ended = run(job, stop, () => ((running.get(job.id) as Running).isAnswered = true))
       .catch((error: unknown) => {
         if (isLost(error)) report.lost++
         else broken ??= { error }
@@ -112,19 +116,20 @@ export async function work(store: Store, queue: string, handler: Handler, option
         running.delete(job.id)
         wake()
       })
-    running.set(job.id, { job, stop, ended })
+    running.set(job.id, { job, stop, ended, isAnswered: false })
   }
 
   async function renew(): Promise<void> {
     const held = [...running.values()]
     // Each by itself: that one is lost says nothing of the others, and they share a commit anyway.
     await Promise.all(
-      held.map(async ({ job, stop }) => {
+      held.map(async (each) => {
+        const { job, stop } = each
         try {
           await store.apply([{ op: "extend", leases: [refOf(job)], leaseMs }])
         } catch (error) {
-          // It may have been completed meanwhile; anything else is tried again at the next turn.
-          if (!isLost(error) || running.get(job.id)?.job !== job) return
+          // Anything else is tried again at the next turn.
+          if (!isLost(error) || each.isAnswered || stop.signal.aborted) return
           report.lost++
           stop.abort(error)
         }
