@@ -38,7 +38,7 @@ export interface WorkerReport {
 interface Running {
   readonly job: LeasedJob
   readonly stop: AbortController
-  readonly ended: Promise<void>
+  ended: Promise<void>
   /** Its answer is on its way: that its lease is over then means nothing. */
   isAnswered: boolean
 }
@@ -85,12 +85,13 @@ export async function work(store: Store, queue: string, handler: Handler, option
   const stopped = (): void => wake()
   signal.addEventListener("abort", stopped)
 
-  async function run(job: LeasedJob, stop: AbortController, answers: () => void): Promise<void> {
+  async function run(entry: Running): Promise<void> {
+    const { job, stop } = entry
     const ref = refOf(job)
     try {
       const effects = (await handler(job, stop.signal)) ?? []
       if (stop.signal.aborted) return
-      answers()
+      entry.isAnswered = true
       await patiently(() => store.apply([...effects, { op: "complete", leases: [ref] }]))
       report.completed++
     } catch (error) {
@@ -99,7 +100,7 @@ export async function work(store: Store, queue: string, handler: Handler, option
       else if (error instanceof StorageError && error.reason._tag !== "JobConflict") throw error
       else if (!stop.signal.aborted) {
         report.failed++
-        answers()
+        entry.isAnswered = true
         await patiently(() => store.apply([{ op: "fail", ...ref, error: error instanceof Error ? error.message : String(error) }]))
       }
     }
@@ -107,7 +108,9 @@ export async function work(store: Store, queue: string, handler: Handler, option
 
   function take(job: LeasedJob): void {
     const stop = new AbortController()
-    const ended = run(job, stop, () => ((running.get(job.id) as Running).isAnswered = true))
+    const entry: Running = { job, stop, isAnswered: false, ended: Promise.resolve() }
+    running.set(job.id, entry)
+    entry.ended = run(entry)
       .catch((error: unknown) => {
         if (isLost(error)) report.lost++
         else broken ??= { error }
@@ -116,7 +119,6 @@ export async function work(store: Store, queue: string, handler: Handler, option
         running.delete(job.id)
         wake()
       })
-    running.set(job.id, { job, stop, ended, isAnswered: false })
   }
 
   async function renew(): Promise<void> {
