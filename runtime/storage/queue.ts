@@ -85,7 +85,7 @@ export function backoffMsOf(job: Pick<Job, "id" | "attempts" | "backoffMs" | "ba
 /** Of what may be asked for, what was; throws `ConfigError` `Option` or `CapabilityError` `PortLimit`. */
 export function checkedJob(job: NewJob, limits: QueueLimits): Required<Omit<NewJob, "orderKey" | "idempotencyKey">> {
   const { payload, delayMs = 0, priority = 0, attemptsMax = 5, backoffMs = 1_000, backoffMsMax = 3_600_000 } = job
-  checkLimit("queue", "payloadBytesMax", "bytes", limits.payloadBytesMax, payload.length)
+  if (!(payload instanceof Uint8Array)) throw new ConfigError("Option", { option: "payload", expected: "bytes", actual: typeof payload })
   whole("delayMs", delayMs, 0, limits.delayMsMax, "ms", "delayMsMax")
   whole("priority", priority, 0, limits.priorityMax, "levels", "priorityMax")
   whole("attemptsMax", attemptsMax, 1, limits.attemptsMax, "attempts", "attemptsMax")

@@ -1,6 +1,7 @@
 /** Every row of the queue's tables against its sum, every lane against its jobs, every tenant against its totals. */
 import type { DatabaseSync } from "node:sqlite"
 import type { JobState } from "../../port/queue.ts"
+import type { Finding } from "../../port/store.ts"
 import { textOf } from "../../port/place.ts"
 import { bytesOfJob, stateOf, states, sumOfJob } from "../queue.ts"
 import { jobColumns, type QueueContext, type Row } from "./queue-job.ts"
@@ -15,7 +16,6 @@ import {
   type ScheduleRow,
   scheduleSum,
 } from "./queue-schedule.ts"
-import type { Finding } from "./reader.ts"
 import { Recount } from "./totals.ts"
 
 const changed = "its bytes are not those that were written"

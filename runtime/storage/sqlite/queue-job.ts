@@ -49,16 +49,23 @@ export class Jobs {
     return verified(this.context.store, lane, row)
   }
 
-  /** Takes a new job in, behind those of its order key. */
-  add(lane: Lane, given: NewJob, scheduledUs: number | null): number {
+  /** Is there room for it? */
+  check(lane: Lane, job: Pick<Job, "payload" | "orderKey" | "idempotencyKey">): void {
     const { limits, totals } = this.context
-    const { delayMs, ...job } = checkedJob(given, limits)
-    const { orderKey = null, idempotencyKey = null } = given
     const used = this.group.totals(totals)
-    const bytes = bytesOfJob({ payload: job.payload, orderKey, idempotencyKey })
+    const bytes = bytesOfJob(job)
+    checkLimit("queue", "payloadBytesMax", "bytes", limits.payloadBytesMax, job.payload.length)
     checkLimit("queue", "tenantJobsMax", "jobs", limits.tenantJobsMax, used.get(lane.tenant).keys + 1)
     checkLimit("queue", "tenantBytesMax", "bytes", limits.tenantBytesMax, used.get(lane.tenant).bytes + bytes)
     checkLimit("queue", "totalBytesMax", "bytes", limits.totalBytesMax, used.get(everybody).bytes + bytes)
+  }
+
+  /** Takes a new job in, behind those of its order key. */
+  add(lane: Lane, given: NewJob, scheduledUs: number | null): number {
+    const { limits } = this.context
+    const { delayMs, ...job } = checkedJob(given, limits)
+    const { orderKey = null, idempotencyKey = null } = given
+    this.check(lane, { payload: job.payload, orderKey, idempotencyKey })
     const id = this.group.change(utf8.encode("enqueue"), lane.tenant, lane.key, job.payload)
     const dueUs = this.group.nowUs + delayMs * 1_000
     const state = this.isBlocked(lane, orderKey) ? { state: stateOf.blocked, rank: dueUs, wakeUs: null } : this.due(job.priority, dueUs)
@@ -105,10 +112,15 @@ export class Jobs {
     this.total(lane, 0, 0, old.sum ^ sum)
   }
 
-  /** After its row is gone. */
-  removed(lane: Lane, row: Pick<Row, "state" | "sum" | "orderKey">, bytes: number): void {
+  /** After its row is gone, with nothing coming of it. */
+  forgotten(lane: Lane, row: Pick<Row, "state" | "sum">, bytes: number): void {
     this.#count(lane, row.state, -1)
     this.total(lane, -1, -bytes, row.sum)
+  }
+
+  /** After its row is gone. */
+  removed(lane: Lane, row: Pick<Row, "state" | "sum" | "orderKey">, bytes: number): void {
+    this.forgotten(lane, row, bytes)
     if (row.state !== stateOf.dead) this.unblock(lane, row.orderKey)
   }
 

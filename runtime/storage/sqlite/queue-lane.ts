@@ -99,6 +99,13 @@ export class Lanes {
     }
   }
 
+  /** After its last row. */
+  remove(lane: Lane): void {
+    this.#byId.delete(lane.id)
+    this.#byPlace.delete(nameOf(lane))
+    this.#sql("DELETE FROM queue_lane WHERE id = ?").run(lane.id)
+  }
+
   /** Writes what changed. */
   write(): void {
     for (const lane of this.#byId.values()) {

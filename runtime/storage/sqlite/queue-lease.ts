@@ -49,7 +49,9 @@ export function turns(
     const count = Math.min(Math.max(1, Math.floor(turnJobs)), wanted, left[lane] as number)
     left[lane] = (left[lane] as number) - count
     wanted -= count
-    takes.push([lane, count])
+    const last = takes.at(-1)
+    if (last?.[0] === lane) takes[takes.length - 1] = [lane, last[1] + count]
+    else takes.push([lane, count])
     if ((left[lane] as number) > 0) ring.push(lane)
   }
   // Whose turn has not come keeps its place.
@@ -71,11 +73,8 @@ export function lease(jobs: Jobs, key: Uint8Array, tenant: Uint8Array | undefine
     jobs.context.limits.turnJobs,
   )
   const untilUs = group.nowUs + leaseMs * 1_000
-  const counts = new Map<number, number>()
-  for (const [lane, count] of takes) counts.set(lane, (counts.get(lane) ?? 0) + count)
-  const taken = new Map([...counts].map(([lane, count]) => [lane, take(jobs, ring[lane] as Lane, count, untilUs).values()]))
-  // Handed out as they were taken: who works on them one after the other keeps the turns.
-  const leased = takes.flatMap(([lane, count]) => [...(taken.get(lane) as ArrayIterator<LeasedJob>).take(count)])
+  // One turn after the other, so that tokens rise in the order in which the jobs are handed out.
+  const leased = takes.flatMap(([lane, count]) => take(jobs, ring[lane] as Lane, count, untilUs))
   lanes.toEnd(order.map((i) => ring[i] as Lane))
   lanes.write()
   return { jobs: leased, nowUs: group.nowUs, nextUs: lanes.nextUs(key, group.nowUs) }

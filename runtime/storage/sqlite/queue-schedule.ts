@@ -57,6 +57,7 @@ export function schedule(jobs: Jobs, lane: Lane, given: Schedule): number {
   if (!["once", "all", "skip"].includes(missed))
     throw new ConfigError("Option", { option: "schedule.missed", expected: "once, all or skip", actual: String(missed) })
   const { payload, ...job } = checkedJob(given.job, limits)
+  checkLimit("queue", "payloadBytesMax", "bytes", limits.payloadBytesMax, payload.length)
   if ("everyMs" in given) whole("schedule.everyMs", given.everyMs, 1, limits.delayMsMax, "ms", "delayMsMax")
   const time = "everyMs" in given ? { everyMs: given.everyMs } : { cron: given.cron }
   const nextUs = nextTimeUs(given, jobs.group.nowUs)

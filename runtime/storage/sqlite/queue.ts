@@ -5,14 +5,16 @@ import { checkLimit } from "../../../host/port/port.ts"
 import { bytesOf, type Place, textOf } from "../../port/place.ts"
 import type { JobInfo, LeaseRef, NewJob, QueueAnswers, QueueDepth, QueueOperation, QueueQuestion, QueueResults } from "../../port/queue.ts"
 import { backoffMsOf, bytesOfJob, cut, numbers, stateOf, states, whole } from "../queue.ts"
+import type { Finding } from "../../port/store.ts"
+import type { TenantRecord } from "../../port/tenant.ts"
 import { rowsMax } from "../row.ts"
-import { statementsOf } from "./database.ts"
 import { checkQueue } from "./queue-check.ts"
 import { Jobs, jobColumns, type QueueContext, type Row, verified } from "./queue-job.ts"
 import { type Lane, Lanes } from "./queue-lane.ts"
 import { lease } from "./queue-lease.ts"
 import { forget, known, remember, schedule, schedules, unschedule } from "./queue-schedule.ts"
-import type { Finding } from "./reader.ts"
+import { eraseQueue, exportQueue, importQueue } from "./queue-tenant.ts"
+import { statementsOf } from "./statement.ts"
 import type { Table, TableContext } from "./table.ts"
 import { TotalTable } from "./totals.ts"
 import type { Group } from "./writer.ts"
@@ -221,6 +223,23 @@ export class QueueTable implements Table<QueueOperation, QueueQuestion> {
       FROM queue_lane WHERE key = ?1 AND (?2 IS NULL OR tenant = ?2)`,
     ).get(key, tenant ?? null) as unknown as QueueDepth
     return { ...row, oldestUs: row.oldestUs ?? undefined }
+  }
+
+  export(tenant: Uint8Array, after: Uint8Array | undefined): Generator<TenantRecord> {
+    return exportQueue(this.#database, this.#context, tenant, after)
+  }
+
+  import(group: Group, tenant: Uint8Array, record: TenantRecord): void {
+    const jobs = new Jobs(this.#context, group)
+    importQueue(jobs, (key) => this.#lane(jobs, { tenant, key }), record)
+    jobs.lanes.write()
+  }
+
+  erase(group: Group, tenant: Uint8Array, countMax: number): number {
+    const jobs = new Jobs(this.#context, group)
+    const count = eraseQueue(jobs, tenant, countMax)
+    jobs.lanes.write()
+    return count
   }
 
   check(): ReadonlyArray<Finding> {

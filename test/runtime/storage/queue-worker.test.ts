@@ -21,7 +21,8 @@ const key = Buffer.from("mail")
 const ada = { tenant: Buffer.from("ada"), key }
 const bytes = (text: string): Uint8Array => Buffer.from(text)
 const textOf = (value: Uint8Array | undefined): string | undefined => (value === undefined ? undefined : Buffer.from(value).toString())
-const enqueue = (store: SqliteStore, ...names: ReadonlyArray<string>) => store.apply([{ op: "enqueue", ...ada, jobs: names.map((name) => ({ payload: bytes(name), backoffMs: 1 })) }])
+const enqueue = (store: SqliteStore, ...names: ReadonlyArray<string>) =>
+  store.apply([{ op: "enqueue", ...ada, jobs: names.map((name) => ({ payload: bytes(name), backoffMs: 1 })) }])
 
 t.test("`work()` completes each job together with what its handler wants written, and tries again what failed", async (t) => {
   await using store = await SqliteStore.open(newPath())

@@ -9,7 +9,7 @@ import { getOrThrow } from "effect/Result"
 import t from "tap"
 import { storeLimitsFrom } from "../../../runtime/port/limits.ts"
 import type { LeasedJob } from "../../../runtime/port/queue.ts"
-import type { Operation } from "../../../runtime/port/store.ts"
+import type { Finding, Operation } from "../../../runtime/port/store.ts"
 import { nextOf, parseCron } from "../../../runtime/storage/cron.ts"
 import { backoffMsOf, rankOf } from "../../../runtime/storage/queue.ts"
 import * as real from "../../../runtime/storage/sqlite/mod.ts"
@@ -29,7 +29,7 @@ type Sources = typeof real
 function open(
   { SqliteWriter, SqliteReader }: Sources,
   limits: QueueCase["limits"] = {},
-): Clockwork & { check(): ReadonlyArray<real.Finding>; close(): void; readonly path: string } {
+): Clockwork & { check(): ReadonlyArray<Finding>; close(): void; readonly path: string } {
   const path = join(folder, `${files++}.db`)
   const made = () => SqliteWriter.open(path, { acceptLoss: false, limits: storeLimitsFrom(limits), clock: () => opened.nowUs })
   const opened = {
@@ -318,4 +318,67 @@ t.test("`check()` finds a job, a lane, a schedule or an idempotency key that cha
     t.ok(store.check().length > 0, damage)
     store.close()
   }
+})
+
+t.test("a tenant's jobs, leases, schedules and keys move to another store as they are, and are erased in steps", async (t) => {
+  const [from, to] = [open(real), open(real)]
+  const tenant = Buffer.from("ada")
+  enqueue(from, ["other"], {}, "bob")
+  for (const queue of ["mail", "a", "invoices"]) {
+    const place = { tenant, key: Buffer.from(queue) }
+    from.apply([{ op: "enqueue", ...place, jobs: ["1", "2", "3"].map((name) => ({ payload: Buffer.from(name), orderKey: "k", idempotencyKey: `i${name}` })) }])
+    from.apply([
+      {
+        op: "enqueue",
+        ...place,
+        jobs: [
+          { payload: Buffer.from("later"), delayMs: 5_000, priority: 3 },
+          { payload: Buffer.from("poison"), attemptsMax: 1 },
+        ],
+      },
+    ])
+    for (const name of ["ä", "b"])
+      from.apply([{ op: "schedule", ...place, schedule: { name, cron: "0 3 * * *", job: { payload: Buffer.from(name), orderKey: "s" } } }])
+  }
+  const [{ jobs }] = from.apply([{ op: "lease", ...placeOf(), countMax: 2, leaseMs: 60_000 }])
+  from.apply([{ op: "fail", ...refOf(jobs.find(({ attemptsMax }) => attemptsMax === 1) as LeasedJob), error: "poisoned" }])
+  const exported = (store: Clockwork, countMax: number) => {
+    const records = []
+    for (let after: Uint8Array | undefined; ;) {
+      const page = store.ask({ ask: "export", tenant, table: "queue", after, countMax })
+      records.push(...page.records)
+      after = page.records.at(-1)?.order
+      if (page.isComplete) return { records, revision: page.revision }
+    }
+  }
+  const { records, revision } = exported(from, 2)
+  t.equal(records.length, 3 * (5 + 2 + 3))
+  t.same(
+    records.map(({ order }) => Buffer.from(order).toString("hex")),
+    records.map(({ order }) => Buffer.from(order).toString("hex")).toSorted(),
+    "in the order of bytes",
+  )
+  // Twice: an import may be repeated.
+  for (let i = 0; i < 2; i++) for (const record of records) to.apply([{ op: "import", tenant, table: "queue", record, revision }])
+  t.same(exported(to, 1_000).records, records)
+  t.same(to.check(), [])
+  const held = jobs.find(({ attemptsMax }) => attemptsMax !== 1) as LeasedJob
+  t.throws(() => to.apply([{ op: "complete", leases: [{ ...refOf(held), token: held.token - 1 }] }]), { code: "STELE-STO-0050" })
+  to.apply([{ op: "complete", leases: [refOf(held)] }])
+  const [{ jobs: next }] = to.apply([{ op: "lease", ...placeOf(), countMax: 9, leaseMs: 60_000 }])
+  t.same(
+    next.map(({ payload }) => textOf(payload)),
+    ["2"],
+    "the next of its order key",
+  )
+  t.ok((next[0] as LeasedJob).token > held.token)
+  let erased = 0
+  for (let count = 4; count === 4; erased += count) [count] = from.apply([{ op: "erase", tenant, countMax: 4 }])
+  t.equal(erased, records.length + 3)
+  t.same(exported(from, 10).records, [])
+  t.same(from.ask({ ask: "tenants", after: undefined, countMax: 9 }).map(textOf), ["bob"])
+  t.same(from.check(), [])
+  t.throws(() => to.apply([{ op: "import", tenant, table: "queue", record: { order: Buffer.from([9]), fields: {} }, revision }]), { code: "STELE-STO-0042" })
+  from.close()
+  to.close()
 })
