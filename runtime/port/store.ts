@@ -9,13 +9,14 @@ import type { KeyValueAnswers, KeyValueOperation, KeyValueQuestion, KeyValueResu
 import type { StoreLimits } from "./limits.ts"
 import type { LogAnswers, LogOperation, LogQuestion, LogResults } from "./log.ts"
 import type { QueueAnswers, QueueOperation, QueueQuestion, QueueResults } from "./queue.ts"
+import type { SqlAnswers, SqlOperation, SqlQuestion, SqlResults } from "./sql.ts"
 import type { TenantAnswers, TenantOperation, TenantQuestion, TenantResults } from "./tenant.ts"
 
-export type Operation = KeyValueOperation | EventOperation | LogOperation | BlobOperation | QueueOperation | TenantOperation
-export interface Results extends KeyValueResults, EventResults, LogResults, BlobResults, QueueResults, TenantResults {}
+export type Operation = KeyValueOperation | EventOperation | LogOperation | BlobOperation | QueueOperation | SqlOperation | TenantOperation
+export interface Results extends KeyValueResults, EventResults, LogResults, BlobResults, QueueResults, SqlResults, TenantResults {}
 
-export type Question = KeyValueQuestion | EventQuestion | LogQuestion | BlobQuestion | QueueQuestion | TenantQuestion
-export interface Answers extends KeyValueAnswers, EventAnswers, LogAnswers, BlobAnswers, QueueAnswers, TenantAnswers {}
+export type Question = KeyValueQuestion | EventQuestion | LogQuestion | BlobQuestion | QueueQuestion | SqlQuestion | TenantQuestion
+export interface Answers extends KeyValueAnswers, EventAnswers, LogAnswers, BlobAnswers, QueueAnswers, SqlAnswers, TenantAnswers {}
 
 /** Something in a store that is not as it was written. */
 export interface Finding {

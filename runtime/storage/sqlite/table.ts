@@ -12,6 +12,7 @@ import { EventTable } from "./event.ts"
 import { KeyValueTable } from "./key-value.ts"
 import { LogTable } from "./log.ts"
 import { QueueTable } from "./queue.ts"
+import { SqlTable } from "./sql.ts"
 import { TenantOperations } from "./tenant.ts"
 import type { TotalTable } from "./totals.ts"
 import type { Group } from "./writer.ts"
@@ -78,6 +79,9 @@ export class Tables {
     })
     const tenants = new TenantOperations(context, this.all)
     for (const op of TenantOperations.operations) this.#byOperation.set(op, tenants)
+    const sql = new SqlTable(context)
+    for (const op of SqlTable.operations) this.#byOperation.set(op, sql)
+    for (const ask of SqlTable.questions) this.#byQuestion.set(ask, sql)
     for (const ask of TenantOperations.questions) this.#byQuestion.set(ask, tenants)
   }
 

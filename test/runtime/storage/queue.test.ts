@@ -252,7 +252,7 @@ t.test("any history of operations agrees with a model that knows nothing of tabl
           answer = (error as { readonly code: string }).code
         }
         if (op.op === "cancel") {
-          t.equal(answer, job !== undefined, "cancel") || t.comment(`step ${step} of seed ${seed}`)
+          t.equal(answer, job !== undefined, `step ${step} of seed ${seed}: cancel`)
           jobs.delete(held.id)
           if (job !== undefined && isLive(job)) unblock(job)
         } else if (!isHeld) t.equal(answer, "STELE-STO-0050", `step ${step} of seed ${seed}: ${op.op}`)
