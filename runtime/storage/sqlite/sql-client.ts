@@ -39,7 +39,6 @@ function reasonOf(cause: unknown, operation: string): SqlErrorReason {
     case "Sql":
       return classified(cause.reason.sqlite, cause.reason.detail)
     case "SqlForbidden":
-    case "SqlNotStrict":
       return classified(authCode, cause.message)
     case "Busy":
       return classified(busyCode, cause.message)

@@ -40,6 +40,7 @@ const servicePattern = /^[a-z][a-z0-9]{0,30}$/
 /** Table-valued functions that read nothing but their arguments. */
 const functionTables = new Set(["json_each", "json_tree"])
 const schemaTables = new Set(["sqlite_master", "sqlite_schema"])
+const tempSchemaTables = new Set(["sqlite_temp_master", "sqlite_temp_schema"])
 const questionPragmas = new Set(["table_info", "table_xinfo", "table_list", "index_list", "index_info", "foreign_key_list"])
 const writes: ReadonlySet<number> = new Set([actions.insert, actions.update, actions.delete])
 const changesSchema: ReadonlySet<number> = new Set([
@@ -101,8 +102,9 @@ function isAllowed(seen: Seen, action: number, first: string | null, second: str
   if (changesSchema.has(action)) seen.writes = seen.changesSchema = true
   // A reader's connection must see what is committed next.
   if (action === actions.savepoint) seen.writes = true
-  // Nothing is attached, and what is temporary would be another writer's surprise.
-  if (schema !== "temp" && mayDo(seen, action, first, second, isSchema)) return true
+  // What is temporary would be another writer's surprise; but SQLite looks there when it renames.
+  const isRenaming = seen.changesSchema && tempSchemaTables.has(first ?? "") && (action === actions.read || action === actions.update)
+  if (isRenaming || (schema !== "temp" && mayDo(seen, action, first, second, isSchema))) return true
   seen.denied ??= `it reaches "${second !== null && !writes.has(action) && action !== actions.read ? second : (first ?? `action ${action}`)}"`
   return false
 }
@@ -116,7 +118,7 @@ function mayDo(seen: Seen, action: number, first: string | null, second: string 
     case actions.function:
       return second !== "load_extension"
     case actions.read:
-      return isOwn(first) || isSchema || functionTables.has(first ?? "")
+      return isOwn(first) || isSchema || functionTables.has(first ?? "") || (first === "pragma_quick_check" && seen.changesSchema)
     case actions.insert:
     case actions.update:
     case actions.delete:
@@ -136,7 +138,8 @@ function mayDo(seen: Seen, action: number, first: string | null, second: string 
     case actions.alterTable:
       return isOwn(second)
     case actions.pragma:
-      return questionPragmas.has(first ?? "")
+      // SQLite checks rows by itself when a table is altered.
+      return questionPragmas.has(first ?? "") || (first === "quick_check" && seen.changesSchema)
     case actions.savepoint:
       return second?.startsWith("effect_sql_") === true
     default:
@@ -161,8 +164,8 @@ export class SqlTable {
   }
 
   /** Runs with the authorizer awake; what SQLite says of the statement is a refusal of it. */
-  #guarded<A>(service: string, run: (seen: Seen) => A): A {
-    const seen: Seen = { service, writes: false, changesSchema: false, denied: undefined }
+  #guarded<A>(service: string, run: (seen: Seen) => A, isSchema = false): A {
+    const seen: Seen = { service, writes: isSchema, changesSchema: isSchema, denied: undefined }
     this.#guard.wake(seen)
     try {
       return run(seen)
@@ -213,23 +216,28 @@ export class SqlTable {
         throw new ConfigError("Option", { option: `params[${i}]`, expected: "null, a number, a bigint, a string or bytes", actual: typeof param })
   }
 
-  #rows(given: SqlStatement, statement: StatementSync): SqlRows {
+  /** What changes the schema prepares more while it runs. */
+  #rows(given: SqlStatement, statement: StatementSync, isSchema = false): SqlRows {
     statement.setReadBigInts(given.isSafe === true)
     statement.setReturnArrays(given.isArrays === true)
-    return this.#guarded(given.service, () => {
-      const rows: Array<SqlRows[number]> = []
-      const found = statement.iterate(...(given.params ?? []))
-      try {
-        for (let row = found.next(); row.done !== true; row = found.next()) {
-          rows.push(row.value as SqlRows[number])
-          checkLimit("sql", "rowsMax", "rows", this.#limits.rowsMax, rows.length)
+    return this.#guarded(
+      given.service,
+      () => {
+        const rows: Array<SqlRows[number]> = []
+        const found = statement.iterate(...(given.params ?? []))
+        try {
+          for (let row = found.next(); row.done !== true; row = found.next()) {
+            rows.push(row.value as SqlRows[number])
+            checkLimit("sql", "rowsMax", "rows", this.#limits.rowsMax, rows.length)
+          }
+          return rows
+        } finally {
+          // One that is left in the middle would hold this connection at what it sees now.
+          found.return?.()
         }
-        return rows
-      } finally {
-        // One that is left in the middle would hold this connection at what it sees now.
-        found.return?.()
-      }
-    })
+      },
+      isSchema,
+    )
   }
 
   ask(question: SqlQuestion): SqlRows | undefined {
@@ -254,7 +262,7 @@ export class SqlTable {
     const before = this.#changes()
     const { statement, changesSchema: isChanged } = this.#prepared(operation)
     const names = isChanged ? this.#names() : new Set<string>()
-    const rows = this.#rows(operation, statement)
+    const rows = this.#rows(operation, statement, isChanged)
     if (isChanged) this.#verify(service, names)
     return { rows, changes: this.#changes() - before }
   }
@@ -282,7 +290,7 @@ export class SqlTable {
     const tables = this.#database.prepare("SELECT name, type, strict FROM pragma_table_list WHERE schema = 'main'").all()
     for (const { name, type, strict } of tables as unknown as ReadonlyArray<{ readonly name: string; readonly type: string; readonly strict: number }>) {
       if (!name.startsWith(prefix)) continue
-      if (type === "table" && strict !== 1) throw new StorageError("SqlNotStrict", { store: this.#store, table: name })
+      if (type === "table" && strict !== 1) refuse(`its table "${name}" is not STRICT`)
       const keys = this.#database.prepare('SELECT "table" AS parent FROM pragma_foreign_key_list(?)').all(name)
       for (const { parent } of keys as unknown as ReadonlyArray<{ readonly parent: string }>)
         if (!parent.startsWith(prefix)) refuse(`its table "${name}" refers to "${parent}"`)
