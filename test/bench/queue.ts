@@ -1,4 +1,4 @@
-/** The queue at a depth of a million jobs: enqueued, leased and completed durably. Its rows are part of `npm run bench -- storage`. */
+/** The queue at a depth of a million jobs: enqueued, leased and completed durably, by several callers at a time. */
 import { join } from "node:path"
 import { SqliteStore } from "../../runtime/storage/sqlite/mod.ts"
 
@@ -11,7 +11,7 @@ export interface QueueFigures {
   readonly enqueueP99Ms: number
   readonly leaseP99Ms: number
   readonly completeP99Ms: number
-  /** One operation alone with `depth` jobs waiting, ms. */
+  /** How long it took to enqueue the depth. */
   readonly fillSeconds: number
 }
 

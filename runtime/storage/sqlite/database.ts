@@ -135,6 +135,7 @@ const migrations: ReadonlyArray<string | ((database: DatabaseSync) => void)> = [
     tenant BLOB NOT NULL,
     key BLOB NOT NULL,
     turn INTEGER NOT NULL,
+    given INTEGER NOT NULL,
     ready INTEGER NOT NULL,
     waiting INTEGER NOT NULL,
     blocked INTEGER NOT NULL,

@@ -12,13 +12,15 @@ export interface Lane extends Place, Record<JobState, number> {
   readonly id: number
   /** Place in the ring, the smallest first. */
   turn: number
+  /** Jobs that it gave of a turn which is not over. */
+  given: number
   /** When the first wait, lease or schedule of the lane ends. */
   wakeUs: number | null
   isInRing: boolean
   isChanged: boolean
 }
 
-export const laneColumns = "id, tenant, key, turn, ready, waiting, blocked, leased, dead, wake_us AS wakeUs"
+export const laneColumns = "id, tenant, key, turn, given, ready, waiting, blocked, leased, dead, wake_us AS wakeUs"
 
 /** The lanes that one operation touches: each is read once and written once. */
 export class Lanes {
@@ -56,7 +58,7 @@ export class Lanes {
   }
 
   make({ tenant, key }: Place): Lane {
-    const sql = `INSERT INTO queue_lane (tenant, key, turn, ready, waiting, blocked, leased, dead) VALUES (?, ?, 0, 0, 0, 0, 0, 0) RETURNING ${laneColumns}`
+    const sql = `INSERT INTO queue_lane (tenant, key, turn, given, ready, waiting, blocked, leased, dead) VALUES (?, ?, 0, 0, 0, 0, 0, 0, 0) RETURNING ${laneColumns}`
     return this.#taken(this.#sql(sql).get(tenant, key))
   }
 
@@ -94,6 +96,7 @@ export class Lanes {
     for (const lane of lanes) {
       turn ??= this.#lastTurn(lane.key)
       lane.turn = ++turn
+      lane.given = 0
       lane.isInRing = true
       lane.isChanged = true
     }
@@ -116,8 +119,9 @@ export class Lanes {
         "SELECT min(coalesce((SELECT wake_us FROM queue_job WHERE lane = ?1 AND wake_us IS NOT NULL ORDER BY wake_us LIMIT 1), 9e18), coalesce((SELECT next_us FROM queue_schedule WHERE lane = ?1 ORDER BY next_us LIMIT 1), 9e18)) AS us",
       ).get(lane.id)
       lane.wakeUs = Number(wake?.["us"]) >= 9e18 ? null : Number(wake?.["us"])
-      this.#sql("UPDATE queue_lane SET turn = ?, ready = ?, waiting = ?, blocked = ?, leased = ?, dead = ?, wake_us = ? WHERE id = ?").run(
+      this.#sql("UPDATE queue_lane SET turn = ?, given = ?, ready = ?, waiting = ?, blocked = ?, leased = ?, dead = ?, wake_us = ? WHERE id = ?").run(
         lane.turn,
+        lane.given,
         ...states.map((state) => lane[state]),
         lane.wakeUs,
         lane.id,

@@ -34,28 +34,45 @@ function wake(jobs: Jobs, lane: Lane): void {
   }
 }
 
-/** Who gives how many when they give up to `turnJobs` at a time in turn, and the order in which they then stand behind the others. */
-export function turns(
-  ready: ReadonlyArray<number>,
-  countMax: number,
-  turnJobs: number,
-): { readonly takes: ReadonlyArray<readonly [lane: number, count: number]>; readonly order: ReadonlyArray<number> } {
-  const left = [...ready]
-  const ring = ready.map((_, i) => i)
+interface Turns {
+  /** Who gives how many, in order. */
+  readonly takes: ReadonlyArray<readonly [lane: number, count: number]>
+  /** Who stands behind all others then, in order. */
+  readonly order: ReadonlyArray<number>
+  /** Whose turn is not over, and how many it gave of it. */
+  readonly unfinished: readonly [lane: number, given: number] | undefined
+}
+
+/** Lanes in the order of the ring give up to `turnJobs` each in turn; the first may have given some of them before. */
+export function turns(lanes: ReadonlyArray<Pick<Lane, "ready" | "given">>, countMax: number, turnJobs: number): Turns {
+  const left = lanes.map(({ ready }) => ready)
+  const given = lanes.map((lane) => lane.given)
+  const ring = lanes.map((_, i) => i)
   const takes: Array<readonly [lane: number, count: number]> = []
+  const quota = Math.max(1, Math.floor(turnJobs))
+  const ended = new Set<number>()
+  let unfinished: Turns["unfinished"]
   let at = 0
   for (let wanted = countMax; wanted > 0 && at < ring.length;) {
     const lane = ring[at++] as number
-    const count = Math.min(Math.max(1, Math.floor(turnJobs)), wanted, left[lane] as number)
+    const count = Math.min(Math.max(1, quota - (given[lane] as number)), wanted, left[lane] as number)
     left[lane] = (left[lane] as number) - count
     wanted -= count
     const last = takes.at(-1)
     if (last?.[0] === lane) takes[takes.length - 1] = [lane, last[1] + count]
     else takes.push([lane, count])
-    if ((left[lane] as number) > 0) ring.push(lane)
+    if (left[lane] === 0) continue
+    const total = (given[lane] as number) + count
+    if (total < quota) {
+      unfinished = [lane, total]
+      // It is still its turn: before those that have had theirs, and where it was if none of them has had another one.
+      return { takes, order: [...(ended.has(lane) ? [lane] : []), ...ring.slice(at).filter((each) => ended.has(each))], unfinished }
+    }
+    given[lane] = 0
+    ended.add(lane)
+    ring.push(lane)
   }
-  // Whose turn has not come keeps its place.
-  return { takes, order: ring.slice(at).filter((lane) => left[lane] !== ready[lane]) }
+  return { takes, order: ring.slice(at).filter((each) => ended.has(each)), unfinished }
 }
 
 export function lease(jobs: Jobs, key: Uint8Array, tenant: Uint8Array | undefined, countMax: number, leaseMs: number): Leased {
@@ -67,15 +84,15 @@ export function lease(jobs: Jobs, key: Uint8Array, tenant: Uint8Array | undefine
   const ring = tenant === undefined ? lanes.ring(key, countMax) : due.filter((lane) => lane.ready > 0)
   // What has come due in a lane with ready jobs may be before them.
   if (tenant === undefined) for (const lane of ring) wake(jobs, lane)
-  const { takes, order } = turns(
-    ring.map(({ ready }) => ready),
-    countMax,
-    jobs.context.limits.turnJobs,
-  )
+  const { takes, order, unfinished } = turns(ring, countMax, jobs.context.limits.turnJobs)
   const untilUs = group.nowUs + leaseMs * 1_000
   // One turn after the other, so that tokens rise in the order in which the jobs are handed out.
   const leased = takes.flatMap(([lane, count]) => take(jobs, ring[lane] as Lane, count, untilUs))
-  lanes.toEnd(order.map((i) => ring[i] as Lane))
+  // Who asks for one tenant's jobs takes nothing of its turns.
+  if (tenant === undefined) {
+    lanes.toEnd(order.map((i) => ring[i] as Lane))
+    if (unfinished !== undefined) (ring[unfinished[0]] as Lane).given = unfinished[1]
+  }
   lanes.write()
   return { jobs: leased, nowUs: group.nowUs, nextUs: lanes.nextUs(key, group.nowUs) }
 }

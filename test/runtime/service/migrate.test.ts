@@ -30,8 +30,10 @@ const refused = async (attempt: () => Promise<unknown>): Promise<string> =>
     () => "nothing",
     (error: { readonly code?: string; readonly message: string }) => error.code ?? error.message,
   )
-const columns = async (store: MemoryStore) =>
-  ((await store.ask({ ask: "sql", service, text: "SELECT sql FROM sqlite_schema WHERE name = 'shop_item'", isArrays: true })) ?? []).flat().join("")
+const columns = async (store: MemoryStore): Promise<string> => {
+  const [row] = (await store.ask({ ask: "sql", service, text: "SELECT sql FROM sqlite_schema WHERE name = 'shop_item'" })) ?? []
+  return String((row as { readonly sql: string } | undefined)?.sql ?? "")
+}
 const kinds = (steps: ReadonlyArray<Step>) => steps.map(({ kind, number }) => `${kind} ${number}`)
 
 t.test("`migrate()` says each step, runs it once, and goes on where it stopped", async (t) => {

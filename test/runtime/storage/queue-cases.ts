@@ -226,7 +226,7 @@ export const queueCases: ReadonlyArray<QueueCase> = [
           {},
           `flood ${i}`,
         )
-      for (const countMax of [1, 3, 10, 50]) {
+      for (const countMax of [1, 3, 4, 5, 7, 10, 50]) {
         lease(store, countMax)
         enqueue(store, ["single"], {}, "bob")
         let before = 0
@@ -237,6 +237,38 @@ export const queueCases: ReadonlyArray<QueueCase> = [
           before += isFound ? at : found.length
         }
         assert.ok(before <= 3 * 4, `${before} jobs before it, ${countMax} at a time`)
+      }
+    },
+  },
+  {
+    title: "a tenant's k-th job is leased after no more than ⌈k / turnJobs⌉ turns of another, whatever is leased at a time",
+    limits: { queue: { turnJobs: 4 } },
+    run(store) {
+      for (const countMax of [1, 2, 3, 5, 6, 9]) {
+        const [many, few] = [`many ${countMax}`, `few ${countMax}`]
+        for (const [tenant, count] of [
+          [many, 200],
+          [few, 40],
+        ] as const)
+          enqueue(
+            store,
+            Array.from({ length: count }, () => tenant),
+            {},
+            tenant,
+          )
+        const counts: Record<string, number> = { [many]: 0, [few]: 0 }
+        while ((counts[few] as number) < 40) {
+          for (const job of lease(store, countMax).jobs) {
+            const name = textOf(job.payload)
+            counts[name] = (counts[name] ?? 0) + 1
+            if (name === few)
+              assert.ok(
+                (counts[many] as number) <= 4 * Math.ceil((counts[few] as number) / 4),
+                `${counts[many]} before the ${counts[few]}th, ${countMax} at a time`,
+              )
+          }
+        }
+        while (lease(store, 100).jobs.length > 0);
       }
     },
   },

@@ -80,6 +80,7 @@ const mutations: ReadonlyArray<readonly [rule: string, file: string, from: strin
   ["an idempotency key kept with its job", "sqlite/queue-schedule.ts", "if (jobs.get(lane, row.job) === undefined) {", "if (row.job > 0) {"],
   ["idempotency keys forgotten", "sqlite/queue.ts", "forget(jobs, 2 * given.length)", "forget(jobs, 0)"],
   ["order of a key", "sqlite/queue-job.ts", "if (orderKey === null) return false", "if (orderKey !== undefined) return false"],
+  ["the tenant of a lane", "sqlite/queue-lane.ts", "FROM queue_lane WHERE tenant = ? AND key = ?", "FROM queue_lane WHERE ? IS NOT NULL AND key = ?"],
   ["turns of tenants", "sqlite/queue-lane.ts", "ORDER BY turn, id LIMIT ?", "ORDER BY id LIMIT ?"],
   ["the end of the ring", "sqlite/queue-lease.ts", "lanes.toEnd(order", "void (order"],
   [

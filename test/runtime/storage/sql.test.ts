@@ -12,6 +12,7 @@ import { MemoryStore } from "../../../runtime/storage/sqlite/memory.ts"
 import { SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
 import { sqlLayer, type SqlStore } from "../../../runtime/storage/sqlite/sql-client.ts"
 import { answer, engines } from "../../host/engine.ts"
+import { mutant } from "./mutant.ts"
 
 t.setTimeout(120_000)
 const folder = await mkdtemp(join(tmpdir(), "stele-sql-"))
@@ -318,4 +319,82 @@ t.test("what a transaction wrote and did not commit is gone when the store is op
   t.same(await store.ask({ ask: "sql", service, text: "SELECT * FROM shop_item" }), [])
   t.equal(await store.ask({ ask: "has", ...place("k") }), true, "what waited for it was carried out")
   t.same(await store.check(), [])
+})
+
+/** What must hold, each by itself: true when it does. */
+async function rules(Store: typeof MemoryStore): Promise<ReadonlyArray<boolean>> {
+  await using store = new Store({ sql: { transactionMsMax: 40, rowsMax: 3 } })
+  const apply = (text: string, whose = service) => store.apply([{ op: "sql", service: whose, text }])
+  const isRefused = async (attempt: () => Promise<unknown>): Promise<boolean> => (await refused(attempt)) !== "nothing"
+  const ask = (text: string) => store.ask({ ask: "sql", service, text, isArrays: true })
+  await apply("CREATE TABLE other_thing (id INTEGER PRIMARY KEY) STRICT", "other")
+  await apply(made)
+  await apply("INSERT INTO shop_item (id, name) VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd')")
+  const found = [
+    await isRefused(() => apply("SELECT * FROM other_thing")),
+    await isRefused(() => apply("INSERT INTO other_thing VALUES (1)")),
+    await isRefused(() => apply("CREATE TABLE shopping (id INTEGER PRIMARY KEY) STRICT")),
+    await isRefused(() => apply("CREATE INDEX shop_i ON other_thing (id)")),
+    await isRefused(() => apply("ALTER TABLE other_thing ADD COLUMN x TEXT")),
+    await isRefused(() => apply("CREATE TABLE shop_loose (id)")),
+    await isRefused(() => apply("CREATE TABLE shop_child (id INTEGER REFERENCES other_thing (id)) STRICT")),
+    await isRefused(() => apply("ALTER TABLE shop_item RENAME TO other_item")),
+    await isRefused(() => apply("CREATE TEMP TABLE shop_temp (id INTEGER PRIMARY KEY) STRICT")),
+    await isRefused(() => apply("PRAGMA user_version = 7")),
+    await isRefused(() => apply("SAVEPOINT mine")),
+    await isRefused(() => apply("SELECT 1", "queue")),
+    await isRefused(() => ask("SELECT * FROM shop_item")),
+    (await ask("DELETE FROM shop_item")) === undefined,
+    await isRefused(() => store.apply([{ op: "sql", service, text: "SELECT ?", params: [{} as string] }])),
+  ]
+  const transaction = await store.transaction()
+  await transaction.run({ service, text: "DELETE FROM shop_item" })
+  let isOver = false
+  const waiting = store.apply([{ op: "set", ...place("k"), value }]).then(() => isOver)
+  store.applySync([{ op: "set", ...place("k"), value }])
+  found.push(await isRefused(() => transaction.commit()))
+  await waiting
+  const late = await store.transaction()
+  await new Promise((resume) => setTimeout(resume, 80))
+  found.push(await isRefused(() => late.commit()))
+  const held = await store.transaction()
+  const behind = store.apply([{ op: "set", ...place("k"), value }]).then(() => isOver)
+  await held.run({ service, text: "DELETE FROM shop_item WHERE id = 1" })
+  isOver = true
+  await held.commit()
+  found.push(await behind, (await ask("SELECT count(*) FROM shop_item"))?.flat().at(0) === 3)
+  return found
+}
+
+t.test("SQL with one rule taken out does not pass", async (t) => {
+  const module = new URL("../../../runtime/storage/sqlite/memory.ts", import.meta.url)
+  const sound = await rules(MemoryStore)
+  t.same(
+    sound,
+    sound.map(() => true),
+    "with all rules",
+  )
+  for (const [rule, file, from, to] of [
+    ["others' tables read", "sqlite/sql.ts", "return isOwn(first) || isSchema || functionTables", "return first !== null || isSchema || functionTables"],
+    ["others' tables written", "sqlite/sql.ts", "return isOwn(first) || isSchema\n", "return first !== null\n"],
+    ["a table's own prefix", "sqlite/sql.ts", "name?.startsWith(`${seen.service}_`) === true", "name?.startsWith(seen.service) === true"],
+    ["others' tables altered", "sqlite/sql.ts", "case actions.alterTable:\n      return isOwn(second)", "case actions.alterTable:\n      return true"],
+    ["STRICT", "sqlite/sql.ts", 'type === "table" && strict !== 1', "strict > 1"],
+    ["foreign keys", "sqlite/sql.ts", "if (!parent.startsWith(prefix))", "if (parent === prefix)"],
+    ["new names", "sqlite/sql.ts", "!before.has(name) &&", "name === prefix &&"],
+    ["what is temporary", "sqlite/sql.ts", 'schema !== "temp" && mayDo', "mayDo"],
+    ["pragmas", "sqlite/sql.ts", 'return questionPragmas.has(first ?? "")', "return first !== null"],
+    ["savepoints of others", "sqlite/sql.ts", 'second?.startsWith("effect_sql_") === true', "true"],
+    ["names of the store's own", "sqlite/sql.ts", "|| ownNames.has(service)", ""],
+    ["rows of an answer", "sqlite/sql.ts", 'checkLimit("sql", "rowsMax", "rows", this.#limits.rowsMax, rows.length)', ""],
+    ["writes told from reads", "sqlite/sql.ts", "if (writes.has(action) && !isSchema) seen.writes = true", ""],
+    ["values of known types", "sqlite/sql.ts", '!["number", "bigint", "string"].includes(typeof param)', 'typeof param === "function"'],
+    ["a blocking call's precedence", "sqlite/turns.ts", 'this.#end("a call that blocks its thread must not wait for it")', "return"],
+    ["a transaction's time", "sqlite/turns.ts", "}, this.#transactionMsMax)", "}, 60_000)"],
+    ["waiting for a transaction", "sqlite/turns.ts", "while (this.#open === undefined && this.#waiting.length > 0)", "while (this.#waiting.length > 0)"],
+  ] as const) {
+    const { MemoryStore: Store } = await mutant<{ readonly MemoryStore: typeof MemoryStore }>(module, file, from, to)
+    const found = await Promise.race([rules(Store), new Promise<ReadonlyArray<boolean>>((resume) => setTimeout(resume, 1_000, [false]))]).catch(() => [false])
+    t.ok(found.includes(false), rule)
+  }
 })
