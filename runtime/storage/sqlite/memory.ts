@@ -39,7 +39,7 @@ export class MemoryStore implements Store {
         if ("answers" in outcome) for (const listener of this.#listeners) queueMicrotask(listener)
       }
     })
-    this.#reader = new SqliteReader(this.name, clock, database)
+    this.#reader = new SqliteReader(this.name, clock, database, this.limits)
   }
 
   /** Answers at once, but for what waits for a transaction. */

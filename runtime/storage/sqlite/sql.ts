@@ -88,7 +88,7 @@ function guardOf(database: DatabaseSync): Guard {
       if (isSet) return
       isSet = true
       // What is not of a service is the store's own and may do anything.
-      database.setAuthorizer((action, first, second, schema) => (awake === undefined || isAllowed(awake, action, first, second, schema) ? allow : deny))
+      database.setAuthorizer((action, first, second) => (awake === undefined || isAllowed(awake, action, first, second) ? allow : deny))
     },
     sleep: () => (awake = undefined),
   }
@@ -96,21 +96,21 @@ function guardOf(database: DatabaseSync): Guard {
   return guard
 }
 
-function isAllowed(seen: Seen, action: number, first: string | null, second: string | null, schema: string | null): boolean {
+function isAllowed(seen: Seen, action: number, first: string | null, second: string | null): boolean {
   const isSchema = schemaTables.has(first ?? "")
   if (writes.has(action) && !isSchema) seen.writes = true
   if (changesSchema.has(action)) seen.writes = seen.changesSchema = true
   // A reader's connection must see what is committed next.
   if (action === actions.savepoint) seen.writes = true
-  // What is temporary would be another writer's surprise; but SQLite looks there when it renames.
-  const isRenaming = seen.changesSchema && tempSchemaTables.has(first ?? "") && (action === actions.read || action === actions.update)
-  if (isRenaming || (schema !== "temp" && mayDo(seen, action, first, second, isSchema))) return true
+  if (mayDo(seen, action, first, second, isSchema)) return true
   seen.denied ??= `it reaches "${second !== null && !writes.has(action) && action !== actions.read ? second : (first ?? `action ${action}`)}"`
   return false
 }
 
 function mayDo(seen: Seen, action: number, first: string | null, second: string | null, isSchema: boolean): boolean {
   const isOwn = (name: string | null): boolean => name?.startsWith(`${seen.service}_`) === true
+  // Nothing can be made there, but SQLite looks when it renames.
+  if (tempSchemaTables.has(first ?? "")) return seen.changesSchema && (action === actions.read || action === actions.update)
   switch (action) {
     case actions.select:
     case actions.recursive:

@@ -93,7 +93,7 @@ export class SqliteStore implements Store {
     port1.on("message", (reply: Reply) => this.#hear(reply))
     try {
       await new Promise<unknown>((resolve, reject) => this.#waiting.set(openingId, { resolve, reject }))
-      this.#reader = new SqliteReader(this.path, clockFrom(base))
+      this.#reader = new SqliteReader(this.path, clockFrom(base), undefined, this.limits)
     } catch (error) {
       await this.close()
       throw error
