@@ -4,17 +4,18 @@
  * nothing. The ports that guests see are made from it once, in `runtime/storage/guest.ts`.
  */
 import type { BlobAnswers, BlobOperation, BlobQuestion, BlobResults } from "./blob.ts"
+import type { FenceAnswers, FenceOperation, FenceQuestion, FenceResults } from "./fence.ts"
 import type { EventAnswers, EventOperation, EventQuestion, EventResults } from "./event.ts"
 import type { KeyValueAnswers, KeyValueOperation, KeyValueQuestion, KeyValueResults } from "./key-value.ts"
 import type { StoreLimits } from "./limits.ts"
 import type { LogAnswers, LogOperation, LogQuestion, LogResults } from "./log.ts"
 import type { TenantAnswers, TenantOperation, TenantQuestion, TenantResults } from "./tenant.ts"
 
-export type Operation = KeyValueOperation | EventOperation | LogOperation | BlobOperation | TenantOperation
-export interface Results extends KeyValueResults, EventResults, LogResults, BlobResults, TenantResults {}
+export type Operation = KeyValueOperation | EventOperation | LogOperation | BlobOperation | TenantOperation | FenceOperation
+export interface Results extends KeyValueResults, EventResults, LogResults, BlobResults, TenantResults, FenceResults {}
 
-export type Question = KeyValueQuestion | EventQuestion | LogQuestion | BlobQuestion | TenantQuestion
-export interface Answers extends KeyValueAnswers, EventAnswers, LogAnswers, BlobAnswers, TenantAnswers {}
+export type Question = KeyValueQuestion | EventQuestion | LogQuestion | BlobQuestion | TenantQuestion | FenceQuestion
+export interface Answers extends KeyValueAnswers, EventAnswers, LogAnswers, BlobAnswers, TenantAnswers, FenceAnswers {}
 
 /** Something in a store that is not as it was written. */
 export interface Finding {

@@ -129,6 +129,13 @@ const migrations: ReadonlyArray<string | ((database: DatabaseSync) => void)> = [
     `)
     beginHistories(database)
   },
+  `
+  CREATE TABLE fence (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    destination TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('moving', 'moved'))
+  ) STRICT;
+  `,
 ]
 
 /** The format that this code writes. */

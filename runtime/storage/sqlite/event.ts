@@ -127,7 +127,7 @@ export class EventTable implements Table<EventOperation, EventQuestion> {
   }
 
   /** A topic's own record has the number 0, before its events. */
-  *export(tenant: Uint8Array, after: Uint8Array | undefined): Generator<TenantRecord> {
+  *export(tenant: Uint8Array, after: Uint8Array | undefined, headsOnly: boolean): Generator<TenantRecord> {
     const from = after === undefined ? undefined : placeOfOrder(after)
     const topics = this.#database
       .prepare("SELECT id, key, first, last, bytes FROM event_topic WHERE tenant = ?1 AND (?2 IS NULL OR key >= ?2) ORDER BY key")
@@ -136,6 +136,7 @@ export class EventTable implements Table<EventOperation, EventQuestion> {
       const { id, key, first, last } = each as unknown as Topic & { readonly key: Uint8Array }
       const isBegun = from !== undefined && Buffer.compare(from.key, key) === 0
       if (!isBegun) yield { order: orderOf(key, 0), fields: { first: BigInt(first), last: BigInt(last) } }
+      if (headsOnly) continue
       let expected = Math.max(first, isBegun ? from.number + 1 : 0)
       const events = this.#database
         .prepare("SELECT sequence, payload, sum FROM event WHERE topic = ? AND sequence >= ? ORDER BY sequence")

@@ -178,7 +178,7 @@ export class LogTable implements Table<LogOperation, LogQuestion> {
   }
 
   /** A log's own record has the number 0, before its entries. */
-  *export(tenant: Uint8Array, after: Uint8Array | undefined): Generator<TenantRecord> {
+  *export(tenant: Uint8Array, after: Uint8Array | undefined, headsOnly: boolean): Generator<TenantRecord> {
     const from = after === undefined ? undefined : placeOfOrder(after)
     const logs = this.#database.prepare("SELECT key FROM log WHERE tenant = ?1 AND (?2 IS NULL OR key >= ?2) ORDER BY key").iterate(tenant, from?.key ?? null)
     for (const each of logs) {
@@ -186,6 +186,7 @@ export class LogTable implements Table<LogOperation, LogQuestion> {
       const { id, first, last } = this.#find(place) as Log
       const isBegun = from !== undefined && Buffer.compare(from.key, place.key) === 0
       if (!isBegun) yield { order: orderOf(place.key, 0), fields: { first: BigInt(first), last: BigInt(last) } }
+      if (headsOnly) continue
       let expected = Math.max(first, isBegun ? from.number + 1 : 0)
       const rows = this.#database
         .prepare("SELECT offset, payload, appended_us AS appendedUs, sum FROM log_entry WHERE log = ? AND offset >= ? ORDER BY offset")

@@ -13,6 +13,7 @@ import type { Operation } from "../../port/store.ts"
 import type { StoreClock } from "../clock.ts"
 import { detailOf, isBusy, isDamaged, openMemory, openWriter, storageError } from "./database.ts"
 import { type Commit, commitRowsMax, lossOf, Mark } from "./mark.ts"
+import { isFence } from "./fence.ts"
 import { needsNoSavepoint, Tables } from "./table.ts"
 import { Totals, type TotalTable } from "./totals.ts"
 
@@ -206,9 +207,13 @@ export class SqliteWriter implements Disposable {
       const last = this.#lastCommit()
       this.#clock.advance?.(last.committedUs)
       const group = new Group(last, this.#clock())
-      this.#tables.sweep(group)
-      group.end(true)
-      outcomes = batches.map((batch) => this.#batch(group, batch))
+      // Read under the lock of the group: what is committed after the fence's own commit would be in neither store.
+      const fenced = this.#tables.fence.refusal()
+      if (fenced === undefined) {
+        this.#tables.sweep(group)
+        group.end(true)
+      }
+      outcomes = batches.map((batch) => (fenced === undefined || isFence(batch) ? this.#batch(group, batch) : { error: fenced }))
       if (group.isEmpty) {
         writer.exec("ROLLBACK")
         return outcomes
