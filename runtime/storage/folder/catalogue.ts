@@ -5,9 +5,10 @@
 import type { DatabaseSync } from "node:sqlite"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import type { Digest } from "../../port/object.ts"
+import { syncFolder } from "../disk.ts"
 import { busyMsMax, pragma, storageError } from "../sqlite/database.ts"
 
-const { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync } = process.getBuiltinModule("node:fs")
+const { closeSync, existsSync, mkdirSync, openSync, readdirSync } = process.getBuiltinModule("node:fs")
 const { dirname, join } = process.getBuiltinModule("node:path")
 const { DatabaseSync: Database } = process.getBuiltinModule("node:sqlite")
 const { crc32 } = process.getBuiltinModule("node:zlib")
@@ -64,15 +65,6 @@ export const stagingOf = (folder: string): string => join(folder, "staging")
 export const objectsOf = (folder: string): string => join(folder, "objects")
 /** The name says which object it is, and the upload, so that no two uploads ever write to one file. */
 export const objectFile = (folder: string, digest: Digest, file: string): string => join(objectsOf(folder), digest.slice(0, 2), `${digest}-${file}`)
-
-export function syncFolder(path: string): void {
-  const folder = openSync(path, "r")
-  try {
-    fsyncSync(folder)
-  } finally {
-    closeSync(folder)
-  }
-}
 
 /** Makes what is missing of the folder, each entry durable in the one above. */
 function makeFolders(folder: string): void {
@@ -132,7 +124,11 @@ export function openWriter(folder: string): DatabaseSync {
       throw new StorageError("Foreign", { store: folder })
     makeFolders(folder)
     // Closing a file drops this process's locks on it (POSIX), so only one that is new is opened beside SQLite.
-    if (!existsSync(path)) closeSync(openSync(path, "a", 0o600))
+    if (!existsSync(path)) {
+      closeSync(openSync(path, "a", 0o600))
+      // Before SQLite makes files beside it: those alone would look like somebody else's folder after a loss of power.
+      syncFolder(folder)
+    }
     writer = new Database(path, { timeout: busyMsMax })
     // FULL: each commit is on the disk before it is acknowledged; see the store for guests' data, which opens so too.
     writer.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1; PRAGMA trusted_schema = 0")
@@ -143,6 +139,8 @@ export function openWriter(folder: string): DatabaseSync {
       writer.exec(`${tables}; PRAGMA user_version = ${format}; PRAGMA application_id = ${applicationId}`)
     writer.exec("COMMIT")
     checkFormat(writer, folder)
+    // The names of the catalogue and its log: SQLite passes over an error of that.
+    syncFolder(folder)
     return writer
   } catch (error) {
     writer?.close()

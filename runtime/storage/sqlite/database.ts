@@ -2,10 +2,10 @@
 import type { DatabaseSync } from "node:sqlite"
 import { SteleError } from "../../../schemas/error/family.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
+import { refuseNetwork, syncFolder } from "../disk.ts"
 import { beginHistories } from "./change.ts"
 
 export { statementsOf } from "./statement.ts"
-import { refuseNetwork } from "../disk.ts"
 
 const { closeSync, existsSync, openSync } = process.getBuiltinModule("node:fs")
 const { dirname } = process.getBuiltinModule("node:path")
@@ -210,6 +210,8 @@ export function openWriter(path: string): DatabaseSync {
     if (writer.prepare("PRAGMA journal_mode").get()?.["journal_mode"] !== "wal")
       throw new StorageError("Unreachable", { store: path, detail: "a write-ahead log is not possible there" })
     migrate(writer, path)
+    // The names of the file and its log. SQLite syncs them with the log's first bytes, but passes over an error of that.
+    syncFolder(folder)
     return writer
   } catch (error) {
     writer?.close()
