@@ -333,15 +333,15 @@ export const tenantCases: ReadonlyArray<StoreCase> = [
       const other = await open()
       await copy(store, other)
       await furnish(other, "gone")
-      let isOver = false
+      const erasing = { isOver: false }
       const writing = (async () => {
         let count = 0
-        for (; !isOver || count === 0; count++) await other.apply([set("count", String(count), { tenant: "busy" })])
+        for (; !erasing.isOver || count === 0; count++) await other.apply([set("count", String(count), { tenant: "busy" })])
         return count
       })()
       await eraseTenant(other, raw("gone"), 1)
       await copy(store, other, { pageMax: 1 })
-      isOver = true
+      erasing.isOver = true
       const count = await writing
       check.same(await get(other, "count", "busy"), String(count - 1), "last write")
       await until(async () => (await other.check()).length === 0)
