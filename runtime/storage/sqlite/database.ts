@@ -161,6 +161,8 @@ export function reading<A>(path: string, read: () => A): A {
   try {
     return read()
   } catch (error) {
+    // A number that no row of ours has: its bytes are not those that were written.
+    if (error instanceof RangeError) throw new StorageError("Corrupt", { store: path, table: "sqlite", key: error.message }, { cause: error })
     throw error instanceof Error && "errcode" in error ? storageError(path, error) : error
   }
 }

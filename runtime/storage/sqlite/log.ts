@@ -7,7 +7,7 @@ import type { LogEntry, LogLimits, LogOperation, LogPage, LogQuestion, LogResult
 import { bytesOf, type Place, textOf } from "../../port/place.ts"
 import type { Finding } from "../../port/store.ts"
 import type { TenantRecord } from "../../port/tenant.ts"
-import { Fields, orderOf, placeOfOrder } from "../record.ts"
+import { Fields, importedMax, orderOf, placeOfOrder } from "../record.ts"
 import { rowsMax, sumOf } from "../row.ts"
 import { snapshot, statementsOf } from "./statement.ts"
 import type { Table, TableContext } from "./table.ts"
@@ -210,7 +210,7 @@ export class LogTable implements Table<LogOperation, LogQuestion> {
     const log = this.#find(place)
     const totals = group.totals(this.totals)
     if (at.number === 0) {
-      const [first, last] = [fields.integer("first", 1), fields.integer("last")]
+      const [first, last] = [fields.integer("first", 1), fields.integer("last", 0, importedMax)]
       fields.end()
       if (first > last + 1) throw fields.refusal("it begins after its end")
       checkLimit("log", "nameBytesMax", "bytes", limits.nameBytesMax, bytesOf(place))

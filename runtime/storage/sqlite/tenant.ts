@@ -11,7 +11,7 @@ import {
   type TenantTotal,
 } from "../../port/tenant.ts"
 import { checkWhole } from "../operation.ts"
-import { bytesOfRecord, encodeRecord } from "../record.ts"
+import { bytesOfRecord, encodeRecord, importedMax } from "../record.ts"
 import { rowsMax } from "../row.ts"
 import { snapshot } from "./statement.ts"
 import type { Table, TableContext } from "./table.ts"
@@ -87,7 +87,7 @@ export class TenantOperations {
   apply(group: Group, operation: TenantOperation): number | undefined {
     const { tenant } = operation
     if (operation.op === "import") {
-      checkWhole("revision", operation.revision, 0)
+      checkWhole("revision", operation.revision, 0, importedMax)
       const table = this.#table(operation.table)
       group.raise(operation.revision)
       group.change(importWord, tenant, utf8.encode(table.name), this.#bytesOf(table.name, operation.record))
