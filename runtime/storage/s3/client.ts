@@ -28,7 +28,7 @@ interface Commands {
   GetObject: { readonly Body?: AsyncIterable<Uint8Array> & { destroy?(): void } }
   HeadObject: { readonly ContentLength?: number; readonly LastModified?: Date; readonly ETag?: string }
   DeleteObject: object
-  CopyObject: object
+  CopyObject: { readonly CopyObjectResult?: { readonly LastModified?: Date } }
   ListObjectsV2: {
     readonly Contents?: ReadonlyArray<{ readonly Key?: string; readonly LastModified?: Date; readonly Size?: number }>
     readonly IsTruncated?: boolean

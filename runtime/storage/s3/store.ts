@@ -125,7 +125,7 @@ export class S3Store implements ObjectStore {
       partBytes,
       stagingKey: (of: string) => this.#stagingKey(of),
       putWhole: (digest: Digest, bytes: Buffer) => this.#putWhole(digest, bytes),
-      copyStaged: (digest: Digest, of: string) => this.#keep(digest, () => this.#copy(this.#stagingKey(of), digest)),
+      copyStaged: (digest: Digest, of: string) => this.#keep(digest, async () => void (await this.#copy(this.#stagingKey(of), this.#key(digest)))),
       done: (ended: string) => this.#open.delete(ended),
     }
     return new S3Upload(place, id)
@@ -169,10 +169,7 @@ export class S3Store implements ObjectStore {
         if (isUnsupported(error)) this.#isConditional = false
         else if (!isPrecondition(error)) throw error
       }
-      if (this.#isConditional && (await this.#holds(digest, Body))) {
-        await this.#copy(put.Key, digest)
-        return
-      }
+      if (this.#isConditional && (await this.#holds(digest, Body)) && (await this.#redate(digest))) return
     }
     await this.#client.send("PutObject", put)
   }
@@ -183,18 +180,34 @@ export class S3Store implements ObjectStore {
     return ContentLength === body.length && ETag?.replaceAll('"', "") === createHash("md5").update(body).digest("hex")
   }
 
-  /** The server's own copy, dated now; onto itself, too, which needs new metadata to be one. */
-  async #copy(key: string, digest: Digest): Promise<void> {
-    const source = [this.#address.bucket, ...key.split("/")].map(encodeURIComponent).join("/")
+  /** The server's own copy, which it dates; answers that date. */
+  async #copy(from: string, Key: string): Promise<Date | undefined> {
+    const CopySource = [this.#address.bucket, ...from.split("/")].map(encodeURIComponent).join("/")
+    // A copy onto itself is one only with other metadata.
     const Metadata = { kept: new Date().toISOString() }
-    await this.#client.send("CopyObject", { Key: this.#key(digest), CopySource: source, MetadataDirective: "REPLACE", Metadata })
+    return (await this.#client.send("CopyObject", { Key, CopySource, MetadataDirective: "REPLACE", Metadata })).CopyObjectResult?.LastModified
+  }
+
+  /** Dates an object anew by a copy onto itself. False when its date is the same second's, or the server leaves dates alone. */
+  async #redate(digest: Digest): Promise<boolean> {
+    const Key = this.#key(digest)
+    const before = (await this.#client.send("HeadObject", { Key })).LastModified
+    const after = await this.#copy(Key, Key)
+    return before !== undefined && after !== undefined && after > before
   }
 
   async touch(digest: Digest): Promise<boolean> {
-    const key = this.#key(digest)
-    if ((await this.info(digest)) === undefined) return false
+    const Key = this.#key(digest)
     const isThere = await this.#asking(async () => {
-      await this.#marks.keep(digest, () => this.#copy(key, digest))
+      await this.#client.send("HeadObject", { Key })
+      await this.#marks.keep(digest, async () => {
+        if (await this.#redate(digest)) return
+        // By way of another name, which every server dates.
+        const staged = this.#stagingKey(newUploadId())
+        await this.#copy(Key, staged)
+        await this.#copy(staged, Key)
+        await this.#client.send("DeleteObject", { Key: staged })
+      })
       return true
     })
     return isThere === true

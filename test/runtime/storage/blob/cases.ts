@@ -18,6 +18,12 @@ export interface Case {
 export const digestOf = (bytes: Uint8Array): Digest => createHash("sha256").update(bytes).digest("hex")
 export const collectedOf = async (pieces: AsyncIterable<Uint8Array> | undefined): Promise<Buffer | undefined> =>
   pieces === undefined ? undefined : Buffer.concat(await Array.fromAsync(pieces))
+/** Bytes that anybody can make again from their number, or a place in an upload. */
+export function bytesFrom(seed: string, length: number): Buffer {
+  const block = createHash("sha512").update(seed).digest()
+  return Buffer.alloc(length, block)
+}
+
 /** Object sizes on both sides of what stores treat differently: rows, chunks, blocks, parts. */
 export const sizes = [0, 1, 17, 65_535, 65_536, 65_537, 131_072, 524_288, 524_289, 1_048_577, 6 << 20]
 /** Waits until all objects are older than `graceMs` by the clock that dates them, which for some servers ticks by the second. */

@@ -9,6 +9,8 @@ import { cases } from "./cases.ts"
 import { credentials, startS3 } from "./s3.ts"
 
 t.setTimeout(300_000)
+// Some wait for a server's clock, which ticks by the second.
+t.jobs = 8
 const folder = await mkdtemp(join(tmpdir(), "stele-objects-"))
 t.teardown(() => rm(folder, { recursive: true, force: true }))
 let stores = 0
@@ -28,7 +30,7 @@ const backends: Readonly<Record<string, () => Promise<ObjectStore>>> = {
 const passed: Record<string, Record<string, { passed: number; unsupported: number }>> = {}
 for (const [name, open] of Object.entries(backends)) {
   for (const { group, title, unsupported, run } of cases) {
-    t.test(`${name}: ${title}`, async (t) => {
+    t.test(`${name}: ${title}`, { buffered: true }, async (t) => {
       const count = ((passed[name] ??= {})[group] ??= { passed: 0, unsupported: 0 })
       await using store = await open()
       const why = unsupported?.(store)

@@ -3,19 +3,12 @@
  * acknowledged; `upload FOLDER [ID]` writes on and on and says its id; `collect FOLDER GRACE` collects what is older, on
  * and on; `share FOLDER COUNT` keeps the same objects as its neighbours; `conform FOLDER` does everything once.
  */
-import { createHash } from "node:crypto"
 import { writeSync } from "node:fs"
 import type { Digest } from "../../../../runtime/port/object.ts"
+import { bytesFrom } from "./cases.ts"
 import { FolderStore } from "../../../../runtime/storage/folder/mod.ts"
 
-/** Bytes that anybody can make again from their number, or a place in an upload. */
-export function bytesFrom(seed: string, length: number): Buffer {
-  const block = createHash("sha512").update(seed).digest()
-  return Buffer.alloc(length, block)
-}
-
 const [what = "", folder = "", third = ""] = process.argv.slice(2)
-const isProgram = process.argv[1]?.endsWith("program.ts") === true
 const none = async (digests: ReadonlyArray<Digest>) => digests.map(() => false)
 
 async function conform(store: FolderStore): Promise<object> {
@@ -43,36 +36,34 @@ async function conform(store: FolderStore): Promise<object> {
   }
 }
 
-if (isProgram) {
-  const store = await FolderStore.open(folder)
-  if (what === "write") {
-    const keep = async (writer: number): Promise<never> => {
-      for (let i = 0; ; i++) {
-        const bytes = bytesFrom(`${process.pid}-${writer}-${i}`, i % 3 === 2 ? 90_000 + i : 300)
-        const { digest } = await store.put(bytes)
-        writeSync(1, `${digest}\n`)
-      }
+const store = await FolderStore.open(folder)
+if (what === "write") {
+  const keep = async (writer: number): Promise<never> => {
+    for (let i = 0; ; i++) {
+      const bytes = bytesFrom(`${process.pid}-${writer}-${i}`, i % 3 === 2 ? 90_000 + i : 300)
+      const { digest } = await store.put(bytes)
+      writeSync(1, `${digest}\n`)
     }
-    await Promise.all([0, 1, 2, 3].map(keep))
-  } else if (what === "upload") {
-    const upload = third === "" ? await store.upload() : await store.resume(third)
-    writeSync(1, `${upload.id} ${upload.bytes}\n`)
-    // The bytes at each place are what their MiB says, so that whoever goes on knows them.
-    for (;;) {
-      const mib = Math.floor(upload.bytes / 2 ** 20)
-      await upload.write(bytesFrom(`mib ${mib}`, 2 ** 20).subarray(upload.bytes % 2 ** 20))
-      writeSync(1, `${upload.id} ${upload.bytes}\n`)
-    }
-  } else if (what === "collect") {
-    writeSync(1, "ready\n")
-    for (;;) await store.collect({ isLive: none, graceMs: Number(third) })
-  } else if (what === "share") {
-    const digests: Array<Digest> = []
-    for (let i = 0; i < Number(third); i++) digests.push((await store.put(bytesFrom(`shared ${i}`, i % 4 === 3 ? 70_000 : 500))).digest)
-    console.log(JSON.stringify(digests))
-    await store.close()
-  } else {
-    console.log(JSON.stringify(await conform(store)))
-    await store.close()
   }
+  await Promise.all([0, 1, 2, 3].map(keep))
+} else if (what === "upload") {
+  const upload = third === "" ? await store.upload() : await store.resume(third)
+  writeSync(1, `${upload.id} ${upload.bytes}\n`)
+  // The bytes at each place are what their MiB says, so that whoever goes on knows them.
+  for (;;) {
+    const mib = Math.floor(upload.bytes / 2 ** 20)
+    await upload.write(bytesFrom(`mib ${mib}`, 2 ** 20).subarray(upload.bytes % 2 ** 20))
+    writeSync(1, `${upload.id} ${upload.bytes}\n`)
+  }
+} else if (what === "collect") {
+  writeSync(1, "ready\n")
+  for (;;) await store.collect({ isLive: none, graceMs: Number(third) })
+} else if (what === "share") {
+  const digests: Array<Digest> = []
+  for (let i = 0; i < Number(third); i++) digests.push((await store.put(bytesFrom(`shared ${i}`, i % 4 === 3 ? 70_000 : 500))).digest)
+  console.log(JSON.stringify(digests))
+  await store.close()
+} else {
+  console.log(JSON.stringify(await conform(store)))
+  await store.close()
 }

@@ -1,7 +1,7 @@
 /** A process that keeps objects on an S3 server: `ADDRESS`; the key comes from the environment. */
 import type { Digest } from "../../../../runtime/port/object.ts"
 import { S3Store } from "../../../../runtime/storage/s3/mod.ts"
-import { bytesFrom } from "./program.ts"
+import { bytesFrom } from "./cases.ts"
 
 const store = await S3Store.open(process.argv[2] ?? "", { load: () => import("@aws-sdk/client-s3"), limits: { partBytes: 5 << 20 } })
 const large = bytesFrom("large", 11_000_001)

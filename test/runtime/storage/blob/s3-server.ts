@@ -1,13 +1,18 @@
 /**
  * An S3 server as a process of its own: `s3rver`, and before it a few things that it lacks and Amazon's has, or that go
- * wrong on a network: `If-None-Match: *`, listing and aborting uploads in parts, `SlowDown`, answers that never come.
+ * wrong on a network: `If-None-Match: *`, listing and aborting uploads in parts, `SlowDown`, denials, answers that never come.
  *
  *     node s3-server.ts FOLDER     prints its ports: the server's own, and the one in front of it
  */
+import { createCipheriv } from "node:crypto"
 import { createServer, request } from "node:http"
 import { createRequire } from "node:module"
 import type { AddressInfo } from "node:net"
 
+// s3rver hides the key in the token of a next page with DES, which OpenSSL 3 has no more; nobody here uses that token.
+const crypto = createRequire(import.meta.url)("node:crypto") as { createCipheriv: typeof createCipheriv }
+crypto.createCipheriv = ((name: string, key: Buffer, iv: Buffer) =>
+  name === "des" ? createCipheriv("aes-128-cbc", Buffer.concat([key, key]), Buffer.concat([iv, iv])) : createCipheriv(name, key, iv)) as typeof createCipheriv
 const S3rver = createRequire(import.meta.url)("s3rver") as new (options: object) => { run(): Promise<AddressInfo>; close(): Promise<void> }
 const [folder = ""] = process.argv.slice(2)
 const server = new S3rver({ port: 0, address: "127.0.0.1", silent: true, directory: folder, configureBuckets: [{ name: "objects" }] })
@@ -16,7 +21,7 @@ const { port } = await server.run()
 /** Key by upload id: what `s3rver` does not list. */
 const uploads = new Map<string, { readonly key: string; readonly initiated: Date }>()
 /** What the next requests meet, told by `POST /-/faults`. */
-let faults: { slow?: number; hang?: number; parts?: boolean } = {}
+let faults: { slow?: number; hang?: number; deny?: string } = {}
 const xml = (code: string): string => `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${code}</Code><Message>${code}</Message></Error>`
 
 const front = createServer((incoming, outgoing) => {
@@ -42,6 +47,7 @@ const front = createServer((incoming, outgoing) => {
     faults.hang = (faults.hang as number) - 1
     return
   }
+  if (faults.deny !== undefined) return answer(403, xml(faults.deny))
   const id = url.searchParams.get("uploadId")
   if (incoming.method === "GET" && url.searchParams.has("uploads")) {
     const rows = [...uploads].map(
@@ -75,7 +81,7 @@ const front = createServer((incoming, outgoing) => {
     incoming.pipe(on)
   }
   if (incoming.method !== "PUT" || incoming.headers["if-none-match"] !== "*") return forward()
-  // With the path's own signature a HEAD would be refused: the server is asked through its files instead.
+  // What is there: asked by a list, which needs no signature.
   const look = request({ port, path: `/objects?prefix=${encodeURIComponent(decodeURIComponent(url.pathname).replace(/^\/[^/]*\//, ""))}` }, (reply) => {
     let text = ""
     reply.on("data", (data: Buffer) => (text += data.toString()))

@@ -12,7 +12,7 @@ export interface S3Server {
   /** With conditional puts, lists of uploads, and faults. */
   readonly front: string
   /** What the next requests to the front meet; answers how many uploads in parts are open. */
-  faults(of: { readonly slow?: number; readonly hang?: number }): Promise<number>
+  faults(of: { readonly slow?: number; readonly hang?: number; readonly deny?: string }): Promise<number>
   stop(): Promise<void>
 }
 
