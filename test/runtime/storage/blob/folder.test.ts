@@ -10,6 +10,7 @@ import t from "tap"
 import type { Digest } from "../../../../runtime/port/object.ts"
 import { StorageError } from "../../../../runtime/mod.ts"
 import { FolderStore } from "../../../../runtime/storage/folder/mod.ts"
+import { FolderWriter } from "../../../../runtime/storage/folder/writer.ts"
 import { answer, engines, start } from "../../../host/engine.ts"
 import { age, bytesFrom, collectedOf, digestOf } from "./cases.ts"
 
@@ -356,6 +357,30 @@ t.test("an object that is kept or re-used is never lost to collectors of other p
   t.same(await store.check(), [])
   t.comment(`${checked} times kept, ${removed} times removed just before`)
   t.ok(checked > 0)
+})
+
+t.test("`FolderWriter.commit()` gives no row to a file that is gone, no answer to one who was too late, and its neighbours theirs", async (t) => {
+  const path = newPath()
+  let nowMs = 1_000_000
+  using writer = FolderWriter.open(path, false, () => nowMs * 1_000)
+  const key = (bytes: Buffer): Uint8Array => new Uint8Array(Buffer.from(digestOf(bytes), "hex"))
+  const [kept, gone] = [Buffer.from("kept"), randomBytes(10)]
+  const keep = { op: "keep" as const, digest: key(kept), bytes: 4, data: new Uint8Array(kept), file: null }
+  const outcomes = writer.commit([{ op: "keep", digest: key(gone), bytes: 10, data: null, file: `${"a".repeat(32)}-0` }, keep])
+  t.match(outcomes, [{ error: { code: "STELE-STO-0014" } }, { answer: true }])
+  // A collector that looked before the object was kept again.
+  nowMs += 5_000
+  t.match(writer.commit([keep, { op: "drop", digest: key(kept), touchedMsMax: nowMs - 1 }]), [{ answer: true }, { answer: false }])
+  // A clock that was set back makes nothing older than it was.
+  nowMs -= 3_600_000
+  t.match(
+    writer.commit([
+      { op: "touch", digest: key(kept) },
+      { op: "drop", digest: key(kept), touchedMsMax: 1_004_999 },
+    ]),
+    [{ answer: true }, { answer: false }],
+  )
+  t.match(writer.commit([{ op: "drop", digest: key(kept), touchedMsMax: 1_005_000 }]), [{ answer: true }])
 })
 
 t.test("a disk that is full refuses the write, keeps what was there and takes writes again", async (t) => {
