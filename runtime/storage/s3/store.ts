@@ -11,7 +11,7 @@ import { checkBytes, checkDigest, clip, digestOf, isDigest, newUploadId } from "
 import { chunkBytes, footerBytes, readFooter, Sums, SumsBuilder } from "../object/sums.ts"
 import { type S3Address, s3Address } from "./address.ts"
 import { isAbsent, isPrecondition, isUnsupported, S3Client, type S3Credentials, type S3Timing } from "./client.ts"
-import { collectS3, Marks } from "./collect.ts"
+import { collectS3, decideMsMax, markMsMax, Marks } from "./collect.ts"
 import { S3Upload } from "./upload.ts"
 
 const { createHash } = process.getBuiltinModule("node:crypto")
@@ -78,6 +78,10 @@ export class S3Store implements ObjectStore {
     const at = s3Address(address)
     const limits = limitsFrom("s3", s3Limits, options.limits)
     const timing = limitsFrom("s3", s3Timing as unknown as Record<string, number>, options.timing as Record<string, number>) as unknown as S3Timing
+    // A collector's last request must be over before its mark says nothing any more.
+    const requestMsMax = markMsMax - decideMsMax
+    if (timing.requestMsMax > requestMsMax)
+      throw new ConfigError("Option", { option: "s3.requestMsMax", expected: `at most ${requestMsMax}`, actual: String(timing.requestMsMax) })
     const client = await S3Client.load(at, options.load, options.credentials, timing)
     const store = new S3Store(at, limits, client)
     try {

@@ -94,6 +94,8 @@ t.test("SlowDown is waited out, for a bounded number of attempts", async (t) => 
 })
 
 t.test("a server that never answers is given up", async (t) => {
+  await t.rejects(open(address(), { timing: { requestMsMax: 600_000 } }), { code: "STELE-CFG-0002" })
+  await t.rejects(open(address(), { timing: { patience: 1 } as object }), { code: "STELE-CFG-0001" })
   await using store = await open(address(), { timing: { requestMsMax: 300, attemptsMax: 1 } })
   await server.faults({ hang: 5 })
   const startedMs = performance.now()
