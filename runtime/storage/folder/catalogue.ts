@@ -91,7 +91,6 @@ function makeFolders(folder: string): void {
     for (let i = 0; i < 256; i++) mkdirSync(join(objects, i.toString(16).padStart(2, "0")), { recursive: true, mode: 0o700 })
     syncFolder(objects)
   }
-  syncFolder(folder)
 }
 
 /**
@@ -148,6 +147,8 @@ export function openWriter(folder: string): DatabaseSync {
       writer.exec(`${tables}; PRAGMA user_version = ${format}; PRAGMA application_id = ${applicationId}`)
     writer.exec("COMMIT")
     checkFormat(writer, folder)
+    // The entries of the catalogue and of its log: what is committed into a file that nobody finds after a loss of power is lost.
+    syncFolder(folder)
     return writer
   } catch (error) {
     writer?.close()
