@@ -7,7 +7,7 @@ import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { fileURLToPath } from "node:url"
 import t from "tap"
-import type { Digest } from "../../../../runtime/port/object.ts"
+import type { Digest, Upload } from "../../../../runtime/port/object.ts"
 import { StorageError } from "../../../../runtime/mod.ts"
 import { FolderStore } from "../../../../runtime/storage/folder/mod.ts"
 import { FolderWriter } from "../../../../runtime/storage/folder/writer.ts"
@@ -278,7 +278,12 @@ t.test("of two that go on with one upload the later has it, and what the earlier
   const stale = await one.upload()
   await stale.write(bytes.subarray(0, 9 << 20))
   // Until the sync that began after 8 MiB has been noted.
-  while ((await two.resume(stale.id).catch(() => undefined))?.abort() === undefined) await new Promise((resume) => setTimeout(resume, 10))
+  let taken: Upload | undefined
+  for (let turn = 0; taken === undefined && turn < 1_000; turn++) {
+    taken = await two.resume(stale.id).catch(() => undefined)
+    if (taken === undefined) await new Promise((resume) => setTimeout(resume, 10))
+  }
+  await taken?.abort()
   await stale.write(randomBytes(1 << 20))
   await t.rejects(stale.commit(), { code: "STELE-STO-0014" })
   await stale.abort()
@@ -381,6 +386,14 @@ t.test("`FolderWriter.commit()` gives no row to a file that is gone, no answer t
     [{ answer: true }, { answer: false }],
   )
   t.match(writer.commit([{ op: "drop", digest: key(kept), touchedMsMax: 1_005_000 }]), [{ answer: true }])
+  // A file that got its row after a collector had found it without one, and one that never gets any.
+  const [late, never] = ["b", "c"].map((letter) => `${letter.repeat(32)}-0`) as [string, string]
+  const pathOf = (file: string): string => join(path, "objects", digestOf(gone).slice(0, 2), `${digestOf(gone)}-${file}`)
+  for (const file of [late, never]) await writeFile(pathOf(file), gone)
+  writer.commit([{ op: "keep", digest: key(gone), bytes: 10, data: null, file: late }])
+  t.match(writer.commit([late, never].map((file) => ({ op: "sweep" as const, digest: key(gone), file }))), [{ answer: false }, { answer: true }])
+  t.ok((await stat(pathOf(late))).isFile())
+  await t.rejects(stat(pathOf(never)), { code: "ENOENT" })
 })
 
 t.test("a disk that is full refuses the write, keeps what was there and takes writes again", async (t) => {
