@@ -60,6 +60,9 @@ export function sumOf({ digest, bytes, touchedMs, file }: ObjectRow): number {
   return crc32(file ?? "", crc32(numbers, crc32(digest)))
 }
 
+/** What a row may call its file: an upload's id and turn. Nothing else is made part of a path. */
+export const isFileName = (file: unknown): file is string => typeof file === "string" && /^[0-9a-f]{32}-\d{1,9}$/.test(file)
+
 export const catalogueOf = (folder: string): string => join(folder, "catalogue.db")
 export const stagingOf = (folder: string): string => join(folder, "staging")
 export const objectsOf = (folder: string): string => join(folder, "objects")
@@ -80,20 +83,21 @@ function makeFolders(folder: string): void {
     for (let i = 0; i < 256; i++) mkdirSync(join(objects, i.toString(16).padStart(2, "0")), { recursive: true, mode: 0o700 })
     syncFolder(objects)
   }
-  syncFolder(folder)
 }
 
-/** A row that does not say what was written is nothing that anybody may act on. */
-export function rowFrom(found: Record<string, unknown> | undefined, store: string): ObjectRow | undefined {
+/**
+ * A row as it was found under `digest`. One that does not say what was written is nothing that anybody may act on; a
+ * damaged page can say anything, numbers where there were bytes included.
+ */
+export function rowFrom(found: Readonly<Record<string, unknown>> | undefined, store: string, digest: Buffer): ObjectRow | undefined {
   if (found === undefined) return undefined
-  const row = {
-    digest: Buffer.from(found["digest"] as Uint8Array),
-    bytes: found["bytes"] as number,
-    touchedMs: found["touched_ms"] as number,
-    file: found["file"] as string | null,
+  const { bytes, touched_ms: touchedMs, file, sum } = found
+  const isFit = found["digest"] instanceof Uint8Array && digest.equals(found["digest"]) && (file === null || isFileName(file))
+  if (isFit && typeof bytes === "number" && typeof touchedMs === "number") {
+    const row = { digest, bytes, touchedMs, file }
+    if (sum === sumOf(row)) return row
   }
-  if (found["sum"] === sumOf(row)) return row
-  throw new StorageError("Damaged", { store, digest: row.digest.toString("hex"), detail: "its row in the catalogue is not what was written" })
+  throw new StorageError("Damaged", { store, digest: digest.toString("hex"), detail: "its row in the catalogue is not what was written" })
 }
 
 /** A connection that only reads. */
