@@ -169,10 +169,31 @@ const storageCheck = Command.make(
   Command.withExamples([{ command: "stele storage check sqlite:stele.db" }]),
 )
 
+const storageMove = Command.make(
+  "move",
+  {
+    address: Argument.String("FROM").pipe(Argument.withDescription("The store that is used now")),
+    to: Argument.String("TO").pipe(Argument.withDescription("The store that takes its place: new, empty, or begun by the same move")),
+    pause: text("pause", "TIME", "Longest time that writers are stopped: 500ms, 10s (default 1s)"),
+    undo: isOn("undo", "Give up a move that has not ended: FROM takes writes again"),
+    dryRun: isOn("dry-run", "Say what would be copied, and change nothing"),
+  },
+  Effect.fnUntraced(function* (flags) {
+    const json = yield* Json
+    yield* run(async () => (await import("./storage.ts")).move({ ...flags, json }))
+  }),
+).pipe(
+  Command.withDescription(
+    "Move a store to another one while it is used: copies until little is left, stops writers once and shortly, compares both sides, switches. Run it again after it was stopped at any step.",
+  ),
+  Command.withShortDescription("Move a store while it is used"),
+  Command.withExamples([{ command: "stele storage move sqlite:stele.db sqlite:/mnt/big/stele.db", description: "Afterwards the old file can be deleted" }]),
+)
+
 const storageCommand = Command.make("storage").pipe(
-  Command.withDescription("Look into a store and check it."),
-  Command.withShortDescription("Look into a store and check it"),
-  Command.withSubcommands([storageInfo, storageCheck]),
+  Command.withDescription("Look into a store, check it, move it."),
+  Command.withShortDescription("Look into a store, check it, move it"),
+  Command.withSubcommands([storageInfo, storageCheck, storageMove]),
 )
 
 const doctor = Command.make(

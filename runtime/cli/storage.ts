@@ -1,8 +1,9 @@
 /** `stele storage info ADDRESS` and `stele storage check ADDRESS`: what a store holds, and whether all of it is as it was written. */
 import { SqliteReader, SqliteStore } from "../storage/sqlite/mod.ts"
 import { sqlitePath } from "../storage/storage.ts"
-import { bytesText, countText } from "./quantity.ts"
-import { columns, out, printLine, table } from "./terminal.ts"
+import { ConfigError } from "../../schemas/error/config.ts"
+import { bytesText, countText, parseDuration } from "./quantity.ts"
+import { columns, noteLine, out, printLine, table } from "./terminal.ts"
 
 export interface StorageFlags {
   readonly address: string
@@ -39,4 +40,55 @@ export async function check({ address, json, acceptLoss }: StorageFlags & { read
   else if (findings.length === 0) printLine(`${path}: every row is as it was written`)
   else for (const { table: name, key, detail } of findings) printLine(`${out.red("✗")} ${[name, key].filter((part) => part !== "").join(" ")}: ${detail}`)
   if (findings.length > 0) process.exitCode = 3
+}
+
+export interface MoveFlags extends StorageFlags {
+  readonly to: string
+  readonly pause: string | undefined
+  readonly undo: boolean
+  readonly dryRun: boolean
+}
+
+/** Longest time that writers are stopped, when nothing is said: 1 s. */
+const pauseMsMax = 1_000
+
+export async function move({ address, to, pause, undo, dryRun, json }: MoveFlags): Promise<void> {
+  if (address === to) throw new ConfigError("Usage", { detail: "Cannot move a store onto itself", advice: "name another one to move it to" })
+  const [{ openStores }, { Move, move: run }] = await Promise.all([import("../storage/storage.ts"), import("../storage/move/move.ts")])
+  if (dryRun) {
+    const from = await openStores(address)
+    try {
+      const totals = await from.store.ask({ ask: "totals" })
+      const [rows, bytes] = [totals.reduce((sum, { keys }) => sum + keys, 0), totals.reduce((sum, each) => sum + each.bytes, 0)]
+      if (json) printLine(JSON.stringify({ from: from.address, to, dryRun: true, tables: totals.length, rows, bytes }))
+      else printLine(`Would copy ${countText(rows)} rows in ${countText(totals.length)} tables of tenants, ${bytesText(bytes)}, and change nothing now`)
+      return
+    } finally {
+      await from.close()
+    }
+  }
+  const from = await openStores(address)
+  try {
+    const target = await openStores(to)
+    try {
+      if (undo) {
+        await Move.undo(from, target)
+        if (json) printLine(JSON.stringify({ from: from.address, to: target.address, undone: true }))
+        else printLine(`${from.address} takes writes again; ${target.address} is not complete and can be deleted`)
+        return
+      }
+      const report = json ? () => {} : (step: string) => noteLine(out.dim(step))
+      const done = await run(from, target, { pauseMsMax: pause === undefined ? pauseMsMax : parseDuration("--pause", pause), report })
+      if (json) return printLine(JSON.stringify({ from: from.address, to: target.address, ...done }))
+      printLine(`Moved to ${target.address} in ${countText(done.passes)} passes; nobody could write for ${countText(done.pauseMs)} ms`)
+      printLine(
+        `Equal: ${countText(done.tables)} tables of tenants, ${countText(done.comparedByRecord)} of them compared record by record, and ${countText(done.objects)} objects`,
+      )
+      printLine(`${from.address} takes no more writes, and can be deleted`)
+    } finally {
+      await target.close()
+    }
+  } finally {
+    await from.close()
+  }
 }

@@ -4,6 +4,7 @@
  * nothing. The ports that guests see are made from it once, in `runtime/storage/guest.ts`.
  */
 import type { BlobAnswers, BlobOperation, BlobQuestion, BlobResults } from "./blob.ts"
+import type { FenceAnswers, FenceOperation, FenceQuestion, FenceResults } from "./fence.ts"
 import type { EventAnswers, EventOperation, EventQuestion, EventResults } from "./event.ts"
 import type { KeyValueAnswers, KeyValueOperation, KeyValueQuestion, KeyValueResults } from "./key-value.ts"
 import type { StoreLimits } from "./limits.ts"
@@ -12,11 +13,11 @@ import type { QueueAnswers, QueueOperation, QueueQuestion, QueueResults } from "
 import type { SqlAnswers, SqlOperation, SqlQuestion, SqlResults } from "./sql.ts"
 import type { TenantAnswers, TenantOperation, TenantQuestion, TenantResults } from "./tenant.ts"
 
-export type Operation = KeyValueOperation | EventOperation | LogOperation | BlobOperation | QueueOperation | SqlOperation | TenantOperation
-export interface Results extends KeyValueResults, EventResults, LogResults, BlobResults, QueueResults, SqlResults, TenantResults {}
+export type Operation = KeyValueOperation | EventOperation | LogOperation | BlobOperation | QueueOperation | SqlOperation | TenantOperation | FenceOperation
+export interface Results extends KeyValueResults, EventResults, LogResults, BlobResults, QueueResults, SqlResults, TenantResults, FenceResults {}
 
-export type Question = KeyValueQuestion | EventQuestion | LogQuestion | BlobQuestion | QueueQuestion | SqlQuestion | TenantQuestion
-export interface Answers extends KeyValueAnswers, EventAnswers, LogAnswers, BlobAnswers, QueueAnswers, SqlAnswers, TenantAnswers {}
+export type Question = KeyValueQuestion | EventQuestion | LogQuestion | BlobQuestion | QueueQuestion | SqlQuestion | TenantQuestion | FenceQuestion
+export interface Answers extends KeyValueAnswers, EventAnswers, LogAnswers, BlobAnswers, QueueAnswers, SqlAnswers, TenantAnswers, FenceAnswers {}
 
 /** Something in a store that is not as it was written. */
 export interface Finding {

@@ -33,7 +33,7 @@ export type TenantOperation = OfTenant &
      * Removes up to `countMax` rows of the tenant, from whatever table, and says how many it were: less than `countMax`
      * means that nothing is left, not even the tenant's name. Nobody who watches is told.
      */
-    | { readonly op: "erase"; readonly countMax: number }
+    | { readonly op: "erase"; readonly countMax: number; /** Of this table alone. */ readonly table?: string | undefined }
   )
 
 export interface TenantResults {
@@ -47,11 +47,20 @@ export type TenantQuestion =
    * one until there is none. What has ended on the store's clock is not in it.
    * @throws StorageError `Record` for a table that the store does not have
    */
-  | (OfTenant & { readonly ask: "export"; readonly table: string; readonly after: Uint8Array | undefined; readonly countMax: number })
+  | (OfTenant & {
+      readonly ask: "export"
+      readonly table: string
+      readonly after: Uint8Array | undefined
+      readonly countMax: number
+      /** Of what has many records under one name (a log, a topic), the first alone, which says where it begins and ends. */
+      readonly headsOnly?: boolean | undefined
+    })
   /** Tenants that have anything, by the bytes of their names, after `after`. */
   | { readonly ask: "tenants"; readonly after: Uint8Array | undefined; readonly countMax: number }
   /** Names of the tables, in the order in which they are imported. */
   | { readonly ask: "tables" }
+  /** What every tenant's rows add up to, table by table: equal as long as nobody writes, and in every store that holds the same. */
+  | { readonly ask: "totals" }
 
 export interface TenantPage {
   readonly records: ReadonlyArray<TenantRecord>
@@ -60,10 +69,20 @@ export interface TenantPage {
   readonly revision: number
 }
 
+/** What a tenant's rows in one table add up to. Rows that have ended and are not removed yet are in it. */
+export interface TenantTotal extends OfTenant {
+  readonly table: string
+  readonly keys: number
+  readonly bytes: number
+  /** Exclusive or of the rows' sums. */
+  readonly sums: number
+}
+
 export interface TenantAnswers {
   readonly export: TenantPage
   readonly tenants: ReadonlyArray<Uint8Array>
   readonly tables: ReadonlyArray<string>
+  readonly totals: ReadonlyArray<TenantTotal>
 }
 
 /** Bytes of records that an export answers at once: after the record that goes over it, the page ends. */

@@ -1,4 +1,6 @@
 /** Where a person's data is kept when nothing is said. */
+import { syncFolder } from "./disk.ts"
+
 const { existsSync, mkdirSync } = process.getBuiltinModule("node:fs")
 const { dirname, isAbsolute, join } = process.getBuiltinModule("node:path")
 
@@ -21,6 +23,8 @@ function make(folder: string): void {
   if (existsSync(folder)) return
   make(dirname(folder))
   mkdirSync(folder, { mode: 0o700 })
+  // A store in a folder whose name is lost is lost.
+  syncFolder(dirname(folder))
 }
 
 /** `$XDG_DATA_HOME/stele`, else `~/.local/share/stele`. */

@@ -8,6 +8,9 @@ import type { TenantRecord } from "../port/tenant.ts"
 
 const { createHash } = process.getBuiltinModule("node:crypto")
 
+/** The greatest revision or offset that is taken over: those that follow it must be whole numbers too. */
+export const importedMax = 2 ** 50
+
 type Field = TenantRecord["fields"][string]
 const utf8 = new TextEncoder()
 
@@ -96,11 +99,11 @@ export class Fields {
   }
 
   /** A whole number that a store's integers hold exactly. */
-  integer(name: string, least = 0): number {
+  integer(name: string, least = 0, most = Number.MAX_SAFE_INTEGER): number {
     this.#left.delete(name)
     const field = this.#record.fields[name]
-    if (typeof field !== "bigint" || field < BigInt(least) || field > BigInt(Number.MAX_SAFE_INTEGER))
-      throw this.refusal(`its field "${name}" should be an integer from ${least} to 2^53 - 1`)
+    if (typeof field !== "bigint" || field < BigInt(least) || field > BigInt(most))
+      throw this.refusal(`its field "${name}" should be an integer from ${least} to ${most}`)
     return Number(field)
   }
 

@@ -3,12 +3,16 @@ import { ConfigError } from "../../schemas/error/config.ts"
 import { PluginError } from "../../schemas/error/plugin.ts"
 import { StorageError } from "../../schemas/error/storage.ts"
 import type { Ports } from "../../host/port/mod.ts"
+import type { ObjectStore } from "../port/object.ts"
+import type { Store } from "../port/store.ts"
 
 const { existsSync } = process.getBuiltinModule("node:fs")
 
 export interface Storage {
   /** The ports that are kept there; the others stay in memory. */
   readonly ports: Partial<Ports>
+  /** The store itself; absent where everything is in memory. */
+  readonly store?: Store
   close(): Promise<void>
 }
 
@@ -34,33 +38,66 @@ export function sqlitePath(address: string): string {
   return process.getBuiltinModule("node:path").resolve(path)
 }
 
+/** A store and its objects, as services and commands use them. */
+export interface Stores {
+  /** As it was named, without a password. */
+  readonly address: string
+  readonly store: Store
+  readonly objects: ObjectStore
+  close(): Promise<void>
+}
+
+/** Opens both, or neither. */
+async function both(address: string, store: Promise<Store>, objects: () => Promise<ObjectStore>): Promise<Stores> {
+  const [kept, placed] = await Promise.allSettled([store, objects()])
+  if (kept.status === "rejected" || placed.status === "rejected") {
+    for (const each of [kept, placed]) if (each.status === "fulfilled") await each.value.close()
+    throw kept.status === "rejected" ? kept.reason : (placed as PromiseRejectedResult).reason
+  }
+  return {
+    address,
+    store: kept.value,
+    objects: placed.value,
+    async close() {
+      await placed.value.close()
+      await kept.value.close()
+    },
+  }
+}
+
+/**
+ * Opens `sqlite:PATH`, also one that is being filled by a move.
+ * @throws StorageError `Address` and those of opening; PluginError `NotBuilt`
+ */
+export async function openStores(address: string, options: StorageOptions = {}): Promise<Stores> {
+  const path = sqlitePath(address)
+  // Loaded when asked for: a host in memory, or in a browser, has no use for it.
+  const [{ SqliteStore }, { FolderStore }] = await Promise.all([import("./sqlite/mod.ts"), import("./folder/mod.ts")])
+  const store = SqliteStore.open(path, options)
+  // Two threads start sooner together than one after the other; but beside a file that is refused no folder is made.
+  if (!existsSync(objectsOf(path))) await store
+  return both(`sqlite:${path}`, store, () => FolderStore.open(objectsOf(path), options))
+}
+
 /**
  * Opens `memory` or `sqlite:PATH`.
- * @throws ConfigError for something else than text; StorageError `Address` and those of opening; PluginError `NotBuilt`
+ * @throws ConfigError for something else than text; StorageError `Address`, `Moving` and those of opening; PluginError `NotBuilt`
  */
 export async function openStorage(address: string, options: StorageOptions = {}): Promise<Storage> {
   if (typeof address !== "string") throw new ConfigError("Option", { option: "storage", expected: known.join(" or "), actual: typeof address })
   if (address === "memory") return { ports: {}, close: async () => {} }
-  const path = sqlitePath(address)
-  // Loaded when asked for: a host in memory, or in a browser, has no use for it.
-  const [{ SqliteStore }, { FolderStore }, { guestBlob, guestEvent, guestKeyValue }] = await Promise.all([
-    import("./sqlite/mod.ts"),
-    import("./folder/mod.ts"),
+  const [stores, { guestBlob, guestEvent, guestKeyValue }, { originOf }] = await Promise.all([
+    openStores(address, options),
     import("./guest.ts"),
+    import("./move/journal.ts"),
   ])
-  const opening = SqliteStore.open(path, options)
-  // Two threads start sooner together than one after the other; but beside a file that is refused no folder is made.
-  if (!existsSync(objectsOf(path))) await opening
-  const [store, objects] = await Promise.allSettled([opening, FolderStore.open(objectsOf(path), options)])
-  if (store.status === "rejected" || objects.status === "rejected") {
-    for (const each of [store, objects]) if (each.status === "fulfilled") await each.value.close()
-    throw store.status === "rejected" ? store.reason : (objects as PromiseRejectedResult).reason
-  }
-  return {
-    ports: { keyValue: guestKeyValue(store.value), event: guestEvent(store.value), blob: guestBlob(store.value, objects.value) },
-    async close() {
-      await objects.value.close()
-      await store.value.close()
-    },
+  const { store, objects, close } = stores
+  try {
+    const from = await originOf(store)
+    if (from !== undefined) throw new StorageError("Moving", { store: stores.address, from })
+    return { ports: { keyValue: guestKeyValue(store), event: guestEvent(store), blob: guestBlob(store, objects) }, store, close }
+  } catch (error) {
+    await close()
+    throw error
   }
 }

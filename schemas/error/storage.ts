@@ -266,4 +266,37 @@ export class StorageError extends family("StorageError", {
     message: (d) => `Cannot run migration ${d.number} "${d.name}" of "${d.service}" in the store "${d.store}": ${d.detail}`,
     fix: () => "correct what it says and run the migrations again: nothing of this one was kept, those before it were",
   }),
+  Moved: reason<Store & { readonly to: string; readonly isOpen: boolean }>({
+    code: "STELE-STO-0065",
+    status: 409,
+    exit: 6,
+    isRetryable: false,
+    message: (d) => `Cannot write to the store "${d.store}": it ${d.isOpen ? "was" : "is being"} moved to ${d.to}`,
+    fix: (d) => (d.isOpen ? `use ${d.to} from now on` : "wait for stele storage move to end, or run it again: it goes on where it stopped; --undo gives it up"),
+  }),
+  Moving: reason<Store & { readonly from: string }>({
+    code: "STELE-STO-0066",
+    status: 409,
+    exit: 6,
+    isRetryable: true,
+    message: (d) => `Cannot use the store "${d.store}": it is being filled from ${d.from} and is not complete`,
+    fix: (d) => `run stele storage move ${d.from} ${d.store} again: it goes on where it stopped`,
+  }),
+  Occupied: reason<Store & { readonly detail: string }>({
+    code: "STELE-STO-0067",
+    status: 409,
+    exit: 6,
+    isRetryable: false,
+    message: (d) => `Cannot move into the store "${d.store}": ${d.detail}`,
+    fix: () => "name a store that is new or empty",
+  }),
+  Restless: reason<Store & { readonly pauseMs: number; readonly pauseMsMax: number }>({
+    code: "STELE-STO-0068",
+    status: 503,
+    exit: 69,
+    isRetryable: true,
+    message: (d) =>
+      `Cannot move the store "${d.store}" within a pause of pauseMsMax ${d.pauseMsMax} ms: so much is written that it would take about ${d.pauseMs} ms`,
+    fix: () => "let writers rest, or allow a longer pause: --pause 10s; what was copied is kept, and the source is as it was",
+  }),
 }) {}

@@ -5,9 +5,10 @@
 import type { DatabaseSync } from "node:sqlite"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import type { Digest } from "../../port/object.ts"
+import { syncFolder } from "../disk.ts"
 import { busyMsMax, pragma, storageError } from "../sqlite/database.ts"
 
-const { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync } = process.getBuiltinModule("node:fs")
+const { closeSync, existsSync, mkdirSync, openSync, readdirSync } = process.getBuiltinModule("node:fs")
 const { dirname, join } = process.getBuiltinModule("node:path")
 const { DatabaseSync: Database } = process.getBuiltinModule("node:sqlite")
 const { crc32 } = process.getBuiltinModule("node:zlib")
@@ -59,20 +60,14 @@ export function sumOf({ digest, bytes, touchedMs, file }: ObjectRow): number {
   return crc32(file ?? "", crc32(numbers, crc32(digest)))
 }
 
+/** What a row may call its file: an upload's id and turn. Nothing else is made part of a path. */
+export const isFileName = (file: unknown): file is string => typeof file === "string" && /^[0-9a-f]{32}-\d{1,9}$/.test(file)
+
 export const catalogueOf = (folder: string): string => join(folder, "catalogue.db")
 export const stagingOf = (folder: string): string => join(folder, "staging")
 export const objectsOf = (folder: string): string => join(folder, "objects")
 /** The name says which object it is, and the upload, so that no two uploads ever write to one file. */
 export const objectFile = (folder: string, digest: Digest, file: string): string => join(objectsOf(folder), digest.slice(0, 2), `${digest}-${file}`)
-
-export function syncFolder(path: string): void {
-  const folder = openSync(path, "r")
-  try {
-    fsyncSync(folder)
-  } finally {
-    closeSync(folder)
-  }
-}
 
 /** Makes what is missing of the folder, each entry durable in the one above. */
 function makeFolders(folder: string): void {
@@ -88,20 +83,21 @@ function makeFolders(folder: string): void {
     for (let i = 0; i < 256; i++) mkdirSync(join(objects, i.toString(16).padStart(2, "0")), { recursive: true, mode: 0o700 })
     syncFolder(objects)
   }
-  syncFolder(folder)
 }
 
-/** A row that does not say what was written is nothing that anybody may act on. */
-export function rowFrom(found: Record<string, unknown> | undefined, store: string): ObjectRow | undefined {
+/**
+ * A row as it was found under `digest`. One that does not say what was written is nothing that anybody may act on; a
+ * damaged page can say anything, numbers where there were bytes included.
+ */
+export function rowFrom(found: Readonly<Record<string, unknown>> | undefined, store: string, digest: Buffer): ObjectRow | undefined {
   if (found === undefined) return undefined
-  const row = {
-    digest: Buffer.from(found["digest"] as Uint8Array),
-    bytes: found["bytes"] as number,
-    touchedMs: found["touched_ms"] as number,
-    file: found["file"] as string | null,
+  const { bytes, touched_ms: touchedMs, file, sum } = found
+  const isFit = found["digest"] instanceof Uint8Array && digest.equals(found["digest"]) && (file === null || isFileName(file))
+  if (isFit && typeof bytes === "number" && typeof touchedMs === "number") {
+    const row = { digest, bytes, touchedMs, file }
+    if (sum === sumOf(row)) return row
   }
-  if (found["sum"] === sumOf(row)) return row
-  throw new StorageError("Damaged", { store, digest: row.digest.toString("hex"), detail: "its row in the catalogue is not what was written" })
+  throw new StorageError("Damaged", { store, digest: digest.toString("hex"), detail: "its row in the catalogue is not what was written" })
 }
 
 /** A connection that only reads. */
@@ -132,7 +128,11 @@ export function openWriter(folder: string): DatabaseSync {
       throw new StorageError("Foreign", { store: folder })
     makeFolders(folder)
     // Closing a file drops this process's locks on it (POSIX), so only one that is new is opened beside SQLite.
-    if (!existsSync(path)) closeSync(openSync(path, "a", 0o600))
+    if (!existsSync(path)) {
+      closeSync(openSync(path, "a", 0o600))
+      // Before SQLite makes files beside it: those alone would look like somebody else's folder after a loss of power.
+      syncFolder(folder)
+    }
     writer = new Database(path, { timeout: busyMsMax })
     // FULL: each commit is on the disk before it is acknowledged; see the store for guests' data, which opens so too.
     writer.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1; PRAGMA trusted_schema = 0")
@@ -143,6 +143,8 @@ export function openWriter(folder: string): DatabaseSync {
       writer.exec(`${tables}; PRAGMA user_version = ${format}; PRAGMA application_id = ${applicationId}`)
     writer.exec("COMMIT")
     checkFormat(writer, folder)
+    // The names of the catalogue and its log: SQLite passes over an error of that.
+    syncFolder(folder)
     return writer
   } catch (error) {
     writer?.close()

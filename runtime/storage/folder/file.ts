@@ -1,8 +1,8 @@
 /** Objects in files of their own: reading parts of them, each proved, and making a folder's new entry durable. */
-import type { FileHandle } from "node:fs/promises"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import type { Digest } from "../../port/object.ts"
 import { type Footer, footerBytes, readFooter, Sums } from "../object/sums.ts"
+import { Descriptor } from "./descriptor.ts"
 
 const { closeSync, fstatSync, openSync, readSync } = process.getBuiltinModule("node:fs")
 const { open } = process.getBuiltinModule("node:fs/promises")
@@ -47,17 +47,6 @@ class Plan {
   }
 }
 
-async function readAt(handle: FileHandle, start: number, length: number): Promise<Buffer> {
-  const bytes = Buffer.allocUnsafe(length)
-  let filled = 0
-  while (filled < length) {
-    const { bytesRead } = await handle.read(bytes, filled, length - filled, start + filled)
-    if (bytesRead === 0) break
-    filled += bytesRead
-  }
-  return bytes.subarray(0, filled)
-}
-
 function readAtBlocking(file: number, start: number, length: number): Buffer {
   const bytes = Buffer.allocUnsafe(length)
   let filled = 0
@@ -71,11 +60,11 @@ function readAtBlocking(file: number, start: number, length: number): Buffer {
 
 /** An open object; its file stays readable when it is removed or replaced meanwhile. */
 export class ObjectFile implements AsyncDisposable {
-  readonly #handle: FileHandle
+  readonly #handle: Descriptor
   readonly #plan: Plan
   readonly #sums: Sums
 
-  private constructor(handle: FileHandle, plan: Plan, sums: Sums) {
+  private constructor(handle: Descriptor, plan: Plan, sums: Sums) {
     this.#handle = handle
     this.#plan = plan
     this.#sums = sums
@@ -83,16 +72,20 @@ export class ObjectFile implements AsyncDisposable {
 
   /** Throws `ENOENT` where there is no file, `StorageError` `Damaged` where it cannot be the object. */
   static async open(store: string, path: string, digest: Digest, bytes: number): Promise<ObjectFile> {
-    const handle = await open(path, "r")
+    const handle = await Descriptor.open(path, "r")
     try {
       const plan = new Plan(store, digest)
-      const { size } = await handle.stat()
-      const footer = plan.footer(await readAt(handle, Math.max(0, size - footerBytes), footerBytes), size, bytes)
-      return new ObjectFile(handle, plan, plan.sums(footer, await readAt(handle, bytes, footer.sumsBytes)))
+      const size = await handle.size()
+      const footer = plan.footer(await handle.readAt(Math.max(0, size - footerBytes), footerBytes), size, bytes)
+      return new ObjectFile(handle, plan, plan.sums(footer, await handle.readAt(bytes, footer.sumsBytes)))
     } catch (error) {
       await handle.close()
       throw error
     }
+  }
+
+  get bytes(): number {
+    return this.#sums.footer.bytes
   }
 
   /** Proved pieces of `start` to `end`, each of at most `pieceBytes`. */
@@ -101,7 +94,7 @@ export class ObjectFile implements AsyncDisposable {
     const around = this.#sums.around(start, end)
     for (let at = around.start; at < around.end; at += pieceBytes) {
       const length = Math.min(pieceBytes, around.end - at)
-      const piece = this.#plan.piece(this.#sums, await readAt(this.#handle, at, length), at)
+      const piece = this.#plan.piece(this.#sums, await this.#handle.readAt(at, length), at)
       if (piece.length !== length) throw this.#plan.damaged("its file is cut short")
       yield piece.subarray(Math.max(0, start - at), Math.min(length, end - at))
     }

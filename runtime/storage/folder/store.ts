@@ -4,10 +4,12 @@ import { limitsFrom } from "../../../host/port/port.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import type { BlockingObjectStore, Collected, CollectOptions, Digest, Kept, ObjectFinding, ObjectInfo, ObjectStore, Upload } from "../../port/object.ts"
 import { clockBase, clockFrom } from "../clock.ts"
+import { syncFolder } from "../disk.ts"
+import { missingDetail } from "../object/check.ts"
 import { checkBytes, checkDigest, clip, digestBytes, digestOf, isUploadId, newUploadId } from "../object/digest.ts"
 import { SumsBuilder } from "../object/sums.ts"
 import { detailOf, reading, statementsOf } from "../sqlite/database.ts"
-import { objectFile, type ObjectRow, objectsOf, openReader, rowFrom, syncFolder } from "./catalogue.ts"
+import { objectFile, type ObjectRow, objectsOf, openReader, rowFrom } from "./catalogue.ts"
 import { checkFolder } from "./check.ts"
 import { collectFolder } from "./collect.ts"
 import { FolderSyncs, isMissing, ObjectFile, readBlocking } from "./file.ts"
@@ -49,7 +51,7 @@ export class FolderStore implements ObjectStore {
   readonly #reader: DatabaseSync
   readonly #sql: ReturnType<typeof statementsOf>
   readonly #syncs = new FolderSyncs()
-  readonly #open = new Set<string>()
+  readonly #open = new Map<string, FolderUpload>()
   readonly #clock = clockFrom(clockBase())
   #isClosed = false
 
@@ -99,7 +101,6 @@ export class FolderStore implements ObjectStore {
     this.#check()
     const { rowBytesMax, objectBytesMax, uploadsMax } = this.limits
     if (this.#open.size >= uploadsMax) throw new StorageError("Overloaded", { store: this.name, pendingMax: uploadsMax })
-    this.#open.add(id)
     const place = {
       folder: this.name,
       rowBytesMax,
@@ -108,7 +109,9 @@ export class FolderStore implements ObjectStore {
       ask: this.#thread.ask.bind(this.#thread),
       done: (ended: string) => this.#open.delete(ended),
     }
-    return new FolderUpload(place, id, turn)
+    const upload = new FolderUpload(place, id, turn)
+    this.#open.set(id, upload)
+    return upload
   }
 
   async resume(id: string): Promise<Upload> {
@@ -197,15 +200,15 @@ export class FolderStore implements ObjectStore {
   #row(digest: Digest): ObjectRow | undefined {
     this.#check()
     const key = digestBytes(digest)
-    return reading(this.name, () => rowFrom(this.#sql("SELECT digest, bytes, touched_ms, file, sum FROM object WHERE digest = ?").get(key), this.name))
+    return reading(this.name, () => rowFrom(this.#sql("SELECT digest, bytes, touched_ms, file, sum FROM object WHERE digest = ?").get(key), this.name, key))
   }
 
   /** A small object's bytes, proved; undefined when it is not one any more. */
   #data(digest: Digest): Uint8Array | undefined {
     const found = reading(this.name, () => this.#sql("SELECT data FROM object WHERE digest = ? AND data IS NOT NULL").get(digestBytes(digest)))
     if (found === undefined) return undefined
-    const data = found["data"] as Uint8Array
-    if (digestOf(data) !== digest)
+    const { data } = found
+    if (!(data instanceof Uint8Array) || digestOf(data) !== digest)
       throw new StorageError("Damaged", { store: this.name, digest, detail: "its bytes in the catalogue are not those that were written" })
     return data
   }
@@ -248,7 +251,7 @@ export class FolderStore implements ObjectStore {
   /** A file that is gone was removed or replaced since its row was read, once; when its row still names it, it is missing. */
   #again(error: unknown, digest: Digest, row: ObjectRow, last: string | null): string | null {
     if (!isMissing(error)) throw error
-    if (row.file === last) throw new StorageError("Damaged", { store: this.name, digest, detail: "its file is missing" })
+    if (row.file === last) throw new StorageError("Damaged", { store: this.name, digest, detail: missingDetail })
     return row.file
   }
 
@@ -257,39 +260,57 @@ export class FolderStore implements ObjectStore {
   }
 
   async read(digest: Digest, start?: number, end?: number): Promise<Uint8Array | undefined> {
-    const row = this.#row(checkDigest(digest))
-    if (row === undefined) return undefined
-    const range = clip(row.bytes, start, end)
+    const found = await this.#find(checkDigest(digest))
+    if (found === undefined) return undefined
+    if (found instanceof Uint8Array) {
+      const range = clip(found.length, start, end)
+      return found.subarray(range.start, range.end)
+    }
+    await using file = found
+    const range = clip(file.bytes, start, end)
     this.#checkRead(range.end - range.start)
-    const pieces = await this.stream(digest, start, end)
-    if (pieces === undefined) return undefined
-    const found: Array<Uint8Array> = []
-    for await (const piece of pieces) found.push(piece)
-    return found.length === 1 ? found[0] : Buffer.concat(found)
+    return Buffer.concat(await Array.fromAsync(this.#pieces(file, digest, range.start, range.end)))
   }
 
   async stream(digest: Digest, start?: number, end?: number): Promise<AsyncIterable<Uint8Array> | undefined> {
+    const row = this.#row(checkDigest(digest))
+    if (row === undefined) return undefined
+    const range = clip(row.bytes, start, end)
+    return this.#stream(digest, range.start, range.end)
+  }
+
+  /** Opens when the first piece is asked for: nobody need close what nobody has begun. */
+  async *#stream(digest: Digest, start: number, end: number): AsyncGenerator<Uint8Array, void, void> {
+    const found = await this.#find(digest)
+    if (found === undefined) throw new StorageError("Damaged", { store: this.name, digest, detail: "it was removed before it was read" })
+    if (found instanceof Uint8Array) {
+      if (start < end) yield found.subarray(start, end)
+      return
+    }
+    await using file = found
+    yield* this.#pieces(file, digest, start, end)
+  }
+
+  /** A small object's bytes, or the file of a large one. */
+  async #find(digest: Digest): Promise<Uint8Array | ObjectFile | undefined> {
     for (let last: string | null = null; ;) {
-      const row = this.#row(checkDigest(digest))
+      const row = this.#row(digest)
       if (row === undefined) return undefined
-      const range = clip(row.bytes, start, end)
       if (row.file === null) {
         const data = this.#data(digest)
-        if (data !== undefined) return once(data.subarray(range.start, range.end))
+        if (data !== undefined) return data
         continue
       }
       try {
-        const file = await ObjectFile.open(this.name, objectFile(this.name, digest, row.file), digest, row.bytes)
-        return this.#pieces(file, digest, range.start, range.end, range.end - range.start === row.bytes)
+        return await ObjectFile.open(this.name, objectFile(this.name, digest, row.file), digest, row.bytes)
       } catch (error) {
         last = this.#again(error, digest, row, last)
       }
     }
   }
 
-  async *#pieces(file: ObjectFile, digest: Digest, start: number, end: number, isWhole: boolean): AsyncGenerator<Uint8Array, void, void> {
-    await using _ = file
-    const hash = isWhole ? createHash("sha256") : undefined
+  async *#pieces(file: ObjectFile, digest: Digest, start: number, end: number): AsyncGenerator<Uint8Array, void, void> {
+    const hash = end - start === file.bytes ? createHash("sha256") : undefined
     for await (const piece of file.pieces(start, end)) {
       hash?.update(piece)
       yield piece
@@ -307,7 +328,10 @@ export class FolderStore implements ObjectStore {
     const rows = reading(this.name, () =>
       this.#sql("SELECT digest FROM object WHERE digest > ? AND touched_ms <= ? ORDER BY digest LIMIT ?").all(from, touchedMsMax, countMax),
     )
-    return rows.map(({ digest }) => Buffer.from(digest as Uint8Array).toString("hex"))
+    return rows.map(({ digest }) => {
+      if (digest instanceof Uint8Array && digest.length === 32) return Buffer.from(digest).toString("hex")
+      throw new StorageError("Corrupt", { store: this.name, table: "object", key: "digest" })
+    })
   }
 
   check(expected?: Iterable<Digest> | AsyncIterable<Digest>): Promise<ReadonlyArray<ObjectFinding>> {
@@ -331,6 +355,7 @@ export class FolderStore implements ObjectStore {
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
+    for (const upload of this.#open.values()) await upload.release()
     this.#reader.close()
     await this.#thread.close()
   }
@@ -338,8 +363,4 @@ export class FolderStore implements ObjectStore {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, void> {
-  if (bytes.length > 0) yield bytes
 }

@@ -4,7 +4,6 @@
  * its place when it is complete.
  */
 import type { Hash } from "node:crypto"
-import type { FileHandle } from "node:fs/promises"
 import { ConfigError } from "../../../schemas/error/config.ts"
 import { SteleError } from "../../../schemas/error/family.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
@@ -13,12 +12,13 @@ import { checkBytes, checkDigest } from "../object/digest.ts"
 import { SumsBuilder } from "../object/sums.ts"
 import { detailOf } from "../sqlite/database.ts"
 import { objectFile, objectsOf } from "./catalogue.ts"
+import { Descriptor } from "./descriptor.ts"
 import { type FolderSyncs, isMissing } from "./file.ts"
 import { noUpload, ProgressFile, stagedFile, stateFile } from "./staging.ts"
 import type { Operation } from "./writer.ts"
 
 const { createHash } = process.getBuiltinModule("node:crypto")
-const { open, rename, rm } = process.getBuiltinModule("node:fs/promises")
+const { rename, rm } = process.getBuiltinModule("node:fs/promises")
 const { join } = process.getBuiltinModule("node:path")
 const { crc32 } = process.getBuiltinModule("node:zlib")
 
@@ -50,7 +50,7 @@ export class FolderUpload implements Upload {
   #block: Buffer
   #filled = 0
   #spare: Buffer | undefined
-  #handle: FileHandle | undefined
+  #handle: Descriptor | undefined
   #progress: ProgressFile | undefined
   #writing: Promise<void> = Promise.resolve()
   #syncing: Promise<void> = Promise.resolve()
@@ -118,7 +118,7 @@ export class FolderUpload implements Upload {
     await this.#writing
     const at = this.#written
     this.#written += block.length
-    this.#writing = this.#writeAll(block, at)
+    this.#writing = (this.#handle as Descriptor).writeAt(block, at)
     // A failure is met by whoever waits for it next.
     this.#writing.catch(() => undefined)
     const next = this.#spare ?? Buffer.allocUnsafe(blockBytes)
@@ -132,18 +132,11 @@ export class FolderUpload implements Upload {
   async #makeFile(): Promise<void> {
     const { folder } = this.#place
     try {
-      this.#handle = await open(stagedFile(folder, this.id, this.#turn), "wx", 0o600)
+      this.#handle = await Descriptor.open(stagedFile(folder, this.id, this.#turn), "wx")
     } catch (error) {
       throw (error as { readonly code?: unknown }).code === "EEXIST" ? noUpload(folder, this.id, "it was resumed elsewhere") : error
     }
     this.#progress = new ProgressFile(stateFile(folder, this.id, this.#turn))
-  }
-
-  async #writeAll(bytes: Uint8Array, at: number): Promise<void> {
-    for (let done = 0; done < bytes.length;) {
-      const { bytesWritten } = await (this.#handle as FileHandle).write(bytes, done, bytes.length - done, at + done)
-      done += bytesWritten
-    }
   }
 
   /** Syncs what has been handed over, beside what is written next. */
@@ -181,9 +174,9 @@ export class FolderUpload implements Upload {
     const { folder } = this.#place
     await this.#flush()
     await this.#writing
-    await this.#writeAll(this.#sums.trailer(digest), this.#written)
+    await (this.#handle as Descriptor).writeAt(this.#sums.trailer(digest), this.#written)
     await this.#syncing
-    await (this.#handle as FileHandle).datasync()
+    await (this.#handle as Descriptor).datasync()
     try {
       await rename(stagedFile(folder, this.id, this.#turn), objectFile(folder, digest, `${this.id}-${this.#turn}`))
     } catch (error) {
@@ -216,6 +209,11 @@ export class FolderUpload implements Upload {
   async abort(): Promise<void> {
     if (this.#state === "over") return
     await this.#end(true)
+  }
+
+  /** Lets go of the file and leaves it as it is: what of it is durable can be resumed. */
+  release(): Promise<void> {
+    return this.#end(false)
   }
 
   async #end(isRemoved: boolean): Promise<void> {

@@ -9,7 +9,7 @@ import { StorageError } from "../../../schemas/error/storage.ts"
 import type { StoreClock } from "../clock.ts"
 import { detailOf, isBusy, isDamaged, statementsOf, storageError } from "../sqlite/database.ts"
 import { type Commit, commitRowsMax, lossOf, Mark } from "../sqlite/mark.ts"
-import { catalogueOf, objectFile, type ObjectRow, openWriter, rowFrom, sumOf, sumsMod } from "./catalogue.ts"
+import { catalogueOf, isFileName, objectFile, type ObjectRow, openWriter, rowFrom, sumOf, sumsMod } from "./catalogue.ts"
 
 const { createHash } = process.getBuiltinModule("node:crypto")
 const { existsSync, rmSync } = process.getBuiltinModule("node:fs")
@@ -196,7 +196,7 @@ export class FolderWriter implements Disposable {
 
   #row(digest: Buffer, mayBeDamaged: boolean): ObjectRow | "damaged" | undefined {
     try {
-      return rowFrom(this.#sql("SELECT digest, bytes, touched_ms, file, sum FROM object WHERE digest = ?").get(digest), this.#folder)
+      return rowFrom(this.#sql("SELECT digest, bytes, touched_ms, file, sum FROM object WHERE digest = ?").get(digest), this.#folder, digest)
     } catch (error) {
       if (mayBeDamaged && error instanceof StorageError) return "damaged"
       throw error
@@ -205,9 +205,11 @@ export class FolderWriter implements Disposable {
 
   /** Whatever the row says, its sum as it stands there is what the totals have of it. */
   #forget(digest: Buffer, kept: string | null = null): void {
-    const row = this.#sql("DELETE FROM object WHERE digest = ? RETURNING bytes, sum, file").get(digest) as { bytes: number; sum: number; file: string | null }
-    this.#add(-1, -row.bytes, -row.sum)
-    if (row.file !== null && row.file !== kept && /^[0-9a-f-]+$/.test(row.file)) this.#unlinked.push(objectFile(this.#folder, digest.toString("hex"), row.file))
+    const { bytes, sum, file } = this.#sql("DELETE FROM object WHERE digest = ? RETURNING bytes, sum, file").get(digest) ?? {}
+    const [size, sums] = [bytes, sum].map((value) => (typeof value === "number" ? value : 0)) as [number, number]
+    this.#add(-1, -size, -sums)
+    // Of a row that is damaged, a name that was never one of ours is not followed.
+    if (isFileName(file) && file !== kept) this.#unlinked.push(objectFile(this.#folder, digest.toString("hex"), file))
   }
 
   #count(row: ObjectRow, sign: 1 | -1): void {
@@ -216,7 +218,7 @@ export class FolderWriter implements Disposable {
 
   #add(objects: number, bytes: number, sums: number): void {
     const { objects: o, bytes: b, sums: s } = this.#total
-    this.#total = { objects: o + objects, bytes: b + bytes, sums: (s + sums + sumsMod) % sumsMod }
+    this.#total = { objects: o + objects, bytes: b + bytes, sums: (((s + sums) % sumsMod) + sumsMod) % sumsMod }
   }
 
   close(): void {

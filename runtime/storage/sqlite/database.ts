@@ -2,10 +2,10 @@
 import type { DatabaseSync } from "node:sqlite"
 import { SteleError } from "../../../schemas/error/family.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
+import { refuseNetwork, syncFolder } from "../disk.ts"
 import { beginHistories } from "./change.ts"
 
 export { statementsOf } from "./statement.ts"
-import { refuseNetwork } from "../disk.ts"
 
 const { closeSync, existsSync, openSync } = process.getBuiltinModule("node:fs")
 const { dirname } = process.getBuiltinModule("node:path")
@@ -130,6 +130,13 @@ const migrations: ReadonlyArray<string | ((database: DatabaseSync) => void)> = [
     beginHistories(database)
   },
   `
+  CREATE TABLE fence (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    destination TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('moving', 'moved'))
+  ) STRICT;
+  `,
+  `
   CREATE TABLE queue_lane (
     id INTEGER PRIMARY KEY,
     tenant BLOB NOT NULL,
@@ -223,6 +230,8 @@ export function reading<A>(path: string, read: () => A): A {
   try {
     return read()
   } catch (error) {
+    // A number that no row of ours has: its bytes are not those that were written.
+    if (error instanceof RangeError) throw new StorageError("Corrupt", { store: path, table: "sqlite", key: error.message }, { cause: error })
     throw error instanceof Error && "errcode" in error ? storageError(path, error) : error
   }
 }
@@ -272,6 +281,8 @@ export function openWriter(path: string): DatabaseSync {
     if (writer.prepare("PRAGMA journal_mode").get()?.["journal_mode"] !== "wal")
       throw new StorageError("Unreachable", { store: path, detail: "a write-ahead log is not possible there" })
     migrate(writer, path)
+    // The names of the file and its log. SQLite syncs them with the log's first bytes, but passes over an error of that.
+    syncFolder(folder)
     return writer
   } catch (error) {
     writer?.close()

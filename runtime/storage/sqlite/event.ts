@@ -7,7 +7,7 @@ import type { EventOperation, EventQuestion, EventResults } from "../../port/eve
 import { bytesOf, type Place, textOf } from "../../port/place.ts"
 import type { Finding } from "../../port/store.ts"
 import type { TenantRecord } from "../../port/tenant.ts"
-import { Fields, orderOf, placeOfOrder } from "../record.ts"
+import { Fields, importedMax, orderOf, placeOfOrder } from "../record.ts"
 import { rowsMax, sumOf } from "../row.ts"
 import { statementsOf } from "./statement.ts"
 import type { Table, TableContext } from "./table.ts"
@@ -127,7 +127,7 @@ export class EventTable implements Table<EventOperation, EventQuestion> {
   }
 
   /** A topic's own record has the number 0, before its events. */
-  *export(tenant: Uint8Array, after: Uint8Array | undefined): Generator<TenantRecord> {
+  *export(tenant: Uint8Array, after: Uint8Array | undefined, headsOnly: boolean): Generator<TenantRecord> {
     const from = after === undefined ? undefined : placeOfOrder(after)
     const topics = this.#database
       .prepare("SELECT id, key, first, last, bytes FROM event_topic WHERE tenant = ?1 AND (?2 IS NULL OR key >= ?2) ORDER BY key")
@@ -136,6 +136,7 @@ export class EventTable implements Table<EventOperation, EventQuestion> {
       const { id, key, first, last } = each as unknown as Topic & { readonly key: Uint8Array }
       const isBegun = from !== undefined && Buffer.compare(from.key, key) === 0
       if (!isBegun) yield { order: orderOf(key, 0), fields: { first: BigInt(first), last: BigInt(last) } }
+      if (headsOnly) continue
       let expected = Math.max(first, isBegun ? from.number + 1 : 0)
       const events = this.#database
         .prepare("SELECT sequence, payload, sum FROM event WHERE topic = ? AND sequence >= ? ORDER BY sequence")
@@ -159,7 +160,7 @@ export class EventTable implements Table<EventOperation, EventQuestion> {
     const topic = this.#topic.get(tenant, at.key) as Topic | undefined
     const totals = group.totals(this.totals)
     if (at.number === 0) {
-      const [first, last] = [fields.integer("first", 1), fields.integer("last")]
+      const [first, last] = [fields.integer("first", 1), fields.integer("last", 0, importedMax)]
       fields.end()
       if (first > last + 1) throw fields.refusal("it begins after its end")
       checkLimit("event", "topicBytesMax", "bytes", limits.topicBytesMax, bytesOf(place))

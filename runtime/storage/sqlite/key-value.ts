@@ -213,7 +213,10 @@ export class KeyValueTable implements Table<KeyValueOperation, KeyValueQuestion>
   }
 
   sweep(group: Group): void {
-    const rows = this.#writing(`SELECT tenant, key, ${columns} FROM key_value WHERE expires_us <= ? ORDER BY expires_us LIMIT ?`).all(group.nowUs, sweepMax)
+    const rows = this.#writing(`SELECT tenant, key, ${columns} FROM key_value WHERE expires_us BETWEEN 1 AND ? ORDER BY expires_us LIMIT ?`).all(
+      group.nowUs,
+      sweepMax,
+    )
     for (const each of rows) {
       const { tenant, key, ...row } = each as unknown as Row & Place
       // One whose bytes changed may not have ended: it stays, to be found.

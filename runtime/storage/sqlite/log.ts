@@ -7,7 +7,7 @@ import type { LogEntry, LogLimits, LogOperation, LogPage, LogQuestion, LogResult
 import { bytesOf, type Place, textOf } from "../../port/place.ts"
 import type { Finding } from "../../port/store.ts"
 import type { TenantRecord } from "../../port/tenant.ts"
-import { Fields, orderOf, placeOfOrder } from "../record.ts"
+import { Fields, importedMax, orderOf, placeOfOrder } from "../record.ts"
 import { rowsMax, sumOf } from "../row.ts"
 import { snapshot, statementsOf } from "./statement.ts"
 import type { Table, TableContext } from "./table.ts"
@@ -178,7 +178,7 @@ export class LogTable implements Table<LogOperation, LogQuestion> {
   }
 
   /** A log's own record has the number 0, before its entries. */
-  *export(tenant: Uint8Array, after: Uint8Array | undefined): Generator<TenantRecord> {
+  *export(tenant: Uint8Array, after: Uint8Array | undefined, headsOnly: boolean): Generator<TenantRecord> {
     const from = after === undefined ? undefined : placeOfOrder(after)
     const logs = this.#database.prepare("SELECT key FROM log WHERE tenant = ?1 AND (?2 IS NULL OR key >= ?2) ORDER BY key").iterate(tenant, from?.key ?? null)
     for (const each of logs) {
@@ -186,6 +186,7 @@ export class LogTable implements Table<LogOperation, LogQuestion> {
       const { id, first, last } = this.#find(place) as Log
       const isBegun = from !== undefined && Buffer.compare(from.key, place.key) === 0
       if (!isBegun) yield { order: orderOf(place.key, 0), fields: { first: BigInt(first), last: BigInt(last) } }
+      if (headsOnly) continue
       let expected = Math.max(first, isBegun ? from.number + 1 : 0)
       const rows = this.#database
         .prepare("SELECT offset, payload, appended_us AS appendedUs, sum FROM log_entry WHERE log = ? AND offset >= ? ORDER BY offset")
@@ -209,7 +210,7 @@ export class LogTable implements Table<LogOperation, LogQuestion> {
     const log = this.#find(place)
     const totals = group.totals(this.totals)
     if (at.number === 0) {
-      const [first, last] = [fields.integer("first", 1), fields.integer("last")]
+      const [first, last] = [fields.integer("first", 1), fields.integer("last", 0, importedMax)]
       fields.end()
       if (first > last + 1) throw fields.refusal("it begins after its end")
       checkLimit("log", "nameBytesMax", "bytes", limits.nameBytesMax, bytesOf(place))

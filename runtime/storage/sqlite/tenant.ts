@@ -1,9 +1,17 @@
 /** A tenant's rows in all tables at once: exported, imported, erased. */
 import type { DatabaseSync } from "node:sqlite"
 import { StorageError } from "../../../schemas/error/storage.ts"
-import { exportBytesMax, type TenantAnswers, type TenantOperation, type TenantPage, type TenantQuestion, type TenantRecord } from "../../port/tenant.ts"
+import {
+  exportBytesMax,
+  type TenantAnswers,
+  type TenantOperation,
+  type TenantPage,
+  type TenantQuestion,
+  type TenantRecord,
+  type TenantTotal,
+} from "../../port/tenant.ts"
 import { checkWhole } from "../operation.ts"
-import { bytesOfRecord, encodeRecord } from "../record.ts"
+import { bytesOfRecord, encodeRecord, importedMax } from "../record.ts"
 import { rowsMax } from "../row.ts"
 import { snapshot } from "./statement.ts"
 import type { Table, TableContext } from "./table.ts"
@@ -15,7 +23,7 @@ const importWord = utf8.encode("import")
 
 export class TenantOperations {
   static readonly operations = ["import", "erase"] as const
-  static readonly questions = ["export", "tenants", "tables"] as const
+  static readonly questions = ["export", "tenants", "tables", "totals"] as const
   readonly #database: DatabaseSync
   readonly #store: string
   readonly #tables: ReadonlyArray<Table<never, never>>
@@ -36,6 +44,15 @@ export class TenantOperations {
     switch (question.ask) {
       case "tables":
         return this.#tables.map(({ name }) => name)
+      case "totals":
+        return snapshot(this.#database, () =>
+          this.#tables.flatMap(({ name, totals }) => {
+            const rows = this.#database.prepare(`SELECT tenant, keys, bytes, sums FROM ${totals.name} WHERE tenant < x'ff'`).all()
+            return (rows as unknown as ReadonlyArray<Omit<TenantTotal, "table">>)
+              .filter(({ keys, bytes, sums }) => keys !== 0 || bytes !== 0 || sums !== 0)
+              .map((row) => ({ ...row, table: name }))
+          }),
+        )
       case "tenants": {
         const all = this.#tables.flatMap(({ totals, totalsBeside }) => (totalsBeside === undefined ? [totals] : [totals, totalsBeside]))
         const parts = all.map((totals) => `SELECT tenant FROM ${totals.name} WHERE (?1 IS NULL OR tenant > ?1) AND tenant < x'ff'`)
@@ -47,11 +64,11 @@ export class TenantOperations {
     }
   }
 
-  #export(table: Table<never, never>, { tenant, after, countMax }: Extract<TenantQuestion, { readonly ask: "export" }>): TenantPage {
+  #export(table: Table<never, never>, { tenant, after, countMax, headsOnly = false }: Extract<TenantQuestion, { readonly ask: "export" }>): TenantPage {
     const revision = Number(this.#database.prepare("SELECT revision FROM commit_group ORDER BY sequence DESC LIMIT 1").get()?.["revision"] ?? 0)
     const records: Array<TenantRecord> = []
     let bytes = 0
-    for (const record of table.export(tenant, after)) {
+    for (const record of table.export(tenant, after, headsOnly)) {
       if (records.length >= rowsMax(countMax) || bytes > exportBytesMax) return { records, isComplete: false, revision }
       records.push(record)
       bytes += bytesOfRecord(record)
@@ -70,7 +87,7 @@ export class TenantOperations {
   apply(group: Group, operation: TenantOperation): number | undefined {
     const { tenant } = operation
     if (operation.op === "import") {
-      checkWhole("revision", operation.revision, 0)
+      checkWhole("revision", operation.revision, 0, importedMax)
       const table = this.#table(operation.table)
       group.raise(operation.revision)
       group.change(importWord, tenant, utf8.encode(table.name), this.#bytesOf(table.name, operation.record))
@@ -80,7 +97,8 @@ export class TenantOperations {
     checkWhole("countMax", operation.countMax, 1)
     group.change(eraseWord, tenant)
     let count = 0
-    for (const table of this.#tables) if (count < operation.countMax) count += table.erase(group, tenant, operation.countMax - count)
+    const tables = operation.table === undefined ? this.#tables : [this.#table(operation.table)]
+    for (const table of tables) if (count < operation.countMax) count += table.erase(group, tenant, operation.countMax - count)
     return count
   }
 }

@@ -14,6 +14,7 @@ import type { SqlOperation } from "../../port/sql.ts"
 import type { StoreClock } from "../clock.ts"
 import { detailOf, isBusy, isDamaged, openMemory, openWriter, storageError } from "./database.ts"
 import { type Commit, commitRowsMax, lossOf, Mark } from "./mark.ts"
+import { isFence } from "./fence.ts"
 import { needsNoSavepoint, Tables } from "./table.ts"
 import { Totals, type TotalTable } from "./totals.ts"
 
@@ -112,6 +113,8 @@ const fullCode = 13
 interface Begun {
   readonly group: Group
   readonly last: LastCommit
+  /** What everything but a fence is refused with. */
+  readonly fenced: StorageError | undefined
 }
 
 /** A transaction of one owner. */
@@ -212,9 +215,13 @@ export class SqliteWriter implements Disposable {
     const last = this.#lastCommit()
     this.#clock.advance?.(last.committedUs)
     const group = new Group(last, this.#clock())
-    this.#tables.sweep(group)
-    group.end(true)
-    return { group, last }
+    // Read under the lock of the group: what is committed after the fence's own commit would be in neither store.
+    const fenced = this.#tables.fence.refusal()
+    if (fenced === undefined) {
+      this.#tables.sweep(group)
+      group.end(true)
+    }
+    return { group, last, fenced }
   }
 
   /** Takes back all of a group. */
@@ -267,8 +274,8 @@ export class SqliteWriter implements Disposable {
     let outcomes: ReadonlyArray<Outcome>
     try {
       begun = this.#begin()
-      const { group } = begun
-      outcomes = batches.map((batch) => this.#batch(group, batch))
+      const { group, fenced } = begun
+      outcomes = batches.map((batch) => (fenced === undefined || isFence(batch) ? this.#batch(group, batch) : { error: fenced }))
     } catch (error) {
       return this.#undo(error)
     }
@@ -285,6 +292,7 @@ export class SqliteWriter implements Disposable {
     let begun: Begun
     try {
       begun = this.#begin()
+      if (begun.fenced !== undefined) throw begun.fenced
     } catch (error) {
       return this.#undo(error)
     }

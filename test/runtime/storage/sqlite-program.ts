@@ -1,4 +1,4 @@
-/** A process that works on a store: `write PATH NAME` writes 1, 2, 3 … under NAME and says each number once it is acknowledged; `add PATH TIMES` counts one key up; `leave PATH` ends with a write under way; `read PATH` prints what is there. */
+/** A process that works on a store: `write PATH NAME` writes 1, 2, 3 … under NAME and says each number once it is acknowledged; `add PATH TIMES` counts one key up; `append PATH TIMES` appends to one log; `leave PATH` ends with a write under way; `read PATH` prints what is there. */
 import { tenantKey } from "../../../host/port/mod.ts"
 import { placeOf } from "../../../runtime/port/place.ts"
 import { guestKeyValue } from "../../../runtime/storage/guest.ts"
@@ -19,6 +19,8 @@ if (what === "write") {
   }
 } else if (what === "add") {
   for (let i = 0; i < Number(third); i++) keyValue.increment(tenantKey("ada", "count"), 1n, 0n, 1n << 62n)
+} else if (what === "append") {
+  for (let i = 1; i <= Number(third); i++) store.applySync([{ op: "append", ...placeOf(tenantKey("ada", "log")), payload: Buffer.from(`${process.pid} ${i}`) }])
 } else if (what === "leave") {
   // Asks for a write and says nothing more: the process stays until it is kept, and no longer.
   void store.apply([{ op: "set", ...placeOf(tenantKey("ada", "left-behind")), value: Buffer.from("v") }])

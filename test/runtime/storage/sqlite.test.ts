@@ -11,6 +11,8 @@ import { storeLimitsFrom } from "../../../runtime/port/limits.ts"
 import { placeOf } from "../../../runtime/port/place.ts"
 import { clockBase, clockFrom } from "../../../runtime/storage/clock.ts"
 import { guestEvent, guestKeyValue } from "../../../runtime/storage/guest.ts"
+import { eraseTenant } from "../../../runtime/storage/record.ts"
+import { watch } from "../../../runtime/storage/watch.ts"
 import { SqliteReader, SqliteStore, SqliteWriter } from "../../../runtime/storage/sqlite/mod.ts"
 import { answer, engines, start } from "../../host/engine.ts"
 
@@ -335,11 +337,29 @@ t.test("a mark that is damaged or missing claims nothing", async (t) => {
 t.test("every flipped bit that changes an answer is found", async (t) => {
   const path = newPath()
   const names = Array.from({ length: 200 }, (_, i) => `name-${i}`)
+  /** What a store says of ends, entries, references and changes. */
+  const answers = (store: SqliteStore): string => {
+    const [ada, bob] = [placeOf(key("")), placeOf(tenantKey("bob", ""))]
+    const found = [
+      store.askSync({ ask: "entries", ...bob, beyond: undefined, countMax: 1_000, bytesMax: 1e6 }),
+      store.askSync({ ask: "log", ...placeOf(key("log")), after: 0n, countMax: 1_000, bytesMax: 1e6 }),
+      store.askSync({ ask: "blobs", ...ada, beyond: undefined, countMax: 1_000 }),
+      store.askSync({ ask: "changes", ...ada, after: 0, countMax: 1_000 }),
+    ]
+    return JSON.stringify(found, (_, value: unknown) =>
+      typeof value === "bigint" ? String(value) : value instanceof Uint8Array ? Buffer.from(value).toString("hex") : value,
+    )
+  }
+  let all = ""
   {
     await using store = await SqliteStore.open(path)
     const keyValue = guestKeyValue(store)
     for (const name of names) keyValue.set(key(name), bytes(`value of ${name}, some forty bytes of it in all`))
     for (const name of names) guestEvent(store).publish(key("topic"), bytes(`event about ${name}`))
+    await store.apply(names.map((name) => ({ op: "set", ...placeOf(tenantKey("bob", name)), value: bytes(name), ttlMs: 3_600_000 })))
+    await store.apply(names.map((name) => ({ op: "append", ...placeOf(key("log")), payload: bytes(`entry about ${name}`) })))
+    await store.apply(names.map((name, i) => ({ op: "link", ...placeOf(key(name)), digest: new Uint8Array(32).fill(i), bytes: i })))
+    all = answers(store)
   }
   const { size } = await stat(path)
   const flips = isFull ? 2_000 : 150
@@ -367,6 +387,7 @@ t.test("every flipped bit that changes an answer is found", async (t) => {
       isSame &&= keyValue.list(key(""), undefined, 1_000).length === names.length
       const { events, lost } = guestEvent(store).read(key("topic"), 0n, 1_000)
       isSame &&= lost === 0n && names.every((name, n) => textOf(events[n]?.payload) === `event about ${name}`)
+      isSame &&= answers(store) === all
     } catch (error) {
       // SQLite's own refusal counts as found: it is an error with a code, not an answer.
       isFound = error instanceof StorageError
@@ -419,6 +440,100 @@ t.test("processes of three engines count one key up together", async (t) => {
     t.same(found, { [key("count")]: String(40 * engines.length) }, String(engine))
     t.same(findings, [])
   }
+})
+
+t.test("who watches sees every change of three processes, in order and once, and who follows a log no entry before the one below it", async (t) => {
+  const path = newPath()
+  await using store = await SqliteStore.open(path)
+  const times = 30
+  const { tenant, key: prefix } = placeOf(key("count"))
+  const ending = new AbortController()
+  const watching = (async () => {
+    const seen: Array<number> = []
+    for await (const { revision } of watch(store, { tenant, prefix, after: 0, signal: ending.signal })) {
+      seen.push(revision)
+      if (seen.length === times * engines.length) break
+    }
+    return seen
+  })()
+  const following = { isOver: false }
+  const followed = (async () => {
+    let last = 0n
+    while (!following.isOver || last < BigInt(times * engines.length)) {
+      const page = await store.ask({ ask: "log", ...placeOf(key("log")), after: last, countMax: 100, bytesMax: 1e6 })
+      for (const { offset } of page.entries) {
+        if (offset !== last + 1n) t.fail(`${offset} after ${last}`)
+        last = offset
+      }
+      await new Promise((resume) => setTimeout(resume, 1))
+    }
+    return last
+  })()
+  const runs = await Promise.all(engines.flatMap((engine) => ["add", "append"].map((what) => start(engine, program, [what, path, String(times)]))))
+  for (const { status, stderr } of runs) t.equal(status, 0, stderr)
+  following.isOver = true
+  t.equal(await followed, BigInt(times * engines.length))
+  const late = setTimeout(() => ending.abort(), 5_000)
+  const seen = await watching
+  clearTimeout(late)
+  t.equal(seen.length, times * engines.length, "every change")
+  t.ok(seen.every((revision, i) => revision > (seen[i - 1] ?? 0)))
+  t.same(await store.check(), [])
+})
+
+t.test("a clock that is set an hour on or back, before a store is opened or meanwhile, makes no value live longer or shorter", async (t) => {
+  const real = Date.now
+  t.teardown(() => (Date.now = real))
+  const hourMs = 3_600_000
+  for (const firstMs of [hourMs, -hourMs, 0])
+    for (const thenMs of [hourMs, -hourMs]) {
+      const path = newPath()
+      const ends = async (store: SqliteStore, name: string): Promise<number> => {
+        const startedMs = performance.now()
+        await store.apply([{ op: "set", ...placeOf(key(name)), value: bytes("v"), ttlMs: 60 }])
+        Date.now = () => real() + thenMs
+        while (store.askSync({ ask: "has", ...placeOf(key(name)) }) && performance.now() - startedMs < 5_000)
+          await new Promise((resume) => setTimeout(resume, 2))
+        return performance.now() - startedMs
+      }
+      Date.now = () => real() + firstMs
+      {
+        await using store = await SqliteStore.open(path)
+        const livedMs = await ends(store, "a")
+        t.ok(livedMs >= 59 && livedMs < 3_000, `${livedMs} ms, opened at ${firstMs}, set to ${thenMs}`)
+      }
+      // The newest commit may be an hour ahead of this process: its time goes on from there, it does not stand still.
+      Date.now = real
+      await using store = await SqliteStore.open(path)
+      const livedMs = await ends(store, "b")
+      t.ok(livedMs >= 59 && livedMs < 3_000, `${livedMs} ms, opened again`)
+      Date.now = real
+    }
+})
+
+t.test("of an erased tenant the file has no byte", async (t) => {
+  const path = newPath()
+  {
+    await using store = await SqliteStore.open(path)
+    for (let i = 0; i < 40; i++)
+      await store.apply([
+        { op: "set", ...placeOf(key(`name-of-ada-${i % 7}`)), value: bytes("secret-of-ada".repeat(1 + i * 20)) },
+        { op: "append", ...placeOf(key("log-of-ada")), payload: bytes("secret-of-ada") },
+        { op: "publish", ...placeOf(key("topic-of-ada")), payload: bytes("secret-of-ada") },
+        { op: "set", ...placeOf(tenantKey("bob", `k${i}`)), value: bytes("secret-of-bob") },
+      ])
+    t.ok((await eraseTenant(store, placeOf(key("")).tenant, 7)) > 80)
+    t.same(await store.check(), [])
+  }
+  // The last to close takes the log into the file and removes it.
+  const found = (await readFile(path)).toString("latin1")
+  t.match(found, /secret-of-bob/)
+  t.notMatch(found, /of-ada/)
+  await t.rejects(stat(`${path}-wal`))
+})
+
+t.test("the suite passes on every engine", async (t) => {
+  for (const engine of engines) t.match(await answer(engine, "../runtime/storage/suite-program.ts"), { failed: [] }, engine)
 })
 
 t.test("a disk that is full refuses the write, keeps what was there and takes writes again", async (t) => {

@@ -18,8 +18,21 @@ export interface Case {
 export const digestOf = (bytes: Uint8Array): Digest => createHash("sha256").update(bytes).digest("hex")
 export const collectedOf = async (pieces: AsyncIterable<Uint8Array> | undefined): Promise<Buffer | undefined> =>
   pieces === undefined ? undefined : Buffer.concat(await Array.fromAsync(pieces))
+/** Bytes that anybody can make again from their number, or a place in an upload. */
+export function bytesFrom(seed: string, length: number): Buffer {
+  const block = createHash("sha512").update(seed).digest()
+  return Buffer.alloc(length, block)
+}
+
 /** Object sizes on both sides of what stores treat differently: rows, chunks, blocks, parts. */
 export const sizes = [0, 1, 17, 65_535, 65_536, 65_537, 131_072, 524_288, 524_289, 1_048_577, 6 << 20]
+/** Waits until all objects are older than `graceMs` by the clock that dates them, which for some servers ticks by the second. */
+export async function age(store: ObjectStore, graceMs: number): Promise<void> {
+  const dates = await Promise.all((await store.list(undefined, 1_000)).map(async (digest) => (await store.info(digest))?.touchedAtMs ?? 0))
+  const newest = Math.max(...dates)
+  const untilMs = newest + graceMs + (newest % 1_000 === 0 ? 2_000 : 1)
+  while (Date.now() <= untilMs) await new Promise((resume) => setTimeout(resume, 20))
+}
 const nothing = digestOf(Buffer.from("never kept"))
 const notResumable = (store: ObjectStore): string | undefined => (store.isResumable ? undefined : "uploads end with their process")
 const notBlocking = (store: ObjectStore): string | undefined => (store.blocking === undefined ? "every answer comes over a network" : undefined)
@@ -263,6 +276,7 @@ export const cases: ReadonlyArray<Case> = [
       const kept = await Promise.all(Array.from({ length: 20 }, (_, i) => store.put(randomBytes(i % 2 === 0 ? 50 : 80_000))))
       const live = new Set(kept.filter((_, i) => i % 3 === 0).map(({ digest }) => digest))
       const dead = kept.filter(({ digest }) => !live.has(digest))
+      await age(store, 0)
       const found = await store.collect({ isLive: async (digests) => digests.map((digest) => live.has(digest)), graceMs: 0 })
       check.same(found, { objects: dead.length, bytes: dead.reduce((sum, { bytes }) => sum + bytes, 0), uploads: 0 })
       check.same(await store.list(undefined, 100), [...live].toSorted())
@@ -292,10 +306,7 @@ export const cases: ReadonlyArray<Case> = [
       const objects = [30, 100_000].map((size) => randomBytes(size))
       for (const bytes of objects) await store.put(bytes)
       const graceMs = 100
-      const before = Math.max(...(await Promise.all(objects.map(async (bytes) => (await store.info(digestOf(bytes)))?.touchedAtMs as number))))
-      // Some servers date objects by the second.
-      const olderMs = graceMs + (before % 1_000 === 0 ? 1_000 : 1)
-      while (Date.now() <= before + olderMs) await new Promise((resume) => setTimeout(resume, 20))
+      await age(store, graceMs)
       const isLive = async (digests: ReadonlyArray<Digest>) => {
         for (const bytes of objects) {
           if (way === "put") await store.put(bytes)
@@ -317,6 +328,7 @@ export const cases: ReadonlyArray<Case> = [
     title: "an answer of `isLive` that is short, or fails, removes nothing",
     run: async (store, check) => {
       await store.put(Buffer.from("a"))
+      await age(store, 0)
       check.same((await store.collect({ isLive: async () => [], graceMs: 0 })).objects, 0)
       await store.collect({ isLive: () => Promise.reject(new Error("down")), graceMs: 0 }).then(
         () => check.same("nothing", "an error"),

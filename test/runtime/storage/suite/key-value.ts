@@ -76,6 +76,23 @@ const ends: ReadonlyArray<StoreCase> = [
   },
   {
     group: "ends",
+    title: "of more values that have ended than one group removes none is there for whoever writes",
+    async run(store, check) {
+      const names = Array.from({ length: 600 }, (_, i) => `k${i}`)
+      await store.apply(names.map((name) => set(name, "v", { ttlMs: 1 })))
+      await until(async () => (await get(store, "k599")) === undefined)
+      const answers = await store.apply([
+        { op: "delete", ...at("k599") },
+        { op: "swap", ...at("k598"), version: undefined, value: bytes("x") },
+        { op: "require", ...at("k597"), version: undefined },
+        { op: "increment", ...at("k596"), delta: 1n, ...wide },
+      ])
+      check.same([answers[0], answers[1] !== undefined, answers[3]], [false, true, 1n], "answers")
+      check.same(keysOf(await entriesOf(store)), ["k596", "k598"], "there")
+    },
+  },
+  {
+    group: "ends",
     title: "`set` without an end clears it",
     async run(store, check) {
       await store.apply([set("k", "v", { ttlMs: 60_000 })])
