@@ -9,12 +9,13 @@ import type { KeyValueAnswers, KeyValueOperation, KeyValueQuestion, KeyValueResu
 import type { StoreLimits } from "./limits.ts"
 import type { LogAnswers, LogOperation, LogQuestion, LogResults } from "./log.ts"
 import type { TenantAnswers, TenantOperation, TenantQuestion, TenantResults } from "./tenant.ts"
+import type { UsageAnswers, UsageOperation, UsageQuestion, UsageResults } from "./usage.ts"
 
-export type Operation = KeyValueOperation | EventOperation | LogOperation | BlobOperation | TenantOperation
-export interface Results extends KeyValueResults, EventResults, LogResults, BlobResults, TenantResults {}
+export type Operation = KeyValueOperation | EventOperation | LogOperation | BlobOperation | TenantOperation | UsageOperation
+export interface Results extends KeyValueResults, EventResults, LogResults, BlobResults, TenantResults, UsageResults {}
 
-export type Question = KeyValueQuestion | EventQuestion | LogQuestion | BlobQuestion | TenantQuestion
-export interface Answers extends KeyValueAnswers, EventAnswers, LogAnswers, BlobAnswers, TenantAnswers {}
+export type Question = KeyValueQuestion | EventQuestion | LogQuestion | BlobQuestion | TenantQuestion | UsageQuestion
+export interface Answers extends KeyValueAnswers, EventAnswers, LogAnswers, BlobAnswers, TenantAnswers, UsageAnswers {}
 
 /** Something in a store that is not as it was written. */
 export interface Finding {

@@ -3,6 +3,7 @@ import type { DatabaseSync } from "node:sqlite"
 import { SteleError } from "../../../schemas/error/family.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import { beginHistories } from "./change.ts"
+import { usageTables } from "./usage-row.ts"
 
 export { statementsOf } from "./statement.ts"
 import { refuseNetwork } from "../disk.ts"
@@ -129,6 +130,7 @@ const migrations: ReadonlyArray<string | ((database: DatabaseSync) => void)> = [
     `)
     beginHistories(database)
   },
+  usageTables,
 ]
 
 /** The format that this code writes. */
