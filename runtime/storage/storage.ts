@@ -3,12 +3,15 @@ import { ConfigError } from "../../schemas/error/config.ts"
 import { PluginError } from "../../schemas/error/plugin.ts"
 import { StorageError } from "../../schemas/error/storage.ts"
 import type { Ports } from "../../host/port/mod.ts"
+import type { Store } from "../port/store.ts"
 
 const { existsSync } = process.getBuiltinModule("node:fs")
 
 export interface Storage {
   /** The ports that are kept there; the others stay in memory. */
   readonly ports: Partial<Ports>
+  /** The store itself; absent where everything is in memory. */
+  readonly store?: Store
   close(): Promise<void>
 }
 
@@ -58,6 +61,7 @@ export async function openStorage(address: string, options: StorageOptions = {})
   }
   return {
     ports: { keyValue: guestKeyValue(store.value), event: guestEvent(store.value), blob: guestBlob(store.value, objects.value) },
+    store: store.value,
     async close() {
       await objects.value.close()
       await store.value.close()

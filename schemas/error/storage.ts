@@ -183,6 +183,7 @@ export class StorageError extends family("StorageError", {
     isRetryable: false,
     message: (d) => `Cannot open the store "${d.store}": the package "${d.package}" is not installed`,
     fix: (d) => `npm install ${d.package}`,
+  }),
   UsageConflict: reason<Store & { readonly id: string }>({
     code: "STELE-STO-0060",
     status: 409,
