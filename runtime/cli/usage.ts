@@ -104,7 +104,7 @@ export function usageLines(by: UsageBy, groups: ReadonlyArray<UsageGroup>, colou
   ]
   // As wide as they are: a row that is broken into two is no row.
   const plain = table(rows, Number.MAX_SAFE_INTEGER, 0)
-  const room = Math.min(24, width - Math.max(...plain.map((line) => line.length)) - 2)
+  const room = Math.max(0, Math.min(24, width - Math.max(...plain.map((line) => line.length)) - 2))
   const bars = groups.map(({ calls }) => bar(Number(calls) / Number(most), room))
   const drawn = room < 8 || groups.length < 2 ? rows : rows.map(([label = "", ...rest], i) => [label, bars[i - 1] ?? "", ...rest])
   const lines = table(drawn, Number.MAX_SAFE_INTEGER, 0, drawn === rows ? [] : [String, colours.green])

@@ -13,6 +13,9 @@ import { packUsage, tenantBytes, usageError } from "../storage/usage.ts"
 import { usageIds } from "./usage-id.ts"
 import { retain } from "./usage-retention.ts"
 
+// The engines' own timers differ: these can be told to keep the process or not.
+const { clearTimeout, setImmediate, setTimeout } = process.getBuiltinModule("node:timers")
+
 export const usageObserverLimits = {
   /** Records that may wait for the disk; those of further calls are dropped, and counted. */
   recordsMax: 100_000,
@@ -56,6 +59,14 @@ export interface UsageObserver extends ObserverPort, AsyncDisposable {
   close(): Promise<void>
 }
 
+interface Sealed {
+  readonly records: ReadonlyArray<UsageRecord>
+  readonly ids: Uint8Array
+}
+
+const entriesOf = (batch: ReadonlyArray<UsageEntry> | Sealed): ReadonlyArray<UsageEntry> =>
+  "ids" in batch ? batch.records.map((record, i) => ({ ...record, id: batch.ids.subarray(16 * i, 16 * i + 16) })) : batch
+
 interface Dropped {
   readonly tenant: string
   readonly plugin: string
@@ -74,15 +85,19 @@ export function usageObserver(store: Store, { next, clock = clockFrom(clockBase(
   const writeId = usageIds(clock)
   let records: Array<UsageRecord> = []
   let ids = new Uint8Array(16 * limits.batchRecordsMax)
-  /** Batches with their ids, oldest first: the first is being written. */
-  const batches: Array<ReadonlyArray<UsageEntry>> = []
+  /** Batches, oldest first: the first is being written. As they were gathered, since `emit` has no time for more. */
+  const batches: Array<ReadonlyArray<UsageEntry> | Sealed> = []
   let waiting = 0
   let recorded = 0
   let dropped = 0
   let sinceRetained = retainEvery
   let missed = new Map<string, Dropped>()
   const seen = { denial: 0, stop: 0, grant: 0 }
-  let timer: ReturnType<typeof setTimeout> | undefined
+  let timer: NodeJS.Timeout | undefined
+  let soon: NodeJS.Immediate | undefined
+  let pausing: NodeJS.Timeout | undefined
+  /** Who waits for `flush()`. */
+  let waiters = 0
   let writing: Promise<void> | undefined
   let problem: Error | undefined
   let isClosed = false
@@ -105,9 +120,7 @@ export function usageObserver(store: Store, { next, clock = clockFrom(clockBase(
   /** What waits becomes a batch; so does what was dropped, so that the store knows of it. */
   function seal(): void {
     if (records.length > 0) {
-      const sealed = records
-      const of = ids
-      batches.push(sealed.map((record, i) => ({ ...record, id: of.subarray(16 * i, 16 * i + 16) })))
+      batches.push({ records, ids })
       records = []
       ids = new Uint8Array(16 * limits.batchRecordsMax)
     }
@@ -140,7 +153,8 @@ export function usageObserver(store: Store, { next, clock = clockFrom(clockBase(
   /** Writes batch after batch. One that fails is tried again if that can help; if a record is at fault, the others are kept. */
   async function drain(): Promise<void> {
     for (let attempt = 0; batches.length > 0;) {
-      const batch = batches[0] as ReadonlyArray<UsageEntry>
+      const batch = entriesOf(batches[0] as ReadonlyArray<UsageEntry> | Sealed)
+      batches[0] = batch
       try {
         await write(batch)
         if (!isDropping(problem)) problem = undefined
@@ -172,16 +186,17 @@ export function usageObserver(store: Store, { next, clock = clockFrom(clockBase(
     }
   }
 
-  /** A disk that stays full keeps no process that has nothing else to do; closing waits, but not for ever. */
+  /** A disk that stays full keeps no process that has nothing else to do, unless somebody waits for it. */
   const pause = (ms: number): Promise<void> =>
     new Promise((resume) => {
-      const timer = setTimeout(resume, ms)
-      if (!isClosed) timer.unref()
+      pausing = setTimeout(resume, ms)
+      if (waiters === 0) pausing.unref()
     })
 
   function start(): Promise<void> {
-    clearTimeout(timer)
+    if (timer !== undefined) clearTimeout(timer)
     timer = undefined
+    soon = undefined
     seal()
     writing ??= drain().finally(() => {
       writing = undefined
@@ -196,9 +211,15 @@ export function usageObserver(store: Store, { next, clock = clockFrom(clockBase(
   }
 
   async function flush(): Promise<void> {
-    // A write under way may have begun before the last of what was emitted.
-    do await start()
-    while (batches.length > 0 || records.length > 0 || missed.size > 0)
+    waiters++
+    pausing?.ref()
+    try {
+      // A write under way may have begun before the last of what was emitted.
+      do await start()
+      while (batches.length > 0 || records.length > 0 || missed.size > 0)
+    } finally {
+      waiters--
+    }
   }
 
   return {
@@ -208,8 +229,11 @@ export function usageObserver(store: Store, { next, clock = clockFrom(clockBase(
       else {
         writeId(ids, 16 * records.length)
         waiting++
-        if (records.push(event.record) === limits.batchRecordsMax) void start().catch(() => {})
-        else if (timer === undefined) later()
+        if (records.push(event.record) === limits.batchRecordsMax) {
+          seal()
+          // After the call: nothing is packed in it.
+          if (writing === undefined) soon ??= setImmediate(() => void start().catch(() => {}))
+        } else if (timer === undefined) later()
       }
       next?.emit(event)
     },
@@ -230,12 +254,12 @@ export function usageObserver(store: Store, { next, clock = clockFrom(clockBase(
       try {
         await flush()
       } catch (error) {
-        const calls = batches.flat().reduce((sum, entry) => sum + (entry.dropped === undefined ? 1 : 0), 0)
+        const calls = batches.flatMap(entriesOf).reduce((sum, entry) => sum + (entry.dropped === undefined ? 1 : 0), 0)
         dropped += calls
         waiting = 0
         problem = new StorageError("UsageDropped", { store: store.name, calls, detail: (error as Error).message }, { cause: error })
       }
-      clearTimeout(timer)
+      if (timer !== undefined) clearTimeout(timer)
     },
     [Symbol.asyncDispose]() {
       return this.close()

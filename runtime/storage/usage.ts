@@ -85,7 +85,7 @@ export function packUsage(entries: ReadonlyArray<UsageEntry>): Uint8Array {
   for (const entry of entries) {
     const { id, fuel, dropped = 0 } = entry
     if (id.length !== 16) throw new RangeError(`Cannot pack an id of ${id.length} bytes: it has 16`)
-    if (fuel !== undefined && fuel > fuelMax) throw new RangeError(`Cannot pack fuel of ${fuel}: it has 64 bits`)
+    if (fuel !== undefined && (fuel < 0n || fuel > fuelMax)) throw new RangeError(`Cannot pack fuel of ${fuel}: it has 64 bits, and no sign`)
     body.raw(id)
     packContent(body, {
       plugin: numberOf(entry.plugin),
