@@ -129,7 +129,8 @@ class Model {
     const id = Buffer.from(each.id).toString("hex")
     const key = `${tenant} ${id}`
     const old = this.kept.get(key)
-    const text = (of: UsageEntry): string => JSON.stringify({ ...of, id, tenant, fuel: String(of.fuel), hostCalls: Object.entries(of.hostCalls).toSorted() })
+    const text = (of: UsageEntry): string =>
+      JSON.stringify({ ...of, id, tenant, fuel: String(of.fuel), hostCalls: Object.entries(of.hostCalls).toSorted(([a], [b]) => (a < b ? -1 : 1)) })
     if (old !== undefined) return text(old) === text(each) ? "known" : "conflict"
     if (id <= (this.forgotten.get(tenant) ?? "")) return "late"
     this.kept.set(key, { ...each, tenant })
@@ -344,7 +345,7 @@ t.test("bytes that are no records are refused, and nothing of them is kept", asy
     try {
       await store.apply([{ op: "record", tenant: ada, records: cut }])
     } catch (error) {
-      t.match((error as { readonly code: string }).code, /^STELE-(CFG-0002|CAP-0008)$/, `${String(error)}`)
+      t.match((error as { readonly code: string }).code, /^STELE-(CFG-0002|CAP-0008)$/, String(error))
       refused++
     }
   }
