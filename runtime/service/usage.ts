@@ -30,6 +30,8 @@ export type UsageObserverLimits = typeof usageObserverLimits
 
 /** Retention is looked at once in so many records written, and when the observer starts. */
 const retainEvery = 20_000
+/** Batches that are written at the same time. */
+const lanesMax = 4
 /** Pauses between attempts of a write that failed, in ms. */
 const retryMs = [50, 200, 1_000, 2_000]
 /** Plugins of tenants whose dropped records are written down, of one write; those of others are only in `dropped`. */
@@ -85,7 +87,7 @@ export function usageObserver(store: Store, { next, clock = clockFrom(clockBase(
   const writeId = usageIds(clock)
   let records: Array<UsageRecord> = []
   let ids = new Uint8Array(16 * limits.batchRecordsMax)
-  /** Batches, oldest first: the first is being written. As they were gathered, since `emit` has no time for more. */
+  /** Batches that wait, oldest first. As they were gathered, since `emit` has no time for more. */
   const batches: Array<ReadonlyArray<UsageEntry> | Sealed> = []
   let waiting = 0
   let recorded = 0
@@ -95,10 +97,12 @@ export function usageObserver(store: Store, { next, clock = clockFrom(clockBase(
   const seen = { denial: 0, stop: 0, grant: 0 }
   let timer: NodeJS.Timeout | undefined
   let soon: NodeJS.Immediate | undefined
-  let pausing: NodeJS.Timeout | undefined
+  const pausing = new Set<NodeJS.Timeout>()
   /** Who waits for `flush()`. */
   let waiters = 0
-  let writing: Promise<void> | undefined
+  let writing: PromiseWithResolvers<void> | undefined
+  let lanes = 0
+  let failure: Error | undefined
   let problem: Error | undefined
   let isClosed = false
   let giveUpAtMs = Infinity
@@ -150,33 +154,46 @@ export function usageObserver(store: Store, { next, clock = clockFrom(clockBase(
     problem = new StorageError("UsageDropped", { store: store.name, calls: entry.dropped ?? 1, detail: (cause as Error).message }, { cause })
   }
 
-  /** Writes batch after batch. One that fails is tried again if that can help; if a record is at fault, the others are kept. */
-  async function drain(): Promise<void> {
-    for (let attempt = 0; batches.length > 0;) {
-      const batch = entriesOf(batches[0] as ReadonlyArray<UsageEntry> | Sealed)
-      batches[0] = batch
+  /** Writes one batch, trying again if that can help; false when a record in it is at fault, and it must be split to find which. */
+  async function keep(batch: ReadonlyArray<UsageEntry>): Promise<boolean> {
+    for (let attempt = 0; ; attempt++) {
       try {
         await write(batch)
         if (!isDropping(problem)) problem = undefined
-        attempt = 0
+        return true
       } catch (error) {
         const isFull = isPortLimit(error) && error.reason._tag === "PortLimit" && error.reason.limit === "totalBytesMax"
-        if (error instanceof StorageError || isFull) {
-          problem = error
-          const pauseMs = retryMs[Math.min(attempt++, retryMs.length - 1)] as number
-          if (!(error.isRetryable || isFull) || performance.now() + pauseMs > giveUpAtMs) throw error
-          await pause(pauseMs)
-          if (isFull) await retain(store, clock() / 1_000)
-          continue
+        if (!(error instanceof StorageError || isFull)) {
+          if (batch.length > 1) return false
+          refuse(batch[0] as UsageEntry, error)
+          return true
         }
-        if (batch.length > 1) {
-          const half = batch.length >> 1
-          batches.splice(0, 1, batch.slice(0, half), batch.slice(half))
-          continue
-        }
-        refuse(batch[0] as UsageEntry, error)
+        problem = error
+        const pauseMs = retryMs[Math.min(attempt, retryMs.length - 1)] as number
+        if (!(error.isRetryable || isFull) || performance.now() + pauseMs > giveUpAtMs) throw error
+        await pause(pauseMs)
+        if (isFull) await retain(store, clock() / 1_000)
       }
-      batches.shift()
+    }
+  }
+
+  /** Writes batch after batch; several of these at once keep the disk busy while the next batch is packed. */
+  async function lane(): Promise<void> {
+    for (let next = batches.shift(); next !== undefined; next = batches.shift()) {
+      const batch = entriesOf(next)
+      let isKept: boolean
+      try {
+        isKept = await keep(batch)
+      } catch (error) {
+        // With the ids it has: should it be kept after all, it is known the next time.
+        batches.unshift(batch)
+        throw error
+      }
+      const half = batch.length >> 1
+      if (!isKept) {
+        batches.unshift(batch.slice(0, half), batch.slice(half))
+        continue
+      }
       waiting -= batch.length
       sinceRetained += batch.length
       if (sinceRetained < retainEvery) continue
@@ -189,20 +206,43 @@ export function usageObserver(store: Store, { next, clock = clockFrom(clockBase(
   /** A disk that stays full keeps no process that has nothing else to do, unless somebody waits for it. */
   const pause = (ms: number): Promise<void> =>
     new Promise((resume) => {
-      pausing = setTimeout(resume, ms)
-      if (waiters === 0) pausing.unref()
+      const timer = setTimeout(() => {
+        pausing.delete(timer)
+        resume()
+      }, ms)
+      pausing.add(timer)
+      if (waiters === 0) timer.unref()
     })
 
+  /** Writes what waits; the promise is that of everything being written, or of the first failure. */
   function start(): Promise<void> {
     if (timer !== undefined) clearTimeout(timer)
     timer = undefined
     soon = undefined
     seal()
-    writing ??= drain().finally(() => {
-      writing = undefined
-      if (records.length > 0 || missed.size > 0) later()
-    })
-    return writing
+    if (writing === undefined) {
+      writing = Promise.withResolvers()
+      // Who does not wait is told by `problem`.
+      writing.promise.catch(() => {})
+    }
+    const { promise } = writing
+    const more = Math.min(lanesMax - lanes, batches.length)
+    lanes += more
+    for (let n = 0; n < more; n++)
+      void lane()
+        .catch((error: unknown) => (failure ??= error as Error))
+        .then(() => (--lanes === 0 ? end() : undefined))
+    if (lanes === 0) end()
+    return promise
+  }
+
+  function end(): void {
+    const [ended, error] = [writing, failure]
+    writing = undefined
+    failure = undefined
+    if (error !== undefined) return ended?.reject(error)
+    if (batches.length > 0 || records.length > 0 || missed.size > 0) later()
+    ended?.resolve()
   }
 
   /** Keeps the process until what was emitted is written: it is a second at most. */
@@ -212,7 +252,7 @@ export function usageObserver(store: Store, { next, clock = clockFrom(clockBase(
 
   async function flush(): Promise<void> {
     waiters++
-    pausing?.ref()
+    for (const timer of pausing) timer.ref()
     try {
       // A write under way may have begun before the last of what was emitted.
       do await start()
@@ -232,7 +272,7 @@ export function usageObserver(store: Store, { next, clock = clockFrom(clockBase(
         if (records.push(event.record) === limits.batchRecordsMax) {
           seal()
           // After the call: nothing is packed in it.
-          if (writing === undefined) soon ??= setImmediate(() => void start().catch(() => {}))
+          if (lanes < lanesMax) soon ??= setImmediate(() => void start().catch(() => {}))
         } else if (timer === undefined) later()
       }
       next?.emit(event)

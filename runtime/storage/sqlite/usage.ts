@@ -21,7 +21,7 @@ import type { TenantRecord } from "../../port/tenant.ts"
 import { rowsMax } from "../row.ts"
 import { entryOf, numberNames, rangeOf, RollUp, tenantText, unpackUsage } from "../usage.ts"
 import { Packer } from "../varint.ts"
-import { statementsOf } from "./statement.ts"
+import { snapshot, statementsOf } from "./statement.ts"
 import type { Table, TableContext } from "./table.ts"
 import { everybody, TotalTable } from "./totals.ts"
 import { checkUsage } from "./usage-check.ts"
@@ -174,34 +174,45 @@ export class UsageTable implements Table<UsageOperation, UsageQuestion> {
   ask(question: UsageQuestion): UsageAnswers[UsageQuestion["ask"]] {
     switch (question.ask) {
       case "usage":
-        return this.#usage(question)
+        return snapshot(this.#database, () => this.#usage(question))
       case "usageRecords":
         return this.#records(question)
       case "usageTenants":
-        return this.#tenants()
+        return snapshot(this.#database, () => this.#tenants())
     }
   }
 
   #usage({ by, tenant, plugin, fromDay, toDay }: Extract<UsageQuestion, { readonly ask: "usage" }>): ReadonlyArray<UsageGroup> {
     const nameOf = this.#names.reading()
-    const groups = new Map<string, RollUp>()
-    const whose = tenant === undefined ? "" : "tenant = ?3 AND "
-    const rows = this.#writing(`SELECT tenant, day, plugin, payload, sum FROM usage_day WHERE ${whose}day >= ?1 AND day <= ?2`).all(
-      rowsMax(fromDay ?? 0),
-      rowsMax(toDay ?? Number.MAX_SAFE_INTEGER),
-      ...(tenant === undefined ? [] : [tenant]),
-    )
-    for (const row of rows) {
-      const found = row as unknown as DayRow
-      if (sumOfDay(found.tenant, found.day, found.plugin, found.payload) !== found.sum)
-        this.#corrupt("usage_day", `${tenantText(found.tenant)} ${dayText(found.day)}`)
-      if (plugin !== undefined && nameOf(found.plugin) !== plugin) continue
-      const key = by === "tenant" ? tenantText(found.tenant) : by === "plugin" ? nameOf(found.plugin) : dayText(found.day)
-      let rollUp = groups.get(key)
-      if (rollUp === undefined) groups.set(key, (rollUp = new RollUp()))
-      rollUp.addRow(found.payload)
+    const groups = new Map<string | number, RollUp>()
+    const statement = this.#writing("SELECT day, plugin, payload, sum FROM usage_day WHERE tenant = ? AND day >= ? AND day <= ?")
+    // A tenant at a time: its name is then no part of each row, which is half of what reading a row costs.
+    for (const whose of tenant === undefined ? this.#everyTenant() : [tenant]) {
+      const text = tenantText(whose)
+      for (const row of statement.all(whose, rowsMax(fromDay ?? 0), rowsMax(toDay ?? Number.MAX_SAFE_INTEGER))) {
+        const found = row as unknown as Omit<DayRow, "tenant">
+        if (sumOfDay(whose, found.day, found.plugin, found.payload) !== found.sum) this.#corrupt("usage_day", `${text} ${dayText(found.day)}`)
+        if (plugin !== undefined && nameOf(found.plugin) !== plugin) continue
+        const key = by === "tenant" ? text : by === "plugin" ? nameOf(found.plugin) : found.day
+        let rollUp = groups.get(key)
+        if (rollUp === undefined) groups.set(key, (rollUp = new RollUp()))
+        rollUp.addRow(found.payload)
+      }
     }
-    return [...groups].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([key, rollUp]) => ({ key, ...rollUp.sums(nameOf) }))
+    return [...groups]
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, rollUp]) => ({ key: typeof key === "number" ? dayText(key) : key, ...rollUp.sums(nameOf) }))
+  }
+
+  /** Tenants that have roll-ups, each found by one step in the table's key. */
+  #everyTenant(): ReadonlyArray<Uint8Array> {
+    const rows = this.#writing(
+      `WITH RECURSIVE each(tenant) AS (
+        SELECT min(tenant) FROM usage_day
+        UNION ALL SELECT (SELECT min(tenant) FROM usage_day WHERE tenant > each.tenant) FROM each WHERE tenant IS NOT NULL
+      ) SELECT tenant FROM each WHERE tenant IS NOT NULL`,
+    ).all()
+    return rows.map((row) => row["tenant"] as Uint8Array)
   }
 
   #records({ tenant, fromMs, toMs, after, countMax }: Extract<UsageQuestion, { readonly ask: "usageRecords" }>): ReadonlyArray<UsageEntry> {
