@@ -22,8 +22,8 @@ export type UsageAnswer = "new" | "known" | "conflict" | "late" | "ahead"
 export type UsageOperation =
   /** Records of one tenant, packed. Those that are refused take nothing from their neighbours. */
   | { readonly op: "record"; readonly tenant: Uint8Array; readonly records: Uint8Array }
-  /** Removes the tenant's oldest records with ids below `before`; roll-ups stay, and nothing as old is taken again. */
-  | { readonly op: "forget"; readonly tenant: Uint8Array; readonly before: Uint8Array; readonly countMax: number }
+  /** Removes the tenant's oldest records with ids below `beforeId`; roll-ups stay, and nothing as old is taken again. */
+  | { readonly op: "forget"; readonly tenant: Uint8Array; readonly beforeId: Uint8Array; readonly countMax: number }
 
 export interface UsageResults {
   /** In the order of the records. */

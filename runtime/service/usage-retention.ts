@@ -22,7 +22,7 @@ export function retentionOf(
   const cutMs = Math.max(aged, isOver ? oldestMs + Math.max(1, Math.ceil((nowMs - oldestMs) / 16)) : 0)
   const before = firstId(cutMs)
   return tenants.flatMap(({ tenant, oldest }) =>
-    oldest !== undefined && Buffer.compare(oldest, before) < 0 ? [{ op: "forget" as const, tenant, before, countMax: stepRecords }] : [],
+    oldest !== undefined && Buffer.compare(oldest, before) < 0 ? [{ op: "forget" as const, tenant, beforeId: before, countMax: stepRecords }] : [],
   )
 }
 

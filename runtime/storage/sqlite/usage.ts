@@ -74,7 +74,7 @@ export class UsageTable implements Table<UsageOperation, UsageQuestion> {
   apply(group: Group, operation: UsageOperation): UsageResults[UsageOperation["op"]] {
     return operation.op === "record"
       ? this.#record(group, operation.tenant, operation.records)
-      : this.#forget(group, operation.tenant, operation.before, operation.countMax)
+      : this.#forget(group, operation.tenant, operation.beforeId, operation.countMax)
   }
 
   /** The newest id that retention removed: whether one that is not above it was recorded, nobody knows. */

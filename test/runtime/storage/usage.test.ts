@@ -188,7 +188,7 @@ t.test("sums are those of the records that were new, over random histories", asy
       const tenant = tenants[below(3)] as string
       if (random() < 0.15) {
         const [before, countMax] = [idAt(nowMs - below(6) * dayMs), 1 + below(12)]
-        const [removed] = await store.apply([{ op: "forget", tenant: tenantBytes(tenant), before, countMax }])
+        const [removed] = await store.apply([{ op: "forget", tenant: tenantBytes(tenant), beforeId: before, countMax }])
         t.equal(removed, model.forget(tenant, before, countMax), `seed ${seed}`)
         continue
       }
@@ -243,7 +243,7 @@ t.test("`forget` removes the oldest and keeps the sums; what is as old is then r
     store,
     Array.from({ length: 10 }, (_, n) => entry(nowMs - (10 - n) * 1_000, n)),
   )
-  t.same(await store.apply([{ op: "forget", tenant: ada, before: idAt(nowMs), countMax: 4 }]), [4])
+  t.same(await store.apply([{ op: "forget", tenant: ada, beforeId: idAt(nowMs), countMax: 4 }]), [4])
   t.equal(await calls(store), 10n)
   t.equal((await all(store)).length, 6)
   t.same(await put(store, [entry(nowMs - 10_000, 0), entry(nowMs - 20_000, 99), entry(nowMs - 6_000, 4)]), ["late", "late", "known"])
@@ -293,7 +293,7 @@ t.test("tenants are apart: an id of one is nobody else's, and one's records and 
     (await sums(store, "tenant", { tenant: bob })).map(({ key }) => key),
     ["bob"],
   )
-  await store.apply([{ op: "forget", tenant: bob, before: idAt(nowMs + 1), countMax: 10 }])
+  await store.apply([{ op: "forget", tenant: bob, beforeId: idAt(nowMs + 1), countMax: 10 }])
   t.same(await put(store, [entry(nowMs - 1, 7)]), ["new"])
   t.ok((await eraseTenant(store, ada, 2)) > 0)
   t.same(
@@ -310,7 +310,7 @@ t.test("a tenant's usage is the same in the store that it is imported into, and 
   await put(other, [entry(nowMs, 99, { plugin: digest(9), hostCalls: { other: 1 } })])
   for (let n = 0; n < 60; n++)
     await put(store, [entry(nowMs - (n % 5) * dayMs, n, { plugin: digest(n % 7), hostCalls: n % 2 === 0 ? { log: n } : { "kv:read:*": 1, log: 2 } })])
-  await store.apply([{ op: "forget", tenant: ada, before: idAt(nowMs), countMax: 10 }])
+  await store.apply([{ op: "forget", tenant: ada, beforeId: idAt(nowMs), countMax: 10 }])
   await eraseTenant(other, ada)
   // Twice, as when it was broken off: what is there already is replaced.
   for (let round = 0; round < 2; round++)
@@ -390,7 +390,7 @@ t.test("a row of usage whose bytes changed, or that is gone, is found and is no 
     {
       await using store = await SqliteStore.open(path)
       for (const days of [5, 4, 3, 2]) await put(store, [entry(Date.now() - days * dayMs, days, { wallNs: days, hostCalls: { log: days } })])
-      await store.apply([{ op: "forget", tenant: ada, before: idAt(Date.now()), countMax: 1 }])
+      await store.apply([{ op: "forget", tenant: ada, beforeId: idAt(Date.now()), countMax: 1 }])
       t.same(store.reader.check(), [])
     }
     const database = new DatabaseSync(path)
