@@ -11,12 +11,13 @@ import type { Store } from "../../../runtime/port/store.ts"
 import { dayOf, dayText, msOf, type UsageAnswer, type UsageEntry, type UsageGroup, type UsageQuestion } from "../../../runtime/port/usage.ts"
 import { usageIds } from "../../../runtime/service/usage-id.ts"
 import { retain } from "../../../runtime/service/usage-retention.ts"
+import { type DayRow, sumOfDay } from "../../../runtime/storage/sqlite/usage-row.ts"
 import { MemoryStore, type MemoryOptions } from "../../../runtime/storage/sqlite/memory.ts"
 import { SqliteReader, SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
 import { digestOf, eraseTenant, recordsOf } from "../../../runtime/storage/record.ts"
-import { packUsage, tenantBytes, tenantText, unpackUsage, usageError } from "../../../runtime/storage/usage.ts"
+import { packUsage, RollUp, tenantBytes, tenantText, unpackUsage, usageError } from "../../../runtime/storage/usage.ts"
 import { Packer, Unpacker } from "../../../runtime/storage/varint.ts"
-import { start } from "../../host/engine.ts"
+import { engines, start } from "../../host/engine.ts"
 import { digest, idAt, record } from "./usage-record.ts"
 
 t.setTimeout(600_000)
@@ -402,6 +403,27 @@ t.test("a row of usage whose bytes changed, or that is gone, is found and is no 
   }
 })
 
+t.test("`check()` finds sums that are whole rows and not those of their records", async (t) => {
+  const path = newPath()
+  {
+    await using store = await SqliteStore.open(path)
+    await put(store, [entry(Date.now(), 1), entry(Date.now(), 2)])
+  }
+  const database = new DatabaseSync(path)
+  const { day, plugin, payload, sum } = database.prepare("SELECT day, plugin, payload, sum FROM usage_day").get() as unknown as DayRow
+  const twice = new RollUp()
+  twice.addRow(payload)
+  twice.addRow(payload)
+  const wrong = twice.pack(new Packer())
+  const wrongSum = sumOfDay(ada, day, plugin, wrong)
+  database.prepare("UPDATE usage_day SET payload = ?, sum = ?").run(wrong, wrongSum)
+  for (const row of database.prepare("SELECT tenant, sums FROM usage_total").all())
+    database.prepare("UPDATE usage_total SET sums = ? WHERE tenant = ?").run((Number(row["sums"]) ^ sum ^ wrongSum) >>> 0, row["tenant"] as Uint8Array)
+  database.close()
+  using reader = new SqliteReader(path)
+  t.match(reader.check(), [{ table: "usage_day", detail: /do not add up/ }])
+})
+
 t.test("ids go up within a millisecond, over more than it has, and when the clock stands or goes back", (t) => {
   let us = nowMs * 1_000
   const next = usageIds(() => us)
@@ -480,7 +502,7 @@ t.test("what was flushed is there, and nothing twice, when the process is killed
   t.comment(`${rounds} rounds, ${acknowledged} calls flushed`)
 })
 
-t.test("processes that record the same calls into one file count each once", async (t) => {
+t.test("processes of all engines that record the same calls into one file count each once", async (t) => {
   const path = newPath()
   const ranges = [
     [0, 400],
@@ -488,7 +510,9 @@ t.test("processes that record the same calls into one file count each once", asy
     [0, 200],
     [500, 300],
   ] as const
-  for (const { status, stderr } of await Promise.all(ranges.map(([from, count]) => start("node", program, ["record", path, String(from), String(count)]))))
+  for (const { status, stderr } of await Promise.all(
+    ranges.map(([from, count], i) => start(engines[i % engines.length] ?? "node", program, ["record", path, String(from), String(count)])),
+  ))
     t.equal(status, 0, stderr)
   await using store = await SqliteStore.open(path)
   t.match(await sums(store), [{ calls: 800n, wallNs: BigInt((799 * 800) / 2) }])

@@ -26,7 +26,7 @@ const counts = async (store: Store, by: "tenant" | "plugin" | "day" = "tenant", 
 const textOf = (given: object): string => JSON.stringify(given, (_, value: unknown) => (typeof value === "bigint" ? `${value}n` : value)).replaceAll('"', "")
 const first = entry(1, { wallNs: 5, fuel: 7n, hostCalls: { log: 1, "kv:read:*": 2 } })
 
-export const usageCases: ReadonlyArray<StoreCase> = [
+const cases: ReadonlyArray<StoreCase> = [
   {
     group: "usage",
     title: "`record` keeps a record once, however often it is sent, in one operation, one batch or many",
@@ -260,3 +260,5 @@ export const usageCases: ReadonlyArray<StoreCase> = [
     },
   },
 ]
+
+export const usageCases: ReadonlyArray<StoreCase> = cases.map((each) => ({ ...each, needs: "usage" }))
