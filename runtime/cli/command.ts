@@ -217,6 +217,36 @@ const doctor = Command.make(
   Command.withExamples([{ command: "stele doctor" }, { command: "stele doctor sqlite:stele.db --json" }]),
 )
 
+const usage = Command.make(
+  "usage",
+  {
+    address: Argument.String("ADDRESS").pipe(
+      Argument.withDescription("A store: sqlite:PATH (default: the one in your data folder)"),
+      Argument.optional,
+      Argument.map(Option.getOrUndefined),
+    ),
+    by: text("by", "WHAT", "tenant (default), plugin or day"),
+    from: text("from", "DAY", "First day, such as 2026-11-01, in UTC"),
+    to: text("to", "DAY", "Last day"),
+    tenant: text("tenant", "NAME", "One tenant's alone"),
+    plugin: text("plugin", "DIGEST", "One plugin's alone; the first characters are enough"),
+  },
+  Effect.fnUntraced(function* (flags) {
+    const json = yield* Json
+    yield* run(async () => (await import("./usage.ts")).usage({ ...flags, json }))
+  }),
+).pipe(
+  Command.withDescription(
+    "Show what calls cost: how many, their time, fuel, memory and bytes, and host calls by grant. Every call through a store is recorded.",
+  ),
+  Command.withShortDescription("Show what calls cost, by tenant, plugin or day"),
+  Command.withExamples([
+    { command: "stele usage", description: "Of what stele up has run" },
+    { command: "stele usage sqlite:stele.db --by day --from 2026-11-01 --to 2026-11-30", description: "A month, day by day" },
+    { command: "stele usage sqlite:stele.db --by plugin --tenant ada --json", description: "For machines: exact sums as decimal strings" },
+  ]),
+)
+
 export const stele = Command.make("stele").pipe(
   Command.withDescription("Run WebAssembly components you did not write: denied by default, typed, metered, stoppable."),
   Command.withExamples([
@@ -225,5 +255,5 @@ export const stele = Command.make("stele").pipe(
     { command: "stele up", description: "See it all on the example plugins" },
   ]),
   Command.withGlobalFlags([Json, Debug]),
-  Command.withSubcommands([call, inspect, types, explain, up, storageCommand, doctor]),
+  Command.withSubcommands([call, inspect, types, explain, up, usage, storageCommand, doctor]),
 )

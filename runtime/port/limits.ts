@@ -4,9 +4,10 @@ import { limitsFrom } from "../../host/port/port.ts"
 import { blobStoreLimits } from "./blob.ts"
 import { keyValueStoreLimits } from "./key-value.ts"
 import { logLimits } from "./log.ts"
+import { usageLimits } from "./usage.ts"
 
 /** The defaults; each table's own file says their units. */
-export const storeLimits = { keyValue: keyValueStoreLimits, event: eventLimits, log: logLimits, blob: blobStoreLimits }
+export const storeLimits = { keyValue: keyValueStoreLimits, event: eventLimits, log: logLimits, blob: blobStoreLimits, usage: usageLimits }
 export type StoreLimits = Readonly<typeof storeLimits>
 export type StoreLimitOptions = { readonly [P in keyof StoreLimits]?: Partial<StoreLimits[P]> }
 

@@ -10,12 +10,13 @@ import type { KeyValueAnswers, KeyValueOperation, KeyValueQuestion, KeyValueResu
 import type { StoreLimits } from "./limits.ts"
 import type { LogAnswers, LogOperation, LogQuestion, LogResults } from "./log.ts"
 import type { TenantAnswers, TenantOperation, TenantQuestion, TenantResults } from "./tenant.ts"
+import type { UsageAnswers, UsageOperation, UsageQuestion, UsageResults } from "./usage.ts"
 
-export type Operation = KeyValueOperation | EventOperation | LogOperation | BlobOperation | TenantOperation | FenceOperation
-export interface Results extends KeyValueResults, EventResults, LogResults, BlobResults, TenantResults, FenceResults {}
+export type Operation = KeyValueOperation | EventOperation | LogOperation | BlobOperation | UsageOperation | TenantOperation | FenceOperation
+export interface Results extends KeyValueResults, EventResults, LogResults, BlobResults, UsageResults, TenantResults, FenceResults {}
 
-export type Question = KeyValueQuestion | EventQuestion | LogQuestion | BlobQuestion | TenantQuestion | FenceQuestion
-export interface Answers extends KeyValueAnswers, EventAnswers, LogAnswers, BlobAnswers, TenantAnswers, FenceAnswers {}
+export type Question = KeyValueQuestion | EventQuestion | LogQuestion | BlobQuestion | UsageQuestion | TenantQuestion | FenceQuestion
+export interface Answers extends KeyValueAnswers, EventAnswers, LogAnswers, BlobAnswers, UsageAnswers, TenantAnswers, FenceAnswers {}
 
 /** Something in a store that is not as it was written. */
 export interface Finding {

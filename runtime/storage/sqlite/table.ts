@@ -14,6 +14,7 @@ import { KeyValueTable } from "./key-value.ts"
 import { LogTable } from "./log.ts"
 import { TenantOperations } from "./tenant.ts"
 import type { TotalTable } from "./totals.ts"
+import { UsageTable } from "./usage.ts"
 import type { Group } from "./writer.ts"
 
 export interface Table<O extends Operation, Q extends Question> {
@@ -57,7 +58,7 @@ interface TableKind {
   readonly questions: ReadonlyArray<Question["ask"]>
 }
 
-const kinds: ReadonlyArray<TableKind> = [KeyValueTable, EventTable, LogTable, BlobTable]
+const kinds: ReadonlyArray<TableKind> = [KeyValueTable, EventTable, LogTable, BlobTable, UsageTable]
 
 const refusedFirst = new Set(kinds.flatMap((kind) => kind.refusedFirst))
 
