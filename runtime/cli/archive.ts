@@ -187,8 +187,8 @@ export async function info(folder: string, json: boolean): Promise<void> {
   if (archive.problems.length > 0) process.exitCode = 3
   if (json) {
     const generations = archive.generations.map(({ generation, first, last, segments, bytes, isContinued }) => {
-      const isClockBack = segments.some(({ header }) => header.isClockBack)
-      return { generation, first, last, segments: segments.length, bytes, isContinued, isClockBack }
+      const isClockOff = segments.some(({ header }) => header.isClockOff)
+      return { generation, first, last, segments: segments.length, bytes, isContinued, isClockOff }
     })
     return printLine(JSON.stringify({ ...archive, generations }))
   }
@@ -197,7 +197,7 @@ export async function info(folder: string, json: boolean): Promise<void> {
     ["size", `${bytesText(archive.bytes)}${archive.isEncrypted ? ", encrypted" : ""}${archive.blobs > 0 ? `, ${countText(archive.blobs)} blobs` : ""}`],
     ...archive.generations.map(({ generation, first, last, segments, bytes, isContinued }) => [
       `generation ${generation}`,
-      `commits ${countText(first.sequence)} to ${countText(last.sequence)}, ${momentText(first.orderedUs)} to ${momentText(last.orderedUs)}, ${countText(segments.length)} segments, ${bytesText(bytes)}${isContinued ? ", continues the one before" : ""}${segments.some(({ header }) => header.isClockBack) ? "; the clock went back within it: restore by commit" : ""}`,
+      `commits ${countText(first.sequence)} to ${countText(last.sequence)}, ${momentText(first.orderedUs)} to ${momentText(last.orderedUs)}, ${countText(segments.length)} segments, ${bytesText(bytes)}${isContinued ? ", continues the one before" : ""}${segments.some(({ header }) => header.isClockOff) ? "; the clock was set within it: restore by commit" : ""}`,
     ]),
     ...archive.gaps.map(gapRow),
     ...archive.problems.map(({ object, detail }) => [out.red("✗"), `${object}: ${detail}`]),

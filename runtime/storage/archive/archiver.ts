@@ -67,6 +67,8 @@ const noCommit: ArchivedCommit = { sequence: 0, digest: "0".repeat(64), committe
 /** How long writers are asked to let go of the lock, and how long they are kept out for the last frames of a log. */
 const lockWaitMs = 1_000
 const lockHoldMsMax = 1_000
+/** Two clocks of one machine agree better than this, unless somebody has set it. */
+const clockOffUsMax = 1_000_000
 
 export class Archiver {
   readonly #options: ArchiverOptions
@@ -79,6 +81,7 @@ export class Archiver {
   /** Whether everything since the archive's end is still in the log. */
   #isContinuous = false
   #isClosed = false
+  #pending: Promise<unknown> = Promise.resolve()
 
   private constructor(options: ArchiverOptions, source: Source, unlock: () => void) {
     this.#options = options
@@ -179,6 +182,13 @@ export class Archiver {
    */
   async sync(): Promise<Synced | undefined> {
     if (this.#isClosed) throw new StorageError("Closed", { store: this.#options.path })
+    // One after the other, and `close()` after the last.
+    const synced = this.#pending.then(() => this.#sync())
+    this.#pending = synced.catch(() => {})
+    return synced
+  }
+
+  async #sync(): Promise<Synced | undefined> {
     if (this.#end === undefined || !this.#isContinuous || !this.#source.isPinned) return this.#snapshot()
     try {
       const segment = await this.#segment()
@@ -187,20 +197,7 @@ export class Archiver {
       return segment
     } catch (error) {
       if (error instanceof StorageError && error.reason._tag === "Overwritten") this.#isContinuous = false
-      // The generation is not where it was: what follows would continue nothing.
-      if (error instanceof StorageError && error.reason._tag === "ArchiveUnreachable" && !(await this.#isThere())) this.#isContinuous = false
       throw error
-    }
-  }
-
-  async #isThere(): Promise<boolean> {
-    try {
-      const names = new Set((await this.#files.list()).map(({ name }) => name))
-      const { generation, index } = this.#end as End
-      return names.has(index === 0 ? snapshotName(generation) : segmentName(generation, index)) && names.has(snapshotName(generation))
-    } catch {
-      // The place as a whole is away: it may come back as it was.
-      return true
     }
   }
 
@@ -231,13 +228,20 @@ export class Archiver {
     if (from === undefined) throw source.overwritten("its log was begun anew")
     if (state.header === undefined || state.frame <= from.frame) return undefined
     const { header } = state
+    const before = end.index === 0 ? snapshotName(end.generation) : segmentName(end.generation, end.index)
+    if (!(await this.#files.has(before))) {
+      // What follows would continue nothing: the next call begins a generation.
+      this.#isContinuous = false
+      throw new StorageError("ArchiveUnreachable", { archive: this.#files.place, detail: `"${before}" is not there any more` })
+    }
     const index = end.index + 1
     const commits: Array<ArchivedCommit> = []
-    let isClockBack = false
+    let isClockOff = false
+    const nowUs = this.#nowUs()
     let last = end.commit
     for (const commit of state.commits) {
       const next = orderedAfter(last, commit)
-      isClockBack ||= commit.committedUs < last.committedUs
+      isClockOff ||= commit.committedUs < last.committedUs || commit.committedUs > nowUs + clockOffUsMax
       commits.push(next)
       last = next
     }
@@ -250,13 +254,13 @@ export class Archiver {
       index,
       previous: end.digest,
       commit: last,
-      archivedUs: this.#nowUs(),
+      archivedUs: nowUs,
       pageBytes: header.pageBytes,
       wal,
       frames: state.frame - from.frame,
       commits: last.sequence - end.commit.sequence,
       firstCommittedUs: state.commits[0]?.committedUs,
-      isClockBack,
+      isClockOff,
     }
     const { digest, bytes } = await this.#store(
       segmentName(end.generation, index),
@@ -341,7 +345,7 @@ export class Archiver {
     const source = this.#source
     // Most of it while writers go on.
     source.checkpoint()
-    if (!source.lock(lockWaitMs)) return
+    if (!(await source.lock(lockWaitMs))) return
     const timer = setTimeout(() => source.unlock(), lockHoldMsMax)
     try {
       await this.#segment()
@@ -369,13 +373,14 @@ export class Archiver {
   /** Archives what is new, if it can, and lets go of both. */
   async close(): Promise<void> {
     if (this.#isClosed) return
+    this.#isClosed = true
+    await this.#pending
     try {
       if (this.#isContinuous && this.#source.isPinned) await this.#segment()
     } catch (error) {
       // The store goes on, and the next backup finds what is missing.
       if (!(error instanceof SteleError)) throw error
     } finally {
-      this.#isClosed = true
       this.#source.close()
       this.#unlock()
     }

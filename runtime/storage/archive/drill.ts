@@ -33,7 +33,7 @@ export interface Drill {
 function lagOf(archive: Archive): Drill["lagMs"] {
   const lags = archive.generations
     .flatMap(({ segments }) =>
-      segments.flatMap(({ header }) => (header.firstCommittedUs === undefined ? [] : [(header.archivedUs - header.firstCommittedUs) / 1_000])),
+      segments.flatMap(({ header }) => (header.firstCommittedUs === undefined ? [] : [Math.max(0, header.archivedUs - header.firstCommittedUs) / 1_000])),
     )
     .toSorted((a, b) => a - b)
   const at = (part: number): number => lags[Math.min(lags.length - 1, Math.floor(part * lags.length))] ?? 0

@@ -22,6 +22,7 @@ export interface ArchiveFiles {
   readonly place: string
   /** Whole and durable, or not there at all. False when the name is taken: what is there stays. */
   putIfAbsent(name: string, bytes: AsyncIterable<Uint8Array>): Promise<boolean>
+  has(name: string): Promise<boolean>
   /** The bytes from `from` on. */
   get(name: string, from?: number): AsyncIterable<Uint8Array>
   /** Everything whole, sorted by name. */
@@ -88,6 +89,18 @@ export function folderFiles(place: string): ArchiveFiles {
         throw fail(error)
       } finally {
         await staged?.close()
+      }
+    },
+    async has(name) {
+      try {
+        // An archive that is away as a whole is no archive that lacks something.
+        await access(place)
+        return await access(at(name)).then(
+          () => true,
+          () => false,
+        )
+      } catch (error) {
+        throw fail(error)
       }
     },
     async *get(name, from = 0) {

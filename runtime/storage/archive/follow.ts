@@ -1,6 +1,6 @@
 /** Archiving without an end: again and again, through whatever happens to the archive, and never at the store's expense. */
 import { SteleError } from "../../../schemas/error/family.ts"
-import { StorageError } from "../../../schemas/error/storage.ts"
+import type { StorageError } from "../../../schemas/error/storage.ts"
 import type { Archiver, Synced } from "./archiver.ts"
 
 /** Between two looks at the log, in ms: half of what may be lost, so that the writing has the other half. */

@@ -38,8 +38,8 @@ export interface SegmentHeader extends Header {
   /** Commits in it; some of the store's transactions carry none. */
   readonly commits: number
   readonly firstCommittedUs: number | undefined
-  /** The clock went back within it. */
-  readonly isClockBack: boolean
+  /** The store's clock went back within it, or was ahead of the archive's: its times are not those of the calendar. */
+  readonly isClockOff: boolean
 }
 
 export interface Located<H> {

@@ -146,34 +146,45 @@ export interface Opened {
 export async function openObject(name: string, place: string, bytes: AsyncIterable<Uint8Array>, key: Uint8Array | undefined): Promise<Opened> {
   const damaged = (detail: string): StorageError => new StorageError("ArchiveDamaged", { archive: place, object: name, detail })
   const pieces = new Pieces(bytes)
+  try {
+    const { head, header } = await headOf(pieces, place, damaged)
+    const opened: Opened = {
+      header,
+      body: bodyOf(
+        pieces,
+        head,
+        () => keyFor(header, key, place),
+        damaged,
+        (digest) => (opened.digest = digest),
+      ),
+      digest: undefined,
+      close: () => pieces.close(),
+    }
+    return opened
+  } catch (error) {
+    await pieces.close()
+    throw error
+  }
+}
+
+async function headOf(
+  pieces: Pieces,
+  archive: string,
+  damaged: (detail: string) => StorageError,
+): Promise<{ readonly head: Uint8Array; readonly header: Sealed & Opened["header"] }> {
   const prefix = await pieces.take(prefixBytes)
   if (prefix === undefined || !prefix.subarray(0, magic.length).equals(magic)) throw damaged("it is no object of an archive")
   const format = prefix.readUInt32BE(8)
   // Small numbers are formats to come; others are damage.
-  if (format > objectFormat && format < 1_000) throw new StorageError("ArchiveNewer", { archive: place, format, known: objectFormat })
+  if (format > objectFormat && format < 1_000) throw new StorageError("ArchiveNewer", { archive, format, known: objectFormat })
   const length = prefix.readUInt32BE(12)
   const json = format !== objectFormat || length > headerBytesMax ? undefined : await pieces.take(length)
   if (json === undefined) throw damaged("its header is not whole")
-  let header: Sealed & Readonly<Record<string, unknown>>
   try {
-    header = JSON.parse(json.toString()) as typeof header
+    return { head: Buffer.concat([prefix, json]), header: JSON.parse(json.toString()) as Sealed & Opened["header"] }
   } catch {
     throw damaged("its header is not as it was written")
   }
-  const head = Buffer.concat([prefix, json])
-  const opened: Opened = {
-    header,
-    body: bodyOf(
-      pieces,
-      head,
-      () => keyFor(header, key, place),
-      damaged,
-      (digest) => (opened.digest = digest),
-    ),
-    digest: undefined,
-    close: () => pieces.close(),
-  }
-  return opened
 }
 
 async function* bodyOf(

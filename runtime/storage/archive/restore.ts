@@ -235,10 +235,10 @@ async function restoreBlobs(staged: string, { files, key }: RestoreOptions, blob
   }
   for (const digest of digests) {
     const name = blobName(key, digest)
-    const { body } = await openObject(name, files.place, files.get(name), key)
+    const opened = await openObject(name, files.place, files.get(name), key)
     const hash = createHash("sha256")
     const proved = async function* (): AsyncGenerator<Uint8Array> {
-      for await (const part of body) {
+      for await (const part of opened.body) {
         hash.update(part)
         yield part
       }
@@ -246,7 +246,11 @@ async function restoreBlobs(staged: string, { files, key }: RestoreOptions, blob
       if (hash.digest("hex") !== digest)
         throw new StorageError("ArchiveDamaged", { archive: files.place, object: name, detail: "it is not the blob of its digest" })
     }
-    await blobs.write(digest, proved())
+    try {
+      await blobs.write(digest, proved())
+    } finally {
+      await opened.close()
+    }
   }
 }
 

@@ -50,21 +50,26 @@ export async function segmentOf(files: ArchiveFiles, name: string, header: Segme
     }
     return true
   }
-  const length = (await fill(4)) ? rest.readUInt32BE() : commitsBytesMax + 1
-  if (length > commitsBytesMax || !(await fill(4 + length))) throw damaged("its list of commits is not whole")
   let listed: ReadonlyArray<Listed>
   try {
+    const length = (await fill(4)) ? rest.readUInt32BE() : commitsBytesMax + 1
+    if (length > commitsBytesMax || !(await fill(4 + length))) throw damaged("its list of commits is not whole")
     listed = JSON.parse(rest.toString("utf8", 4, 4 + length)) as typeof listed
-  } catch {
-    throw damaged("its list of commits is not as it was written")
+    rest = rest.subarray(4 + length)
+  } catch (error) {
+    await opened.close()
+    throw error instanceof SyntaxError ? damaged("its list of commits is not as it was written") : error
   }
-  rest = rest.subarray(4 + length)
   const frames = async function* (): AsyncGenerator<Frame> {
     const size = frameHeadBytes + header.pageBytes
     let count = 0
-    for (; await fill(size); count++) {
-      yield { page: rest.readUInt32BE(), pagesAfter: rest.readUInt32BE(4), bytes: rest.subarray(frameHeadBytes, size) }
-      rest = rest.subarray(size)
+    try {
+      for (; await fill(size); count++) {
+        yield { page: rest.readUInt32BE(), pagesAfter: rest.readUInt32BE(4), bytes: rest.subarray(frameHeadBytes, size) }
+        rest = rest.subarray(size)
+      }
+    } finally {
+      await opened.close()
     }
     if (rest.length > 0 || count !== header.frames) throw damaged("it has another count of frames")
   }

@@ -19,6 +19,7 @@ const { DatabaseSync: Database } = process.getBuiltinModule("node:sqlite")
 /** Tries to see log and database at one moment; each takes some 50 µs, and commits are further apart. */
 const triesMax = 200
 const tickMs = 0.2
+const lockTriesAtOnce = 10
 
 export interface CommitRow {
   readonly sequence: number
@@ -245,19 +246,23 @@ export class Source implements Disposable {
     return row?.["busy"] === 0 && row["log"] === row["checkpointed"]
   }
 
-  /** Keeps writers out, for moments; false when another has the lock for `waitMs`. */
-  lock(waitMs: number): boolean {
-    for (const untilMs = performance.now() + waitMs; ;) {
-      try {
-        this.#lock.exec("BEGIN IMMEDIATE")
-        this.#isLocked = true
-        return true
-      } catch (error) {
-        if (!isBusy(error)) throw storageError(this.path, error)
-        if (performance.now() > untilMs) return false
-        sleep(tickMs)
+  /** Keeps writers out, for moments; false when others have the lock for `waitMs`. */
+  async lock(waitMs: number): Promise<boolean> {
+    for (const untilMs = performance.now() + waitMs; performance.now() < untilMs;) {
+      // Writers that never pause leave it for less time than any timer could hit: a few tries close together.
+      for (let tries = 0; tries < lockTriesAtOnce; tries++) {
+        try {
+          this.#lock.exec("BEGIN IMMEDIATE")
+          this.#isLocked = true
+          return true
+        } catch (error) {
+          if (!isBusy(error)) throw storageError(this.path, error)
+          sleep(tickMs)
+        }
       }
+      await new Promise((resume) => setTimeout(resume, 1))
     }
+    return false
   }
 
   get isLocked(): boolean {
