@@ -188,6 +188,7 @@ export class StorageError extends family("StorageError", {
     isRetryable: false,
     message: (d) => `Cannot open the store "${d.store}": the package "${d.package}" is not installed`,
     fix: (d) => `npm install ${d.package}`,
+  }),
   ArchiveUnreachable: reason<Archive & { readonly detail: string }>({
     code: "STELE-STO-0030",
     status: 503,

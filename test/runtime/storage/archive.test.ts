@@ -175,7 +175,7 @@ async function some(key?: Uint8Array): Promise<{ readonly path: string; readonly
   await store.apply([set("first", "value")])
   await using archiver = await Archiver.open({ path, files: folderFiles(archive), key })
   for (let n = 0; n < 12; n++) {
-    await store.apply(someBatch(n))
+    await store.apply([...someBatch(n), set("n", String(n))])
     if (n % 3 === 0) await archiver.sync()
   }
   return { path, archive }
