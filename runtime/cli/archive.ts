@@ -15,10 +15,12 @@ import {
   type Target,
 } from "../storage/archive/mod.ts"
 import { SqliteReader } from "../storage/sqlite/mod.ts"
-import { sqlitePath } from "../storage/storage.ts"
+import { FolderStore } from "../storage/folder/mod.ts"
+import { objectsOf, sqlitePath } from "../storage/storage.ts"
 import { bytesText, countText, parseCount, timeText } from "./quantity.ts"
 import { columns, noteLine, out, printLine, table, withProgress } from "./terminal.ts"
 
+const { existsSync } = process.getBuiltinModule("node:fs")
 const { resolve } = process.getBuiltinModule("node:path")
 
 interface Shared {
@@ -29,6 +31,7 @@ interface Shared {
 const msText = (ms: number): string => timeText(ms * 1e6)
 const momentText = (us: number): string => new Date(us / 1_000).toISOString()
 const keyFor = ({ keyFile }: Shared): Uint8Array | undefined => readKey(keyFile, process.env)
+const openObjects = (folder: string): Promise<FolderStore> => FolderStore.open(folder)
 const show = (rows: ReadonlyArray<ReadonlyArray<string>>): void => {
   for (const line of table(rows, columns(process.stdout), 2, [out.dim])) printLine(line)
 }
@@ -56,7 +59,9 @@ export async function backup(flags: BackupFlags): Promise<void> {
     return printLine(json ? JSON.stringify(found) : `${path}: ${countText(commits)} commits, ${bytesText(bytes)}, would be archived in ${files.place}`)
   }
   {
-    await using archiver = await Archiver.open({ path, files, key, generationsMax })
+    // Only what is there: a backup makes nothing in the place of the store.
+    await using objects = existsSync(objectsOf(path)) ? await FolderStore.open(objectsOf(path)) : undefined
+    await using archiver = await Archiver.open({ path, files, key, generationsMax, objects })
     if (flags.follow) return await followUntilTold(archiver, json)
     const synced = await withProgress("Backing up", json, () => archiver.sync())
     if (!json)
@@ -69,7 +74,7 @@ export async function backup(flags: BackupFlags): Promise<void> {
     if (flags.skipDrill) return
   }
   // A backup that was never restored is a hope.
-  const found = await withProgress("Restoring it for practice", json, () => runDrill({ files, key, path }))
+  const found = await withProgress("Restoring it for practice", json, () => runDrill({ files, key, path, objects: openObjects }))
   if (json) printLine(JSON.stringify({ archive: files.place, commit: found.restored.commit, drill: found }))
   else showDrill(found)
 }
@@ -131,7 +136,7 @@ function targetOf({ at, atCommit, generation }: Pick<RestoreFlags, "at" | "atCom
 export async function restore(flags: RestoreFlags): Promise<void> {
   const { to, json, replace } = flags
   const path = sqlitePath(to)
-  const options = { files: folderFiles(resolve(flags.folder)), key: keyFor(flags), target: targetOf(flags), replace }
+  const options = { files: folderFiles(resolve(flags.folder)), key: keyFor(flags), target: targetOf(flags), replace, objects: openObjects }
   if (flags.dryRun) {
     const planned = await plan(options)
     const { generation, commit, at, objects, bytes } = planned
@@ -143,6 +148,7 @@ export async function restore(flags: RestoreFlags): Promise<void> {
   const restored = await withProgress("Restoring", json, () => runRestore(path, options))
   if (json) return printLine(JSON.stringify(restored))
   printLine(`${path}: commit ${countText(restored.commit)} of ${momentText(restored.at.committedUs)}, every row checked, in ${msText(restored.ms)}`)
+  noteMissing(restored.missingBlobs)
 }
 
 export interface DrillFlags extends Shared {
@@ -153,14 +159,17 @@ export interface DrillFlags extends Shared {
 export async function drill(flags: DrillFlags): Promise<void> {
   const path = flags.store === undefined ? undefined : sqlitePath(flags.store)
   const files = folderFiles(resolve(flags.folder))
-  const found = await withProgress("Restoring for practice", flags.json, () => runDrill({ files, key: keyFor(flags), path }))
+  const found = await withProgress("Restoring for practice", flags.json, () => runDrill({ files, key: keyFor(flags), path, objects: openObjects }))
   if (flags.json) printLine(JSON.stringify(found))
   else showDrill(found)
 }
 
 function showDrill({ restored, storeBytes, rtoMs, rpoMs, isAgainstStore, missing, lagMs, gaps }: Drill): void {
   show([
-    ["restored", `commit ${countText(restored.commit)} of ${momentText(restored.at.committedUs)}, ${bytesText(storeBytes)}, every row checked`],
+    [
+      "restored",
+      `commit ${countText(restored.commit)} of ${momentText(restored.at.committedUs)}, ${bytesText(storeBytes)}, every row checked${restored.blobs > 0 ? `, ${countText(restored.blobs)} objects` : ""}`,
+    ],
     ["RTO", `${msText(rtoMs)} to a checked store`],
     [
       "RPO",
@@ -174,6 +183,13 @@ function showDrill({ restored, storeBytes, rtoMs, rpoMs, isAgainstStore, missing
     ],
     ...gaps.map(gapRow),
   ])
+  noteMissing(restored.missingBlobs)
+}
+
+function noteMissing(missing: ReadonlyArray<string>): void {
+  if (missing.length === 0) return
+  noteLine(`${countText(missing.length)} objects that rows refer to are not in the archive: ${missing.slice(0, 3).join(", ")}${missing.length > 3 ? " …" : ""}`)
+  process.exitCode = 3
 }
 
 const gapRow = ({ after, before, afterUs, beforeUs }: Archive["gaps"][number]): ReadonlyArray<string> => [

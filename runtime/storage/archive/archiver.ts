@@ -2,9 +2,9 @@
  * Archives a store that goes on being written: a snapshot, then again and again the frames of its log that are new, each
  * in a segment that names the digest of the object before it. `docs/adr/0012-backup.md` says why it is built so.
  */
-import type { DatabaseSync } from "node:sqlite"
 import { SteleError } from "../../../schemas/error/family.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
+import { archiveBlob, type ObjectSource, referenced, referenceVersion } from "./blob.ts"
 import type { ArchiveFiles } from "./file.ts"
 import { type ArchivedCommit, placeIn, readDigest, readHeader, segmentName, type SegmentHeader, snapshotName, type SnapshotHeader } from "./generation.ts"
 import { blobName } from "./key.ts"
@@ -13,22 +13,14 @@ import { bodyOf, listedOf } from "./segment.ts"
 import { type CommitRow, type Pin, Source } from "./source.ts"
 import { noPosition, type WalPosition } from "./wal.ts"
 
-/** Bytes outside the database that its rows refer to by their SHA-256 (hex). */
-export interface ArchiveBlobs {
-  /** Digests that rows refer to; with `since` those suffice that became so after that commit. Called within the snapshot that is archived. */
-  referenced(database: DatabaseSync, since: number | undefined): Iterable<string>
-  read(digest: string): AsyncIterable<Uint8Array>
-  /** Durable when it returns. */
-  write(digest: string, bytes: AsyncIterable<Uint8Array>): Promise<void>
-}
-
 export interface ArchiverOptions {
   /** Of the database. */
   readonly path: string
   readonly files: ArchiveFiles
   /** 32 bytes; with them every object is encrypted. */
   readonly key?: Uint8Array | undefined
-  readonly blobs?: ArchiveBlobs | undefined
+  /** Objects that rows refer to: archived with them. */
+  readonly objects?: ObjectSource | undefined
   /** The log is let go, and the archive gets a gap, when it is longer than this many bytes. Default 256 MiB. */
   readonly walBytesMax?: number
   /** The log is made to begin anew when it is longer than this many bytes and archived. Default 16 MiB. */
@@ -76,6 +68,8 @@ export class Archiver {
   readonly #source: Source
   readonly #unlock: () => void
   readonly #blobs = new Set<string>()
+  #blobVersion: string | undefined
+  #missing = 0
   readonly #walBytesMax: number
   #end: End | undefined
   /** Whether everything since the archive's end is still in the log. */
@@ -162,6 +156,11 @@ export class Archiver {
     return this.#end?.commit.sequence ?? 0
   }
 
+  /** Objects that rows refer to and that the store has no more, or damaged: the archive lacks them, too. */
+  get missingBlobs(): number {
+    return this.#missing
+  }
+
   /** Whether the log is held: if not, the next generation may leave a gap. */
   get isHeld(): boolean {
     return this.#source.isPinned
@@ -245,7 +244,7 @@ export class Archiver {
       commits.push(next)
       last = next
     }
-    await this.#putBlobs(pin, end.commit.sequence)
+    await this.#putBlobs(pin)
     // Twice over the frames: the header must say where they end, and comes first.
     const wal = drain(source.frames(header, from, state.frame))
     const segment: SegmentHeader = {
@@ -290,7 +289,7 @@ export class Archiver {
     const end = this.#end
     const generation = (end?.generation ?? 0) + 1
     const commit = state.newest === undefined ? noCommit : isContinued ? (end as End).commit : orderedAfter(end?.commit ?? noCommit, state.newest)
-    await this.#putBlobs(next, undefined)
+    await this.#putBlobs(next)
     const { position, inLog } = source.index(state)
     const header: SnapshotHeader = {
       kind: "snapshot",
@@ -325,19 +324,21 @@ export class Archiver {
     return { digest, bytes }
   }
 
-  /** What the rows refer to is in the archive before the rows are. */
-  async #putBlobs(pin: Pin, since: number | undefined): Promise<void> {
-    const { blobs, key } = this.#options
-    if (blobs === undefined) return
-    for (const digest of pin.read((database) => [...blobs.referenced(database, since)])) {
+  /** What the rows refer to is in the archive before the rows are. Looked at only when references changed. */
+  async #putBlobs(pin: Pin): Promise<void> {
+    const { objects, key } = this.#options
+    if (objects === undefined) return
+    const version = pin.read(referenceVersion)
+    if (version === this.#blobVersion) return
+    let missing = 0
+    for (const digest of pin.read(referenced)) {
       const name = blobName(key, digest)
       if (this.#blobs.has(name)) continue
-      await this.#files.putIfAbsent(
-        name,
-        seal({ kind: "blob" }, blobs.read(digest), key, () => {}),
-      )
-      this.#blobs.add(name)
+      if (await archiveBlob(this.#files, objects, digest, key)) this.#blobs.add(name)
+      else missing++
     }
+    this.#missing = missing
+    this.#blobVersion = version
   }
 
   /** Makes the next writer begin the log anew: everything is archived and in the database, and the only pin needs no log. */

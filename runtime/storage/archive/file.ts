@@ -57,6 +57,7 @@ export function folderFiles(place: string): ArchiveFiles {
 
   /** The archive's own folder is made when it is opened, and never again: a disk that is not mounted is no empty archive. */
   async function makeFolder(name: string): Promise<void> {
+    if (name !== place && dirname(name) !== place) await makeFolder(dirname(name))
     try {
       await mkdir(name, { mode: 0o700 })
     } catch (error) {

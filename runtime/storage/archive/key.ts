@@ -40,11 +40,12 @@ export const derive = (key: Uint8Array, salt: Uint8Array, purpose: string): Uint
 export const keyCheck = (key: Uint8Array, salt: Uint8Array): string => Buffer.from(derive(key, salt, "check")).toString("hex", 0, 8)
 
 /** The name of a blob's object: with a key nobody can tell from it which bytes are kept. */
-export const blobName = (key: Uint8Array | undefined, digest: string): string =>
-  `blob/${
+export function blobName(key: Uint8Array | undefined, digest: string): string {
+  const name =
     key === undefined
       ? digest
       : createHmac("sha256", derive(key, new Uint8Array(), "blob name"))
           .update(digest)
           .digest("hex")
-  }`
+  return `blob/${name.slice(0, 2)}/${name}`
+}

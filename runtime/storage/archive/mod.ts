@@ -1,4 +1,5 @@
-export { type ArchiveBlobs, Archiver, type ArchiverOptions, type Synced } from "./archiver.ts"
+export { Archiver, type ArchiverOptions, type Synced } from "./archiver.ts"
+export type { ObjectSource, ObjectTarget } from "./blob.ts"
 export { type Drill, drill, type DrillOptions } from "./drill.ts"
 export { type ArchiveFiles, type ArchiveObject, folderFiles } from "./file.ts"
 export { type Followed, follow, intervalMsDefault } from "./follow.ts"

@@ -4,15 +4,15 @@ import { StorageError } from "../../../schemas/error/storage.ts"
 import { busyMsMax, detailOf, format, isBusy, openWriter, pragma } from "../sqlite/database.ts"
 import { Mark } from "../sqlite/mark.ts"
 import { SqliteReader } from "../sqlite/reader.ts"
-import type { ArchiveBlobs } from "./archiver.ts"
+import { objectsOf } from "../storage.ts"
+import { type ObjectTarget, referenced, restoreBlobs } from "./blob.ts"
 import type { ArchiveFiles } from "./file.ts"
 import { type Archive, type ArchivedCommit, type Generation, type Located, readArchive, type SegmentHeader } from "./generation.ts"
-import { blobName } from "./key.ts"
 import { openObject } from "./object.ts"
 import { orderedCommits, segmentOf } from "./segment.ts"
 import { Staged } from "./staged.ts"
 
-const { createHash, randomBytes } = process.getBuiltinModule("node:crypto")
+const { randomBytes } = process.getBuiltinModule("node:crypto")
 const { existsSync, fsyncSync, mkdirSync, openSync, closeSync, renameSync, rmSync } = process.getBuiltinModule("node:fs")
 const { basename, dirname, join } = process.getBuiltinModule("node:path")
 const { DatabaseSync: Database } = process.getBuiltinModule("node:sqlite")
@@ -28,7 +28,8 @@ export interface Target {
 export interface RestoreOptions {
   readonly files: ArchiveFiles
   readonly key?: Uint8Array | undefined
-  readonly blobs?: ArchiveBlobs | undefined
+  /** Makes a store of objects in a new folder, for those that rows refer to. Without it they stay in the archive. */
+  readonly objects?: ((folder: string) => Promise<ObjectTarget>) | undefined
   readonly target?: Target
   /** Put the restored store in the place of one that is there and that nobody has open. Default false. */
   readonly replace?: boolean
@@ -46,6 +47,9 @@ export interface Plan {
 
 export interface Restored extends Plan {
   readonly store: string
+  /** Digests of objects that rows refer to and that the archive has not. */
+  readonly missingBlobs: ReadonlyArray<string>
+  readonly blobs: number
   readonly ms: number
 }
 
@@ -123,7 +127,8 @@ export async function restore(path: string, options: RestoreOptions): Promise<Re
   const startedMs = performance.now()
   const folder = dirname(path)
   if (!existsSync(folder)) throw new StorageError("Unreachable", { store: path, detail: `there is no folder "${folder}"` })
-  if (options.replace !== true) for (const taken of [path, `${path}-wal`]) if (existsSync(taken)) throw new StorageError("Exists", { store: path })
+  if (options.replace !== true)
+    for (const taken of [path, `${path}-wal`, objectsOf(path)]) if (existsSync(taken)) throw new StorageError("Exists", { store: path })
   const { plan: taken, generation, segments } = await choose(await readArchive(options.files), options)
   const staging = join(folder, `.${basename(path)}.restoring-${randomBytes(6).toString("hex")}`)
   const staged = join(staging, "store")
@@ -131,15 +136,17 @@ export async function restore(path: string, options: RestoreOptions): Promise<Re
     mkdirSync(staging, { mode: 0o700 })
     await build(staged, generation, segments, taken, options)
     prove(staged, path, taken)
-    if (options.blobs !== undefined) await restoreBlobs(staged, options, options.blobs)
+    const digests = options.objects === undefined ? [] : referencedIn(staged)
+    const missingBlobs = options.objects === undefined || digests.length === 0 ? [] : await restoreObjects(staged, digests, options, options.objects)
     sync(staged)
     sync(`${staged}-mark`)
-    if (existsSync(path)) putAside(path, staging)
-    // The mark first: the store is there when its name is.
+    if (options.replace === true) putAside(path, staging)
+    // Objects and the mark first: the store is there when its name is.
+    if (existsSync(objectsOf(staged))) renameSync(objectsOf(staged), objectsOf(path))
     renameSync(`${staged}-mark`, `${path}-mark`)
     renameSync(staged, path)
     sync(folder)
-    return { ...taken, store: path, ms: performance.now() - startedMs }
+    return { ...taken, store: path, missingBlobs, blobs: digests.length - missingBlobs.length, ms: performance.now() - startedMs }
   } catch (error) {
     if (error instanceof SteleError) throw error
     throw new StorageError("Unreachable", { store: path, detail: detailOf(error) }, { cause: error })
@@ -225,37 +232,36 @@ function prove(staged: string, path: string, { at, commit }: Plan): void {
   if (findings.length > 0) refuse(findings.map(({ table, key, detail }) => [table, key, detail].filter((part) => part !== "").join(" ")).join("; "))
 }
 
-async function restoreBlobs(staged: string, { files, key }: RestoreOptions, blobs: ArchiveBlobs): Promise<void> {
+function referencedIn(staged: string): ReadonlyArray<string> {
   const database = new Database(staged, { readOnly: true })
-  let digests: ReadonlyArray<string>
   try {
-    digests = [...blobs.referenced(database, undefined)]
+    return referenced(database)
   } finally {
     database.close()
   }
-  for (const digest of digests) {
-    const name = blobName(key, digest)
-    const opened = await openObject(name, files.place, files.get(name), key)
-    const hash = createHash("sha256")
-    const proved = async function* (): AsyncGenerator<Uint8Array> {
-      for await (const part of opened.body) {
-        hash.update(part)
-        yield part
-      }
-      // Before the end is seen: what is half or another one never becomes a blob.
-      if (hash.digest("hex") !== digest)
-        throw new StorageError("ArchiveDamaged", { archive: files.place, object: name, detail: "it is not the blob of its digest" })
-    }
-    try {
-      await blobs.write(digest, proved())
-    } finally {
-      await opened.close()
-    }
+}
+
+async function restoreObjects(
+  staged: string,
+  digests: ReadonlyArray<string>,
+  { files, key }: RestoreOptions,
+  open: (folder: string) => Promise<ObjectTarget>,
+): Promise<ReadonlyArray<string>> {
+  const target = await open(objectsOf(staged))
+  try {
+    return await restoreBlobs(files, target, digests, key)
+  } finally {
+    await target.close()
   }
 }
 
 /** Moves a store that is to be replaced into the staging folder, from its name on: half of it is never there under its name. */
 function putAside(path: string, staging: string): void {
+  if (existsSync(path)) excludeOthers(path)
+  for (const suffix of ["", "-wal", "-shm", "-mark", "-objects"]) if (existsSync(path + suffix)) renameSync(path + suffix, join(staging, `old${suffix}`))
+}
+
+function excludeOthers(path: string): void {
   try {
     const database = new Database(path, { timeout: 0 })
     try {
@@ -268,5 +274,4 @@ function putAside(path: string, staging: string): void {
     if (isBusy(error)) throw new StorageError("Busy", { store: path, waitedMs: 0 }, { cause: error })
     // What is no database any more is what a restore is for.
   }
-  for (const suffix of ["", "-wal", "-shm", "-mark"]) if (existsSync(path + suffix)) renameSync(path + suffix, join(staging, `old${suffix}`))
 }

@@ -11,8 +11,10 @@ import t from "tap"
 import { placeOf } from "../../../runtime/port/place.ts"
 import type { Operation } from "../../../runtime/port/store.ts"
 import { StorageError } from "../../../runtime/mod.ts"
-import { Archiver, type ArchiveBlobs, type ArchiveFiles, drill, folderFiles, follow, plan, readArchive, restore } from "../../../runtime/storage/archive/mod.ts"
+import { Archiver, type ArchiveFiles, drill, folderFiles, follow, plan, readArchive, restore } from "../../../runtime/storage/archive/mod.ts"
+import { objectsOf } from "../../../runtime/storage/storage.ts"
 import { openObject, seal } from "../../../runtime/storage/archive/object.ts"
+import { FolderStore } from "../../../runtime/storage/folder/mod.ts"
 import { SqliteReader, SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
 
 t.setTimeout(900_000)
@@ -181,14 +183,14 @@ async function some(key?: Uint8Array): Promise<{ readonly path: string; readonly
   return { path, archive }
 }
 
-const objectsOf = async (archive: string): Promise<ReadonlyArray<string>> => (await folderFiles(archive).list()).map(({ name }) => join(archive, name))
+const objectsIn = async (archive: string): Promise<ReadonlyArray<string>> => (await folderFiles(archive).list()).map(({ name }) => join(archive, name))
 
 t.test("every flipped bit, every cut and every missing object is found, or changes nothing", async (t) => {
   const key = randomBytes(32)
   for (const given of [undefined, key]) {
     const { path, archive } = await some(given)
     const rows = rowsOf(path)
-    const objects = await objectsOf(archive)
+    const objects = await objectsIn(archive)
     const sizes = await Promise.all(objects.map(async (object) => (await stat(object)).size))
     const counts = { found: 0, same: 0 }
     const tryIt = async (what: string): Promise<void> => {
@@ -229,7 +231,7 @@ t.test("every flipped bit, every cut and every missing object is found, or chang
 
 t.test("a segment of another archive in the place of one is found, and what is before it can be restored", async (t) => {
   const [{ archive }, other] = [await some(), await some()]
-  const objects = await objectsOf(archive)
+  const objects = await objectsIn(archive)
   const place = objects[2] as string
   await copyFile(place.replace(archive, other.archive), place)
   t.equal(await refusal(() => restore(newPath(), { files: folderFiles(archive) })), "ArchiveDamaged")
@@ -359,7 +361,7 @@ t.test("a folder that is full leaves no half object, and one that is removed und
   child.stderr.on("data", (data: Buffer) => (said += data.toString()))
   await once(child, "close")
   t.match(said, /STELE-STO-0030|Cannot use the archive/)
-  t.same(await objectsOf(archive), [])
+  t.same(await objectsIn(archive), [])
   await using archiver = await Archiver.open({ path, files: folderFiles(archive) })
   await archiver.sync()
   await rm(archive, { recursive: true })
@@ -504,50 +506,56 @@ t.test("old generations are deleted when a new one is whole, and no more than th
   t.same([gaps, problems], [[], []])
 })
 
-t.test("blobs that rows refer to are in the archive with them, and come back with them", async (t) => {
+t.test("objects that rows refer to are in the archive with them, and come back with them", async (t) => {
   const [path, archive] = [newPath(), newPath()]
   const key = randomBytes(32)
   const kept = new Map<string, Buffer>()
-  const put = (bytes: Buffer): string => {
-    const digest = createHash("sha256").update(bytes).digest("hex")
+  await using objects = await FolderStore.open(objectsOf(path))
+  await using store = await SqliteStore.open(path)
+  const link = async (name: string, bytes: Buffer): Promise<string> => {
+    const { digest } = await objects.put(bytes)
     kept.set(digest, bytes)
+    await store.apply([{ op: "link", ...placeOf(`ada/${name}`), digest: Buffer.from(digest, "hex"), bytes: bytes.length }])
     return digest
   }
-  const blobsIn = (place: Map<string, Buffer>): ArchiveBlobs => ({
-    // Rows of this test whose keys begin with "blob" hold digests.
-    referenced: (database) =>
-      database
-        .prepare("SELECT value FROM key_value WHERE key >= 'blob'")
-        .all()
-        .map(({ value }) => Buffer.from(value as Uint8Array).toString()),
-    read: (digest) => streamOf(kept.get(digest) as Buffer),
-    write: async (digest, bytes) => void place.set(digest, Buffer.concat(await Array.fromAsync(bytes))),
-  })
-  await using store = await SqliteStore.open(path)
   const expected: Array<ReadonlyArray<string>> = []
+  let lost: string
   {
-    await using archiver = await Archiver.open({ path, files: folderFiles(archive), key, blobs: blobsIn(new Map()) })
+    await using archiver = await Archiver.open({ path, files: folderFiles(archive), key, objects })
+    const names = new Map<string, string>()
     for (let n = 0; n < 5; n++) {
-      await store.apply([set(`blob${n % 3}`, put(randomBytes(n === 4 ? 3 << 20 : 100)))])
-      expected.push(
-        store.reader
-          .ask({ ask: "list", ...placeOf("ada/blob"), beyond: undefined, countMax: 9 })
-          .map((name) => Buffer.from(store.reader.ask({ ask: "get", ...placeOf(`ada/${name}`) })?.value ?? []).toString()),
-      )
+      names.set(`b${n % 3}`, await link(`b${n % 3}`, randomBytes(n === 4 ? 3 << 20 : 100)))
+      expected.push([...names.values()])
       await archiver.sync()
     }
+    t.equal(archiver.missingBlobs, 0)
+    // One that is gone before it could be archived keeps nothing else from being saved.
+    lost = await link("lost", randomBytes(50))
+    await objects.delete(lost)
+    await archiver.sync()
+    t.equal(archiver.missingBlobs, 1)
   }
   t.equal((await readArchive(folderFiles(archive))).blobs, 5)
   t.notOk(
-    (await objectsOf(archive)).some((name) => [...kept.keys()].some((digest) => name.includes(digest))),
+    (await objectsIn(archive)).some((name) => [...kept.keys()].some((digest) => name.includes(digest))),
     "a name tells nobody what is kept",
   )
+  const open = (folder: string): Promise<FolderStore> => FolderStore.open(folder)
   for (const [n, digests] of expected.entries()) {
-    const found = new Map<string, Buffer>()
-    await restore(newPath(), { files: folderFiles(archive), key, blobs: blobsIn(found), target: { commit: n + 1 } })
-    t.same([...found.keys()].toSorted(), digests.toSorted())
-    for (const [digest, bytes] of found) t.ok(bytes.equals(kept.get(digest) as Buffer))
+    const restored = newPath()
+    const { missingBlobs } = await restore(restored, { files: folderFiles(archive), key, objects: open, target: { commit: n + 1 } })
+    t.same(missingBlobs, [])
+    await using found = await FolderStore.open(objectsOf(restored))
+    t.same(await found.list(undefined, 9), digests.toSorted())
+    for (const digest of digests) t.ok((await found.read(digest, 0, 4 << 20))?.every((byte, at) => byte === kept.get(digest)?.[at]))
+    t.same(await found.check(digests), [])
   }
+  const restored = newPath()
+  t.same((await restore(restored, { files: folderFiles(archive), key, objects: open })).missingBlobs, [lost])
+  // In the place of a store its objects are replaced with it.
+  await restore(restored, { files: folderFiles(archive), key, objects: open, target: { commit: 1 }, replace: true })
+  await using found = await FolderStore.open(objectsOf(restored))
+  t.same(await found.list(undefined, 9), expected[0])
 })
 
 t.test("`drill()` measures what a loss would cost", async (t) => {
