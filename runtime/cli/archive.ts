@@ -6,8 +6,10 @@ import {
   Archiver,
   drill as runDrill,
   type Drill,
+  type Generation,
   folderFiles,
   follow,
+  type Plan,
   plan,
   readArchive,
   readKey,
@@ -30,6 +32,8 @@ interface Shared {
 
 const msText = (ms: number): string => timeText(ms * 1e6)
 const momentText = (us: number): string => new Date(us / 1_000).toISOString()
+const commitText = ({ commit, at }: Pick<Plan, "commit" | "at">): string =>
+  commit === 0 ? "no commit yet" : `commit ${countText(commit)} of ${momentText(at.committedUs)}`
 const keyFor = ({ keyFile }: Shared): Uint8Array | undefined => readKey(keyFile, process.env)
 const openObjects = (folder: string): Promise<FolderStore> => FolderStore.open(folder)
 const show = (rows: ReadonlyArray<ReadonlyArray<string>>): void => {
@@ -139,15 +143,13 @@ export async function restore(flags: RestoreFlags): Promise<void> {
   const options = { files: folderFiles(resolve(flags.folder)), key: keyFor(flags), target: targetOf(flags), replace, objects: openObjects }
   if (flags.dryRun) {
     const planned = await plan(options)
-    const { generation, commit, at, objects, bytes } = planned
+    const { generation, objects, bytes } = planned
     if (json) return printLine(JSON.stringify({ store: path, ...planned }))
-    return printLine(
-      `${path} would be commit ${countText(commit)} of ${momentText(at.committedUs)}: ${objects} objects of generation ${generation}, ${bytesText(bytes)}`,
-    )
+    return printLine(`${path} would be ${commitText(planned)}: ${objects} objects of generation ${generation}, ${bytesText(bytes)}`)
   }
   const restored = await withProgress("Restoring", json, () => runRestore(path, options))
   if (json) return printLine(JSON.stringify(restored))
-  printLine(`${path}: commit ${countText(restored.commit)} of ${momentText(restored.at.committedUs)}, every row checked, in ${msText(restored.ms)}`)
+  printLine(`${path}: ${commitText(restored)}, every row checked, in ${msText(restored.ms)}`)
   noteMissing(restored.missingBlobs)
 }
 
@@ -165,22 +167,17 @@ export async function drill(flags: DrillFlags): Promise<void> {
 }
 
 function showDrill({ restored, storeBytes, rtoMs, rpoMs, isAgainstStore, missing, lagMs, gaps }: Drill): void {
+  const isEmpty = restored.commit === 0
+  const objects = restored.blobs > 0 ? `, ${countText(restored.blobs)} objects` : ""
+  const lost = isAgainstStore
+    ? `${msText(rpoMs)}: ${countText(missing ?? 0)} commits of the store are not in the archive`
+    : `at most ${msText(rpoMs)}: so old is the newest commit archived; --store compares with the store`
+  const lag = `${countText(lagMs.segments)} segments, written ${msText(lagMs.p50)} after their oldest commit (p50), ${msText(lagMs.p99)} (p99), ${msText(lagMs.max)} (most)`
   show([
-    [
-      "restored",
-      `commit ${countText(restored.commit)} of ${momentText(restored.at.committedUs)}, ${bytesText(storeBytes)}, every row checked${restored.blobs > 0 ? `, ${countText(restored.blobs)} objects` : ""}`,
-    ],
+    ["restored", `${commitText(restored)}, ${bytesText(storeBytes)}, every row checked${objects}`],
     ["RTO", `${msText(rtoMs)} to a checked store`],
-    [
-      "RPO",
-      isAgainstStore
-        ? `${msText(rpoMs)}: ${countText(missing ?? 0)} commits of the store are not in the archive`
-        : `at most ${msText(rpoMs)}: the newest commit archived is so old`,
-    ],
-    [
-      "lag",
-      `${countText(lagMs.segments)} segments, written ${msText(lagMs.p50)} after their oldest commit (p50), ${msText(lagMs.p99)} (p99), ${msText(lagMs.max)} (most)`,
-    ],
+    ...(isEmpty && !isAgainstStore ? [] : [["RPO", lost]]),
+    ...(lagMs.segments === 0 ? [] : [["lag", lag]]),
     ...gaps.map(gapRow),
   ])
   noteMissing(restored.missingBlobs)
@@ -197,6 +194,13 @@ const gapRow = ({ after, before, afterUs, beforeUs }: Archive["gaps"][number]): 
   `between commits ${countText(after)} (${momentText(afterUs)}) and ${countText(before)} (${momentText(beforeUs)}) nothing can be restored`,
 ]
 
+function generationText({ first, last, segments, bytes, isContinued }: Generation): string {
+  const commits = last.sequence === 0 ? "no commits yet" : `commits ${countText(first.sequence)} to ${countText(last.sequence)}`
+  const times = last.sequence === 0 ? [] : [`${first.sequence === 0 ? "the start" : momentText(first.orderedUs)} to ${momentText(last.orderedUs)}`]
+  const parts = [commits, ...times, `${countText(segments.length)} segments`, bytesText(bytes), ...(isContinued ? ["continues the one before"] : [])]
+  return parts.join(", ") + (segments.some(({ header }) => header.isClockOff) ? "; the clock was set within it: restore by commit" : "")
+}
+
 /** What an archive holds, and what it lacks: exit code 3 when objects are missing or damaged. */
 export async function info(folder: string, json: boolean): Promise<void> {
   const archive = await readArchive(folderFiles(resolve(folder)))
@@ -211,10 +215,7 @@ export async function info(folder: string, json: boolean): Promise<void> {
   printLine(out.bold(archive.place))
   show([
     ["size", `${bytesText(archive.bytes)}${archive.isEncrypted ? ", encrypted" : ""}${archive.blobs > 0 ? `, ${countText(archive.blobs)} blobs` : ""}`],
-    ...archive.generations.map(({ generation, first, last, segments, bytes, isContinued }) => [
-      `generation ${generation}`,
-      `commits ${countText(first.sequence)} to ${countText(last.sequence)}, ${momentText(first.orderedUs)} to ${momentText(last.orderedUs)}, ${countText(segments.length)} segments, ${bytesText(bytes)}${isContinued ? ", continues the one before" : ""}${segments.some(({ header }) => header.isClockOff) ? "; the clock was set within it: restore by commit" : ""}`,
-    ]),
+    ...archive.generations.map((each) => [`generation ${each.generation}`, generationText(each)]),
     ...archive.gaps.map(gapRow),
     ...archive.problems.map(({ object, detail }) => [out.red("✗"), `${object}: ${detail}`]),
   ])
