@@ -90,6 +90,8 @@ export class Source implements Disposable {
       const open = (timeout: number): DatabaseSync => {
         const database = new Database(path, { timeout })
         opened.push(database)
+        // What these copy into the database must be there before the log begins anew.
+        database.exec("PRAGMA synchronous = FULL; PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1; PRAGMA trusted_schema = 0")
         return database
       }
       this.#control = open(busyMsMax)
