@@ -59,6 +59,8 @@ const noCommit: ArchivedCommit = { sequence: 0, digest: "0".repeat(64), committe
 /** How long writers are asked to let go of the lock, and how long they are kept out for the last frames of a log. */
 const lockWaitMs = 1_000
 const lockHoldMsMax = 1_000
+/** Between two segments while a snapshot is written. */
+const interimMs = 300
 /** Two clocks of one machine agree better than this, unless somebody has set it. */
 const clockOffUsMax = 1_000_000
 
@@ -303,14 +305,37 @@ export class Archiver {
       pages: state.pages,
       isContinued,
     }
-    const { digest, bytes } = await this.#store(snapshotName(generation), header, source.pages(state, inLog))
+    const { digest, bytes } = await this.#store(snapshotName(generation), header, this.#pages(source.pages(state, inLog), isContinued))
     this.#end = { generation, index: 0, digest, commit, position, snapshotBytes: bytes, segmentBytes: 0 }
     this.#isContinuous = true
+    // What was committed meanwhile is in the generation before, and from here on in this one.
+    if (isContinued) await this.#segment()
     await this.#prune(generation)
-    return { generation, index: 0, snapshot: isContinued ? "continued" : "new", commit: commit.sequence, frames: 0, bytes }
+    return { generation, index: this.#end.index, snapshot: isContinued ? "continued" : "new", commit: this.commit, frames: 0, bytes }
   }
 
-  async #store(name: string, header: object, body: Iterable<Uint8Array>): Promise<{ readonly digest: string; readonly bytes: number }> {
+  /** The pages of a snapshot. While they are written the generation before goes on: the snapshot's hold keeps everything behind it. */
+  async *#pages(pages: Iterable<Uint8Array>, isContinued: boolean): AsyncGenerator<Uint8Array> {
+    let dueMs = performance.now() + interimMs
+    for (const page of pages) {
+      if (isContinued && performance.now() > dueMs) {
+        const pin = this.#source.next(this.commit)
+        try {
+          await this.#put(pin)
+        } finally {
+          pin.drop()
+        }
+        dueMs = performance.now() + interimMs
+      }
+      yield page
+    }
+  }
+
+  async #store(
+    name: string,
+    header: object,
+    body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  ): Promise<{ readonly digest: string; readonly bytes: number }> {
     let digest = ""
     let bytes = 0
     const counted = async function* (parts: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

@@ -1,6 +1,6 @@
 /** A restore for practice: into a new place, proved, measured and thrown away. */
 import { SqliteReader } from "../sqlite/reader.ts"
-import { type Archive, readArchive } from "./generation.ts"
+import { type Archive, newestOf, readArchive } from "./generation.ts"
 import { type RestoreOptions, type Restored, restore } from "./restore.ts"
 
 const { mkdtempSync, rmSync, statSync } = process.getBuiltinModule("node:fs")
@@ -44,7 +44,7 @@ function lagOf(archive: Archive): Drill["lagMs"] {
 export async function drill(options: DrillOptions): Promise<Drill> {
   // What is missing is what is missing now, not after the restore.
   const archive = await readArchive(options.files)
-  const newest = archive.generations.at(-1)?.last
+  const newest = newestOf(archive.generations)?.last
   const nowUs = Date.now() * 1_000
   let missing: number | undefined
   let lostUs = nowUs - (newest?.committedUs ?? 0)

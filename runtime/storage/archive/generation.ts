@@ -28,7 +28,7 @@ interface Header {
 export interface SnapshotHeader extends Header {
   readonly kind: "snapshot"
   readonly pages: number
-  /** Whether it takes up exactly where the generation before it ends. */
+  /** Whether it takes up where the generation before it was: nothing is missing between the two. */
   readonly isContinued: boolean
 }
 
@@ -151,12 +151,12 @@ export async function readArchive(files: ArchiveFiles): Promise<Archive> {
   }
   if (found.size === 0 && problems.length === 0) throw new StorageError("NotArchive", { archive: files.place, detail: "it holds no backup" })
   const generations: Array<Generation> = []
-  let end: { readonly digest: string; readonly last: ArchivedCommit } | undefined
+  let end: { readonly digests: ReadonlySet<string>; readonly last: ArchivedCommit } | undefined
   const gaps: Array<Gap> = []
   for (const [generation, [snapshot, ...rest]] of [...found].toSorted(([a], [b]) => a - b)) {
     if (snapshot?.header.kind !== "snapshot") {
       problems.push({ object: snapshotName(generation), detail: "it is missing, and with it all of its generation" })
-      if (end !== undefined) end = { digest: "", last: end.last }
+      if (end !== undefined) end = { digests: new Set(), last: end.last }
       continue
     }
     const segments: Array<Located<SegmentHeader>> = []
@@ -172,12 +172,14 @@ export async function readArchive(files: ArchiveFiles): Promise<Archive> {
     }
     const first = snapshot.header.commit
     const last = before.header.commit
-    const isContinued = end !== undefined && snapshot.header.isContinued && snapshot.header.previous === end.digest
+    const isContinued = end !== undefined && snapshot.header.isContinued && end.digests.has(snapshot.header.previous)
     if (end !== undefined && !isContinued && first.sequence > end.last.sequence)
       gaps.push({ after: end.last.sequence, before: first.sequence, afterUs: end.last.orderedUs, beforeUs: first.orderedUs })
     const bytes = [snapshot, ...segments].reduce((sum, object) => sum + object.bytes, 0)
     generations.push({ generation, snapshot: snapshot as Located<SnapshotHeader>, segments, first, last, bytes, isContinued })
-    end = { digest: before.digest, last }
+    // While a snapshot is written the generation before goes on: until the new one has caught up, that is the one that ends last.
+    const isBehind = isContinued && end !== undefined && end.last.sequence > last.sequence
+    end = { digests: new Set([snapshot, ...rest].map(({ digest }) => digest)), last: isBehind ? (end as { readonly last: ArchivedCommit }).last : last }
   }
   return {
     place: files.place,
@@ -188,4 +190,10 @@ export async function readArchive(files: ArchiveFiles): Promise<Archive> {
     bytes: objects.reduce((sum, object) => sum + object.bytes, 0),
     blobs: objects.filter(({ name }) => name.startsWith("blob/")).length,
   }
+}
+
+/** The generation that ends last: the newest, unless it has not caught up yet with the one that it continues. */
+export function newestOf(generations: ReadonlyArray<Generation>): Generation | undefined {
+  const [before, newest] = [generations.at(-2), generations.at(-1)]
+  return newest?.isContinued === true && before !== undefined && before.last.sequence > newest.last.sequence ? before : newest
 }

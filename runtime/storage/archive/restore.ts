@@ -7,7 +7,7 @@ import { SqliteReader } from "../sqlite/reader.ts"
 import { objectsOf } from "../storage.ts"
 import { type ObjectTarget, referenced, restoreBlobs } from "./blob.ts"
 import type { ArchiveFiles } from "./file.ts"
-import { type Archive, type ArchivedCommit, type Generation, type Located, readArchive, type SegmentHeader } from "./generation.ts"
+import { type Archive, type ArchivedCommit, type Generation, type Located, newestOf, readArchive, type SegmentHeader } from "./generation.ts"
 import { openObject } from "./object.ts"
 import { orderedCommits, segmentOf } from "./segment.ts"
 import { Staged } from "./staged.ts"
@@ -74,10 +74,11 @@ async function choose(archive: Archive, { files, key, target = {} }: RestoreOpti
   const [problem] = archive.problems
   if (problem !== undefined && commit === undefined && atUs === undefined && target.generation === undefined)
     throw new StorageError("ArchiveDamaged", { archive: archive.place, ...problem })
-  let generation = candidates[0]
+  let generation = newestOf(candidates.toReversed())
   if (commit !== undefined) generation = candidates.find(({ first, last }) => first.sequence <= commit && commit <= last.sequence)
   else if (atUs !== undefined) {
-    generation = candidates.find(({ first }) => first.orderedUs <= atUs)
+    generation =
+      candidates.find(({ first, last }) => first.orderedUs <= atUs && atUs <= last.orderedUs) ?? candidates.find(({ first }) => first.orderedUs <= atUs)
     // Behind the end of a generation nothing is known, unless the next one begins with the very same commit.
     const following = archive.generations.find((next) => next.generation > (generation?.generation ?? 0))
     const isKnown = generation !== undefined && (atUs <= generation.last.orderedUs || following?.first.digest === generation.last.digest)

@@ -88,6 +88,12 @@ for (const key of [undefined, randomBytes(32)])
         await store.apply([...someBatch(n), set("n", String(n))])
         expected.set(store.reader.sequence, { rows: rowsOf(path), atUs: Number(store.reader.info().committedAtMs) * 1_000 })
         if (random() < 0.2) await archiver.sync()
+        if (n % 30 !== 29) continue
+        // A transaction without a commit of its own, after which the file is smaller.
+        await store.apply(Array.from({ length: 250 }, (_, i) => ({ op: "delete" as const, ...placeOf(`ada/k${i}`) })))
+        const other = new DatabaseSync(path)
+        other.exec("VACUUM")
+        other.close()
       }
     }
     const { generations, gaps, problems } = await readArchive(folderFiles(archive))
@@ -490,6 +496,57 @@ t.test("an archiver goes on in its generation when the log still has everything,
   other.close()
   await store.apply([set("a", "3")])
   t.match(await once(), { generation: 2, snapshot: "new", commit: 3 })
+})
+
+t.test("commits are archived also while a snapshot is written, and the newest is the newest before it has caught up", async (t) => {
+  const [path, archive] = [newPath(), newPath()]
+  await using store = await SqliteStore.open(path)
+  for (let n = 0; n < 30; n++) await store.apply([set(`k${n}`, randomBytes(100_000))])
+  const inner = folderFiles(archive)
+  let slowly: (() => Promise<void>) | undefined
+  let isDown = false
+  const files: ArchiveFiles = {
+    ...inner,
+    async putIfAbsent(name, bytes) {
+      if (isDown && name.endsWith("2/0000000001.segment")) throw new StorageError("ArchiveUnreachable", { archive, detail: "it is away" })
+      const slow = async function* (): AsyncGenerator<Uint8Array> {
+        for await (const part of bytes) {
+          if (name.endsWith("2/0000000000.snapshot")) await slowly?.()
+          yield part
+        }
+      }
+      return inner.putIfAbsent(name, slow())
+    },
+  }
+  await using archiver = await Archiver.open({ path, files, generationBytesMax: 10_000 })
+  await archiver.sync()
+  const seen: Array<number> = []
+  let n = 0
+  slowly = async () => {
+    await store.apply([set("n", String(++n))])
+    await new Promise((resume) => setTimeout(resume, 350))
+    seen.push(archiver.commit)
+  }
+  isDown = true
+  for (let i = 0; i < 70; i++) await store.apply([set("big", randomBytes(100_000))])
+  t.equal(await refusal(() => archiver.sync()), "ArchiveUnreachable", "after its snapshot, when it was to catch up")
+  t.ok((seen.at(-1) as number) > (seen[0] as number), `commits ${seen.join(", ")} archived while the snapshot was written`)
+  const { generations, gaps, problems } = await readArchive(inner)
+  t.same([gaps, problems], [[], []])
+  t.ok((generations[0]?.last.sequence as number) > (generations[1]?.last.sequence as number))
+  t.equal((await plan({ files: inner })).commit, generations[0]?.last.sequence)
+  t.equal((await plan({ files: inner, target: { atUs: generations[0]?.last.orderedUs } })).commit, generations[0]?.last.sequence)
+  isDown = false
+  slowly = undefined
+  t.match(await archiver.sync(), { generation: 2, index: 1 })
+  t.equal((await plan({ files: inner })).generation, 2)
+  for (const generation of [1, 2]) {
+    const restored = newPath()
+    await restore(restored, { files: inner, target: { commit: generations[0]?.last.sequence, generation } })
+    if (generation === 1) continue
+    await restore(`${restored}-newest`, { files: inner })
+    t.equal(rowsOf(`${restored}-newest`), rowsOf(path))
+  }
 })
 
 t.test("old generations are deleted when a new one is whole, and no more than that", async (t) => {
