@@ -15,6 +15,7 @@ import { Archiver, type ArchiveFiles, drill, folderFiles, follow, plan, readArch
 import { objectsOf } from "../../../runtime/storage/storage.ts"
 import { openObject, seal } from "../../../runtime/storage/archive/object.ts"
 import { FolderStore } from "../../../runtime/storage/folder/mod.ts"
+import { Mark } from "../../../runtime/storage/sqlite/mark.ts"
 import { SqliteReader, SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
 
 t.setTimeout(900_000)
@@ -421,6 +422,7 @@ t.test("a store that was restored to an earlier commit goes on in the same archi
     t.equal(store.reader.sequence, 13)
   }
   await restore(path, { files: place, target: { commit: 5 }, replace: true })
+  t.equal(Mark.peek(`${path}-mark`)?.sequence, 5)
   {
     await using store = await SqliteStore.open(path)
     t.equal(store.refusal, undefined, "its mark is that of the restored commit")
