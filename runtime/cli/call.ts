@@ -7,7 +7,7 @@ import type { LoadOptions } from "../../host/options.ts"
 import { escapeText } from "../../host/port/log.ts"
 import { Host } from "../mod.ts"
 import { answerJson, answerLines, invoke, usageJson, usageText } from "./invoke.ts"
-import { fill, portsFrom, type PortFlags } from "./ports.ts"
+import { fill, portsFrom, type PortFlags, usageNotes } from "./ports.ts"
 import { parseBytes, parseCount, parseDuration, parseLimit } from "./quantity.ts"
 import { at } from "./report.ts"
 import { columns, err, noteLine, out, printLine, withProgress } from "./terminal.ts"
@@ -69,7 +69,9 @@ export async function call(flags: CallFlags): Promise<void> {
     ...(flags.fuel === undefined ? {} : { fuel: parseCount("--fuel", flags.fuel) }),
   }
   const { ports, observer } = await portsFrom(flags, () => name)
+  await using notes = usageNotes()
   await using host = await Host.open({ ports, storage: flags.storage ?? "memory" })
+  notes.observer = host.ports.observer
   await fill(host.ports.keyValue, flags)
   const { file } = flags
   const plugin = await at({ file }, () => withProgress(`Loading ${name}`, flags.json, () => host.load(file, options)))

@@ -145,15 +145,18 @@ const address = Argument.String("ADDRESS").pipe(Argument.withDescription("A stor
 
 const storageInfo = Command.make(
   "info",
-  { address },
+  { address: Argument.String("ADDRESS").pipe(Argument.withDescription("A store: sqlite:PATH; or the folder of an archive")) },
   Effect.fnUntraced(function* (flags) {
     const json = yield* Json
     yield* run(async () => (await import("./storage.ts")).info({ ...flags, json }))
   }),
 ).pipe(
-  Command.withDescription("Show what a store holds, in numbers."),
-  Command.withShortDescription("Show what a store holds"),
-  Command.withExamples([{ command: "stele storage info sqlite:stele.db" }]),
+  Command.withDescription("Show what a store holds, in numbers; or which commits an archive can restore, and its gaps."),
+  Command.withShortDescription("Show what a store or an archive holds"),
+  Command.withExamples([
+    { command: "stele storage info sqlite:stele.db" },
+    { command: "stele storage info backup/", description: "Generations, their spans in time, gaps; exit code 3 when objects are missing" },
+  ]),
 )
 
 const storageCheck = Command.make(
@@ -190,10 +193,82 @@ const storageMove = Command.make(
   Command.withExamples([{ command: "stele storage move sqlite:stele.db sqlite:/mnt/big/stele.db", description: "Afterwards the old file can be deleted" }]),
 )
 
+const keyFile = text("key-file", "FILE", "The key of an encrypted archive: 32 bytes, raw, hex or base64 (or STELE_ARCHIVE_KEY)")
+const archive = Argument.String("FOLDER").pipe(Argument.withDescription("The folder of an archive"))
+
+const storageBackup = Command.make(
+  "backup",
+  {
+    address,
+    to: Flag.String("to").pipe(Flag.withMetavar("FOLDER"), Flag.withDescription("The folder of the archive, made when it is not there")),
+    keyFile,
+    follow: isOn("follow", "Go on: what is committed is archived within a second"),
+    keep: text("keep", "N", "Generations to keep; older ones are deleted (default all)"),
+    skipDrill: isOn("skip-drill", "Do not restore the backup for practice"),
+    dryRun: isOn("dry-run", "Say what would be archived, and write nothing"),
+  },
+  Effect.fnUntraced(function* (flags) {
+    const json = yield* Json
+    yield* run(async () => (await import("./archive.ts")).backup({ ...flags, json }))
+  }),
+).pipe(
+  Command.withDescription("Archive a store while it is used: a snapshot and every commit after it. Then restore it for practice, and say how long that took."),
+  Command.withShortDescription("Archive a store while it is used"),
+  Command.withExamples([
+    { command: "stele storage backup sqlite:stele.db --to backup/", description: "Now, and proved by restoring it" },
+    { command: "stele storage backup sqlite:stele.db --to backup/ --follow", description: "Until interrupted, every commit within a second" },
+    {
+      command: "stele storage backup sqlite:stele.db --to backup/ --key-file stele.key",
+      description: "Encrypted; head -c 32 /dev/urandom > stele.key makes a key",
+    },
+  ]),
+)
+
+const storageRestore = Command.make(
+  "restore",
+  {
+    folder: archive,
+    to: Flag.String("to").pipe(Flag.withMetavar("ADDRESS"), Flag.withDescription("Where the store is made: sqlite:PATH")),
+    at: text("at", "TIME", "The state at a time, such as 2026-11-20T18:30:00Z (default the newest)"),
+    atCommit: text("at-commit", "N", "The state after a commit"),
+    generation: text("generation", "N", "Of this generation instead of the newest that has it"),
+    keyFile,
+    replace: isOn("replace", "Put it in the place of a store that is there and that nobody has open"),
+    dryRun: isOn("dry-run", "Say what would be restored, and write nothing"),
+  },
+  Effect.fnUntraced(function* (flags) {
+    const json = yield* Json
+    yield* run(async () => (await import("./archive.ts")).restore({ ...flags, json }))
+  }),
+).pipe(
+  Command.withDescription("Make a store from an archive, as it was at any commit or time. It gets its name when every row of it is proved."),
+  Command.withShortDescription("Make a store from an archive"),
+  Command.withExamples([
+    { command: "stele storage restore backup/ --to sqlite:stele.db", description: "The newest state" },
+    { command: "stele storage restore backup/ --to sqlite:then.db --at 2026-11-20T18:30:00Z" },
+    { command: "stele storage restore backup/ --to sqlite:then.db --at-commit 4711 --dry-run" },
+  ]),
+)
+
+const storageDrill = Command.make(
+  "drill",
+  { folder: archive, store: text("store", "ADDRESS", "The store that is archived: counts what the archive lacks of it"), keyFile },
+  Effect.fnUntraced(function* (flags) {
+    const json = yield* Json
+    yield* run(async () => (await import("./archive.ts")).drill({ ...flags, json }))
+  }),
+).pipe(
+  Command.withDescription(
+    "Restore an archive for practice: into a temporary store, every row checked, thrown away. Says how long it took (RTO) and what would be lost (RPO).",
+  ),
+  Command.withShortDescription("Restore for practice, and measure it"),
+  Command.withExamples([{ command: "stele storage drill backup/" }, { command: "stele storage drill backup/ --store sqlite:stele.db --json" }]),
+)
+
 const storageCommand = Command.make("storage").pipe(
-  Command.withDescription("Look into a store, check it, move it."),
-  Command.withShortDescription("Look into a store, check it, move it"),
-  Command.withSubcommands([storageInfo, storageCheck, storageMove]),
+  Command.withDescription("Look into a store, check it, back it up, restore it, move it."),
+  Command.withShortDescription("Look into a store, check it, back it up"),
+  Command.withSubcommands([storageInfo, storageCheck, storageBackup, storageRestore, storageDrill, storageMove]),
 )
 
 const doctor = Command.make(
@@ -217,6 +292,36 @@ const doctor = Command.make(
   Command.withExamples([{ command: "stele doctor" }, { command: "stele doctor sqlite:stele.db --json" }]),
 )
 
+const usage = Command.make(
+  "usage",
+  {
+    address: Argument.String("ADDRESS").pipe(
+      Argument.withDescription("A store: sqlite:PATH (default: the one in your data folder)"),
+      Argument.optional,
+      Argument.map(Option.getOrUndefined),
+    ),
+    by: text("by", "WHAT", "tenant (default), plugin or day"),
+    from: text("from", "DAY", "First day, such as 2026-11-01, in UTC"),
+    to: text("to", "DAY", "Last day"),
+    tenant: text("tenant", "NAME", "One tenant's alone"),
+    plugin: text("plugin", "DIGEST", "One plugin's alone; the first characters are enough"),
+  },
+  Effect.fnUntraced(function* (flags) {
+    const json = yield* Json
+    yield* run(async () => (await import("./usage.ts")).usage({ ...flags, json }))
+  }),
+).pipe(
+  Command.withDescription(
+    "Show what calls cost: how many, their time, fuel, memory and bytes, and host calls by grant. Every call through a store is recorded.",
+  ),
+  Command.withShortDescription("Show what calls cost, by tenant, plugin or day"),
+  Command.withExamples([
+    { command: "stele usage", description: "Of what stele up has run" },
+    { command: "stele usage sqlite:stele.db --by day --from 2026-11-01 --to 2026-11-30", description: "A month, day by day" },
+    { command: "stele usage sqlite:stele.db --by plugin --tenant ada --json", description: "For machines: exact sums as decimal strings" },
+  ]),
+)
+
 export const stele = Command.make("stele").pipe(
   Command.withDescription("Run WebAssembly components you did not write: denied by default, typed, metered, stoppable."),
   Command.withExamples([
@@ -225,5 +330,5 @@ export const stele = Command.make("stele").pipe(
     { command: "stele up", description: "See it all on the example plugins" },
   ]),
   Command.withGlobalFlags([Json, Debug]),
-  Command.withSubcommands([call, inspect, types, explain, up, storageCommand, doctor]),
+  Command.withSubcommands([call, inspect, types, explain, up, usage, storageCommand, doctor]),
 )

@@ -105,3 +105,14 @@ export async function portsFrom(flags: Pick<PortFlags, "config" | "secret">, nam
   const ports: Partial<Ports> = { observer, config, secret, log: stderrLog(nameOf) }
   return { ports, observer }
 }
+
+/** Says, once the host is closed, what usage it could not record: declare it before the host. */
+export function usageNotes(): AsyncDisposable & { observer: ObserverPort | undefined } {
+  return {
+    observer: undefined,
+    async [Symbol.asyncDispose]() {
+      const problem = (this.observer as { readonly problem?: Error } | undefined)?.problem
+      if (problem !== undefined) noteLine(`${err.yellow("usage")} ${escapeText(problem.message)}`)
+    },
+  }
+}

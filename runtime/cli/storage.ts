@@ -1,16 +1,22 @@
-/** `stele storage info ADDRESS` and `stele storage check ADDRESS`: what a store holds, and whether all of it is as it was written. */
+/** `stele storage info ADDRESS`, of a store or of an archive, and `stele storage check ADDRESS`: what a store holds, and whether all of it is as it was written. */
 import { SqliteReader, SqliteStore } from "../storage/sqlite/mod.ts"
 import { sqlitePath } from "../storage/storage.ts"
 import { ConfigError } from "../../schemas/error/config.ts"
 import { bytesText, countText, parseDuration } from "./quantity.ts"
 import { columns, noteLine, out, printLine, table } from "./terminal.ts"
 
+const { statSync } = process.getBuiltinModule("node:fs")
+
 export interface StorageFlags {
   readonly address: string
   readonly json: boolean
 }
 
-export function info({ address, json }: StorageFlags): void {
+/** A folder is an archive; a store has its kind before its path. */
+const isArchive = (address: string): boolean => !/^[a-z][a-z\d]+:/.test(address) && statSync(address, { throwIfNoEntry: false })?.isDirectory() === true
+
+export async function info({ address, json }: StorageFlags): Promise<void> {
+  if (isArchive(address)) return (await import("./archive.ts")).info(address, json)
   using reader = new SqliteReader(sqlitePath(address))
   const found = reader.info()
   if (json) return printLine(JSON.stringify(found))

@@ -12,12 +12,31 @@ import type { LogAnswers, LogOperation, LogQuestion, LogResults } from "./log.ts
 import type { QueueAnswers, QueueOperation, QueueQuestion, QueueResults } from "./queue.ts"
 import type { SqlAnswers, SqlOperation, SqlQuestion, SqlResults } from "./sql.ts"
 import type { TenantAnswers, TenantOperation, TenantQuestion, TenantResults } from "./tenant.ts"
+import type { UsageAnswers, UsageOperation, UsageQuestion, UsageResults } from "./usage.ts"
 
-export type Operation = KeyValueOperation | EventOperation | LogOperation | BlobOperation | QueueOperation | SqlOperation | TenantOperation | FenceOperation
-export interface Results extends KeyValueResults, EventResults, LogResults, BlobResults, QueueResults, SqlResults, TenantResults, FenceResults {}
+export type Operation =
+  | KeyValueOperation
+  | EventOperation
+  | LogOperation
+  | BlobOperation
+  | QueueOperation
+  | SqlOperation
+  | UsageOperation
+  | TenantOperation
+  | FenceOperation
+export interface Results extends KeyValueResults, EventResults, LogResults, BlobResults, QueueResults, SqlResults, UsageResults, TenantResults, FenceResults {}
 
-export type Question = KeyValueQuestion | EventQuestion | LogQuestion | BlobQuestion | QueueQuestion | SqlQuestion | TenantQuestion | FenceQuestion
-export interface Answers extends KeyValueAnswers, EventAnswers, LogAnswers, BlobAnswers, QueueAnswers, SqlAnswers, TenantAnswers, FenceAnswers {}
+export type Question =
+  | KeyValueQuestion
+  | EventQuestion
+  | LogQuestion
+  | BlobQuestion
+  | QueueQuestion
+  | SqlQuestion
+  | UsageQuestion
+  | TenantQuestion
+  | FenceQuestion
+export interface Answers extends KeyValueAnswers, EventAnswers, LogAnswers, BlobAnswers, QueueAnswers, SqlAnswers, UsageAnswers, TenantAnswers, FenceAnswers {}
 
 /** Something in a store that is not as it was written. */
 export interface Finding {

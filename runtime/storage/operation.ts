@@ -3,7 +3,7 @@ import { ConfigError } from "../../schemas/error/config.ts"
 import type { Operation } from "../port/store.ts"
 
 /** What is bytes in every operation that has it. */
-const bytesFields = new Set(["tenant", "key", "value", "payload", "digest"])
+const bytesFields = new Set(["tenant", "key", "value", "payload", "digest", "records", "beforeId"])
 
 /**
  * An operation with bytes of its own, taken when it is asked for: a view would send all of the buffer below it, and

@@ -17,7 +17,7 @@ import { Host as Storage } from "../mod.ts"
 import { type Installation, Installations } from "../service/installation.ts"
 import { nameOf } from "../cli/call.ts"
 import { type Invocation, invoke } from "../cli/invoke.ts"
-import { fill, portsFrom } from "../cli/ports.ts"
+import { fill, portsFrom, usageNotes } from "../cli/ports.ts"
 import { at } from "../cli/report.ts"
 import type { ReadInput } from "../cli/argument.ts"
 
@@ -222,6 +222,8 @@ export class Session implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await using notes = usageNotes()
+    notes.observer = this.#host.ports.observer
     await this.#host.close()
   }
 }

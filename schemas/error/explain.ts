@@ -82,6 +82,18 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-STO-0066": "A store that is filled by a move holds part of what it will: it opens for the move alone until both sides are equal.",
   "STELE-STO-0067": "A move makes two stores equal, and would remove whatever else is in the one it fills.",
   "STELE-STO-0068": "A move stops writers once, for as long as the last of what changed takes to copy, and not longer than it is allowed.",
+  "STELE-STO-0030":
+    "The folder of the archive is not there, is full, or may not be used. A store that is archived goes on; what it commits meanwhile is copied later, or is a gap.",
+  "STELE-STO-0031": "The folder holds no generation of a backup; one that holds other files is not written to.",
+  "STELE-STO-0032": "One process writes to an archive at a time; a second one would begin generations that cut those of the first short.",
+  "STELE-STO-0033":
+    "Every object of an archive carries its digest and that of the one before it, and these do not fit: nothing that needs the object is restored.",
+  "STELE-STO-0034": "An encrypted archive is read with the very key that it was written with: 32 bytes from a file or from STELE_ARCHIVE_KEY.",
+  "STELE-STO-0035": "The commit or the time lies in no span of the archive: before its first generation, after its end, or in a gap.",
+  "STELE-STO-0036": "A restore never overwrites a store unless it is told to, and then only one that nobody has open.",
+  "STELE-STO-0037": "The restored store was checked row by row and against the digest of its commit before it got its name, and did not pass.",
+  "STELE-STO-0038": "A newer version has written the archive in a format that this one does not know.",
+  "STELE-STO-0039": "Frames of the write-ahead log were gone, or not as they were written, before they could be copied.",
   "STELE-VFY-0001": "The bytes do not start with the WebAssembly preamble.",
   "STELE-VFY-0002": "The file is a core WebAssembly module; the host loads components, which carry their types.",
   "STELE-VFY-0003": "The binary breaks the grammar or the validation rules of the component model.",

@@ -5,6 +5,11 @@ interface Store {
   readonly store: string
 }
 
+interface Archive {
+  /** Where the archive is. */
+  readonly archive: string
+}
+
 /** A durable store cannot be opened, is not what it should be, or did not take a write. */
 export class StorageError extends family("StorageError", {
   Address: reason<{ readonly address: string; readonly known: ReadonlyArray<string> }>({
@@ -298,5 +303,117 @@ export class StorageError extends family("StorageError", {
     message: (d) =>
       `Cannot move the store "${d.store}" within a pause of pauseMsMax ${d.pauseMsMax} ms: so much is written that it would take about ${d.pauseMs} ms`,
     fix: () => "let writers rest, or allow a longer pause: --pause 10s; what was copied is kept, and the source is as it was",
+  }),
+  UsageConflict: reason<Store & { readonly id: string }>({
+    code: "STELE-STO-0060",
+    status: 409,
+    exit: 6,
+    isRetryable: false,
+    message: (d) => `Cannot record usage ${d.id} in the store "${d.store}": a record of this id is there with another content`,
+    fix: () => "give each record an id of its own, and send the same content when sending it again",
+  }),
+  UsageLate: reason<Store & { readonly id: string }>({
+    code: "STELE-STO-0061",
+    status: 410,
+    exit: 6,
+    isRetryable: false,
+    message: (d) => `Cannot record usage ${d.id} in the store "${d.store}": records of its time were removed, and it may have been one of them`,
+    fix: () => "raise usage.ageMsMax or usage.bytesMax, so that records stay until the latest ones have come",
+  }),
+  UsageAhead: reason<Store & { readonly id: string; readonly aheadMs: number; readonly aheadMsMax: number }>({
+    code: "STELE-STO-0062",
+    status: 422,
+    exit: 6,
+    isRetryable: false,
+    message: (d) => `Cannot record usage ${d.id} in the store "${d.store}": it is ${d.aheadMs} ms ahead of the store's time, and ${d.aheadMsMax} are taken`,
+    fix: () => "set the clock of the machine that made the record",
+  }),
+  UsageDropped: reason<Store & { readonly calls: number; readonly detail: string }>({
+    code: "STELE-STO-0063",
+    status: 507,
+    exit: 69,
+    isRetryable: false,
+    message: (d) => `Cannot record the usage of ${d.calls} calls in the store "${d.store}": ${d.detail}`,
+    fix: () => "see stele storage check and the disk: records come faster than it takes them, or it takes none",
+  }),
+  ArchiveUnreachable: reason<Archive & { readonly detail: string }>({
+    code: "STELE-STO-0030",
+    status: 503,
+    exit: 69,
+    isRetryable: true,
+    message: (d) => `Cannot use the archive "${d.archive}": ${d.detail}`,
+    fix: () => "check that the folder is there, has room and may be written by this user",
+  }),
+  NotArchive: reason<Archive & { readonly detail: string }>({
+    code: "STELE-STO-0031",
+    status: 404,
+    exit: 4,
+    isRetryable: false,
+    message: (d) => `Cannot use "${d.archive}" as an archive: ${d.detail}`,
+    fix: (d) => `name the folder that a backup was made to: stele storage backup sqlite:PATH --to ${d.archive}`,
+  }),
+  ArchiveBusy: reason<Archive>({
+    code: "STELE-STO-0032",
+    status: 409,
+    exit: 6,
+    isRetryable: true,
+    message: (d) => `Cannot write to the archive "${d.archive}": another process does`,
+    fix: () => "end the other backup, or name a folder of its own",
+  }),
+  ArchiveDamaged: reason<Archive & { readonly object: string; readonly detail: string }>({
+    code: "STELE-STO-0033",
+    status: 500,
+    exit: 3,
+    isRetryable: false,
+    message: (d) => `Cannot read "${d.object}" of the archive "${d.archive}": ${d.detail}`,
+    fix: (d) => `stele storage info ${d.archive} shows what can be restored without it; a new backup begins a new generation`,
+  }),
+  ArchiveKey: reason<Archive & { readonly detail: string }>({
+    code: "STELE-STO-0034",
+    status: 403,
+    exit: 5,
+    isRetryable: false,
+    message: (d) => `Cannot use the key for "${d.archive}": ${d.detail}`,
+    fix: () => "name the file of the key that the backup was made with: --key-file FILE",
+  }),
+  NotArchived: reason<Archive & { readonly asked: string; readonly spans: ReadonlyArray<string> }>({
+    code: "STELE-STO-0035",
+    status: 404,
+    exit: 4,
+    isRetryable: false,
+    message: (d) => `Cannot restore ${d.asked} from the archive "${d.archive}": it holds ${d.spans.join(", ") || "nothing that is whole"}`,
+    fix: () => "name a commit or a time within these: --at-commit N, --at TIME; or neither, for the newest",
+  }),
+  Exists: reason<Store>({
+    code: "STELE-STO-0036",
+    status: 409,
+    exit: 6,
+    isRetryable: false,
+    message: (d) => `Cannot restore to "${d.store}": there is a store, or something else`,
+    fix: () => "name a path where nothing is, or put the restored store in its place: --replace",
+  }),
+  Unproved: reason<Store & { readonly detail: string }>({
+    code: "STELE-STO-0037",
+    status: 500,
+    exit: 3,
+    isRetryable: false,
+    message: (d) => `Cannot vouch for the store restored to "${d.store}": ${d.detail}`,
+    fix: () => "restore an earlier commit, or from an earlier generation: --at-commit N, --generation G; nothing was left at the path",
+  }),
+  ArchiveNewer: reason<Archive & { readonly format: number; readonly known: number }>({
+    code: "STELE-STO-0038",
+    status: 409,
+    exit: 6,
+    isRetryable: false,
+    message: (d) => `Cannot read the archive "${d.archive}": it has format ${d.format}, this version knows formats up to ${d.known}`,
+    fix: () => "run the version that wrote it, or a newer one",
+  }),
+  Overwritten: reason<Store & { readonly detail: string }>({
+    code: "STELE-STO-0039",
+    status: 409,
+    exit: 69,
+    isRetryable: true,
+    message: (d) => `Cannot go on with the backup of "${d.store}": ${d.detail}`,
+    fix: () => "back up again: it begins a new generation, and the archive shows the gap",
   }),
 }) {}

@@ -4,6 +4,7 @@ import { SteleError } from "../../../schemas/error/family.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import { refuseNetwork, syncFolder } from "../disk.ts"
 import { beginHistories } from "./change.ts"
+import { usageTables } from "./usage-row.ts"
 
 export { statementsOf } from "./statement.ts"
 
@@ -136,6 +137,7 @@ const migrations: ReadonlyArray<string | ((database: DatabaseSync) => void)> = [
     state TEXT NOT NULL CHECK (state IN ('moving', 'moved'))
   ) STRICT;
   `,
+  usageTables,
   `
   CREATE TABLE queue_lane (
     id INTEGER PRIMARY KEY,

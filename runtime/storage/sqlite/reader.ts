@@ -69,6 +69,12 @@ export class SqliteReader implements Disposable {
     return Number(this.#database.prepare("SELECT max(sequence) AS newest FROM commit_group").get()?.["newest"] ?? 0)
   }
 
+  /** How many commits there are after one, and when the oldest of those still listed was made (µs since 1970). */
+  committedAfter(sequence: number): { readonly count: number; readonly firstUs: number | undefined } {
+    const first = this.#database.prepare("SELECT committed_us FROM commit_group WHERE sequence > ? ORDER BY sequence LIMIT 1").get(sequence)
+    return { count: Math.max(0, this.sequence - sequence), firstUs: first === undefined ? undefined : Number(first["committed_us"]) }
+  }
+
   /** What is committed. */
   ask<Q extends Question>(question: Q): Answers[Q["ask"]] {
     this.#check()

@@ -35,7 +35,7 @@ const actions = {
 const [allow, deny] = [0, 1]
 
 /** Whose tables nobody else's may be called like: the store's own. */
-const ownNames = new Set(["commit", "key", "event", "log", "blob", "queue", "usage", "sqlite", "stele", "archive", "mark"])
+const ownNames = new Set(["commit", "key", "event", "log", "blob", "queue", "usage", "fence", "sqlite", "stele", "archive", "mark"])
 const servicePattern = /^[a-z][a-z0-9]{0,30}$/
 /** Table-valued functions that read nothing but their arguments. */
 const functionTables = new Set(["json_each", "json_tree"])

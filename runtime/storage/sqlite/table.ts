@@ -16,6 +16,7 @@ import { QueueTable } from "./queue.ts"
 import { SqlTable } from "./sql.ts"
 import { TenantOperations } from "./tenant.ts"
 import type { TotalTable } from "./totals.ts"
+import { UsageTable } from "./usage.ts"
 import type { Group } from "./writer.ts"
 
 export interface Table<O extends Operation, Q extends Question> {
@@ -59,7 +60,7 @@ interface TableKind {
   readonly questions: ReadonlyArray<Question["ask"]>
 }
 
-const kinds: ReadonlyArray<TableKind> = [KeyValueTable, EventTable, LogTable, BlobTable, QueueTable]
+const kinds: ReadonlyArray<TableKind> = [KeyValueTable, EventTable, LogTable, BlobTable, UsageTable, QueueTable]
 
 const refusedFirst = new Set(kinds.flatMap((kind) => kind.refusedFirst))
 

@@ -1,11 +1,15 @@
-import { copyFile, mkdtemp, readdir, rm } from "node:fs/promises"
+import { spawn } from "node:child_process"
+import { randomBytes } from "node:crypto"
+import { once } from "node:events"
+import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { createInterface } from "node:readline"
 import t from "tap"
 import { tenantKey } from "../../../host/port/mod.ts"
 import { guestEvent, guestKeyValue } from "../../../runtime/storage/guest.ts"
 import { SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
-import { jsonError, root, stele } from "../command-line.ts"
+import { jsonError, main, root, stele } from "../command-line.ts"
 
 t.setTimeout(120_000)
 const folder = await mkdtemp(join(tmpdir(), "stele-storage-command-"))
@@ -68,4 +72,83 @@ t.test("`stele storage` refuses what is no store, and makes no file", async (t) 
     t.equal(jsonError(stele(["storage", command, "sqlight:x", "--json"]))["code"], "STELE-STO-0001")
   }
   t.notOk((await readdir(folder)).some((name) => name.startsWith("none")))
+})
+
+t.test("`stele storage backup`, `info`, `drill` and `restore` bring a store back as it was at any commit, encrypted", async (t) => {
+  const [path, archive, key] = [join(folder, "live.db"), join(folder, "archive"), join(folder, "key")]
+  await writeFile(key, randomBytes(32))
+  const write = async (value: string): Promise<void> => {
+    await using store = await SqliteStore.open(path)
+    guestKeyValue(store).set(tenantKey("ada", "k"), Buffer.from(value))
+  }
+  const read = async (from: string): Promise<string> => {
+    await using store = await SqliteStore.open(from)
+    return Buffer.from(guestKeyValue(store).get(tenantKey("ada", "k")) ?? []).toString()
+  }
+  await write("1")
+  const given = ["--key-file", key]
+  const planned = stele(["storage", "backup", `sqlite:${path}`, "--to", archive, "--dry-run", "--json"])
+  t.match(JSON.parse(planned.stdout), { store: path, archive, commits: 1, isEncrypted: false })
+  t.notOk((await readdir(folder)).includes("archive"))
+  const first = stele(["storage", "backup", `sqlite:${path}`, "--to", archive, ...given])
+  t.equal(first.code, 0, first.stderr)
+  t.match(first.stdout, /up to commit 1,[^]*RTO[^]*RPO/)
+  await write("2")
+  const second = stele(["storage", "backup", `sqlite:${path}`, "--to", archive, "--json"], {
+    env: { STELE_ARCHIVE_KEY: (await readFile(key)).toString("hex") },
+  })
+  t.match(JSON.parse(second.stdout), { commit: 2, drill: { missing: 0, restored: { commit: 2 } } })
+  t.match(JSON.parse(stele(["storage", "info", archive, "--json"]).stdout), {
+    isEncrypted: true,
+    generations: [{ last: { sequence: 1 } }, { last: { sequence: 2 } }],
+  })
+  t.match(stele(["storage", "info", archive]).stdout, /generation 2 +commits 2 to 2/)
+  t.match(JSON.parse(stele(["storage", "drill", archive, "--store", `sqlite:${path}`, ...given, "--json"]).stdout), { missing: 0, isAgainstStore: true })
+  const then = join(folder, "then.db")
+  const restore = ["storage", "restore", archive, "--to", `sqlite:${then}`, ...given]
+  t.match(JSON.parse(stele([...restore, "--at-commit", "1", "--dry-run", "--json"]).stdout), { commit: 1, store: then })
+  t.equal(stele([...restore, "--at-commit", "1"]).code, 0)
+  t.equal(await read(then), "1")
+  t.equal(stele(restore).code, 6)
+  t.equal(stele([...restore, "--replace"]).code, 0)
+  t.equal(await read(then), "2")
+  t.equal(stele(["storage", "check", `sqlite:${then}`]).code, 0)
+})
+
+t.test("`stele storage restore` refuses by name what it cannot do, and makes nothing", async (t) => {
+  const archive = join(folder, "archive")
+  const none = `sqlite:${join(folder, "not-made.db")}`
+  for (const [args, code, exit] of [
+    [[archive, "--to", none], "STELE-STO-0034", 5],
+    [[archive, "--to", none, "--key-file", join(folder, "no-key")], "STELE-STO-0034", 5],
+    [[archive, "--to", none, "--key-file", join(folder, "key"), "--at-commit", "99"], "STELE-STO-0035", 4],
+    [[archive, "--to", none, "--key-file", join(folder, "key"), "--at", "2001-01-01"], "STELE-STO-0035", 4],
+    [[archive, "--to", none, "--at", "yesterday"], "STELE-CFG-0002", 2],
+    [[archive, "--to", none, "--at", "2001-01-01", "--at-commit", "1"], "STELE-CFG-0003", 2],
+    [[join(folder, "nowhere"), "--to", none], "STELE-STO-0030", 69],
+  ] as const) {
+    const ended = stele(["storage", "restore", ...args, "--json"])
+    t.equal(jsonError(ended)["code"], code, args.join(" "))
+    t.equal(ended.code, exit)
+  }
+  t.notOk((await readdir(folder)).some((name) => name.includes("not-made")))
+})
+
+t.test("`stele storage backup --follow` archives what is committed within a second, and ends when it is told to", async (t) => {
+  const [path, archive] = [join(folder, "followed.db"), join(folder, "followed")]
+  await using store = await SqliteStore.open(path)
+  guestKeyValue(store).set(tenantKey("ada", "k"), Buffer.from("1"))
+  const child = spawn(process.execPath, [main, "storage", "backup", `sqlite:${path}`, "--to", archive, "--follow", "--json"], {
+    stdio: ["ignore", "pipe", "inherit"],
+  })
+  const closed = once(child, "close")
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]()
+  const next = async (): Promise<object> => JSON.parse(String((await lines.next()).value)) as object
+  t.match(await next(), { what: "archived", snapshot: "new", commit: 1 })
+  guestKeyValue(store).set(tenantKey("ada", "k"), Buffer.from("2"))
+  const atMs = performance.now()
+  t.match(await next(), { what: "archived", commit: 2, frames: Number })
+  t.ok(performance.now() - atMs < 1_000)
+  child.kill("SIGTERM")
+  t.same(await closed, [0, null])
 })

@@ -6,6 +6,7 @@ import t from "tap"
 import { MemoryStore, SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
 import { conformance, storeCases } from "./suite/conformance.ts"
 
+t.setTimeout(300_000)
 const folder = await mkdtemp(join(tmpdir(), "stele-storage-"))
 t.teardown(() => rm(folder, { recursive: true, force: true }))
 let files = 0

@@ -13,6 +13,7 @@ import { changeCases } from "./change.ts"
 import { keyValueCases } from "./key-value.ts"
 import { logCases } from "./log.ts"
 import { tenantCases } from "./tenant.ts"
+import { usageCases } from "./usage.ts"
 
 export interface Backend {
   readonly name: string
@@ -60,6 +61,7 @@ export const storeCases: ReadonlyArray<StoreCase> = [
   ...logCases,
   ...blobCases,
   ...tenantCases,
+  ...usageCases,
 ]
 
 function checkOf(t: Pick<TAP, "strictSame" | "match">): Check {

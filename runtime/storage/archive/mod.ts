@@ -1,0 +1,8 @@
+export { Archiver, type ArchiverOptions, type Synced } from "./archiver.ts"
+export type { ObjectSource, ObjectTarget } from "./blob.ts"
+export { type Drill, drill, type DrillOptions } from "./drill.ts"
+export { type ArchiveFiles, type ArchiveObject, folderFiles } from "./file.ts"
+export { type Followed, follow, intervalMsDefault } from "./follow.ts"
+export { type Archive, type ArchivedCommit, type Gap, type Generation, type Problem, readArchive } from "./generation.ts"
+export { keyOf, keyVariable, readKey } from "./key.ts"
+export { type Plan, plan, restore, type Restored, type RestoreOptions, type Target } from "./restore.ts"
