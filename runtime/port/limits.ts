@@ -4,10 +4,20 @@ import { limitsFrom } from "../../host/port/port.ts"
 import { blobStoreLimits } from "./blob.ts"
 import { keyValueStoreLimits } from "./key-value.ts"
 import { logLimits } from "./log.ts"
+import { queueLimits } from "./queue.ts"
+import { sqlLimits } from "./sql.ts"
 import { usageLimits } from "./usage.ts"
 
 /** The defaults; each table's own file says their units. */
-export const storeLimits = { keyValue: keyValueStoreLimits, event: eventLimits, log: logLimits, blob: blobStoreLimits, usage: usageLimits }
+export const storeLimits = {
+  keyValue: keyValueStoreLimits,
+  event: eventLimits,
+  log: logLimits,
+  blob: blobStoreLimits,
+  queue: queueLimits,
+  usage: usageLimits,
+  sql: sqlLimits,
+}
 export type StoreLimits = Readonly<typeof storeLimits>
 export type StoreLimitOptions = { readonly [P in keyof StoreLimits]?: Partial<StoreLimits[P]> }
 

@@ -9,14 +9,34 @@ import type { EventAnswers, EventOperation, EventQuestion, EventResults } from "
 import type { KeyValueAnswers, KeyValueOperation, KeyValueQuestion, KeyValueResults } from "./key-value.ts"
 import type { StoreLimits } from "./limits.ts"
 import type { LogAnswers, LogOperation, LogQuestion, LogResults } from "./log.ts"
+import type { QueueAnswers, QueueOperation, QueueQuestion, QueueResults } from "./queue.ts"
+import type { SqlAnswers, SqlOperation, SqlQuestion, SqlResults } from "./sql.ts"
 import type { TenantAnswers, TenantOperation, TenantQuestion, TenantResults } from "./tenant.ts"
 import type { UsageAnswers, UsageOperation, UsageQuestion, UsageResults } from "./usage.ts"
 
-export type Operation = KeyValueOperation | EventOperation | LogOperation | BlobOperation | UsageOperation | TenantOperation | FenceOperation
-export interface Results extends KeyValueResults, EventResults, LogResults, BlobResults, UsageResults, TenantResults, FenceResults {}
+export type Operation =
+  | KeyValueOperation
+  | EventOperation
+  | LogOperation
+  | BlobOperation
+  | UsageOperation
+  | QueueOperation
+  | SqlOperation
+  | TenantOperation
+  | FenceOperation
+export interface Results extends KeyValueResults, EventResults, LogResults, BlobResults, UsageResults, QueueResults, SqlResults, TenantResults, FenceResults {}
 
-export type Question = KeyValueQuestion | EventQuestion | LogQuestion | BlobQuestion | UsageQuestion | TenantQuestion | FenceQuestion
-export interface Answers extends KeyValueAnswers, EventAnswers, LogAnswers, BlobAnswers, UsageAnswers, TenantAnswers, FenceAnswers {}
+export type Question =
+  | KeyValueQuestion
+  | EventQuestion
+  | LogQuestion
+  | BlobQuestion
+  | UsageQuestion
+  | QueueQuestion
+  | SqlQuestion
+  | TenantQuestion
+  | FenceQuestion
+export interface Answers extends KeyValueAnswers, EventAnswers, LogAnswers, BlobAnswers, UsageAnswers, QueueAnswers, SqlAnswers, TenantAnswers, FenceAnswers {}
 
 /** Something in a store that is not as it was written. */
 export interface Finding {

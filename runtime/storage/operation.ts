@@ -18,8 +18,9 @@ export function copyOf(operation: Operation): Operation {
     else if (typeof value === "object" && value !== null) copy[name] = copyOfAny(value)
   }
   // Stores keep rows of their own under names that no UTF-8 starts with.
-  if (!((operation.tenant[0] as number) < 0xf8) && operation.tenant.length > 0)
-    throw new ConfigError("Option", { option: "tenant", expected: "UTF-8", actual: `a byte ${operation.tenant[0]}` })
+  const { tenant } = operation as { readonly tenant?: Uint8Array }
+  if (tenant !== undefined && !((tenant[0] as number) < 0xf8) && tenant.length > 0)
+    throw new ConfigError("Option", { option: "tenant", expected: "UTF-8", actual: `a byte ${tenant[0]}` })
   return copy as unknown as Operation
 }
 

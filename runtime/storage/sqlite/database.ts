@@ -138,6 +138,75 @@ const migrations: ReadonlyArray<string | ((database: DatabaseSync) => void)> = [
   ) STRICT;
   `,
   usageTables,
+  `
+  CREATE TABLE queue_lane (
+    id INTEGER PRIMARY KEY,
+    tenant BLOB NOT NULL,
+    key BLOB NOT NULL,
+    turn INTEGER NOT NULL,
+    given INTEGER NOT NULL,
+    ready INTEGER NOT NULL,
+    waiting INTEGER NOT NULL,
+    blocked INTEGER NOT NULL,
+    leased INTEGER NOT NULL,
+    dead INTEGER NOT NULL,
+    wake_us INTEGER,
+    UNIQUE (tenant, key)
+  ) STRICT;
+  CREATE INDEX queue_ring ON queue_lane (key, turn) WHERE ready > 0;
+  CREATE INDEX queue_alarm ON queue_lane (key, wake_us) WHERE ready = 0 AND wake_us IS NOT NULL;
+  CREATE TABLE queue_job (
+    lane INTEGER NOT NULL,
+    id INTEGER NOT NULL,
+    state INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    rank INTEGER NOT NULL,
+    wake_us INTEGER,
+    token INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    attempts_max INTEGER NOT NULL,
+    backoff_ms INTEGER NOT NULL,
+    backoff_ms_max INTEGER NOT NULL,
+    enqueued_us INTEGER NOT NULL,
+    scheduled_us INTEGER,
+    sum INTEGER NOT NULL,
+    order_key TEXT,
+    idempotency_key TEXT,
+    error TEXT,
+    payload BLOB NOT NULL,
+    PRIMARY KEY (lane, id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX queue_ready ON queue_job (lane, rank) WHERE state = 0;
+  CREATE INDEX queue_wake ON queue_job (lane, wake_us) WHERE wake_us IS NOT NULL;
+  CREATE INDEX queue_order ON queue_job (lane, order_key, id) WHERE order_key IS NOT NULL AND state < 4;
+  CREATE INDEX queue_dead ON queue_job (lane, id) WHERE state = 4;
+  CREATE TABLE queue_idempotency (
+    lane INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    job INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    until_us INTEGER NOT NULL,
+    sum INTEGER NOT NULL,
+    PRIMARY KEY (lane, key)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX queue_forget ON queue_idempotency (until_us);
+  CREATE TABLE queue_schedule (
+    lane INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    next_us INTEGER NOT NULL,
+    spec TEXT NOT NULL,
+    payload BLOB NOT NULL,
+    sum INTEGER NOT NULL,
+    PRIMARY KEY (lane, name)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX queue_time ON queue_schedule (lane, next_us);
+  CREATE TABLE queue_total (
+    tenant BLOB PRIMARY KEY,
+    keys INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    sums INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ]
 
 /** The format that this code writes. */

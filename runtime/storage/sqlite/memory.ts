@@ -5,10 +5,13 @@
 import { StorageError } from "../../../schemas/error/storage.ts"
 import { type StoreLimitOptions, type StoreLimits, storeLimitsFrom } from "../../port/limits.ts"
 import type { Answers, BatchResults, Finding, Operation, Question, Store } from "../../port/store.ts"
+import type { SqlOperation, SqlResults, SqlTransaction } from "../../port/sql.ts"
 import { clockBase, clockFrom, type StoreClock } from "../clock.ts"
 import { copyOf } from "../operation.ts"
 import { SqliteReader } from "./reader.ts"
-import { SqliteWriter } from "./writer.ts"
+import { Turns } from "./turns.ts"
+import type { Request, Step } from "./worker.ts"
+import { type Outcome, SqliteWriter } from "./writer.ts"
 
 export interface MemoryOptions extends StoreLimitOptions {
   /** What the store takes for the time. Default: `clockFrom`. */
@@ -20,25 +23,46 @@ export class MemoryStore implements Store {
   readonly limits: StoreLimits
   readonly #writer: SqliteWriter
   readonly #reader: SqliteReader
+  readonly #turns: Turns
+  readonly #waiting = new Map<number, (outcome: Outcome) => void>()
   readonly #listeners = new Set<() => void>()
+  #nextId = 0
 
   constructor({ clock = clockFrom(clockBase()), ...limits }: MemoryOptions = {}) {
     this.limits = storeLimitsFrom(limits)
     const { writer, database } = SqliteWriter.memory(this.name, { limits: this.limits, clock })
     this.#writer = writer
-    this.#reader = new SqliteReader(this.name, clock, database)
+    this.#turns = new Turns(writer, this.name, this.limits.sql.transactionMsMax, Number.POSITIVE_INFINITY, (answers) => {
+      for (const { id, outcome } of answers) {
+        this.#waiting.get(id)?.(outcome)
+        this.#waiting.delete(id)
+        if ("answers" in outcome) for (const listener of this.#listeners) queueMicrotask(listener)
+      }
+    })
+    this.#reader = new SqliteReader(this.name, clock, database, this.limits)
+  }
+
+  /** Answers at once, but for what waits for a transaction. */
+  #ask(request: Omit<Request, "id"> | Omit<Step, "id">): Promise<ReadonlyArray<unknown>> {
+    const { promise, resolve, reject } = Promise.withResolvers<ReadonlyArray<unknown>>()
+    const id = this.#nextId++
+    this.#waiting.set(id, (outcome) => ("error" in outcome ? reject(outcome.error) : resolve(outcome.answers)))
+    this.#turns.take([{ id, ...request }])
+    return promise
   }
 
   applySync<const B extends ReadonlyArray<Operation>>(batch: B): BatchResults<B> {
-    const [outcome] = this.#writer.commit([batch.map(copyOf)])
-    if (outcome === undefined) throw new StorageError("Failed", { store: this.name, detail: "a batch had no outcome" })
-    if ("error" in outcome) throw outcome.error
-    for (const listener of this.#listeners) queueMicrotask(listener)
-    return outcome.answers as BatchResults<B>
+    let found: Outcome | undefined
+    const id = this.#nextId++
+    this.#waiting.set(id, (outcome) => (found = outcome))
+    this.#turns.take([{ id, batch: batch.map(copyOf), isBlocking: true }])
+    if (found === undefined) throw new StorageError("Failed", { store: this.name, detail: "a batch had no outcome" })
+    if ("error" in found) throw found.error
+    return found.answers as BatchResults<B>
   }
 
   async apply<const B extends ReadonlyArray<Operation>>(batch: B): Promise<BatchResults<B>> {
-    return this.applySync(batch)
+    return (await this.#ask({ batch: batch.map(copyOf) })) as BatchResults<B>
   }
 
   askSync<Q extends Question>(question: Q): Answers[Q["ask"]] {
@@ -47,6 +71,18 @@ export class MemoryStore implements Store {
 
   async ask<Q extends Question>(question: Q): Promise<Answers[Q["ask"]]> {
     return this.#reader.ask(question)
+  }
+
+  /** As that of a file. */
+  async transaction(): Promise<SqlTransaction> {
+    const transaction = this.#nextId++
+    const step = async (what: Step["step"]): Promise<unknown> => (await this.#ask({ transaction, step: what }))[0]
+    await step("begin")
+    return {
+      run: (statement) => step(copyOf({ op: "sql", ...statement }) as SqlOperation) as Promise<SqlResults["sql"]>,
+      commit: () => step("commit") as Promise<void>,
+      rollback: () => step("rollback") as Promise<void>,
+    }
   }
 
   onCommit(listener: () => void): () => void {
@@ -60,6 +96,7 @@ export class MemoryStore implements Store {
   }
 
   async close(): Promise<void> {
+    this.#turns.close()
     this.#writer.close()
     // The writer's connection was its own: it is closed already.
     this.#reader.close()

@@ -1,7 +1,7 @@
 /** The side of a store that reads: a connection of its own that sees what is committed, on the thread that asks. */
 import type { DatabaseSync } from "node:sqlite"
 import { StorageError } from "../../../schemas/error/storage.ts"
-import { storeLimits } from "../../port/limits.ts"
+import { type StoreLimits, storeLimits } from "../../port/limits.ts"
 import type { Answers, Finding, Question } from "../../port/store.ts"
 import { clockBase, clockFrom, type StoreClock } from "../clock.ts"
 import { detailOf, openReader, pragma, reading, storageError } from "./database.ts"
@@ -45,14 +45,14 @@ export class SqliteReader implements Disposable {
    * Reads a file, or a database that is open already.
    * @throws StorageError `Unreachable`, `Busy`
    */
-  constructor(path: string, clock: StoreClock = clockFrom(clockBase()), given?: DatabaseSync) {
+  constructor(path: string, clock: StoreClock = clockFrom(clockBase()), given?: DatabaseSync, limits: StoreLimits = storeLimits) {
     this.path = path
     this.#isOwn = given === undefined
     let database = given
     try {
       database ??= openReader(path)
       this.#database = database
-      this.#tables = new Tables({ database, store: path, limits: storeLimits, clock })
+      this.#tables = new Tables({ database, store: path, limits, clock })
     } catch (error) {
       if (given === undefined) database?.close()
       throw storageError(path, error)

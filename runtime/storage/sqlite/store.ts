@@ -9,11 +9,12 @@ import { ConfigError } from "../../../schemas/error/config.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import { CounterError } from "../../../host/port/key-value.ts"
 import { type StoreLimitOptions, type StoreLimits, storeLimitsFrom } from "../../port/limits.ts"
+import type { SqlOperation, SqlResults, SqlTransaction } from "../../port/sql.ts"
 import { clockBase, clockFrom } from "../clock.ts"
 import { copyOf } from "../operation.ts"
 import { busyMsMax } from "./database.ts"
 import { SqliteReader } from "./reader.ts"
-import type { Failure, Opening, Reply, Request } from "./worker.ts"
+import type { Failure, Opening, Reply, Request, Step } from "./worker.ts"
 import type { Answers, BatchResults, Finding, Operation, Question, Store } from "../../port/store.ts"
 
 const { MessageChannel, receiveMessageOnPort, Worker: Thread } = process.getBuiltinModule("node:worker_threads")
@@ -53,7 +54,7 @@ export class SqliteStore implements Store {
   #port: MessagePort | undefined
   #worker: Worker | undefined
   #reader: SqliteReader | undefined
-  #queue: Array<Request> = []
+  #queue: Array<Request | Step> = []
   #nextId = 0
   #heard = 0
   #refusal: Error | undefined
@@ -92,7 +93,7 @@ export class SqliteStore implements Store {
     port1.on("message", (reply: Reply) => this.#hear(reply))
     try {
       await new Promise<unknown>((resolve, reject) => this.#waiting.set(openingId, { resolve, reject }))
-      this.#reader = new SqliteReader(this.path, clockFrom(base))
+      this.#reader = new SqliteReader(this.path, clockFrom(base), undefined, this.limits)
     } catch (error) {
       await this.close()
       throw error
@@ -138,14 +139,14 @@ export class SqliteStore implements Store {
   /** In one commit with whatever else waits. */
   apply<const B extends ReadonlyArray<Operation>>(batch: B): Promise<BatchResults<B>> {
     return new Promise((resolve, reject) => {
-      this.#send(batch, { resolve: resolve as (answers: ReadonlyArray<unknown>) => void, reject })
+      this.#send({ batch: batch.map(copyOf) }, { resolve: resolve as (answers: ReadonlyArray<unknown>) => void, reject })
       if (this.#queue.length === 1) queueMicrotask(() => this.#flush())
     })
   }
 
   applySync<const B extends ReadonlyArray<Operation>>(batch: B): BatchResults<B> {
     let outcome: { readonly answers: ReadonlyArray<unknown> } | { readonly error: Error } | undefined
-    this.#send(batch, { resolve: (answers) => (outcome = { answers }), reject: (error) => (outcome = { error }) })
+    this.#send({ batch: batch.map(copyOf), isBlocking: true }, { resolve: (answers) => (outcome = { answers }), reject: (error) => (outcome = { error }) })
     this.#flush()
     let untilMs = performance.now() + silenceMsMax
     for (;;) {
@@ -163,15 +164,34 @@ export class SqliteStore implements Store {
     return outcome.answers as BatchResults<B>
   }
 
-  #send(batch: ReadonlyArray<Operation>, waiting: Waiting): void {
+  /**
+   * Begins a transaction that others' writes wait for. It ends by itself after `transactionMsMax`, and when a call of this
+   * thread blocks it.
+   * @throws as `apply`
+   */
+  async transaction(): Promise<SqlTransaction> {
+    const transaction = this.#nextId++
+    const step = (what: Step["step"]): Promise<unknown> =>
+      new Promise((resolve, reject) => {
+        this.#send({ transaction, step: what }, { resolve: ([answer]) => resolve(answer), reject })
+        this.#flush()
+      })
+    await step("begin")
+    return {
+      run: (statement) => step(copyOf({ op: "sql", ...statement }) as SqlOperation) as Promise<SqlResults["sql"]>,
+      commit: () => step("commit") as Promise<void>,
+      rollback: () => step("rollback") as Promise<void>,
+    }
+  }
+
+  #send(request: Omit<Request, "id"> | Omit<Step, "id">, waiting: Waiting): void {
     if (this.#isClosed) throw new StorageError("Closed", { store: this.path })
     if (this.#refusal !== undefined) throw this.#refusal
     if (this.#waiting.size >= this.#pendingMax) throw new StorageError("Overloaded", { store: this.path, pendingMax: this.#pendingMax })
-    const copied = batch.map(copyOf)
     const id = this.#nextId++
     if (this.#waiting.size === 0) this.#port?.ref()
     this.#waiting.set(id, waiting)
-    this.#queue.push({ id, batch: copied })
+    this.#queue.push({ id, ...request })
   }
 
   /** Everything asked for since the last time, in one message. */

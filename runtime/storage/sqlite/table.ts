@@ -12,6 +12,8 @@ import { EventTable } from "./event.ts"
 import { FenceRow } from "./fence.ts"
 import { KeyValueTable } from "./key-value.ts"
 import { LogTable } from "./log.ts"
+import { QueueTable } from "./queue.ts"
+import { SqlTable } from "./sql.ts"
 import { TenantOperations } from "./tenant.ts"
 import type { TotalTable } from "./totals.ts"
 import { UsageTable } from "./usage.ts"
@@ -58,7 +60,7 @@ interface TableKind {
   readonly questions: ReadonlyArray<Question["ask"]>
 }
 
-const kinds: ReadonlyArray<TableKind> = [KeyValueTable, EventTable, LogTable, BlobTable, UsageTable]
+const kinds: ReadonlyArray<TableKind> = [KeyValueTable, EventTable, LogTable, BlobTable, QueueTable, UsageTable]
 
 const refusedFirst = new Set(kinds.flatMap((kind) => kind.refusedFirst))
 
@@ -83,6 +85,9 @@ export class Tables {
     this.#byQuestion.set("fence", this.fence)
     const tenants = new TenantOperations(context, this.all)
     for (const op of TenantOperations.operations) this.#byOperation.set(op, tenants)
+    const sql = new SqlTable(context)
+    for (const op of SqlTable.operations) this.#byOperation.set(op, sql)
+    for (const ask of SqlTable.questions) this.#byQuestion.set(ask, sql)
     for (const ask of TenantOperations.questions) this.#byQuestion.set(ask, tenants)
   }
 

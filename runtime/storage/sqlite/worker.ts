@@ -7,8 +7,10 @@ import type { MessagePort } from "node:worker_threads"
 import { CounterError } from "../../../host/port/key-value.ts"
 import { SteleError } from "../../../schemas/error/family.ts"
 import { type ClockBase, clockFrom } from "../clock.ts"
+import type { SqlOperation } from "../../port/sql.ts"
 import type { Operation } from "../../port/store.ts"
-import { type Outcome, SqliteWriter, type WriterOptions } from "./writer.ts"
+import { Turns } from "./turns.ts"
+import { SqliteWriter, type WriterOptions } from "./writer.ts"
 
 const { isMainThread, receiveMessageOnPort, workerData } = process.getBuiltinModule("node:worker_threads")
 
@@ -26,6 +28,15 @@ export interface Opening {
 export interface Request {
   readonly id: number
   readonly batch: ReadonlyArray<Operation>
+  /** Its caller's thread stands still until it is answered: it cannot wait for a transaction that the same thread must end. */
+  readonly isBlocking?: true
+}
+
+/** A step of a transaction that one owner keeps open. */
+export interface Step {
+  readonly id: number
+  readonly transaction: number
+  readonly step: "begin" | "commit" | "rollback" | SqlOperation
 }
 
 /** An error as data: classes do not survive the way between threads. */
@@ -63,34 +74,27 @@ if (!isMainThread) {
   } catch (error) {
     send({ failed: failureOf(error) })
   }
-  port.on("message", (first: ReadonlyArray<Request> | "close") => {
-    const requests: Array<Request> = []
+  const turns =
+    writer &&
+    new Turns(writer, path, options.limits.sql.transactionMsMax, groupMax, (outcomes) =>
+      send({
+        outcomes: outcomes.map(({ id, outcome }) => ("error" in outcome ? { id, failure: failureOf(outcome.error) } : { id, answers: outcome.answers })),
+      }),
+    )
+  port.on("message", (first: ReadonlyArray<Request | Step> | "close") => {
+    const requests: Array<Request | Step> = []
     let isLast = false
-    for (let message: ReadonlyArray<Request> | "close" | undefined = first; message !== undefined;) {
+    for (let message: ReadonlyArray<Request | Step> | "close" | undefined = first; message !== undefined;) {
       if (message === "close") {
         isLast = true
         break
       }
       requests.push(...message)
-      message = requests.length >= groupMax ? undefined : (receiveMessageOnPort(port)?.message as ReadonlyArray<Request> | "close" | undefined)
+      message = requests.length >= groupMax ? undefined : (receiveMessageOnPort(port)?.message as ReadonlyArray<Request | Step> | "close" | undefined)
     }
-    const taken = writer === undefined ? 0 : requests.length
-    for (let from = 0; from < taken; from += groupMax) {
-      const group = requests.slice(from, from + groupMax)
-      let outcomes: ReadonlyArray<Outcome>
-      try {
-        outcomes = (writer as SqliteWriter).commit(group.map(({ batch }) => batch))
-      } catch (error) {
-        outcomes = group.map(() => ({ error: error as Error }))
-      }
-      send({
-        outcomes: outcomes.map((outcome, i) => {
-          const { id } = group[i] as Request
-          return "error" in outcome ? { id, failure: failureOf(outcome.error) } : { id, answers: outcome.answers }
-        }),
-      })
-    }
+    turns?.take(requests)
     if (!isLast) return
+    turns?.close()
     writer?.close()
     port.close()
   })

@@ -10,6 +10,7 @@ import { StorageError } from "../../../schemas/error/storage.ts"
 import { CounterError } from "../../../host/port/key-value.ts"
 import type { StoreLimits } from "../../port/limits.ts"
 import type { Operation } from "../../port/store.ts"
+import type { SqlOperation } from "../../port/sql.ts"
 import type { StoreClock } from "../clock.ts"
 import { detailOf, isBusy, isDamaged, openMemory, openWriter, storageError } from "./database.ts"
 import { type Commit, commitRowsMax, lossOf, Mark } from "./mark.ts"
@@ -109,6 +110,20 @@ const noDigest = new Uint8Array(32)
 /** SQLite result code `SQLITE_FULL`: the one failure of COMMIT after which nothing can have been kept. */
 const fullCode = 13
 
+interface Begun {
+  readonly group: Group
+  readonly last: LastCommit
+  /** What everything but a fence is refused with. */
+  readonly fenced: StorageError | undefined
+}
+
+/** A transaction of one owner. */
+export interface OpenTransaction {
+  apply(operation: SqlOperation): unknown
+  commit(): void
+  rollback(): void
+}
+
 export interface WriterOptions {
   /** Go on without commits that were acknowledged and are gone. Default false: such a store is read-only. */
   readonly acceptLoss: boolean
@@ -187,46 +202,48 @@ export class SqliteWriter implements Disposable {
     return this.#refusal
   }
 
+  /** Before anything that could be taken back with somebody else's. */
   #check(): void {
     if (this.#isClosed) throw new StorageError("Closed", { store: this.path })
+    if (this.#refusal !== undefined) throw this.#refusal
+    if (this.#writer.isTransaction) throw new StorageError("Busy", { store: this.path, waitedMs: 0 })
   }
 
-  /**
-   * Carries out a group of batches: on return every batch with answers is on the disk.
-   * @throws StorageError `Busy` or `Failed` when nothing of the group was kept; `Unknown` when nobody can tell, after
-   * which the store must be opened again; `Lost` and `Closed`
-   */
-  commit(batches: ReadonlyArray<ReadonlyArray<Operation>>): ReadonlyArray<Outcome> {
-    this.#check()
-    if (this.#refusal !== undefined) throw this.#refusal
+  /** Takes the lock and begins a group, in which what has ended is gone. */
+  #begin(): Begun {
+    this.#writer.exec("BEGIN IMMEDIATE")
+    const last = this.#lastCommit()
+    this.#clock.advance?.(last.committedUs)
+    const group = new Group(last, this.#clock())
+    // Read under the lock of the group: what is committed after the fence's own commit would be in neither store.
+    const fenced = this.#tables.fence.refusal()
+    if (fenced === undefined) {
+      this.#tables.sweep(group)
+      group.end(true)
+    }
+    return { group, last, fenced }
+  }
+
+  /** Takes back all of a group. */
+  #undo(error: unknown): never {
+    if (this.#writer.isTransaction) this.#writer.exec("ROLLBACK")
+    if (error instanceof SteleError) throw error
+    if (isBusy(error) || isDamaged(error)) throw storageError(this.path, error)
+    throw new StorageError("Failed", { store: this.path, detail: detailOf(error) }, { cause: error })
+  }
+
+  /** Ends a group: on return it is on the disk. */
+  #end(group: Group, last: LastCommit): void {
     const writer = this.#writer
-    let outcomes: ReadonlyArray<Outcome>
+    if (group.isEmpty) return writer.exec("ROLLBACK")
     let commit: Commit
     try {
-      writer.exec("BEGIN IMMEDIATE")
-      const last = this.#lastCommit()
-      this.#clock.advance?.(last.committedUs)
-      const group = new Group(last, this.#clock())
-      // Read under the lock of the group: what is committed after the fence's own commit would be in neither store.
-      const fenced = this.#tables.fence.refusal()
-      if (fenced === undefined) {
-        this.#tables.sweep(group)
-        group.end(true)
-      }
-      outcomes = batches.map((batch) => (fenced === undefined || isFence(batch) ? this.#batch(group, batch) : { error: fenced }))
-      if (group.isEmpty) {
-        writer.exec("ROLLBACK")
-        return outcomes
-      }
       group.writeTotals()
       commit = { sequence: last.sequence + 1, digest: group.digest() }
       this.#insert.run(commit.sequence, group.revision, commit.digest, group.nowUs)
       if (commit.sequence > commitRowsMax) this.#forget.run(commit.sequence - commitRowsMax)
     } catch (error) {
-      if (writer.isTransaction) writer.exec("ROLLBACK")
-      if (error instanceof SteleError) throw error
-      if (isBusy(error) || isDamaged(error)) throw storageError(this.path, error)
-      throw new StorageError("Failed", { store: this.path, detail: detailOf(error) }, { cause: error })
+      return this.#undo(error)
     }
     try {
       writer.exec("COMMIT")
@@ -244,7 +261,61 @@ export class SqliteWriter implements Disposable {
     } catch {
       // The group is kept: a mark that is behind claims less, and the next commit writes it anew.
     }
+  }
+
+  /**
+   * Carries out a group of batches: on return every batch with answers is on the disk.
+   * @throws StorageError `Busy` or `Failed` when nothing of the group was kept; `Unknown` when nobody can tell, after
+   * which the store must be opened again; `Lost` and `Closed`
+   */
+  commit(batches: ReadonlyArray<ReadonlyArray<Operation>>): ReadonlyArray<Outcome> {
+    this.#check()
+    let begun: Begun
+    let outcomes: ReadonlyArray<Outcome>
+    try {
+      begun = this.#begin()
+      const { group, fenced } = begun
+      outcomes = batches.map((batch) => (fenced === undefined || isFence(batch) ? this.#batch(group, batch) : { error: fenced }))
+    } catch (error) {
+      return this.#undo(error)
+    }
+    this.#end(begun.group, begun.last)
     return outcomes
+  }
+
+  /**
+   * Begins a transaction that stays open over several calls; `commit` must wait for its end.
+   * @throws as `commit`
+   */
+  transaction(): OpenTransaction {
+    this.#check()
+    let begun: Begun
+    try {
+      begun = this.#begin()
+      if (begun.fenced !== undefined) throw begun.fenced
+    } catch (error) {
+      return this.#undo(error)
+    }
+    const { group, last } = begun
+    return {
+      apply: (operation) => {
+        try {
+          const answer = this.#tables.apply(group, operation)
+          group.end(true)
+          return answer
+        } catch (error) {
+          group.end(false)
+          // A statement that SQLite refuses has changed nothing; anything else ends the transaction.
+          const isHarmless = error instanceof StorageError && error.reason._tag === "Sql" && operation.isScript !== true
+          if (isHarmless && this.#writer.isTransaction) throw error
+          return this.#undo(error)
+        }
+      },
+      commit: () => this.#end(group, last),
+      rollback: () => {
+        if (this.#writer.isTransaction) this.#writer.exec("ROLLBACK")
+      },
+    }
   }
 
   /** One batch in its savepoint: what it is refused for concerns nobody else in the group. */

@@ -1,0 +1,148 @@
+/**
+ * Whose turn it is to write: batches share commits, and between them one transaction at a time may stay open, for which
+ * they wait. It does not stay open for long; and since a caller who blocks its thread would wait for itself if the
+ * same thread holds the transaction open, a blocking batch ends it.
+ */
+import { StorageError } from "../../../schemas/error/storage.ts"
+import type { OpenTransaction, Outcome, SqliteWriter } from "./writer.ts"
+import type { Request, Step } from "./worker.ts"
+
+interface Answer {
+  readonly id: number
+  readonly outcome: Outcome
+}
+
+/** Transactions that have ended without their owner: so many are remembered until it hears of it. */
+const endedMax = 1_000
+
+export class Turns {
+  readonly #writer: SqliteWriter
+  readonly #store: string
+  readonly #transactionMsMax: number
+  readonly #groupMax: number
+  readonly #send: (answers: ReadonlyArray<Answer>) => void
+  #waiting: Array<Request | Step> = []
+  #open: { readonly number: number; readonly transaction: OpenTransaction; readonly timer: NodeJS.Timeout } | undefined
+  readonly #ended = new Map<number, StorageError>()
+
+  constructor(writer: SqliteWriter, store: string, transactionMsMax: number, groupMax: number, send: (answers: ReadonlyArray<Answer>) => void) {
+    this.#writer = writer
+    this.#store = store
+    this.#transactionMsMax = transactionMsMax
+    this.#groupMax = groupMax
+    this.#send = send
+  }
+
+  take(requests: ReadonlyArray<Request | Step>): void {
+    for (const request of requests) {
+      if ("step" in request && request.step !== "begin") {
+        // What came before it waits for its end, or is done.
+        this.#continue(request)
+        continue
+      }
+      this.#waiting.push(request)
+    }
+    const blocking = this.#waiting.findLastIndex((request) => "isBlocking" in request)
+    if (blocking >= 0 && this.#open !== undefined) this.#end("a call that blocks its thread must not wait for it")
+    if (blocking >= 0) {
+      // The batches up to it, in their order; whoever would begin a transaction among them begins it afterwards.
+      const before = this.#waiting.slice(0, blocking + 1)
+      this.#waiting = [...before.filter((request) => "step" in request), ...this.#waiting.slice(blocking + 1)]
+      this.#commit(before.filter((request): request is Request => !("step" in request)))
+    }
+    this.#advance()
+  }
+
+  /** Carries out what waits, up to a transaction that opens. */
+  #advance(): void {
+    while (this.#open === undefined && this.#waiting.length > 0) {
+      const next = this.#waiting.findIndex((request) => "step" in request)
+      const batches = this.#waiting.splice(0, next < 0 ? this.#waiting.length : next)
+      this.#commit(batches as ReadonlyArray<Request>)
+      if (next >= 0) this.#begin(this.#waiting.shift() as Step)
+    }
+  }
+
+  #commit(requests: ReadonlyArray<Request>): void {
+    for (let from = 0; from < requests.length; from += this.#groupMax) {
+      const group = requests.slice(from, from + this.#groupMax)
+      let outcomes: ReadonlyArray<Outcome>
+      try {
+        outcomes = this.#writer.commit(group.map(({ batch }) => batch))
+      } catch (error) {
+        outcomes = group.map(() => ({ error: error as Error }))
+      }
+      this.#send(group.map(({ id }, i) => ({ id, outcome: outcomes[i] as Outcome })))
+    }
+  }
+
+  #begin({ id, transaction: number }: Step): void {
+    this.#answer(id, () => {
+      const transaction = this.#writer.transaction()
+      const timer = setTimeout(() => {
+        this.#end(`it has been open for ${this.#transactionMsMax} ms`)
+        this.#advance()
+      }, this.#transactionMsMax)
+      this.#open = { number, transaction, timer }
+    })
+  }
+
+  #continue({ id, transaction: number, step }: Step): void {
+    const open = this.#open
+    if (open?.number !== number) {
+      const ended = this.#ended.get(number)
+      if (step === "commit" || step === "rollback") this.#ended.delete(number)
+      // Nothing is left to take back.
+      if (step === "rollback") return this.#answer(id, () => undefined)
+      return this.#answer(id, () => {
+        throw ended ?? new StorageError("Preempted", { store: this.#store, detail: "it has ended" })
+      })
+    }
+    if (typeof step === "object") {
+      return this.#answer(id, () => {
+        try {
+          return open.transaction.apply(step)
+        } catch (error) {
+          if (!(error instanceof StorageError && error.reason._tag === "Sql" && step.isScript !== true))
+            this.#end(error instanceof Error ? error.message : String(error))
+          throw error
+        }
+      })
+    }
+    clearTimeout(open.timer)
+    this.#open = undefined
+    this.#answer(id, () => (step === "commit" ? open.transaction.commit() : open.transaction.rollback()))
+  }
+
+  /** Ends the open transaction without its owner, who hears of it at its next step. */
+  #end(detail: string): void {
+    const open = this.#open
+    if (open === undefined) return
+    clearTimeout(open.timer)
+    this.#open = undefined
+    open.transaction.rollback()
+    const [oldest] = this.#ended.keys()
+    if (this.#ended.size >= endedMax && oldest !== undefined) this.#ended.delete(oldest)
+    this.#ended.set(open.number, new StorageError("Preempted", { store: this.#store, detail }))
+  }
+
+  #answer(id: number, run: () => unknown): void {
+    let outcome: Outcome
+    try {
+      outcome = { answers: [run()] }
+    } catch (error) {
+      outcome = { error: error as Error }
+    }
+    this.#send([{ id, outcome }])
+  }
+
+  /** What waits is still carried out; a transaction that is open is not kept. */
+  close(): void {
+    if (this.#open === undefined && this.#waiting.length === 0) return
+    for (;;) {
+      this.#end("the store is closed")
+      if (this.#waiting.length === 0) return
+      this.#advance()
+    }
+  }
+}

@@ -1,0 +1,72 @@
+/** The queue at a depth of a million jobs: enqueued, leased and completed durably, by several callers at a time. */
+import { join } from "node:path"
+import { SqliteStore } from "../../runtime/storage/sqlite/mod.ts"
+
+export interface QueueFigures {
+  readonly depth: number
+  readonly batch: number
+  /** Jobs enqueued, leased and completed in a second, with `depth` others waiting. */
+  readonly jobsASecond: number
+  /** Of one operation on a batch until it is durable, ms. */
+  readonly enqueueP99Ms: number
+  readonly leaseP99Ms: number
+  readonly completeP99Ms: number
+  /** How long it took to enqueue the depth. */
+  readonly fillSeconds: number
+}
+
+const payload = new Uint8Array(200).fill(7)
+const key = Buffer.from("bench")
+const p99 = (all: ReadonlyArray<number>): number => all.toSorted((a, b) => a - b)[Math.floor(all.length * 0.99)] ?? Number.NaN
+
+/** `tenants` share the depth: a lease takes turns among them. */
+export async function queueFigures(
+  folder: string,
+  { depth = 1_000_000, batch = 100, tenants = 100, runMs = 5_000, pipelines = 4 } = {},
+): Promise<QueueFigures> {
+  const queue = { tenantJobsMax: 1e8, tenantBytesMax: 1e12, totalBytesMax: 1e12 }
+  await using store = await SqliteStore.open(join(folder, "queue.db"), { queue })
+  const names = Array.from({ length: tenants }, (_, i) => Buffer.from(`tenant-${i}`))
+  const startedMs = performance.now()
+  for (let filled = 0; filled < depth;) {
+    const writes = names.map((tenant) => ({
+      op: "enqueue" as const,
+      tenant,
+      key,
+      jobs: Array.from({ length: Math.min(1_000, depth / tenants) }, () => ({ payload })),
+    }))
+    await Promise.all(writes.map((write) => store.apply([write])))
+    filled += tenants * Math.min(1_000, depth / tenants)
+  }
+  const fillSeconds = (performance.now() - startedMs) / 1_000
+  const times = { enqueue: [] as Array<number>, lease: [] as Array<number>, complete: [] as Array<number> }
+  const timed = async <A>(what: keyof typeof times, run: () => Promise<A>): Promise<A> => {
+    const sentMs = performance.now()
+    const answer = await run()
+    times[what].push(performance.now() - sentMs)
+    return answer
+  }
+  let done = 0
+  const fromMs = performance.now()
+  await Promise.all(
+    Array.from({ length: pipelines }, async (_, pipeline) => {
+      for (let i = pipeline; performance.now() - fromMs < runMs; i++) {
+        const tenant = names[i % names.length] as Uint8Array
+        await timed("enqueue", () => store.apply([{ op: "enqueue", tenant, key, jobs: Array.from({ length: batch }, () => ({ payload })) }]))
+        const [{ jobs }] = await timed("lease", () => store.apply([{ op: "lease", key, countMax: batch, leaseMs: 60_000 }]))
+        await timed("complete", () => store.apply([{ op: "complete", leases: jobs.map(({ tenant, key, id, token }) => ({ tenant, key, id, token })) }]))
+        done += jobs.length
+      }
+    }),
+  )
+  const seconds = (performance.now() - fromMs) / 1_000
+  return {
+    depth,
+    batch,
+    jobsASecond: done / seconds,
+    enqueueP99Ms: p99(times.enqueue),
+    leaseP99Ms: p99(times.lease),
+    completeP99Ms: p99(times.complete),
+    fillSeconds,
+  }
+}
