@@ -228,8 +228,8 @@ const mutations: ReadonlyArray<readonly [rule: string, file: string, line: strin
   [
     "an erased tenant has no logs",
     "sqlite/tenant.ts",
-    "for (const table of this.#tables) if (count < operation.countMax)",
-    'for (const table of this.#tables) if (table.name !== "log" && count < operation.countMax)',
+    "for (const table of tables) if (count < operation.countMax)",
+    'for (const table of tables) if (table.name !== "log" && count < operation.countMax)',
     [whole],
   ],
   [
