@@ -15,8 +15,8 @@ export const storeLimits = {
   log: logLimits,
   blob: blobStoreLimits,
   queue: queueLimits,
-  sql: sqlLimits,
   usage: usageLimits,
+  sql: sqlLimits,
 }
 export type StoreLimits = Readonly<typeof storeLimits>
 export type StoreLimitOptions = { readonly [P in keyof StoreLimits]?: Partial<StoreLimits[P]> }

@@ -19,24 +19,24 @@ export type Operation =
   | EventOperation
   | LogOperation
   | BlobOperation
+  | UsageOperation
   | QueueOperation
   | SqlOperation
-  | UsageOperation
   | TenantOperation
   | FenceOperation
-export interface Results extends KeyValueResults, EventResults, LogResults, BlobResults, QueueResults, SqlResults, UsageResults, TenantResults, FenceResults {}
+export interface Results extends KeyValueResults, EventResults, LogResults, BlobResults, UsageResults, QueueResults, SqlResults, TenantResults, FenceResults {}
 
 export type Question =
   | KeyValueQuestion
   | EventQuestion
   | LogQuestion
   | BlobQuestion
+  | UsageQuestion
   | QueueQuestion
   | SqlQuestion
-  | UsageQuestion
   | TenantQuestion
   | FenceQuestion
-export interface Answers extends KeyValueAnswers, EventAnswers, LogAnswers, BlobAnswers, QueueAnswers, SqlAnswers, UsageAnswers, TenantAnswers, FenceAnswers {}
+export interface Answers extends KeyValueAnswers, EventAnswers, LogAnswers, BlobAnswers, UsageAnswers, QueueAnswers, SqlAnswers, TenantAnswers, FenceAnswers {}
 
 /** Something in a store that is not as it was written. */
 export interface Finding {

@@ -1,6 +1,6 @@
 /**
- * Ids of usage records: UUID version 7 (RFC 9562 §5.7), as bytes, in ascending order. The package `uuid` makes them too, from
- * the clock that anybody can set and in twice the time that a call's accounting may take; these come from a store's clock.
+ * Ids of usage records: UUID version 7 (RFC 9562 §5.7), as bytes, in ascending order. The package `uuid` makes them too,
+ * but as text and from the clock that anybody can set; these come from a store's clock.
  */
 import type { StoreClock } from "../storage/clock.ts"
 

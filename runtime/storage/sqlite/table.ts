@@ -60,7 +60,7 @@ interface TableKind {
   readonly questions: ReadonlyArray<Question["ask"]>
 }
 
-const kinds: ReadonlyArray<TableKind> = [KeyValueTable, EventTable, LogTable, BlobTable, UsageTable, QueueTable]
+const kinds: ReadonlyArray<TableKind> = [KeyValueTable, EventTable, LogTable, BlobTable, QueueTable, UsageTable]
 
 const refusedFirst = new Set(kinds.flatMap((kind) => kind.refusedFirst))
 

@@ -15,6 +15,7 @@ import type * as Sqlite from "../../../runtime/storage/sqlite/mod.ts"
 import { append, at, set } from "./suite/case.ts"
 import { runCase, storeCases } from "./suite/conformance.ts"
 import { strict } from "./suite/strict.ts"
+import { usageMutations } from "./suite/usage-mutations.ts"
 
 const root = fileURLToPath(new URL("../../..", import.meta.url))
 const folder = await mkdtemp(join(tmpdir(), "stele-mutation-"))
@@ -227,8 +228,8 @@ const mutations: ReadonlyArray<readonly [rule: string, file: string, line: strin
   [
     "an erased tenant has no logs",
     "sqlite/tenant.ts",
-    "for (const table of this.#tables) if (count < operation.countMax)",
-    'for (const table of this.#tables) if (table.name !== "log" && count < operation.countMax)',
+    "for (const table of tables) if (count < operation.countMax)",
+    'for (const table of tables) if (table.name !== "log" && count < operation.countMax)',
     [whole],
   ],
   [
@@ -240,6 +241,7 @@ const mutations: ReadonlyArray<readonly [rule: string, file: string, line: strin
   ],
   ["an erased tenant has no changes", "sqlite/key-value.ts", "this.#changes.erase(group, tenant, countMax - rows.length)", "0", [whole]],
   ["a record's fields are all known", "record.ts", "if (unknown !== undefined)", "if (unknown === null)", [whole]],
+  ...usageMutations,
 ]
 
 t.test("each rule of the stores is held by some conformance case", { timeout: 300_000 }, async (t) => {

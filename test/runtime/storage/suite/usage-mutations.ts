@@ -1,0 +1,51 @@
+/** Rules of usage, each as the line that keeps it and one that does not. */
+export const usageMutations: ReadonlyArray<readonly [rule: string, file: string, line: string, replacement: string, groups: ReadonlyArray<string>]> = [
+  ["a conflict of usage is refused", "sqlite/usage.ts", '=== 0 ? "known" : "conflict"', '=== 0 ? "known" : "known"', ["usage"]],
+  [
+    "what may have been forgotten is refused",
+    "sqlite/usage.ts",
+    "const isLate = forgotten !== undefined &&",
+    "const isLate = false as boolean && forgotten !== undefined &&",
+    ["usage"],
+  ],
+  ["`forget` raises what is too late", "sqlite/usage.ts", "DO UPDATE SET id = excluded.id, sum = excluded.sum", "DO NOTHING", ["usage"]],
+  ["what is far ahead is refused", "sqlite/usage.ts", "if (msOf(id) > aheadMs)", "if (msOf(id) > Infinity + aheadMs)", ["usage"]],
+  ["roll-ups are added to", "sqlite/usage.ts", "rollUp.addRow(old.payload)", "void old.payload", ["usage"]],
+  [
+    "the tenant in `forget`",
+    "sqlite/usage.ts",
+    "DELETE FROM usage WHERE tenant = ? AND id <= ?",
+    "DELETE FROM usage WHERE ? IS NOT NULL AND id <= ?",
+    ["usage"],
+  ],
+  [
+    "the tenant in `usageRecords`",
+    "sqlite/usage.ts",
+    "FROM usage WHERE tenant = ? AND id > ? AND id < ?",
+    "FROM usage WHERE ? IS NOT NULL AND id > ? AND id < ?",
+    ["usage"],
+  ],
+  ["the tenant in `usage`", "sqlite/usage.ts", "FROM usage_day WHERE tenant = ? AND day >= ?", "FROM usage_day WHERE ? IS NOT NULL AND day >= ?", ["usage"]],
+  [
+    "the tenant in a name",
+    "sqlite/usage-name.ts",
+    "FROM usage_name WHERE tenant = ? AND name = ?",
+    "FROM usage_name WHERE ? IS NOT NULL AND name = ?",
+    ["usage"],
+  ],
+  ["large sums are exact", "usage.ts", "else this.#high += BigInt(value)", "else this.#high += 0n * BigInt(value)", ["usage"]],
+  [
+    "an erased tenant's sums go",
+    "sqlite/usage-tenant.ts",
+    "(SELECT day, plugin FROM usage_day WHERE tenant = ?1 LIMIT ?2)",
+    "(SELECT day, plugin FROM usage_day WHERE tenant = ?1 LIMIT 0 * ?2)",
+    ["usage"],
+  ],
+  [
+    "an export says what is too late",
+    "sqlite/usage-tenant.ts",
+    "if (forgotten !== undefined && isAfter(",
+    "if (forgotten === undefined && isAfter(",
+    ["usage"],
+  ],
+]
