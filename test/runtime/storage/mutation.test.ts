@@ -133,7 +133,7 @@ const mutations: ReadonlyArray<readonly [rule: string, file: string, line: strin
     [whole],
   ],
   ["the tenant in what is exported", "sqlite/log.ts", '"SELECT key FROM log WHERE tenant = ?1', '"SELECT key FROM log WHERE ?1 IS NOT NULL', [whole]],
-  ["names that stores keep for themselves", "operation.ts", "(operation.tenant[0] as number) < 0xf8", "(operation.tenant[0] as number) < 0x1ff", [whole]],
+  ["names that stores keep for themselves", "operation.ts", "(tenant[0] as number) < 0xf8", "(tenant[0] as number) < 0x1ff", [whole]],
   [
     "an end makes a value absent",
     "sqlite/key-value.ts",
