@@ -17,7 +17,7 @@ export interface StorageOptions {
   readonly acceptLoss?: boolean
 }
 
-const known = ["memory", "sqlite:PATH"]
+const known = ["memory", "sqlite:PATH", "postgres://USER@HOST/DATABASE"]
 
 /** A password in an address is never shown. */
 const shown = (address: string): string => address.replace(/:\/\/[^@/]*@/, "://…@")
@@ -34,13 +34,23 @@ export function sqlitePath(address: string): string {
   return process.getBuiltinModule("node:path").resolve(path)
 }
 
+const isPostgres = (address: string): boolean => /^postgres(ql)?:/.test(address)
+
+/** Objects stay in memory: a database that several processes share needs a place for them that they share too. */
+async function openPostgres(address: string): Promise<Storage> {
+  const [{ PostgresStore }, { guestEvent, guestKeyValue }] = await Promise.all([import("./postgres/mod.ts"), import("./guest.ts")])
+  const store = await PostgresStore.open(address)
+  return { ports: { keyValue: guestKeyValue(store), event: guestEvent(store) }, close: () => store.close() }
+}
+
 /**
- * Opens `memory` or `sqlite:PATH`.
+ * Opens `memory`, `sqlite:PATH` or `postgres://USER@HOST/DATABASE`, whose password is in `STELE_STORAGE_PASSWORD_FILE` or `PGPASSWORD`.
  * @throws ConfigError for something else than text; StorageError `Address` and those of opening; PluginError `NotBuilt`
  */
 export async function openStorage(address: string, options: StorageOptions = {}): Promise<Storage> {
   if (typeof address !== "string") throw new ConfigError("Option", { option: "storage", expected: known.join(" or "), actual: typeof address })
   if (address === "memory") return { ports: {}, close: async () => {} }
+  if (isPostgres(address)) return openPostgres(address)
   const path = sqlitePath(address)
   // Loaded when asked for: a host in memory, or in a browser, has no use for it.
   const [{ SqliteStore }, { FolderStore }, { guestBlob, guestEvent, guestKeyValue }] = await Promise.all([

@@ -78,6 +78,17 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-STO-0017": "The S3 server answered that the key is unknown, its signature wrong, or that it may not do this.",
   "STELE-STO-0018": "The S3 server did not answer as it should, also after the retries, or knows no bucket of this name.",
   "STELE-STO-0019": "Drivers of other systems are loaded when an address asks for them, and installed by whoever needs them.",
+  "STELE-STO-0020":
+    "The database server refused the login, or asked for a password where none was given. Passwords are read from the environment or a file, never from an address.",
+  "STELE-STO-0021": "The server runs and has no database of this name. It is not made unasked: a misspelt name would look like an empty store.",
+  "STELE-STO-0022":
+    "Tenants are kept apart by the server's row-level security, which superusers, roles with BYPASSRLS, owners of the tables and the role for cross-tenant work go past. A service that could is not started.",
+  "STELE-STO-0023": "The tables are not there, or an older version made them. Changing them is the owner's, and never happens unasked.",
+  "STELE-STO-0024": "The command line of a process can be read by others on the machine, and ends in histories and logs.",
+  "STELE-STO-0025": "The storage uses what PostgreSQL has from version 15 on.",
+  "STELE-STO-0026": "Setting up a store makes a schema and two roles; the role that was given may not do that.",
+  "STELE-STO-0027":
+    "Row-level security compares tenants by name: an empty one, one that is no text, or one that the host keeps for itself would be nobody's or somebody else's.",
   "STELE-VFY-0001": "The bytes do not start with the WebAssembly preamble.",
   "STELE-VFY-0002": "The file is a core WebAssembly module; the host loads components, which carry their types.",
   "STELE-VFY-0003": "The binary breaks the grammar or the validation rules of the component model.",
