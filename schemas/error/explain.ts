@@ -87,6 +87,8 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-STO-0024": "The command line of a process can be read by others on the machine, and ends in histories and logs.",
   "STELE-STO-0025": "The storage uses what PostgreSQL has from version 15 on.",
   "STELE-STO-0026": "Setting up a store makes a schema and two roles; the role that was given may not do that.",
+  "STELE-STO-0028":
+    "A transaction is bound to one tenant, so that row-level security holds whatever the code does; a batch over two would need two transactions.",
   "STELE-STO-0027":
     "Row-level security compares tenants by name: an empty one, one that is no text, or one that the host keeps for itself would be nobody's or somebody else's.",
   "STELE-VFY-0001": "The bytes do not start with the WebAssembly preamble.",

@@ -241,6 +241,14 @@ export class StorageError extends family("StorageError", {
     message: (d) => `Cannot set up the store "${d.store}": ${d.detail}`,
     fix: (d) => `as the server's superuser: ${d.statement}`,
   }),
+  Tenants: reason<Store & { readonly tenants: ReadonlyArray<string> }>({
+    code: "STELE-STO-0028",
+    status: 400,
+    exit: 2,
+    isRetryable: false,
+    message: (d) => `Cannot carry out a batch for ${d.tenants.map((tenant) => `"${tenant}"`).join(" and ")} in the store "${d.store}": a batch is one tenant's`,
+    fix: () => "apply a batch for each tenant: on this store no transaction sees two of them",
+  }),
   Tenant: reason<Store & { readonly tenant: string }>({
     code: "STELE-STO-0027",
     status: 400,

@@ -123,8 +123,11 @@ export class ChangeDraft {
   }
 }
 
-/** A tenant's newest revision, and up to which its changes are gone. */
-export const newest = (tenant: Uint8Array): Statement => ({ sql: "SELECT revision, forgotten FROM stele.tenant WHERE tenant = $1", parameters: [tenant] })
+/** A tenant's newest revision, and up to which its changes are gone. One that is not there begins above whatever was erased. */
+export const newest = (tenant: Uint8Array): Statement => ({
+  sql: "SELECT coalesce(revision, floor) AS revision, coalesce(forgotten, 0) AS forgotten FROM stele.format LEFT JOIN stele.tenant ON tenant = $1",
+  parameters: [tenant],
+})
 
 export function askChanges({ store, tenant }: Context, prefix: Uint8Array, after: number, countMax: number): Query<Changes> {
   checkWhole("after", after, 0)

@@ -90,10 +90,11 @@ export class Group {
     return (this.#bytesOfAll.get(table) ?? 0) + (this.#grown.get(table) ?? 0)
   }
 
-  add(table: string, keys: number, bytes: number, sums: number): void {
+  /** `isEnded`: what goes was absent for all quotas already. */
+  add(table: string, keys: number, bytes: number, sums: number, isEnded = false): void {
     const [before, grown] = [this.total(table), this.#grown.get(table) ?? 0]
     this.#totals.set(table, { keys: before.keys + keys, bytes: before.bytes + bytes, sums: (before.sums ^ sums) >>> 0 })
-    this.#grown.set(table, grown + bytes)
+    if (!isEnded) this.#grown.set(table, grown + bytes)
     this.#changed.add(table)
     this.undo(() => {
       this.#totals.set(table, before)

@@ -13,7 +13,7 @@ export const lock = (tenant: Uint8Array): Statement => ({ sql: `SELECT ${columns
 
 /** Makes the row if it is not there, and takes the lock. A tenant that was erased goes on above everything it had. */
 export const makeAndLock = (tenant: Uint8Array): Statement => ({
-  sql: `INSERT INTO stele.tenant AS t (tenant, revision, sequence, digest, committed_us, forgotten, sum) SELECT $1, floor, floor, '', 0, floor, 0 FROM stele.format ON CONFLICT (tenant) DO UPDATE SET sequence = t.sequence RETURNING ${columns.replaceAll("committed_us", "t.committed_us")}`,
+  sql: `INSERT INTO stele.tenant AS t (tenant, revision, sequence, digest, committed_us, forgotten, sum) SELECT $1, floor, floor, '', 0, 0, 0 FROM stele.format ON CONFLICT (tenant) DO UPDATE SET sequence = t.sequence RETURNING ${columns.replaceAll("committed_us", "t.committed_us")}`,
   parameters: [tenant],
 })
 

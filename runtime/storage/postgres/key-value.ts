@@ -174,7 +174,7 @@ class KeyValueDraft implements Draft<KeyValueOperation | Import> {
     const { tenant } = this.#context
     const revision = group.change(kind === "delete" ? deleteWord : expireWord, tenant, key)
     this.#put(group, key, undefined)
-    group.add(name, -1, -(bytesOf(tenant, key) + bytes), sum)
+    group.add(name, -1, -(bytesOf(tenant, key) + bytes), sum, kind === "expire")
     this.#changes.add(group, key, kind, revision)
   }
 
@@ -206,7 +206,7 @@ class KeyValueDraft implements Draft<KeyValueOperation | Import> {
     const over = isOver ? { keys: this.#over.keys - 1, bytes: this.#over.bytes - size - old.bytes } : this.#over
     if (old === undefined) checkLimit("keyValue", "tenantKeysMax", "keys", limits.tenantKeysMax, used.keys - over.keys + 1)
     checkLimit("keyValue", "tenantBytesMax", "bytes", limits.tenantBytesMax, used.bytes - over.bytes + grown)
-    checkLimit("keyValue", "totalBytesMax", "bytes", limits.totalBytesMax, group.bytesOfAll(name) - over.bytes + grown)
+    checkLimit("keyValue", "totalBytesMax", "bytes", limits.totalBytesMax, group.bytesOfAll(name) + grown)
   }
 
   #put(group: Group, key: Uint8Array, found: Found | undefined): void {

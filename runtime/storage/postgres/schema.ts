@@ -50,8 +50,12 @@ export const migrations: ReadonlyArray<Migration> = [
   CREATE INDEX blob_reference_digest ON stele.blob_reference (digest);
   GRANT UPDATE (floor) ON stele.format TO ${serviceRole};
   CREATE POLICY sums ON stele.total FOR SELECT TO CURRENT_USER USING (true);
-  CREATE FUNCTION stele.bytes_of_all(wanted text) RETURNS bigint LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
-    AS $$ SELECT coalesce(sum(bytes), 0)::bigint FROM stele.total WHERE name = wanted $$;
+  CREATE POLICY ends ON stele.key_value FOR SELECT TO CURRENT_USER USING (expires_us IS NOT NULL);
+  CREATE INDEX key_value_end_of_all ON stele.key_value (expires_us) WHERE expires_us IS NOT NULL;
+  CREATE FUNCTION stele.bytes_of_all(wanted text) RETURNS bigint LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
+    AS $$ SELECT (SELECT coalesce(sum(bytes), 0) FROM stele.total WHERE name = wanted)::bigint
+      - CASE WHEN wanted = 'key_value' THEN (SELECT coalesce(sum(length(tenant) + 1 + length(key) + length(value)), 0) FROM stele.key_value
+          WHERE expires_us <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)::bigint ELSE 0 END $$;
   REVOKE ALL ON FUNCTION stele.bytes_of_all(text) FROM PUBLIC;
   GRANT EXECUTE ON FUNCTION stele.bytes_of_all(text) TO ${serviceRole}, ${workerRole};
   `,

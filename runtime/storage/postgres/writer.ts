@@ -22,6 +22,7 @@ import { type Context, type Draft, type Load, type Table, tableOf, tables } from
 import { bind, hexOf, tenantId, tenantText } from "./tenant.ts"
 
 const utf8 = new TextEncoder()
+const keyValue = tables[0] as Table
 const { randomBytes } = process.getBuiltinModule("node:crypto")
 
 interface Waiting {
@@ -35,6 +36,8 @@ interface Lane {
   readonly tenant: Uint8Array
   waiting: Array<Waiting>
   isRunning: boolean
+  /** Values with an end were written: what has ended is looked for. */
+  hasEnds: boolean
   /** The newest commit that this process has seen: the server must have it. */
   seen: Pick<Head, "sequence" | "digest"> | undefined
   /** Of the pool, when it was seen. */
@@ -73,6 +76,8 @@ const resolveMsMax = 30_000
 /** Commits that a tenant's rows tell of, at least, and for how long, in µs: longer than anybody asks what became of one. */
 const commitRowsMax = 1_000
 const commitAgeUsMax = 120_000_000
+/** Tenants that an empty batch looks at. */
+const lanesSweptMax = 16
 /** How long it is believed what all tenants have together, in ms, while it is not near a limit. */
 const bytesOfAllAgeMsMax = 1_000
 
@@ -91,6 +96,7 @@ export class Writer {
   readonly #bytesOfAll = new Map<string, number>()
   #bytesOfAllAtMs = Number.NEGATIVE_INFINITY
   #pending = 0
+  #swept = 0
   #running = 0
   #isClosed = false
   #whenDone: Array<() => void> = []
@@ -107,23 +113,40 @@ export class Writer {
       if (this.#isClosed) throw new StorageError("Closed", { store: this.#store })
       if (this.#pending >= this.#pendingMax) throw new StorageError("Overloaded", { store: this.#store, pendingMax: this.#pendingMax })
       const [first] = batch
-      if (first === undefined) return resolve([])
+      if (first === undefined) return resolve(this.#sweep())
       const tenant = tenantId(this.#store, first.tenant)
       const id = hexOf(tenant)
       if (batch.some((operation) => hexOf(tenantId(this.#store, operation.tenant)) !== id))
-        throw new StorageError("Failed", { store: this.#store, detail: "a batch is one tenant's" })
+        throw new StorageError("Tenants", {
+          store: this.#store,
+          tenants: [...new Set(batch.map((operation) => tenantText(tenantId(this.#store, operation.tenant))))],
+        })
       if (batch.length > 1 && batch.some(({ op }) => op === "erase"))
         throw new StorageError("Failed", { store: this.#store, detail: "a step of an erasure is a batch of its own" })
       const lane = this.#laneOf(id, tenant)
       if (lane.refusal !== undefined) throw lane.refusal
-      this.#pending++
-      lane.waiting.push({ batch, resolve, reject })
-      if (lane.isRunning) return
-      lane.isRunning = true
-      this.#running++
-      // Whoever else asks before this turn ends is in the same group.
-      queueMicrotask(() => void this.#serve(lane))
+      if (batch.some((operation) => "ttlMs" in operation && operation.ttlMs !== undefined)) lane.hasEnds = true
+      this.#enqueue(lane, { batch, resolve, reject })
     })
+  }
+
+  /** Removes what has ended of tenants that this process gave values with an end, some at a time. */
+  async #sweep(): Promise<ReadonlyArray<unknown>> {
+    const lanes = [...this.#lanes.values()].filter(({ hasEnds, refusal }) => hasEnds && refusal === undefined)
+    const from = this.#swept++ * lanesSweptMax
+    const due = lanes.length <= lanesSweptMax ? lanes : Array.from({ length: lanesSweptMax }, (_, i) => lanes[(from + i) % lanes.length] as Lane)
+    await Promise.all(due.map((lane) => new Promise<unknown>((resolve, reject) => this.#enqueue(lane, { batch: [], resolve, reject }))))
+    return []
+  }
+
+  #enqueue(lane: Lane, waiting: Waiting): void {
+    this.#pending++
+    lane.waiting.push(waiting)
+    if (lane.isRunning) return
+    lane.isRunning = true
+    this.#running++
+    // Whoever else asks before this turn ends is in the same group.
+    queueMicrotask(() => void this.#serve(lane))
   }
 
   #laneOf(id: string, tenant: Uint8Array): Lane {
@@ -136,7 +159,15 @@ export class Writer {
           break
         }
       }
-      lane = { tenant: new Uint8Array(tenant), waiting: [], isRunning: false, seen: undefined, generation: this.#pool.generation, refusal: undefined }
+      lane = {
+        tenant: new Uint8Array(tenant),
+        waiting: [],
+        isRunning: false,
+        hasEnds: false,
+        seen: undefined,
+        generation: this.#pool.generation,
+        refusal: undefined,
+      }
       this.#lanes.set(id, lane)
     }
     return lane
@@ -252,6 +283,7 @@ export class Writer {
       if (list === undefined) byTable.set(table, [operation])
       else list.push(operation)
     }
+    if (lane.hasEnds && !byTable.has(keyValue)) byTable.set(keyValue, [])
     const drafts = new Map([...byTable].map(([table, operations]) => [table, table.draft(context, operations)]))
     const asksAll = this.#mustAskAll(byTable)
     const opening: ReadonlyArray<Statement> = [{ sql: "BEGIN ISOLATION LEVEL READ COMMITTED" }, bind(tenant)]

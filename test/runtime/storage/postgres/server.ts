@@ -107,7 +107,7 @@ export async function startServer(settings: Readonly<Record<string, string>> = {
     stdio: "pipe",
   })
   const port = await freePort()
-  const all = { fsync: "on", max_connections: "60", shared_buffers: "64MB", ...settings }
+  const all = { fsync: "on", max_connections: "300", shared_buffers: "64MB", ...settings }
   let running: ReturnType<typeof spawn> | undefined
   const sql = (text: string, database = "postgres"): string => {
     const found = spawnSync(join(bin, "psql"), ["-h", folder, "-p", String(port), "-U", "postgres", "-d", database, "-Atqv", "ON_ERROR_STOP=1", "-c", text], {
@@ -126,6 +126,7 @@ export async function startServer(settings: Readonly<Record<string, string>> = {
     running = child
     // Whatever becomes of the test, the server ends with it.
     process.once("exit", () => child.kill("SIGQUIT"))
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => process.exit(1))
     let said = ""
     await new Promise<void>((resolve, reject) => {
       child.once("exit", () => reject(new Error(`PostgreSQL ended: ${said}`)))
