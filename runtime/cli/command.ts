@@ -169,10 +169,25 @@ const storageCheck = Command.make(
   Command.withExamples([{ command: "stele storage check sqlite:stele.db" }]),
 )
 
+const storageMigrate = Command.make(
+  "migrate",
+  { address: Argument.String("ADDRESS").pipe(Argument.withDescription("postgres://OWNER@HOST/DATABASE, OWNER being the role that owns the database")) },
+  Effect.fnUntraced(function* (flags) {
+    const json = yield* Json
+    yield* run(async () => (await import("./storage.ts")).migrate({ ...flags, json }))
+  }),
+).pipe(
+  Command.withDescription(
+    "Set up a PostgreSQL store, or take it to this version's format: schema, roles and tables. Passwords come from files that STELE_STORAGE_PASSWORD_FILE (the owner's), STELE_STORAGE_SERVICE_PASSWORD_FILE and STELE_STORAGE_WORKER_PASSWORD_FILE (those of the roles that are made) name.",
+  ),
+  Command.withShortDescription("Set up a store on a server"),
+  Command.withExamples([{ command: "stele storage migrate postgres://owner@localhost/stele" }]),
+)
+
 const storageCommand = Command.make("storage").pipe(
   Command.withDescription("Look into a store and check it."),
   Command.withShortDescription("Look into a store and check it"),
-  Command.withSubcommands([storageInfo, storageCheck]),
+  Command.withSubcommands([storageInfo, storageCheck, storageMigrate]),
 )
 
 const doctor = Command.make(

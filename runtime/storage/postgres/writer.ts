@@ -7,12 +7,13 @@
  * the only one, in whatever process; revisions and offsets are given out under it, and seen in the order of commits.
  */
 import { CounterError } from "../../../host/port/key-value.ts"
+import { ConfigError } from "../../../schemas/error/config.ts"
 import { SteleError } from "../../../schemas/error/family.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import type { StoreLimits } from "../../port/limits.ts"
 import type { Operation } from "../../port/store.ts"
 import { checkWhole } from "../operation.ts"
-import { bytesOfRecord } from "../record.ts"
+import { bytesOfRecord, Fields } from "../record.ts"
 import { type Answer, type Connection, lockMsMax, type Row, ServerError, type Statement } from "./connection.ts"
 import { detailOf, isContended, isLost, storageError } from "./failure.ts"
 import { Group, type Head } from "./group.ts"
@@ -123,6 +124,13 @@ export class Writer {
         })
       if (batch.length > 1 && batch.some(({ op }) => op === "erase"))
         throw new StorageError("Failed", { store: this.#store, detail: "a step of an erasure is a batch of its own" })
+      // What no table can take would otherwise be found in the middle of a group, which is others' too.
+      for (const operation of batch) {
+        const table = this.#tableOf(operation)
+        if (operation.op === "import") checkRecord(this.#store, operation.table, operation.record)
+        else if (table === undefined && operation.op !== "erase")
+          throw new ConfigError("Option", { option: "op", expected: "an operation", actual: String((operation as Operation).op) })
+      }
       const lane = this.#laneOf(id, tenant)
       if (lane.refusal !== undefined) throw lane.refusal
       if (batch.some((operation) => "ttlMs" in operation && operation.ttlMs !== undefined)) lane.hasEnds = true
@@ -461,6 +469,9 @@ export class Writer {
     if (this.#running > 0) await new Promise<void>((done) => this.#whenDone.push(done))
   }
 }
+
+/** @throws StorageError `Record` for what is no record at all */
+const checkRecord = (...given: ConstructorParameters<typeof Fields>): unknown => new Fields(...given)
 
 /** Removes a tenant's own rows. Should it come back, its numbers go on above all that it had. */
 const forgetTenant = (tenant: Uint8Array, group: Group): ReadonlyArray<Statement> => [
