@@ -74,7 +74,7 @@ export class Bridge {
     const end = (cause: unknown): void => this.#end(new StorageError("Unknown", { store, detail: "its thread has ended" }, { cause }))
     this.#worker.on("error", end)
     this.#worker.on("exit", end)
-    port1.on("message", (reply: Reply) => this.#hear(reply))
+    port1.on("message", (replies: ReadonlyArray<Reply>) => this.#hear(replies))
     // Only what is waited for keeps the process.
     this.#worker.unref()
     port1.unref()
@@ -94,7 +94,7 @@ export class Bridge {
     let untilMs = performance.now() + this.#silenceMsMax
     for (;;) {
       for (let message = receiveMessageOnPort(this.#port); message !== undefined; message = receiveMessageOnPort(this.#port))
-        this.#hear(message.message as Reply)
+        this.#hear(message.message as ReadonlyArray<Reply>)
       if (outcome !== undefined) break
       const leftMs = untilMs - performance.now()
       if (leftMs <= 0) throw new StorageError("Unknown", { store: this.#store, detail: `its thread has been silent for ${this.#silenceMsMax} ms` })
@@ -134,11 +134,13 @@ export class Bridge {
     }
   }
 
-  #hear(reply: Reply): void {
-    const waiting = this.#waiting.get(reply.id)
-    this.#waiting.delete(reply.id)
-    if ("failure" in reply) waiting?.reject(errorOf(this.#store, reply.failure))
-    else waiting?.resolve(reply.answer)
+  #hear(replies: ReadonlyArray<Reply>): void {
+    for (const reply of replies) {
+      const waiting = this.#waiting.get(reply.id)
+      this.#waiting.delete(reply.id)
+      if ("failure" in reply) waiting?.reject(errorOf(this.#store, reply.failure))
+      else waiting?.resolve(reply.answer)
+    }
     if (this.#waiting.size === 0) this.#hold(false)
   }
 
@@ -169,15 +171,28 @@ export class Bridge {
 /** The thread's side: answers what comes, until "close". */
 export function serve({ port, signal }: Line, handlers: Readonly<Record<string, (argument: never) => Promise<unknown>>>, close: () => Promise<void>): void {
   const sent = new Int32Array(signal)
-  const send = (reply: Reply): void => {
-    port.postMessage(reply)
+  let replies: Array<Reply> = []
+  const flush = (): void => {
+    const ready = replies
+    replies = []
+    try {
+      port.postMessage(ready)
+    } catch (error) {
+      // What cannot be sent is nobody else's.
+      port.postMessage(ready.map(({ id }) => ({ id, failure: failureOf(error) })))
+    }
     Atomics.add(sent, 0, 1)
     Atomics.notify(sent, 0)
+  }
+  /** Those of one commit go together: whoever they wake asks again together. */
+  const send = (reply: Reply): void => {
+    if (replies.push(reply) === 1) setImmediate(flush)
   }
   let under = 0
   let isClosing = false
   const leave = async (): Promise<void> => {
     await close()
+    if (replies.length > 0) flush()
     port.close()
   }
   port.on("message", (message: ReadonlyArray<Request> | "close") => {

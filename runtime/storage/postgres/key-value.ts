@@ -289,9 +289,10 @@ function ask(context: Context, question: KeyValueQuestion): Query {
     case "get":
       return {
         statements: [{ sql: `SELECT ${columns}, ${nowUs} FROM stele.key_value WHERE tenant = $1 AND key = $2`, parameters: [tenant, question.key] }],
+        alone: { sql: "SELECT value, revision, expires_us, sum, now_us FROM stele.key_value_get($1, $2)", parameters: [hexOf(tenant), question.key] },
         answer([row]) {
           if (row === undefined) return undefined
-          const found = verified(context, foundOf(row))
+          const found = verified(context, foundOf({ ...row, key: question.key }))
           return isLiving(found, Number(row["now_us"])) ? { value: found.value, version: found.revision, expiresAtUs: found.expiresUs ?? undefined } : undefined
         },
       }

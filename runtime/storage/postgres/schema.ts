@@ -56,6 +56,14 @@ export const migrations: ReadonlyArray<Migration> = [
     AS $$ SELECT (SELECT coalesce(sum(bytes), 0) FROM stele.total WHERE name = wanted)::bigint
       - CASE WHEN wanted = 'key_value' THEN (SELECT coalesce(sum(length(tenant) + 1 + length(key) + length(value)), 0) FROM stele.key_value
           WHERE expires_us <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)::bigint ELSE 0 END $$;
+  CREATE FUNCTION stele.key_value_get(whose text, wanted bytea) RETURNS TABLE (value bytea, revision bigint, expires_us bigint, sum bigint, now_us bigint)
+    LANGUAGE plpgsql VOLATILE SECURITY INVOKER AS $$ BEGIN
+      PERFORM set_config('stele.tenant', whose, true);
+      RETURN QUERY SELECT k.value, k.revision, k.expires_us, k.sum, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+        FROM stele.key_value k WHERE k.tenant = decode(whose, 'hex') AND k.key = wanted;
+    END $$;
+  REVOKE ALL ON FUNCTION stele.key_value_get(text, bytea) FROM PUBLIC;
+  GRANT EXECUTE ON FUNCTION stele.key_value_get(text, bytea) TO ${serviceRole};
   REVOKE ALL ON FUNCTION stele.bytes_of_all(text) FROM PUBLIC;
   GRANT EXECUTE ON FUNCTION stele.bytes_of_all(text) TO ${serviceRole}, ${workerRole};
   `,

@@ -21,6 +21,8 @@ export interface Context {
 /** A question as SQL, in one snapshot, and what its rows mean. */
 export interface Query<A = unknown> {
   readonly statements: ReadonlyArray<Statement>
+  /** The same in one statement that binds its tenant itself: for a question that nothing else is asked with. */
+  readonly alone?: Statement
   /** Rows of each statement. */
   answer(...rows: ReadonlyArray<ReadonlyArray<Row>>): A
 }

@@ -107,7 +107,7 @@ export async function startServer(settings: Readonly<Record<string, string>> = {
     stdio: "pipe",
   })
   const port = await freePort()
-  const all = { fsync: "on", max_connections: "300", shared_buffers: "64MB", ...settings }
+  const all = { fsync: "on", recovery_init_sync_method: "syncfs", max_connections: "300", shared_buffers: "64MB", ...settings }
   let running: ReturnType<typeof spawn> | undefined
   const sql = (text: string, database = "postgres"): string => {
     const found = spawnSync(join(bin, "psql"), ["-h", folder, "-p", String(port), "-U", "postgres", "-d", database, "-Atqv", "ON_ERROR_STOP=1", "-c", text], {
