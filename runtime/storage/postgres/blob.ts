@@ -12,7 +12,7 @@ import type { Answer, Row, Statement } from "./connection.ts"
 import type { Group } from "./group.ts"
 import { cut, eraseRows, rowsOf } from "./rows.ts"
 import type { Context, Draft, Import, Page, Query, Table } from "./table.ts"
-import { bytesOf, hexOf, nameOfTenant } from "./tenant.ts"
+import { bytesOf, hexOf, nameOfTenant, tenantName } from "./tenant.ts"
 
 const name = "blob_reference"
 const utf8 = new TextEncoder()
@@ -174,7 +174,7 @@ export function askOfAll(store: string, question: Extract<BlobQuestion, { readon
   return {
     statements: [
       {
-        sql: `SELECT tenant, ${columns} FROM stele.blob_reference${beyond === undefined ? "" : " WHERE (tenant, key) > ($2, $3)"} ORDER BY tenant, key LIMIT $1`,
+        sql: `SELECT tenant, ${columns} FROM stele.blob_reference${beyond === undefined ? "" : ` WHERE (${tenantName}, key) > ($2, $3)`} ORDER BY ${tenantName}, key LIMIT $1`,
         parameters,
       },
     ],

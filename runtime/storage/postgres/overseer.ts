@@ -8,7 +8,7 @@ import { Pool } from "./pool.ts"
 import { checkAll, snapshot } from "./reader.ts"
 import { checkWorker } from "./session.ts"
 import type { Query } from "./table.ts"
-import { nameOfTenant } from "./tenant.ts"
+import { nameOfTenant, tenantName } from "./tenant.ts"
 
 type OfAll = Extract<Question, { readonly ask: "linked" | "references" | "tenants" }>
 export const isOfAll = (question: Question): question is OfAll => question.ask === "linked" || question.ask === "references" || question.ask === "tenants"
@@ -19,7 +19,7 @@ function queryOf(store: string, question: OfAll): Query {
   return {
     statements: [
       {
-        sql: `SELECT tenant FROM stele.total WHERE (keys > 0 OR bytes > 0)${after.length === 0 ? "" : " AND tenant > $2"} GROUP BY tenant ORDER BY tenant LIMIT $1`,
+        sql: `SELECT tenant FROM stele.total WHERE (keys > 0 OR bytes > 0)${after.length === 0 ? "" : ` AND ${tenantName} > $2`} GROUP BY tenant ORDER BY ${tenantName} LIMIT $1`,
         parameters: [BigInt(rowsMax(question.countMax)), ...after],
       },
     ],

@@ -27,5 +27,8 @@ export const tenantText = (id: Uint8Array): string => (id[0] === host[0] ? "" : 
 /** Until its end the transaction sees and writes rows of this tenant only. */
 export const bind = (id: Uint8Array): Statement => ({ sql: "SELECT set_config('stele.tenant', $1, true)", parameters: [hexOf(id)] })
 
+/** The same in SQL, for orders over all tenants: the host's own is the first. */
+export const tenantName = "(CASE WHEN tenant = '\\xfe' THEN ''::bytea ELSE tenant END)"
+
 /** As ports call the tenant. */
 export const nameOfTenant = (id: Uint8Array): Uint8Array => (id[0] === host[0] ? new Uint8Array(0) : id)
