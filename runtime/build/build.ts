@@ -58,6 +58,7 @@ const platformByCondition: Plugin = {
 const workers = {
   "runtime/storage/sqlite/store.ts": "sqlite-worker",
   "runtime/storage/folder/thread.ts": "folder-worker",
+  "runtime/storage/postgres/store.ts": "postgres-worker",
 } as const
 
 /** Where the files of threads lie, as seen from the bundle that starts them. */
@@ -72,8 +73,8 @@ const workersIn = (folder: string): Plugin => ({
   },
 })
 
-/** `effect` is the only dependency; whatever else is not part of the platform would be missing after installation. */
-const isExternal = (id: string) => /^(node:|bun(:|$)|effect($|\/))/.test(id)
+/** `effect` and its PostgreSQL client are the only dependencies; whatever else is not part of the platform would be missing after installation. */
+const isExternal = (id: string) => /^(node:|bun(:|$)|(effect|@effect\/sql-pg)($|\/))/.test(id)
 
 async function bundle(input: InputOptions, output: OutputOptions): Promise<void> {
   await build({ cwd: root, platform: "neutral", treeshake: true, ...input, output: { dir: staging, format: "esm", ...output } })

@@ -2,27 +2,12 @@
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { Debug, isOn, Json, many, run, text } from "./flag.ts"
+import { storage as storageCommands } from "./storage-command.ts"
 
-export const Json = GlobalFlag.Setting("json")({
-  flag: Flag.Boolean("json").pipe(Flag.withoutNegation, Flag.withDefault(false), Flag.withDescription("Print results and errors as JSON")),
-})
-export const Debug = GlobalFlag.Setting("debug")({
-  flag: Flag.Boolean("debug").pipe(Flag.withoutNegation, Flag.withDefault(false), Flag.withDescription("Print stack traces of errors")),
-})
-
-export const isOn = (name: string, description: string) =>
-  Flag.Boolean(name).pipe(Flag.withoutNegation, Flag.withDefault(false), Flag.withDescription(description))
-export const text = (name: string, metavar: string, description: string) =>
-  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional, Flag.map(Option.getOrUndefined))
-export const many = (name: string, metavar: string, description: string) =>
-  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.atLeast(0))
 const file = Argument.String("FILE").pipe(Argument.withDescription("A component: path, URL, or sha256 digest in the store"))
-
-/** A failure passes as it is: the entry knows how to show each. */
-export const run = (work: (signal: AbortSignal) => void | Promise<void>) => Effect.tryPromise({ try: async (signal) => work(signal), catch: (error) => error })
 
 export const loadFlags = {
   grant: many("grant", "GRANT", "What the plugin may do, such as log or kv:read:prices/*; repeat for more (stele explain grants)"),
@@ -141,136 +126,6 @@ const up = Command.make(
   ]),
 )
 
-const address = Argument.String("ADDRESS").pipe(Argument.withDescription("A store: sqlite:PATH"))
-
-const storageInfo = Command.make(
-  "info",
-  { address: Argument.String("ADDRESS").pipe(Argument.withDescription("A store: sqlite:PATH; or the folder of an archive")) },
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    yield* run(async () => (await import("./storage.ts")).info({ ...flags, json }))
-  }),
-).pipe(
-  Command.withDescription("Show what a store holds, in numbers; or which commits an archive can restore, and its gaps."),
-  Command.withShortDescription("Show what a store or an archive holds"),
-  Command.withExamples([
-    { command: "stele storage info sqlite:stele.db" },
-    { command: "stele storage info backup/", description: "Generations, their spans in time, gaps; exit code 3 when objects are missing" },
-  ]),
-)
-
-const storageCheck = Command.make(
-  "check",
-  { address, acceptLoss: isOn("accept-loss", "Go on without commits that were acknowledged and are gone") },
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    yield* run(async () => (await import("./storage.ts")).check({ ...flags, json }))
-  }),
-).pipe(
-  Command.withDescription("Read every row of a store and say what is not as it was written; exit code 3 when something is not."),
-  Command.withShortDescription("Find damage in a store"),
-  Command.withExamples([{ command: "stele storage check sqlite:stele.db" }]),
-)
-
-const storageMove = Command.make(
-  "move",
-  {
-    address: Argument.String("FROM").pipe(Argument.withDescription("The store that is used now")),
-    to: Argument.String("TO").pipe(Argument.withDescription("The store that takes its place: new, empty, or begun by the same move")),
-    pause: text("pause", "TIME", "Longest time that writers are stopped: 500ms, 10s (default 1s)"),
-    undo: isOn("undo", "Give up a move that has not ended: FROM takes writes again"),
-    dryRun: isOn("dry-run", "Say what would be copied, and change nothing"),
-  },
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    yield* run(async () => (await import("./storage.ts")).move({ ...flags, json }))
-  }),
-).pipe(
-  Command.withDescription(
-    "Move a store to another one while it is used: copies until little is left, stops writers once and shortly, compares both sides, switches. Run it again after it was stopped at any step.",
-  ),
-  Command.withShortDescription("Move a store while it is used"),
-  Command.withExamples([{ command: "stele storage move sqlite:stele.db sqlite:/mnt/big/stele.db", description: "Afterwards the old file can be deleted" }]),
-)
-
-const keyFile = text("key-file", "FILE", "The key of an encrypted archive: 32 bytes, raw, hex or base64 (or STELE_ARCHIVE_KEY)")
-const archive = Argument.String("FOLDER").pipe(Argument.withDescription("The folder of an archive"))
-
-const storageBackup = Command.make(
-  "backup",
-  {
-    address,
-    to: Flag.String("to").pipe(Flag.withMetavar("FOLDER"), Flag.withDescription("The folder of the archive, made when it is not there")),
-    keyFile,
-    follow: isOn("follow", "Go on: what is committed is archived within a second"),
-    keep: text("keep", "N", "Generations to keep; older ones are deleted (default all)"),
-    skipDrill: isOn("skip-drill", "Do not restore the backup for practice"),
-    dryRun: isOn("dry-run", "Say what would be archived, and write nothing"),
-  },
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    yield* run(async () => (await import("./archive.ts")).backup({ ...flags, json }))
-  }),
-).pipe(
-  Command.withDescription("Archive a store while it is used: a snapshot and every commit after it. Then restore it for practice, and say how long that took."),
-  Command.withShortDescription("Archive a store while it is used"),
-  Command.withExamples([
-    { command: "stele storage backup sqlite:stele.db --to backup/", description: "Now, and proved by restoring it" },
-    { command: "stele storage backup sqlite:stele.db --to backup/ --follow", description: "Until interrupted, every commit within a second" },
-    {
-      command: "stele storage backup sqlite:stele.db --to backup/ --key-file stele.key",
-      description: "Encrypted; head -c 32 /dev/urandom > stele.key makes a key",
-    },
-  ]),
-)
-
-const storageRestore = Command.make(
-  "restore",
-  {
-    folder: archive,
-    to: Flag.String("to").pipe(Flag.withMetavar("ADDRESS"), Flag.withDescription("Where the store is made: sqlite:PATH")),
-    at: text("at", "TIME", "The state at a time, such as 2026-11-20T18:30:00Z (default the newest)"),
-    atCommit: text("at-commit", "N", "The state after a commit"),
-    generation: text("generation", "N", "Of this generation instead of the newest that has it"),
-    keyFile,
-    replace: isOn("replace", "Put it in the place of a store that is there and that nobody has open"),
-    dryRun: isOn("dry-run", "Say what would be restored, and write nothing"),
-  },
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    yield* run(async () => (await import("./archive.ts")).restore({ ...flags, json }))
-  }),
-).pipe(
-  Command.withDescription("Make a store from an archive, as it was at any commit or time. It gets its name when every row of it is proved."),
-  Command.withShortDescription("Make a store from an archive"),
-  Command.withExamples([
-    { command: "stele storage restore backup/ --to sqlite:stele.db", description: "The newest state" },
-    { command: "stele storage restore backup/ --to sqlite:then.db --at 2026-11-20T18:30:00Z" },
-    { command: "stele storage restore backup/ --to sqlite:then.db --at-commit 4711 --dry-run" },
-  ]),
-)
-
-const storageDrill = Command.make(
-  "drill",
-  { folder: archive, store: text("store", "ADDRESS", "The store that is archived: counts what the archive lacks of it"), keyFile },
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    yield* run(async () => (await import("./archive.ts")).drill({ ...flags, json }))
-  }),
-).pipe(
-  Command.withDescription(
-    "Restore an archive for practice: into a temporary store, every row checked, thrown away. Says how long it took (RTO) and what would be lost (RPO).",
-  ),
-  Command.withShortDescription("Restore for practice, and measure it"),
-  Command.withExamples([{ command: "stele storage drill backup/" }, { command: "stele storage drill backup/ --store sqlite:stele.db --json" }]),
-)
-
-const storageCommand = Command.make("storage").pipe(
-  Command.withDescription("Look into a store, check it, back it up, restore it, move it."),
-  Command.withShortDescription("Look into a store, check it, back it up"),
-  Command.withSubcommands([storageInfo, storageCheck, storageBackup, storageRestore, storageDrill, storageMove]),
-)
-
 const doctor = Command.make(
   "doctor",
   {
@@ -330,5 +185,5 @@ export const stele = Command.make("stele").pipe(
     { command: "stele up", description: "See it all on the example plugins" },
   ]),
   Command.withGlobalFlags([Json, Debug]),
-  Command.withSubcommands([call, inspect, types, explain, up, usage, storageCommand, doctor]),
+  Command.withSubcommands([call, inspect, types, explain, up, usage, storageCommands, doctor]),
 )

@@ -1,4 +1,4 @@
-/** `stele storage info ADDRESS`, of a store or of an archive, and `stele storage check ADDRESS`: what a store holds, and whether all of it is as it was written. */
+/** `stele storage info|check|move|migrate`: what a store holds, whether all of it is as it was written, taking it elsewhere, setting one up. */
 import { SqliteReader, SqliteStore } from "../storage/sqlite/mod.ts"
 import { sqlitePath } from "../storage/storage.ts"
 import { ConfigError } from "../../schemas/error/config.ts"
@@ -97,4 +97,37 @@ export async function move({ address, to, pause, undo, dryRun, json }: MoveFlags
   } finally {
     await from.close()
   }
+}
+
+/** Passwords of roles that are made: from a file each, never from the command line. */
+const passwordIn = (variable: string): string | undefined => {
+  const path = process.env[variable]
+  return path === undefined || path === ""
+    ? undefined
+    : process
+        .getBuiltinModule("node:fs")
+        .readFileSync(path, "utf8")
+        .replace(/\r?\n$/, "")
+}
+
+/** Sets up a PostgreSQL store, or takes it to this version's format; says what it did and what to go on with. */
+export async function migrate({ address, json }: StorageFlags): Promise<void> {
+  const [{ migratePostgres }, { parseAddress, passwordOf }] = await Promise.all([
+    import("../storage/postgres/mod.ts"),
+    import("../storage/postgres/address.ts"),
+  ])
+  const [password, servicePassword, workerPassword] = [
+    passwordOf(parseAddress(address)),
+    passwordIn("STELE_STORAGE_SERVICE_PASSWORD_FILE"),
+    passwordIn("STELE_STORAGE_WORKER_PASSWORD_FILE"),
+  ]
+  const found = await migratePostgres(address, {
+    ...(password === undefined ? {} : { password }),
+    ...(servicePassword === undefined ? {} : { servicePassword }),
+    ...(workerPassword === undefined ? {} : { workerPassword }),
+  })
+  if (json) return printLine(JSON.stringify(found))
+  printLine(found.from === found.to ? `Nothing to do: the store has format ${found.to}` : `The store went from format ${found.from} to ${found.to}`)
+  for (const role of found.roles) printLine(`Made the role ${role}`)
+  printLine(`Services use ${found.address}`)
 }

@@ -58,6 +58,7 @@ export interface Store extends AsyncDisposable {
    * @throws what an operation is refused for; StorageError `Busy` or `Failed` when nothing was kept, `Unknown` when
    * nobody can tell; `Lost`, `Overloaded`, `Closed`
    *
+   * A batch is one tenant's; a store may refuse others (`Tenants`).
    * An empty batch writes nothing of its own, and does what any group does beside: it removes rows that have ended.
    */
   apply<const B extends ReadonlyArray<Operation>>(batch: B): Promise<BatchResults<B>>

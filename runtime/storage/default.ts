@@ -8,6 +8,12 @@ const { dirname, isAbsolute, join } = process.getBuiltinModule("node:path")
 export function defaultStorage(environment: Readonly<Record<string, string | undefined>>): string | undefined {
   const chosen = environment["STELE_STORAGE"]
   if (chosen !== undefined && chosen !== "") return chosen
+  const folder = makeDataFolder(environment)
+  return folder === undefined ? undefined : `sqlite:${join(folder, "stele.db")}`
+}
+
+/** The user's data folder, made if it can be; undefined for a user without a home. */
+export function makeDataFolder(environment: Readonly<Record<string, string | undefined>>): string | undefined {
   const folder = dataFolder(environment)
   if (folder === undefined) return undefined
   try {
@@ -15,7 +21,7 @@ export function defaultStorage(environment: Readonly<Record<string, string | und
   } catch {
     // Whoever opens the store is told that its folder is not there.
   }
-  return `sqlite:${join(folder, "stele.db")}`
+  return folder
 }
 
 /** Level by level: Node's own `recursive` never ends where a folder can neither be made nor found, as under `/proc`. */

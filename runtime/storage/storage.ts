@@ -5,8 +5,11 @@ import { StorageError } from "../../schemas/error/storage.ts"
 import type { Ports } from "../../host/port/mod.ts"
 import type { ObjectStore } from "../port/object.ts"
 import type { Store } from "../port/store.ts"
+import { makeDataFolder } from "./default.ts"
 
+const { hash } = process.getBuiltinModule("node:crypto")
 const { existsSync } = process.getBuiltinModule("node:fs")
+const { join } = process.getBuiltinModule("node:path")
 
 export interface Storage {
   /** The ports that are kept there; the others stay in memory. */
@@ -19,9 +22,14 @@ export interface Storage {
 export interface StorageOptions {
   /** Open a store that has lost acknowledged commits for writing, and go on without them. Default false: it can only be read. */
   readonly acceptLoss?: boolean
+  /**
+   * Where blobs are kept: `folder:PATH` or `s3://BUCKET/PREFIX?endpoint=URL&region=REGION`. Default: a folder beside a SQLite file; for a
+   * database one in the user's data folder, which other machines do not see.
+   */
+  readonly objects?: string | undefined
 }
 
-const known = ["memory", "sqlite:PATH"]
+const known = ["memory", "sqlite:PATH", "postgres://USER@HOST/DATABASE"]
 
 /** A password in an address is never shown. */
 const shown = (address: string): string => address.replace(/:\/\/[^@/]*@/, "://…@")
@@ -31,7 +39,7 @@ export const objectsOf = (path: string): string => `${path}-objects`
 
 /** The file of a `sqlite:PATH`. */
 export function sqlitePath(address: string): string {
-  if (/^(postgres|postgresql|pglite|s3|file):/.test(address)) throw new PluginError("NotBuilt", { asked: `storage: "${shown(address)}"`, exists: known })
+  if (/^(pglite|s3|file):/.test(address)) throw new PluginError("NotBuilt", { asked: `storage: "${shown(address)}"`, exists: known })
   const path = /^sqlite:(.+)$/s.exec(address)?.[1]
   if (path === undefined) throw new StorageError("Address", { address: shown(address), known })
   // Made absolute: SQLite would take some names for something else than files, and the working folder may change.
@@ -65,22 +73,48 @@ async function both(address: string, store: Promise<Store>, objects: () => Promi
   }
 }
 
+const isPostgres = (address: string): boolean => /^postgres(ql)?:/.test(address)
+
 /**
- * Opens `sqlite:PATH`, also one that is being filled by a move.
- * @throws StorageError `Address` and those of opening; PluginError `NotBuilt`
+ * Opens `folder:PATH` or `s3://BUCKET/PREFIX?…`.
+ * @throws StorageError `Address` and those of opening
  */
-export async function openStores(address: string, options: StorageOptions = {}): Promise<Stores> {
-  const path = sqlitePath(address)
-  // Loaded when asked for: a host in memory, or in a browser, has no use for it.
-  const [{ SqliteStore }, { FolderStore }] = await Promise.all([import("./sqlite/mod.ts"), import("./folder/mod.ts")])
-  const store = SqliteStore.open(path, options)
-  // Two threads start sooner together than one after the other; but beside a file that is refused no folder is made.
-  if (!existsSync(objectsOf(path))) await store
-  return both(`sqlite:${path}`, store, () => FolderStore.open(objectsOf(path), options))
+export async function openObjects(address: string, options: StorageOptions = {}): Promise<ObjectStore> {
+  const folder = /^folder:(.+)$/s.exec(address)?.[1]
+  if (folder !== undefined) return (await import("./folder/mod.ts")).FolderStore.open(folder, options)
+  if (address.startsWith("s3:")) return (await import("./s3/mod.ts")).S3Store.open(address)
+  throw new StorageError("Address", { address: shown(address), known: ["folder:PATH", "s3://BUCKET/PREFIX?endpoint=URL&region=REGION"] })
+}
+
+/** Where the objects of a database lie when nothing is said: on this machine, by the database's name. */
+function objectsFor(name: string): string {
+  const folder = makeDataFolder(process.env)
+  if (folder === undefined) throw new StorageError("Unreachable", { store: "objects", detail: "this user has no data folder" })
+  return `folder:${join(folder, `objects-${hash("sha256", name, "hex").slice(0, 16)}`)}`
 }
 
 /**
- * Opens `memory` or `sqlite:PATH`.
+ * Opens `sqlite:PATH` or `postgres://USER@HOST/DATABASE` with its objects, also a store that is being filled by a move.
+ * @throws StorageError `Address` and those of opening; PluginError `NotBuilt`
+ */
+export async function openStores(address: string, options: StorageOptions = {}): Promise<Stores> {
+  if (isPostgres(address)) {
+    const { parseAddress, PostgresStore } = await import("./postgres/mod.ts")
+    const { name } = parseAddress(address)
+    return both(name, PostgresStore.open(address), () => openObjects(options.objects ?? objectsFor(name), options))
+  }
+  const path = sqlitePath(address)
+  // Loaded when asked for: a host in memory, or in a browser, has no use for it.
+  const { SqliteStore } = await import("./sqlite/mod.ts")
+  const store = SqliteStore.open(path, options)
+  const objects = options.objects ?? `folder:${objectsOf(path)}`
+  // Two threads start sooner together than one after the other; but beside a file that is refused no folder is made.
+  if (!existsSync(objectsOf(path))) await store
+  return both(`sqlite:${path}`, store, () => openObjects(objects, options))
+}
+
+/**
+ * Opens `memory`, `sqlite:PATH`, or `postgres://USER@HOST/DATABASE`, whose password is in the file of `STELE_STORAGE_PASSWORD_FILE` or in `PGPASSWORD`.
  * @throws ConfigError for something else than text; StorageError `Address`, `Moving` and those of opening; PluginError `NotBuilt`
  */
 export async function openStorage(address: string, options: StorageOptions = {}): Promise<Storage> {

@@ -94,6 +94,20 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-STO-0037": "The restored store was checked row by row and against the digest of its commit before it got its name, and did not pass.",
   "STELE-STO-0038": "A newer version has written the archive in a format that this one does not know.",
   "STELE-STO-0039": "Frames of the write-ahead log were gone, or not as they were written, before they could be copied.",
+  "STELE-STO-0020":
+    "The database server refused the login, or asked for a password where none was given. Passwords are read from the environment or a file, never from an address.",
+  "STELE-STO-0021": "The server runs and has no database of this name. It is not made unasked: a misspelt name would look like an empty store.",
+  "STELE-STO-0022":
+    "Tenants are kept apart by the server's row-level security, which superusers, roles with BYPASSRLS, owners of the tables and the role for cross-tenant work go past. A service that could is not started.",
+  "STELE-STO-0023": "The tables are not there, or an older version made them. Changing them is the owner's, and never happens unasked.",
+  "STELE-STO-0024": "The command line of a process can be read by others on the machine, and ends in histories and logs.",
+  "STELE-STO-0025": "The storage uses what PostgreSQL has from version 15 on.",
+  "STELE-STO-0026": "Setting up a store makes a schema and two roles; the role that was given may not do that.",
+  "STELE-STO-0028":
+    "A transaction is bound to one tenant, so that row-level security holds whatever the code does; a batch over two would need two transactions.",
+  "STELE-STO-0027":
+    "Row-level security compares tenants by name: an empty one, one that is no text, or one that the host keeps for itself would be nobody's or somebody else's.",
+  "STELE-STO-0069": "Not every kind of store has every table; what is not there is refused, and nothing is done in its place.",
   "STELE-VFY-0001": "The bytes do not start with the WebAssembly preamble.",
   "STELE-VFY-0002": "The file is a core WebAssembly module; the host loads components, which carry their types.",
   "STELE-VFY-0003": "The binary breaks the grammar or the validation rules of the component model.",

@@ -52,6 +52,8 @@ const platformGlobals = new Set(["Deno", "Bun", "process", "Buffer", "require", 
 interface Named {
   readonly specifier: string
   readonly isType: boolean
+  /** Loaded when the code gets there: `import()`. */
+  readonly isLate?: boolean
   readonly line: number
 }
 
@@ -90,7 +92,7 @@ function read(source: string, file: string): { readonly imports: ReadonlyArray<N
       /^(Import|ExportNamed|ExportAll)Declaration$/.test(node.type) || /^(ImportExpression|TSImportType)$/.test(node.type) ? literal(node.source) : undefined
     if (from !== undefined) {
       const isType = node.importKind === "type" || node.exportKind === "type" || node.type === "TSImportType"
-      imports.push({ specifier: from, isType, line: lineOf(node) })
+      imports.push({ specifier: from, isType, isLate: node.type === "ImportExpression", line: lineOf(node) })
     }
     const isProperty =
       parent !== undefined && ((parent.type === "MemberExpression" && parent.property === node && parent.computed !== true) || parent.key === node)
@@ -114,7 +116,7 @@ function mayReach(file: string, rule: Room, target: string): boolean {
   return rule.rooms.some((room) => target.startsWith(room)) || (own !== undefined && target.startsWith(own))
 }
 
-/** What one file does against the table, and whom it loads. */
+/** What one file does against the table, and whom it loads at start. */
 export function judge(
   file: string,
   source: string,
@@ -125,7 +127,7 @@ export function judge(
   const rule = ruleOf(file)
   const { imports, globals } = read(source, file)
   const isPlatform = platformRooms.some((room) => file.startsWith(room))
-  for (const { specifier, isType, line } of imports) {
+  for (const { specifier, isType, isLate, line } of imports) {
     const place = `${file}:${line}`
     if (specifier.startsWith(".")) {
       const isGuest = file.endsWith(".as.ts")
@@ -135,7 +137,7 @@ export function judge(
       if (target.startsWith("test/") && !file.startsWith("test/")) problems.push(`${place}: Cannot import "${target}": nothing imports test`)
       else if (rule !== undefined && !mayReach(file, rule, target))
         problems.push(`${place}: Cannot import "${target}": this room may import ${rule.rooms.join(", ")}`)
-      if (!isType) edges.push(target)
+      if (!isType && isLate !== true) edges.push(target)
       continue
     }
     if (isBuiltin(specifier) || /^(node|bun|deno|npm|jsr|https?):/.test(specifier)) {
@@ -149,7 +151,7 @@ export function judge(
       problems.push(`${place}: Cannot import "${specifier}": this room may install ${rule.packages.join(", ") || "nothing"}`)
     }
     if (specifier === "effect") problems.push(`${place}: Cannot import "effect": import its submodules, the barrel costs start-up time`)
-    if (!isType) packages.push(packageOf(specifier))
+    if (!isType && isLate !== true) packages.push(packageOf(specifier))
   }
   if (rule !== undefined && !isPlatform) {
     for (const { specifier, line } of globals)

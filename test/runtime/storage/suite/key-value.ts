@@ -186,7 +186,7 @@ const ends: ReadonlyArray<StoreCase> = [
     title: `what has ended does not count against \`${limit}\`, however much of it`,
     limits: { keyValue: limits },
     async run(store, check) {
-      await store.apply(Array.from({ length: 600 }, (_, i) => set(`${i}`, "", { ttlMs: 1 })))
+      await store.apply(Array.from({ length: 600 }, (_, i) => set(`${i}`, "", { ttlMs: 500 })))
       await until(async () => (await entriesOf(store)).entries.length === 0)
       check.same((await store.apply(operations)).length, operations.length, "room")
     },

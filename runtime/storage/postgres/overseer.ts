@@ -1,0 +1,95 @@
+/** What concerns all tenants, as the role that sees them: garbage, backup, moves, checks. Made for services, out of reach of guests. */
+import type { Finding, Question } from "../../port/store.ts"
+import type { Fence } from "../../port/fence.ts"
+import { rowsMax } from "../row.ts"
+import { askOfAll } from "./blob.ts"
+import type { ConnectionSettings } from "./connection.ts"
+import { storageError } from "./failure.ts"
+import { Pool } from "./pool.ts"
+import { checkAll, snapshot } from "./reader.ts"
+import { checkWorker } from "./session.ts"
+import { type Query, tables } from "./table.ts"
+import { fenceKey, nameOfTenant, tenantName } from "./tenant.ts"
+
+type OfAll = Extract<Question, { readonly ask: "linked" | "references" | "tenants" | "totals" | "fence" }>
+const ofAll: ReadonlyArray<Question["ask"]> = ["linked", "references", "tenants", "totals", "fence"]
+export const isOfAll = (question: Question): question is OfAll => ofAll.includes(question.ask)
+
+function queryOf(store: string, question: OfAll): Query {
+  if (question.ask === "fence")
+    return {
+      statements: [{ sql: "SELECT fence_to, fence_state FROM stele.format WHERE fence_to IS NOT NULL" }],
+      answer: ([row]) => (row === undefined ? undefined : ({ to: row["fence_to"], state: row["fence_state"] } as Fence)),
+    }
+  if (question.ask === "totals")
+    return {
+      statements: [
+        {
+          sql: "SELECT tenant, name, keys, bytes, sums FROM stele.total WHERE name = ANY($1::text[]) AND (keys <> 0 OR bytes <> 0 OR sums <> 0)",
+          parameters: [tables.map(({ name }) => name)],
+        },
+      ],
+      answer: (rows) =>
+        rows.map(({ tenant, name, keys, bytes, sums }) => ({
+          tenant: nameOfTenant(tenant as Uint8Array),
+          table: name as string,
+          keys: Number(keys),
+          bytes: Number(bytes),
+          sums: Number(sums),
+        })),
+    }
+  if (question.ask !== "tenants") return askOfAll(store, question)
+  const after = question.after === undefined ? [] : [question.after]
+  return {
+    statements: [
+      {
+        sql: `SELECT tenant FROM stele.total WHERE (keys > 0 OR bytes > 0)${after.length === 0 ? "" : ` AND ${tenantName} > $2`} GROUP BY tenant ORDER BY ${tenantName} LIMIT $1`,
+        parameters: [BigInt(rowsMax(question.countMax)), ...after],
+      },
+    ],
+    answer: (rows) => rows.map((row) => nameOfTenant(row["tenant"] as Uint8Array)),
+  }
+}
+
+export class Overseer {
+  readonly #settings: ConnectionSettings
+  readonly #pool: Pool
+
+  constructor(settings: ConnectionSettings) {
+    this.#settings = settings
+    this.#pool = new Pool(settings, 1, (connection) => checkWorker(connection, settings.address))
+  }
+
+  async ask(question: OfAll): Promise<unknown> {
+    const query = queryOf(this.#settings.address.name, question)
+    try {
+      return query.answer(...(await this.#pool.use((connection) => connection.all(query.statements))).map(({ rows }) => rows))
+    } catch (error) {
+      throw storageError(this.#settings.address, error)
+    }
+  }
+
+  /** Waits for the groups that are under way; those that come later are refused. */
+  async fence(fence: Fence | undefined): Promise<void> {
+    try {
+      await this.#pool.use((connection) =>
+        connection.all([
+          { sql: "BEGIN" },
+          { sql: "SELECT pg_advisory_xact_lock($1)", parameters: [fenceKey] },
+          { sql: "UPDATE stele.format SET fence_to = $1, fence_state = $2", parameters: [fence?.to ?? null, fence?.state ?? null] },
+          { sql: "COMMIT" },
+        ]),
+      )
+    } catch (error) {
+      throw storageError(this.#settings.address, error)
+    }
+  }
+
+  check(): Promise<ReadonlyArray<Finding>> {
+    return this.#pool.use((connection) => snapshot(this.#settings.address, connection, checkAll))
+  }
+
+  close(): Promise<void> {
+    return this.#pool.close()
+  }
+}

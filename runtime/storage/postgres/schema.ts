@@ -1,0 +1,78 @@
+/**
+ * The tables in PostgreSQL: what is in each format, who may do what. Owned by the role that migrates; the service reads and
+ * writes as a role that owns nothing and that the server's row-level security binds to one tenant at a time.
+ */
+
+/** The role that services log in as. */
+export const serviceRole = "stele_service"
+/** The role for what concerns all tenants: checks, garbage, moves. No guest's port has a session of it. */
+export const workerRole = "stele_worker"
+
+/** The server's newest format that this code writes. */
+export interface Migration {
+  readonly sql: string
+  /** The oldest code, by the format it knows, that can serve beside this one. */
+  readonly servesFrom: number
+}
+
+/**
+ * A table with its policies. Every key begins with the tenant, whose name a transaction binds as hexadecimal digits, since a
+ * setting is text and a tenant may be any. An unbound transaction has '' there: it is no tenant, and finds nothing.
+ */
+const table = (name: string, columns: string): string => `
+  CREATE TABLE stele.${name} (tenant bytea NOT NULL CHECK (length(tenant) BETWEEN 1 AND 512), ${columns});
+  ALTER TABLE stele.${name} ENABLE ROW LEVEL SECURITY;
+  ALTER TABLE stele.${name} FORCE ROW LEVEL SECURITY;
+  CREATE POLICY tenant ON stele.${name} TO ${serviceRole}
+    USING (tenant = decode(NULLIF(current_setting('stele.tenant', true), ''), 'hex'))
+    WITH CHECK (tenant = decode(NULLIF(current_setting('stele.tenant', true), ''), 'hex'));
+  CREATE POLICY everybody ON stele.${name} TO ${workerRole} USING (true) WITH CHECK (true);
+  GRANT SELECT, INSERT, UPDATE, DELETE ON stele.${name} TO ${serviceRole}, ${workerRole};`
+
+/** Each entry takes a store from the format of its index to the next, in one transaction with the number. */
+export const migrations: ReadonlyArray<Migration> = [
+  {
+    servesFrom: 1,
+    sql: `
+  GRANT USAGE ON SCHEMA stele TO ${serviceRole}, ${workerRole};
+  GRANT SELECT ON stele.format TO ${serviceRole}, ${workerRole};
+  ${table("tenant", "revision bigint NOT NULL, sequence bigint NOT NULL, digest bytea NOT NULL, committed_us bigint NOT NULL, forgotten bigint NOT NULL, sum bigint NOT NULL, PRIMARY KEY (tenant)")}
+  ${table("commit_group", "sequence bigint NOT NULL, revision bigint NOT NULL, operation bytea NOT NULL CHECK (length(operation) = 16), digest bytea NOT NULL CHECK (length(digest) = 32), committed_us bigint NOT NULL, PRIMARY KEY (tenant, sequence)")}
+  ${table("total", 'name text COLLATE "C" NOT NULL, keys bigint NOT NULL, bytes bigint NOT NULL, sums bigint NOT NULL, PRIMARY KEY (tenant, name)')}
+  ${table("key_value", "key bytea NOT NULL, value bytea NOT NULL, revision bigint NOT NULL, expires_us bigint, sum bigint NOT NULL, PRIMARY KEY (tenant, key)")}
+  CREATE INDEX key_value_end ON stele.key_value (tenant, expires_us) WHERE expires_us IS NOT NULL;
+  ${table("key_value_change", "revision bigint NOT NULL, key bytea NOT NULL, kind integer NOT NULL, changed_us bigint NOT NULL, sum bigint NOT NULL, PRIMARY KEY (tenant, revision)")}
+  ${table("event_topic", "key bytea NOT NULL, id bigint NOT NULL, first bigint NOT NULL, last bigint NOT NULL, bytes bigint NOT NULL, sums bigint NOT NULL, PRIMARY KEY (tenant, key), UNIQUE (tenant, id)")}
+  ${table("event", "topic bigint NOT NULL, sequence bigint NOT NULL, payload bytea NOT NULL, sum bigint NOT NULL, PRIMARY KEY (tenant, topic, sequence)")}
+  ${table("log", "key bytea NOT NULL, id bigint NOT NULL, first bigint NOT NULL, last bigint NOT NULL, bytes bigint NOT NULL, sum bigint NOT NULL, PRIMARY KEY (tenant, key), UNIQUE (tenant, id)")}
+  ${table("log_entry", "log bigint NOT NULL, position bigint NOT NULL, payload bytea NOT NULL, appended_us bigint NOT NULL, sum bigint NOT NULL, PRIMARY KEY (tenant, log, position)")}
+  ${table("blob_reference", "key bytea NOT NULL, digest bytea NOT NULL CHECK (length(digest) = 32), bytes bigint NOT NULL, created_us bigint NOT NULL, revision bigint NOT NULL, sum bigint NOT NULL, PRIMARY KEY (tenant, key)")}
+  CREATE INDEX blob_reference_digest ON stele.blob_reference (digest);
+  GRANT UPDATE (floor) ON stele.format TO ${serviceRole};
+  GRANT UPDATE (fence_to, fence_state) ON stele.format TO ${workerRole};
+  CREATE POLICY sums ON stele.total FOR SELECT TO CURRENT_USER USING (true);
+  CREATE POLICY ends ON stele.key_value FOR SELECT TO CURRENT_USER USING (expires_us IS NOT NULL);
+  CREATE INDEX key_value_end_of_all ON stele.key_value (expires_us) WHERE expires_us IS NOT NULL;
+  CREATE FUNCTION stele.bytes_of_all(wanted text) RETURNS bigint LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
+    AS $$ SELECT (SELECT coalesce(sum(bytes), 0) FROM stele.total WHERE name = wanted)::bigint
+      - CASE WHEN wanted = 'key_value' THEN (SELECT coalesce(sum(length(tenant) + 1 + length(key) + length(value)), 0) FROM stele.key_value
+          WHERE expires_us <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)::bigint ELSE 0 END $$;
+  CREATE FUNCTION stele.key_value_get(whose text, wanted bytea) RETURNS TABLE (value bytea, revision bigint, expires_us bigint, sum bigint, now_us bigint)
+    LANGUAGE plpgsql VOLATILE SECURITY INVOKER AS $$ BEGIN
+      PERFORM set_config('stele.tenant', whose, true);
+      RETURN QUERY SELECT k.value, k.revision, k.expires_us, k.sum, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+        FROM stele.key_value k WHERE k.tenant = decode(whose, 'hex') AND k.key = wanted;
+    END $$;
+  REVOKE ALL ON FUNCTION stele.key_value_get(text, bytea) FROM PUBLIC;
+  GRANT EXECUTE ON FUNCTION stele.key_value_get(text, bytea) TO ${serviceRole};
+  REVOKE ALL ON FUNCTION stele.bytes_of_all(text) FROM PUBLIC;
+  GRANT EXECUTE ON FUNCTION stele.bytes_of_all(text) TO ${serviceRole}, ${workerRole};
+  `,
+  },
+]
+
+/** The format that this code writes. */
+export const format = migrations.length
+
+/** The oldest PostgreSQL that is served, as `server_version_num` and as it is called. */
+export const serverMin = { number: 150_000, name: "15 or newer" }

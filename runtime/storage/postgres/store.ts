@@ -1,0 +1,172 @@
+/**
+ * A store in a PostgreSQL database that others use at the same time. Writes are made by the thread of `worker.ts`, awaited
+ * or blocking; reads that are awaited go over sessions of the calling thread, those of guests over the thread's.
+ */
+import { ConfigError } from "../../../schemas/error/config.ts"
+import { StorageError } from "../../../schemas/error/storage.ts"
+import { type StoreLimitOptions, type StoreLimits, storeLimitsFrom } from "../../port/limits.ts"
+import type { Answers, BatchResults, Finding, Operation, Question, Store } from "../../port/store.ts"
+import { Bridge } from "../bridge.ts"
+import { copyOf } from "../operation.ts"
+import { parseAddress, passwordOf } from "./address.ts"
+import { Asker } from "./asker.ts"
+import type { ConnectionSettings } from "./connection.ts"
+import { Pool } from "./pool.ts"
+import { isOfAll, Overseer } from "./overseer.ts"
+import { serviceRole, workerRole } from "./schema.ts"
+import { checkService } from "./session.ts"
+import type { Opening } from "./worker.ts"
+
+const { Worker: Thread } = process.getBuiltinModule("node:worker_threads")
+
+export interface PostgresOptions extends StoreLimitOptions {
+  /** Default: that of the environment, see `passwordOf`. */
+  readonly password?: string
+  /** An address for what concerns all tenants: `check`, and questions that name none. Guests' ports do not reach it. */
+  readonly worker?: string
+  /** Its password. Default: that of the service. */
+  readonly workerPassword?: string
+  /** Sessions of the thread that writes, and as many of the calling thread. Default 8. */
+  readonly connectionsMax?: number
+  /** Batches that may wait; the next is refused. Default 10,000. */
+  readonly pendingMax?: number
+}
+
+const connectionsMaxDefault = 8
+const pendingMaxDefault = 10_000
+/** How long the thread may be silent before a blocked caller gives up, in ms: longer than it asks what became of a commit. */
+const silenceMsMax = 90_000
+/** A row of an index holds at most 2,704 bytes, and a key's begins with its tenant. */
+const keyBytesMost = 2_600
+
+/** A question whose bytes are its own: a view would send all of the buffer below it. */
+const copied = <Q extends Question>(question: Q): Q =>
+  Object.fromEntries(Object.entries(question).map(([name, value]) => [name, value instanceof Uint8Array ? new Uint8Array(value) : value])) as unknown as Q
+
+/** @throws ConfigError for keys that no index of the server takes */
+export function postgresLimitsFrom(options: StoreLimitOptions): StoreLimits {
+  const limits = storeLimitsFrom(options)
+  for (const [option, most] of [
+    ["keyValue.keyBytesMax", limits.keyValue.keyBytesMax],
+    ["event.topicBytesMax", limits.event.topicBytesMax],
+    ["log.nameBytesMax", limits.log.nameBytesMax],
+    ["blob.keyBytesMax", limits.blob.keyBytesMax],
+  ] as const)
+    if (most > keyBytesMost) throw new ConfigError("Option", { option, expected: `at most ${keyBytesMost} bytes`, actual: String(most) })
+  return limits
+}
+
+export class PostgresStore implements Store {
+  readonly name: string
+  readonly limits: StoreLimits
+  readonly #bridge: Bridge
+  readonly #pool: Pool
+  readonly #asker: Asker
+  /** For what concerns all tenants. */
+  readonly #overseer: Overseer | undefined
+  readonly #listeners = new Set<() => void>()
+  #closed: Promise<void> | undefined
+
+  private constructor(settings: ConnectionSettings, worker: ConnectionSettings | undefined, limits: StoreLimits, connectionsMax: number, pendingMax: number) {
+    const { address, password } = settings
+    this.name = address.name
+    this.limits = limits
+    this.#bridge = new Bridge(this.name, silenceMsMax, (line) => {
+      const opening: Opening = { kind: "stele-postgres", settings: { address, password }, limits, connectionsMax, pendingMax, line }
+      // Neither flags nor hooks of the application have business in this thread.
+      return new Thread(new URL("./worker.ts", import.meta.url), { workerData: opening, transferList: [line.port], execArgv: [], name: "stele-postgres" })
+    })
+    this.#pool = new Pool(settings, connectionsMax, (connection) => checkService(connection, address))
+    this.#asker = new Asker(this.#pool, limits)
+    this.#overseer = worker === undefined ? undefined : new Overseer(worker)
+  }
+
+  /**
+   * Opens a store that `migratePostgres` has set up.
+   * @throws StorageError `Address`, `PasswordShown`, `Unreachable`, `Login`, `NoDatabase`, `Server`, `Older`, `Newer`, `Role`
+   */
+  static async open(
+    address: string,
+    { password, worker, workerPassword, connectionsMax = connectionsMaxDefault, pendingMax = pendingMaxDefault, ...limits }: PostgresOptions = {},
+  ): Promise<PostgresStore> {
+    const parsed = parseAddress(address)
+    const settings = { address: parsed, password: password ?? passwordOf(parsed) }
+    const overseer = worker === undefined ? undefined : { address: parseAddress(worker), password: workerPassword ?? settings.password }
+    const store = new PostgresStore(settings, overseer, postgresLimitsFrom(limits), connectionsMax, pendingMax)
+    try {
+      await store.#bridge.ask("open", undefined)
+    } catch (error) {
+      await store.close()
+      throw error
+    }
+    return store
+  }
+
+  /** In one transaction with whatever else waits for the tenant. */
+  async apply<const B extends ReadonlyArray<Operation>>(batch: B): Promise<BatchResults<B>> {
+    const [first] = batch
+    if (first?.op === "fence" && batch.length === 1) {
+      this.#open()
+      await this.#overseeing("fence").fence(first.fence)
+      return [undefined] as unknown as BatchResults<B>
+    }
+    const answers = await this.#open().ask("apply", batch.map(copyOf))
+    this.#committed()
+    return answers as BatchResults<B>
+  }
+
+  applySync<const B extends ReadonlyArray<Operation>>(batch: B): BatchResults<B> {
+    const answers = this.#open().askSync("apply", batch.map(copyOf))
+    this.#committed()
+    return answers as BatchResults<B>
+  }
+
+  async ask<Q extends Question>(question: Q): Promise<Answers[Q["ask"]]> {
+    this.#open()
+    if (isOfAll(question)) return (await this.#overseeing(question.ask).ask(question)) as Answers[Q["ask"]]
+    return (await this.#asker.ask(copied(question))) as Answers[Q["ask"]]
+  }
+
+  askSync<Q extends Question>(question: Q): Answers[Q["ask"]] {
+    return this.#open().askSync("ask", copied(question)) as Answers[Q["ask"]]
+  }
+
+  check(): Promise<ReadonlyArray<Finding>> {
+    this.#open()
+    return this.#overseeing("check").check()
+  }
+
+  onCommit(listener: () => void): () => void {
+    const own = (): void => listener()
+    this.#listeners.add(own)
+    return () => void this.#listeners.delete(own)
+  }
+
+  #committed(): void {
+    for (const listener of this.#listeners) queueMicrotask(listener)
+  }
+
+  /** @throws StorageError `Role` */
+  #overseeing(what: string): Overseer {
+    if (this.#overseer !== undefined) return this.#overseer
+    const detail = `"${what}" concerns all tenants, and the store was opened for one at a time`
+    throw new StorageError("Role", { store: this.name, role: serviceRole, detail, wanted: workerRole })
+  }
+
+  #open(): Bridge {
+    if (this.#closed !== undefined) throw new StorageError("Closed", { store: this.name })
+    return this.#bridge
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= (async () => {
+      this.#asker.close()
+      await Promise.all([this.#bridge.close(), this.#pool.close(), this.#overseer?.close()])
+    })()
+    return this.#closed
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+}
