@@ -4,12 +4,14 @@
  */
 import { ConfigError } from "../../../schemas/error/config.ts"
 import { addCounter, readCounter } from "../../../host/port/key-value.ts"
+import { checkLimit } from "../../../host/port/port.ts"
 import type { KeyValueOperation } from "../../port/key-value.ts"
+import type { StoreLimits } from "../../port/limits.ts"
 import type { Place } from "../../port/place.ts"
 import type { Operation } from "../../port/store.ts"
 import { attemptsMax, type Held, isConflict, type Keyring, nameOf, table as keyValue } from "./keyring.ts"
 import { opened } from "./open.ts"
-import { checkReserved, ringKey } from "./place.ts"
+import { checkReserved, host, nextKey, previousKey, ringKey, stateKey } from "./place.ts"
 import type { Ring } from "./ring.ts"
 import { seal } from "./seal.ts"
 import { apply, ask, type Steps } from "./step.ts"
@@ -34,7 +36,7 @@ interface Plan {
   readonly operations: ReadonlyArray<Operation>
   readonly conditions: ReadonlyArray<Condition>
   /** Of each operation asked for: where its answer is, or what it is. */
-  readonly answers: ReadonlyArray<{ readonly at: number } | { readonly sum: bigint }>
+  readonly answers: ReadonlyArray<{ readonly at: number; of?(found: number): number } | { readonly sum: bigint }>
   /** Keys that the batch writes, and where the version of their row will be. */
   readonly rings: ReadonlyArray<{ readonly tenant: Uint8Array; readonly ring: Ring; readonly at: number }>
   readonly erased: ReadonlyArray<Uint8Array>
@@ -48,8 +50,11 @@ const needsKey = (operation: Operation): boolean => ["key_value", "event", "log"
 export const isPlain = (batch: ReadonlyArray<Operation>): boolean => batch.every(({ op }) => roles[op] === "none")
 
 /** @throws what carrying out the batch is refused for; ConfigError for what is the sealed store's own */
-export function* applied(keyring: Keyring, batch: ReadonlyArray<Operation>): Steps<ReadonlyArray<unknown>> {
-  for (const operation of batch) checkReserved(operation)
+export function* applied(keyring: Keyring, batch: ReadonlyArray<Operation>, limits: StoreLimits): Steps<ReadonlyArray<unknown>> {
+  for (const operation of batch) {
+    checkReserved(operation)
+    checkSize(operation, limits)
+  }
   if (isPlain(batch)) return yield* apply(batch)
   const isConditional = batch.some((operation) => operation.op === "require" || (operation.op === "append" && operation.expect !== undefined))
   for (let attempt = 0; ; attempt++) {
@@ -66,8 +71,18 @@ export function* applied(keyring: Keyring, batch: ReadonlyArray<Operation>): Ste
     }
     for (const tenant of plan.erased) keyring.forget(tenant)
     for (const { tenant, ring, at } of plan.rings) keyring.remember(tenant, { ring, version: found[at] as number })
-    return plan.answers.map((answer) => ("at" in answer ? found[answer.at] : answer.sum))
+    return plan.answers.map((answer) => {
+      if ("sum" in answer) return answer.sum
+      return answer.of === undefined ? found[answer.at] : answer.of(found[answer.at] as number)
+    })
   }
+}
+
+/** Held against the limits before it is sealed: the store below sees more bytes than it was asked to keep. */
+function checkSize(operation: Operation, { keyValue, event, log }: StoreLimits): void {
+  if (operation.op === "set" || operation.op === "swap") checkLimit("keyValue", "valueBytesMax", "bytes", keyValue.valueBytesMax, operation.value.length)
+  if (operation.op === "publish") checkLimit("event", "payloadBytesMax", "bytes", event.payloadBytesMax, operation.payload.length)
+  if (operation.op === "append") checkLimit("log", "payloadBytesMax", "bytes", log.payloadBytesMax, operation.payload.length)
 }
 
 /** Reads again what the plan depended on; true when any of it is not as it was. Versions are never used twice. */
@@ -137,15 +152,35 @@ function* planned(keyring: Keyring, batch: ReadonlyArray<Operation>): Steps<Plan
       case "erase":
         // Keys first: whatever becomes of the rest, nobody reads it again.
         operations.push({ op: "delete", tenant: operation.tenant, key: ringKey })
-        answers[answers.length - 1] = { at: operations.length }
-        operations.push(operation)
         erased.push(operation.tenant)
+        answers[answers.length - 1] = operation.tenant.length === 0 ? yield* hostErased(operation, operations, depend) : { at: operations.push(operation) - 1 }
         break
       default:
         operations.push(operation)
     }
   }
   return { operations, conditions, answers, rings, erased }
+}
+
+/** Rows that the host's tenant has again after its erasure: at most three of the store's own, their changes, and what says that there were others. */
+const hostRowsMax = 8
+
+/** What the store says of itself goes with the host's tenant, and is put back in the same batch. */
+function* hostErased(
+  operation: Extract<Operation, { readonly op: "erase" }>,
+  operations: Array<Operation>,
+  depend: (place: Place, version: number | undefined) => void,
+): Steps<Plan["answers"][number]> {
+  const { countMax } = operation
+  const kept: Array<Operation> = []
+  for (const key of [stateKey, nextKey, previousKey]) {
+    const found = yield* ask({ ask: "get", tenant: host, key })
+    depend({ tenant: host, key }, found?.version)
+    if (found !== undefined) kept.push({ op: "set", tenant: host, key, value: found.value })
+  }
+  const at = operations.push(Number.isSafeInteger(countMax) && countMax > 0 ? { ...operation, countMax: countMax + hostRowsMax } : operation) - 1
+  operations.push(...kept)
+  return { at, of: (found) => (found < countMax + hostRowsMax ? Math.max(0, Math.min(found - hostRowsMax, countMax - 1)) : countMax) }
 }
 
 function imported(operation: Extract<Operation, { readonly op: "import" }>, sealed: (table: string, place: Place, bytes: Uint8Array) => Uint8Array): Operation {

@@ -3,9 +3,9 @@ import { StorageError } from "../../../schemas/error/storage.ts"
 import { type Place, textOf } from "../../port/place.ts"
 import type { Answers, Question } from "../../port/store.ts"
 import { type Keyring, table as keyValue } from "./keyring.ts"
-import { host, isOwn, ownTexts } from "./place.ts"
+import { host, isOwn, ownMax, ownTexts } from "./place.ts"
 import type { Ring } from "./ring.ts"
-import { idOf, isSameId, unseal } from "./seal.ts"
+import { idOf, isSameId, sealBytes, unseal } from "./seal.ts"
 import { ask, type Steps } from "./step.ts"
 import { isOwnRecord, sealedField } from "./table.ts"
 
@@ -55,7 +55,7 @@ export function* opened(keyring: Keyring, table: string, place: Place, bytes: Ui
 /** The same question until its answer's keys are there: one that is read while its tenant is resealed may name keys that are gone since. */
 export function* asked<Q extends Question>(keyring: Keyring, question: Q): Steps<Answers[Q["ask"]]> {
   for (let attempt = 0; ; attempt++) {
-    const answer = yield* ask(question)
+    const answer = yield* ask(widened(question))
     try {
       return (yield* openedAnswer(keyring, question, answer)) as Answers[Q["ask"]]
     } catch (error) {
@@ -65,27 +65,34 @@ export function* asked<Q extends Question>(keyring: Keyring, question: Q): Steps
   }
 }
 
+/** Bytes are counted as they are asked for, opened: so many sealed ones may have to be read. */
+function widened(question: Question): Question {
+  if (question.ask !== "entries" && question.ask !== "log") return question
+  return { ...question, bytesMax: question.bytesMax + sealBytes * Math.max(0, question.countMax) }
+}
+
+/** How many of these go into so many bytes; the first one always does. */
+function fitting(sizes: ReadonlyArray<number>, bytesMax: number): number {
+  let bytes = 0
+  const over = sizes.findIndex((size, i) => {
+    bytes += size
+    return i > 0 && !(bytes <= bytesMax)
+  })
+  return over < 0 ? sizes.length : over
+}
+
 function* openedAnswer(keyring: Keyring, question: Question, answer: unknown): Steps<unknown> {
   switch (question.ask) {
     case "get": {
       const found = answer as Answers["get"]
       return found === undefined || isOwn(question.key) ? found : { ...found, value: yield* opened(keyring, keyValue, question, found.value, found.version) }
     }
-    case "entries": {
-      const { entries, ...page } = answer as Answers["entries"]
-      const open: Array<(typeof entries)[number]> = []
-      for (const entry of entries) {
-        const { key, value, version } = entry
-        if (!isOwn(key)) open.push({ ...entry, value: yield* opened(keyring, keyValue, { tenant: question.tenant, key }, value, version) })
-      }
-      return { ...page, entries: open }
-    }
+    case "entries":
+      return yield* entries(keyring, question, answer as Answers["entries"])
     case "list":
       return yield* listed(question, answer as Answers["list"])
-    case "changes": {
-      const { changes, revision } = answer as Answers["changes"]
-      return { changes: changes.filter(({ key }) => !isOwn(key)), revision }
-    }
+    case "changes":
+      return yield* changed(question, answer as Answers["changes"])
     case "events": {
       const { events, lost } = answer as Answers["events"]
       const open: Array<(typeof events)[number]> = []
@@ -96,23 +103,19 @@ function* openedAnswer(keyring: Keyring, question: Question, answer: unknown): S
       const { entries, ...page } = answer as Answers["log"]
       const open: Array<(typeof entries)[number]> = []
       for (const entry of entries) open.push({ ...entry, payload: yield* opened(keyring, "log", question, entry.payload) })
-      return { ...page, entries: open }
-    }
-    case "export": {
-      const { records, ...page } = answer as Answers["export"]
-      const open: Array<(typeof records)[number]> = []
-      for (const record of records) {
-        if (isOwnRecord(question.table, record)) continue
-        const field = sealedField(question.table, question.tenant, record)
-        const version = record.fields["version"]
-        open.push(
-          field === undefined
-            ? record
-            : field.with(yield* opened(keyring, question.table, field.place, field.bytes, typeof version === "bigint" ? Number(version) : undefined)),
-        )
+      return {
+        ...page,
+        entries: open.slice(
+          0,
+          fitting(
+            open.map(({ payload }) => payload.length),
+            question.bytesMax,
+          ),
+        ),
       }
-      return { ...page, records: open }
     }
+    case "export":
+      return yield* exported(keyring, question, answer as Answers["export"])
     case "tenants":
       return yield* tenants(question, answer as Answers["tenants"])
     default:
@@ -120,13 +123,60 @@ function* openedAnswer(keyring: Keyring, question: Question, answer: unknown): S
   }
 }
 
-/** Own keys come last, as text without their first byte: others may look like them, and come before them. */
-function* listed({ tenant }: Place, keys: Answers["list"]): Steps<Answers["list"]> {
-  let from = keys.length
-  while (from > 0 && ownTexts.has(keys[from - 1] as string)) from--
-  const kept = keys.slice(0, from)
-  for (const key of new Set(keys.slice(from))) if (yield* ask({ ask: "has", tenant, key: utf8.encode(key) })) kept.push(key)
-  return kept
+/** A page that has nothing but the store's own would look like the last one: then the next is asked for. */
+function* entries(keyring: Keyring, question: Extract<Question, { readonly ask: "entries" }>, page: Answers["entries"]): Steps<Answers["entries"]> {
+  const { tenant } = question
+  const open: Array<Answers["entries"]["entries"][number]> = []
+  for (const entry of page.entries) {
+    const { key, value, version } = entry
+    if (!isOwn(key)) open.push({ ...entry, value: yield* opened(keyring, keyValue, { tenant, key }, value, version) })
+  }
+  const last = page.entries.at(-1)?.key
+  if (open.length === 0 && !page.isComplete && last !== undefined) {
+    const next = { ...question, beyond: last }
+    return { ...(yield* entries(keyring, next, (yield* ask(widened(next))) as Answers["entries"])), revision: page.revision }
+  }
+  const count = fitting(
+    open.map(({ key, value }) => key.length + value.length),
+    question.bytesMax,
+  )
+  return { ...page, entries: open.slice(0, count), isComplete: page.isComplete && count === open.length }
+}
+
+function* changed(question: Extract<Question, { readonly ask: "changes" }>, page: Answers["changes"]): Steps<Answers["changes"]> {
+  const changes = page.changes.filter(({ key }) => !isOwn(key))
+  if (changes.length > 0 || page.changes.length === 0) return { changes, revision: page.revision }
+  const next = { ...question, after: page.revision }
+  return yield* changed(next, yield* ask(next))
+}
+
+function* exported(keyring: Keyring, question: Extract<Question, { readonly ask: "export" }>, page: Answers["export"]): Steps<Answers["export"]> {
+  const { table, tenant } = question
+  const open: Array<Answers["export"]["records"][number]> = []
+  for (const record of page.records) {
+    if (isOwnRecord(table, record)) continue
+    const field = sealedField(table, tenant, record)
+    const { version } = record.fields
+    open.push(
+      field === undefined
+        ? record
+        : field.with(yield* opened(keyring, table, field.place, field.bytes, typeof version === "bigint" ? Number(version) : undefined)),
+    )
+  }
+  const last = page.records.at(-1)?.order
+  if (open.length > 0 || page.isComplete || last === undefined) return { ...page, records: open }
+  const next = { ...question, after: last }
+  return yield* exported(keyring, next, yield* ask(next))
+}
+
+/** Keys are answered as text, in which an own key is without its first byte: others may look like it, and must stay. */
+function* listed(question: Extract<Question, { readonly ask: "list" }>, keys: Answers["list"]): Steps<Answers["list"]> {
+  if (!keys.some((key) => ownTexts.has(key))) return keys
+  // Asked for with as many more as may be left out: fewer than were asked for would mean that there are no more.
+  const more = yield* ask({ ...question, countMax: question.countMax + ownMax })
+  const own = new Set<string>()
+  for (const key of more) if (ownTexts.has(key) && !(yield* ask({ ask: "has", tenant: question.tenant, key: utf8.encode(key) }))) own.add(key)
+  return more.filter((key, i) => !own.has(key) && !(ownTexts.has(key) && more.indexOf(key) < i)).slice(0, question.countMax)
 }
 
 /** The host's tenant is none that has anything, if it has only what says that the store is sealed. */

@@ -23,6 +23,10 @@ const headBytes = 1 + 8 + 2
 const entryBytes = idBytes + keyBytes + 8
 /** Bytes that a tenant's one data key takes in the store, its place not counted. */
 export const ringBytes = sealBytes + headBytes + entryBytes
+/** The same for as many keys as there may be. */
+export const ringBytesMax = sealBytes + headBytes + entryBytes * tenantKeysMax
+/** Bytes of what a store says of itself. */
+export const stateBytes = sealBytes + 9
 
 export const newDataKey = (): DataKey => ({ ...newSealingKey(), createdAtMs: Date.now() })
 

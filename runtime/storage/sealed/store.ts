@@ -2,8 +2,7 @@
  * Any store with its values sealed: those that are written are encrypted before the store below sees them, those that are read
  * are opened after. `docs/adr/0016-encryption.md` says against whom, and what stays visible.
  */
-import { keyValueLimits } from "../../../host/port/key-value.ts"
-import type { StoreLimitOptions, StoreLimits } from "../../port/limits.ts"
+import { type StoreLimitOptions, type StoreLimits, storeLimitsFrom } from "../../port/limits.ts"
 import { type Place, textOf } from "../../port/place.ts"
 import type { Answers, BatchResults, Finding, Operation, Question, Store } from "../../port/store.ts"
 import { copyOf } from "../operation.ts"
@@ -11,24 +10,29 @@ import { applied, placeName } from "./batch.ts"
 import { type Keyring, table as keyValue } from "./keyring.ts"
 import { asked, opened, openedBy } from "./open.ts"
 import { isOwn } from "./place.ts"
+import { ringBytesMax } from "./ring.ts"
 import { sealBytes } from "./seal.ts"
 import { run, runSync } from "./step.ts"
 import { isOwnRecord, isSealedTable, sealedField } from "./table.ts"
 
 const pageMax = 1_000
 
-/** Limits with which to open the store below, so that values as large as these still fit once they are sealed. Quotas count sealed bytes. */
-export const roomForSeals = ({
-  keyValue: { valueBytesMax = keyValueLimits.valueBytesMax, ...keyValue } = {},
-  ...limits
-}: StoreLimitOptions): StoreLimitOptions => ({
-  ...limits,
-  keyValue: { ...keyValue, valueBytesMax: valueBytesMax + sealBytes },
-  event: { ...limits.event, payloadBytesMax: (limits.event?.payloadBytesMax ?? 256 << 10) + sealBytes },
-  log: { ...limits.log, payloadBytesMax: (limits.log?.payloadBytesMax ?? 1 << 20) + sealBytes },
-})
+/**
+ * Limits with which to open the store below, so that values as large as `limits` has them fit once they are sealed: they are given to
+ * `sealed` as well. Quotas count sealed bytes.
+ */
+export function roomForSeals(limits: StoreLimitOptions): StoreLimitOptions {
+  const { keyValue, event, log } = storeLimitsFrom(limits)
+  return {
+    ...limits,
+    keyValue: { ...limits.keyValue, valueBytesMax: Math.max(keyValue.valueBytesMax + sealBytes, ringBytesMax) },
+    event: { ...limits.event, payloadBytesMax: event.payloadBytesMax + sealBytes },
+    log: { ...limits.log, payloadBytesMax: log.payloadBytesMax + sealBytes },
+  }
+}
 
-const less = (bytes: number): number => Math.max(0, bytes - sealBytes)
+/** What may be put into a store whose own limits are these, at most. */
+const lessSeals = (bytes: number): number => Math.max(0, bytes - sealBytes)
 
 class SealedStore implements Store {
   readonly limits: StoreLimits
@@ -37,15 +41,16 @@ class SealedStore implements Store {
   /** Who counts on a key, one after the other: those who wait here do not spoil each other's reading. */
   readonly #counting = new Map<string, Promise<unknown>>()
 
-  constructor(store: Store, keyring: Keyring) {
+  constructor(store: Store, keyring: Keyring, limits: StoreLimitOptions) {
     this.#store = store
     this.#keyring = keyring
     const { keyValue, event, log } = store.limits
+    const given = storeLimitsFrom(limits)
     this.limits = {
       ...store.limits,
-      keyValue: { ...keyValue, valueBytesMax: less(keyValue.valueBytesMax) },
-      event: { ...event, payloadBytesMax: less(event.payloadBytesMax) },
-      log: { ...log, payloadBytesMax: less(log.payloadBytesMax) },
+      keyValue: { ...keyValue, valueBytesMax: Math.min(given.keyValue.valueBytesMax, lessSeals(keyValue.valueBytesMax)) },
+      event: { ...event, payloadBytesMax: Math.min(given.event.payloadBytesMax, lessSeals(event.payloadBytesMax)) },
+      log: { ...log, payloadBytesMax: Math.min(given.log.payloadBytesMax, lessSeals(log.payloadBytesMax)) },
     }
   }
 
@@ -56,7 +61,7 @@ class SealedStore implements Store {
   async apply<const B extends ReadonlyArray<Operation>>(batch: B): Promise<BatchResults<B>> {
     const copied = batch.map(copyOf)
     const names = [...new Set(copied.flatMap((operation) => (operation.op === "increment" ? [placeName(operation)] : [])))].toSorted()
-    return (await this.#inTurn(names, () => run(this.#store, applied(this.#keyring, copied)))) as BatchResults<B>
+    return (await this.#inTurn(names, () => run(this.#store, applied(this.#keyring, copied, this.limits)))) as BatchResults<B>
   }
 
   /** After whoever else counts on one of these keys. */
@@ -76,7 +81,7 @@ class SealedStore implements Store {
   }
 
   applySync<const B extends ReadonlyArray<Operation>>(batch: B): BatchResults<B> {
-    return runSync(this.#store, applied(this.#keyring, batch.map(copyOf))) as BatchResults<B>
+    return runSync(this.#store, applied(this.#keyring, batch.map(copyOf), this.limits)) as BatchResults<B>
   }
 
   async ask<Q extends Question>(question: Q): Promise<Answers[Q["ask"]]> {
@@ -155,5 +160,8 @@ class SealedStore implements Store {
   }
 }
 
-/** A store over another one that keeps values sealed by the keys of a ring that was opened over it. Closing it closes the one below. */
-export const sealed = (store: Store, keyring: Keyring): Store => new SealedStore(store, keyring)
+/**
+ * A store over another one that keeps values sealed by the keys of a ring that was opened over it; `limits` say how large a value may be before
+ * it is sealed. Closing it closes the one below.
+ */
+export const sealed = (store: Store, keyring: Keyring, limits: StoreLimitOptions = {}): Store => new SealedStore(store, keyring, limits)
