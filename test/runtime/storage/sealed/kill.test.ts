@@ -63,8 +63,7 @@ t.test(`${rounds} kills in the middle of rotations, reseals and exchanges of the
   const newest = new Map<string, number>()
   let done = 0
   for (let round = 0; round < rounds; round++) {
-    const writer = await start("write", path)
-    const keeper = await start(round % 2 === 0 ? "rotate" : "master", path)
+    const [writer, keeper] = await Promise.all([start("write", path), start(round % 2 === 0 ? "rotate" : "master", path)])
     await new Promise((resume) => setTimeout(resume, 30 + ((round * 37) % 170)))
     for (const { kill } of round % 3 === 0 ? [writer, keeper] : [keeper, writer]) await kill()
     done += keeper.said().length
