@@ -221,6 +221,7 @@ export class StorageError extends family("StorageError", {
     message: (d) =>
       `Cannot move the store "${d.store}" within a pause of pauseMsMax ${d.pauseMsMax} ms: so much is written that it would take about ${d.pauseMs} ms`,
     fix: () => "let writers rest, or allow a longer pause: --pause 10s; what was copied is kept, and the source is as it was",
+  }),
   SealBroken: reason<Store & { readonly table: string; readonly key: string }>({
     code: "STELE-STO-0070",
     status: 500,

@@ -31,6 +31,7 @@ export const roles = {
   drop: "renews",
   erase: "erase",
   delete: "none",
+  fence: "none",
   require: "none",
   trim: "none",
   link: "none",
