@@ -55,6 +55,7 @@ export function* applied(keyring: Keyring, batch: ReadonlyArray<Operation>, limi
     checkReserved(operation)
     checkSize(operation, limits)
   }
+  checkErasures(batch)
   if (isPlain(batch)) return yield* apply(batch)
   const isConditional = batch.some((operation) => operation.op === "require" || (operation.op === "append" && operation.expect !== undefined))
   for (let attempt = 0; ; attempt++) {
@@ -76,6 +77,13 @@ export function* applied(keyring: Keyring, batch: ReadonlyArray<Operation>, limi
       return answer.of === undefined ? found[answer.at] : answer.of(found[answer.at] as number)
     })
   }
+}
+
+/** With an erasure the tenant's keys go: what else the batch would keep of the tenant had none. */
+function checkErasures(batch: ReadonlyArray<Operation>): void {
+  for (const { op, tenant } of batch)
+    if (op === "erase" && batch.some((each) => nameOf(each.tenant) === nameOf(tenant) && (needsKey(each) || each.op === "drop")))
+      throw new ConfigError("Option", { option: "batch", expected: "the erasure of a tenant apart from what is written for it", actual: "both in one" })
 }
 
 /** Held against the limits before it is sealed: the store below sees more bytes than it was asked to keep. */
@@ -201,8 +209,8 @@ function* countedOf(
   const counted = new Map<string, Counted>()
   for (const operation of batch) {
     if (operation.op !== "increment" || counted.has(placeName(operation))) continue
-    if (batch.some(({ op, tenant }) => (op === "import" || op === "erase") && nameOf(tenant) === nameOf(operation.tenant)))
-      throw new ConfigError("Option", { option: "batch", expected: "increments of a tenant apart from its import and erasure", actual: "both in one" })
+    if (batch.some(({ op, tenant }) => op === "import" && nameOf(tenant) === nameOf(operation.tenant)))
+      throw new ConfigError("Option", { option: "batch", expected: "increments of a tenant apart from its import", actual: "both in one" })
     const place = { tenant: operation.tenant, key: operation.key }
     const found = yield* ask({ ask: "get", ...place })
     depend(place, found?.version)

@@ -197,6 +197,38 @@ t.test("an erased tenant's keys are destroyed: copies of its values open for nob
   t.equal(await get(store, "k1", "bob"), "value 1")
 })
 
+t.test("a batch that erases a tenant and writes for it is refused: what it wrote would have no key", async (t) => {
+  const { store } = await sealedOver(memory())
+  await furnish(store)
+  const erase = { op: "erase" as const, tenant: ada, countMax: 100 }
+  for (const other of [set("k"), append("log", "x"), publish("topic", "x"), { op: "drop" as const, ...at("topic") }])
+    t.equal(await codeOf(() => store.apply([erase, other])), "STELE-CFG-0002")
+  t.equal((await contents(store)).length, 15)
+})
+
+t.test("moved as it is, below the layer, a store opens with the same master key; through it, the other one's keys seal", async (t) => {
+  const key = master()
+  const [from, same, other] = [memory(), memory(), memory()]
+  const { store } = await sealedOver(from, key)
+  await furnish(store)
+  const copy = async (source: Store, target: Store): Promise<void> => {
+    const revision = await source.ask({ ask: "revision", tenant: ada })
+    for (const tenant of await source.ask({ ask: "tenants", after: undefined, countMax: 9 }))
+      for (const table of await source.ask({ ask: "tables" }))
+        for await (const record of recordsOf(source, tenant, table)) await target.apply([{ op: "import", tenant, table, record, revision }])
+  }
+  await copy(from, same)
+  const { store: there } = await sealedOver(other)
+  await copy(store, there)
+  const wanted = await contents(store)
+  for (const each of [(await again(same, key)).store, there]) {
+    t.same(await contents(each), wanted)
+    t.same(await each.check(), [])
+  }
+  t.same(await valueOf(same, "k1"), await valueOf(from, "k1"))
+  t.notSame(await valueOf(other, "k1"), await valueOf(from, "k1"))
+})
+
 t.test("a backup has its keys with it: it opens by the master key of its time, and not by the one after", async (t) => {
   const [path, backup] = [join(folder, "live.db"), join(folder, "backup.db")]
   const [before, after] = [master(), master()]
