@@ -32,6 +32,9 @@ export const roles = {
   erase: "erase",
   delete: "none",
   fence: "none",
+  // Records of usage are added up by the store below.
+  record: "none",
+  forget: "none",
   require: "none",
   trim: "none",
   link: "none",
