@@ -44,7 +44,12 @@ interface Plan {
 
 export const placeName = ({ tenant, key }: Place): string => `${tenant.length}:${nameOf(tenant)}${nameOf(key)}`
 
-const needsKey = (operation: Operation): boolean => ["key_value", "event", "log", "import", "increment"].includes(roles[operation.op])
+/** Operations of queues may be of no tenant, or of all. */
+const isOf = (operation: Operation, tenant: Uint8Array): boolean =>
+  "tenant" in operation && operation.tenant !== undefined && nameOf(operation.tenant) === nameOf(tenant)
+
+type KeyedOperation = Extract<Operation, { readonly op: "set" | "swap" | "publish" | "append" | "import" | "increment" }>
+const needsKey = (operation: Operation): operation is KeyedOperation => ["key_value", "event", "log", "import", "increment"].includes(roles[operation.op])
 
 /** Does the store below carry it out as it is? */
 export const isPlain = (batch: ReadonlyArray<Operation>): boolean => batch.every(({ op }) => roles[op] === "none")
@@ -81,8 +86,8 @@ export function* applied(keyring: Keyring, batch: ReadonlyArray<Operation>, limi
 
 /** With an erasure the tenant's keys go: what else the batch would keep of the tenant had none. */
 function checkErasures(batch: ReadonlyArray<Operation>): void {
-  for (const { op, tenant } of batch)
-    if (op === "erase" && batch.some((each) => nameOf(each.tenant) === nameOf(tenant) && (needsKey(each) || each.op === "drop")))
+  for (const operation of batch)
+    if (operation.op === "erase" && batch.some((each) => isOf(each, operation.tenant) && (needsKey(each) || each.op === "drop")))
       throw new ConfigError("Option", { option: "batch", expected: "the erasure of a tenant apart from what is written for it", actual: "both in one" })
 }
 
@@ -118,15 +123,16 @@ function* planned(keyring: Keyring, batch: ReadonlyArray<Operation>): Steps<Plan
 
   const ringOf = new Map<string, Ring>()
   for (const operation of batch) {
-    const { tenant } = operation
     const renews = operation.op === "drop"
-    if (!(needsKey(operation) || renews) || ringOf.has(nameOf(tenant))) continue
+    if (!(needsKey(operation) || renews)) continue
+    const { tenant } = operation
+    if (ringOf.has(nameOf(tenant))) continue
     const held: Held | undefined = yield* keyring.held(tenant)
     depend({ tenant, key: ringKey }, held?.version)
-    if (held === undefined && renews && !batch.some((each) => needsKey(each) && nameOf(each.tenant) === nameOf(tenant))) continue
+    if (held === undefined && renews && !batch.some((each) => needsKey(each) && isOf(each, tenant))) continue
     const ring = held?.ring ?? (yield* keyring.draft(tenant))
     ringOf.set(nameOf(tenant), ring)
-    if (held !== undefined && !batch.some((each) => each.op === "drop" && nameOf(each.tenant) === nameOf(tenant))) continue
+    if (held !== undefined && !batch.some((each) => each.op === "drop" && isOf(each, tenant))) continue
     rings.push({ tenant, ring, at: operations.length })
     operations.push(keyring.ringOperation(tenant, ring))
   }
@@ -209,7 +215,7 @@ function* countedOf(
   const counted = new Map<string, Counted>()
   for (const operation of batch) {
     if (operation.op !== "increment" || counted.has(placeName(operation))) continue
-    if (batch.some(({ op, tenant }) => op === "import" && nameOf(tenant) === nameOf(operation.tenant)))
+    if (batch.some((each) => each.op === "import" && isOf(each, operation.tenant)))
       throw new ConfigError("Option", { option: "batch", expected: "increments of a tenant apart from its import", actual: "both in one" })
     const place = { tenant: operation.tenant, key: operation.key }
     const found = yield* ask({ ask: "get", ...place })
@@ -222,14 +228,19 @@ function* countedOf(
 
 /** What an operation makes of a key that is counted; the sum, if it is one. @throws CounterError */
 function countOn(counted: Map<string, Counted>, operation: Operation): bigint | undefined {
-  const name = "key" in operation ? placeName(operation) : ""
+  const counts = operation.op === "set" || operation.op === "swap" || operation.op === "delete" || operation.op === "increment"
+  const name = counts ? placeName(operation) : ""
   const before = counted.get(name)
   if (before === undefined) return undefined
   switch (operation.op) {
     case "swap":
     case "set":
       if (operation.op === "swap" && before.version !== operation.version) return undefined
-      counted.set(name, { version: "new", value: operation.value, hasEnd: operation.ttlMs !== undefined })
+      counted.set(name, {
+        version: "new",
+        value: operation.value,
+        hasEnd: operation.ttlMs !== undefined || (operation.op === "set" && operation.keepsEnd === true && before.value !== undefined && before.hasEnd),
+      })
       return undefined
     case "delete":
       counted.set(name, { version: undefined, value: undefined, hasEnd: false })

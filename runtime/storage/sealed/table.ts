@@ -35,6 +35,19 @@ export const roles = {
   // Records of usage are added up by the store below.
   record: "none",
   forget: "none",
+  // Jobs are not sealed: they are leased for all tenants at once, by a store that has no keys.
+  enqueue: "none",
+  lease: "none",
+  extend: "none",
+  complete: "none",
+  release: "none",
+  fail: "none",
+  cancel: "none",
+  redrive: "none",
+  schedule: "none",
+  // Services give their own tables what they want to be read there.
+  sql: "none",
+  unschedule: "none",
   require: "none",
   trim: "none",
   link: "none",
