@@ -144,8 +144,32 @@ const storageMigrate = Command.make(
   Command.withExamples([{ command: "stele storage migrate postgres://owner@localhost/stele" }]),
 )
 
+const storageRotate = Command.make(
+  "rotate",
+  {
+    address,
+    storageKey: text("storage-key", "SOURCE", "The store's master key: file:PATH or env:NAME"),
+    newStorageKey: text("new-storage-key", "SOURCE", "Exchange the master key for this one, and leave the tenants' keys as they are"),
+    tenant: text("tenant", "NAME", "Only this tenant's keys"),
+    dryRun: isOn("dry-run", "Say how many tenants it concerns, and change nothing"),
+  },
+  Effect.fnUntraced(function* (flags) {
+    const json = yield* Json
+    yield* run(async () => (await import("./storage-rotate.ts")).rotateKeys({ ...flags, json }))
+  }),
+).pipe(
+  Command.withDescription(
+    "Give tenants new data keys, seal everything by them, destroy the old ones; a store that is not sealed yet is sealed. Run it again after it was stopped at any step.",
+  ),
+  Command.withShortDescription("Encrypt a store, rotate its keys"),
+  Command.withExamples([
+    { command: "stele storage rotate sqlite:stele.db --storage-key file:stele.key" },
+    { command: "stele storage rotate sqlite:stele.db --storage-key file:stele.key --new-storage-key file:next.key", description: "Another master key" },
+  ]),
+)
+
 export const storage = Command.make("storage").pipe(
   Command.withDescription("Look into a store, check it, back it up, restore it, move it."),
   Command.withShortDescription("Look into a store, check it, back it up"),
-  Command.withSubcommands([storageInfo, storageCheck, storageBackup, storageRestore, storageDrill, storageMove, storageMigrate]),
+  Command.withSubcommands([storageInfo, storageCheck, storageBackup, storageRestore, storageDrill, storageMove, storageMigrate, storageRotate]),
 )

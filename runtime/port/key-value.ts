@@ -14,7 +14,12 @@ interface Ending {
 export type KeyValueOperation = Place &
   /** Without `ttlMs` the value has no end, whatever the one before it had. */
   (
-    | ({ readonly op: "set"; readonly value: Uint8Array } & Ending)
+    | ({
+        readonly op: "set"
+        readonly value: Uint8Array
+        /** The value has the end of the one before it, if that has one: what an increment does. Not together with `ttlMs`. */
+        readonly keepsEnd?: true
+      } & Ending)
     /** Writes, as `set` does, if the key still has this version (`undefined`: still does not exist). */
     | ({ readonly op: "swap"; readonly version: number | undefined; readonly value: Uint8Array } & Ending)
     /** Adds to the value read as a decimal integer in ASCII; a `CounterError` outside `min` to `max`. Keeps the value's end. */

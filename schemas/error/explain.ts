@@ -108,6 +108,13 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-STO-0027":
     "Row-level security compares tenants by name: an empty one, one that is no text, or one that the host keeps for itself would be nobody's or somebody else's.",
   "STELE-STO-0069": "Not every kind of store has every table; what is not there is refused, and nothing is done in its place.",
+  "STELE-STO-0070":
+    "A sealed value opens only where it was put, by the key that sealed it. This one's bytes changed, came from elsewhere, or were never sealed.",
+  "STELE-STO-0071":
+    "The value names a key that the tenant does not have: it was destroyed, or the tenant's keys are wrapped by another master key than the one given.",
+  "STELE-STO-0072": "A sealed store says which master key opens it, and the one given is another.",
+  "STELE-STO-0073": "The values in the store are sealed, and no key was given: they would be read as ciphertext.",
+  "STELE-STO-0074": "A master key is 32 bytes from a file or an environment variable, as they are or in hexadecimal or base64.",
   "STELE-VFY-0001": "The bytes do not start with the WebAssembly preamble.",
   "STELE-VFY-0002": "The file is a core WebAssembly module; the host loads components, which carry their types.",
   "STELE-VFY-0003": "The binary breaks the grammar or the validation rules of the component model.",

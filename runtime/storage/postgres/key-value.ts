@@ -1,6 +1,7 @@
 /** The key-value port's rows. */
 import { addCounter, readCounter } from "../../../host/port/key-value.ts"
 import { checkLimit } from "../../../host/port/port.ts"
+import { ConfigError } from "../../../schemas/error/config.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import type { Entry, KeyValueOperation, KeyValueQuestion, KeyValueResults } from "../../port/key-value.ts"
 import type { StoreLimits } from "../../port/limits.ts"
@@ -137,7 +138,7 @@ class KeyValueDraft implements Draft<KeyValueOperation | Import> {
     const old = this.#found.get(hexOf(key))
     switch (operation.op) {
       case "set":
-        return this.#write(group, key, old, operation.value, this.#end(group, operation.ttlMs))
+        return this.#write(group, key, old, operation.value, this.#endOf(group, operation, old))
       case "swap": {
         const version = this.#living(group, old)?.revision
         return version === operation.version ? this.#write(group, key, old, operation.value, this.#end(group, operation.ttlMs)) : undefined
@@ -162,6 +163,12 @@ class KeyValueDraft implements Draft<KeyValueOperation | Import> {
         throw new StorageError("Conflict", { store: this.#context.store, table: name, key: textOf(key), expected, found })
       }
     }
+  }
+
+  #endOf(group: Group, operation: Extract<KeyValueOperation, { readonly op: "set" }>, old: Found | undefined): number | null {
+    if (operation.keepsEnd !== true) return this.#end(group, operation.ttlMs)
+    if (operation.ttlMs !== undefined) throw new ConfigError("Option", { option: "keepsEnd", expected: "no ttlMs beside it", actual: "both" })
+    return this.#living(group, old)?.expiresUs ?? null
   }
 
   #end(group: Group, ttlMs: number | undefined): number | null {

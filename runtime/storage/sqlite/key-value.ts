@@ -1,5 +1,6 @@
 /** The key-value port's rows: statements, sums and totals. */
 import type { DatabaseSync, StatementSync } from "node:sqlite"
+import { ConfigError } from "../../../schemas/error/config.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import { addCounter, readCounter } from "../../../host/port/key-value.ts"
 import { checkLimit } from "../../../host/port/port.ts"
@@ -128,7 +129,7 @@ export class KeyValueTable implements Table<KeyValueOperation, KeyValueQuestion>
     const old = this.#row(operation)
     switch (operation.op) {
       case "set":
-        return this.#write(group, operation, old, operation.value, this.#end(group, operation.ttlMs))
+        return this.#write(group, operation, old, operation.value, this.#endOf(group, operation, old))
       case "swap": {
         const version = this.#living(operation, old, group.nowUs)?.revision
         return version === operation.version ? this.#write(group, operation, old, operation.value, this.#end(group, operation.ttlMs)) : undefined
@@ -153,6 +154,12 @@ export class KeyValueTable implements Table<KeyValueOperation, KeyValueQuestion>
         throw new StorageError("Conflict", { store: this.#store, table: this.name, key: textOf(operation.key), expected, found })
       }
     }
+  }
+
+  #endOf(group: Group, operation: Extract<KeyValueOperation, { readonly op: "set" }>, old: Row | undefined): number | null {
+    if (operation.keepsEnd !== true) return this.#end(group, operation.ttlMs)
+    if (operation.ttlMs !== undefined) throw new ConfigError("Option", { option: "keepsEnd", expected: "no ttlMs beside it", actual: "both" })
+    return this.#living(operation, old, group.nowUs)?.expiresUs ?? null
   }
 
   #end(group: Group, ttlMs: number | undefined): number | null {

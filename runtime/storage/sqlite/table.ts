@@ -64,8 +64,9 @@ const kinds: ReadonlyArray<TableKind> = [KeyValueTable, EventTable, LogTable, Bl
 
 const refusedFirst = new Set(kinds.flatMap((kind) => kind.refusedFirst))
 
-/** May a batch be carried out without a savepoint? */
-export const needsNoSavepoint = (batch: ReadonlyArray<Operation>): boolean => batch.length === 1 && refusedFirst.has((batch[0] as Operation).op)
+/** May a batch be carried out without a savepoint? Conditions before its one operation write nothing. */
+export const needsNoSavepoint = (batch: ReadonlyArray<Operation>): boolean =>
+  batch.length > 0 && refusedFirst.has((batch.at(-1) as Operation).op) && batch.slice(0, -1).every(({ op }) => op === "require")
 
 export class Tables {
   readonly all: ReadonlyArray<Table<never, never>>

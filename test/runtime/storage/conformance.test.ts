@@ -4,9 +4,12 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
 import { MemoryStore, SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
+import { sealedBackend } from "./sealed/backend.ts"
 import { conformance, storeCases } from "./suite/conformance.ts"
 
 t.setTimeout(300_000)
+const isFull = process.env["STELE_TEST_FULL"] === "1"
+
 const folder = await mkdtemp(join(tmpdir(), "stele-storage-"))
 t.teardown(() => rm(folder, { recursive: true, force: true }))
 let files = 0
@@ -21,6 +24,8 @@ conformance(
   [
     { name: "memory", open: async (limits) => new MemoryStore(limits) },
     { name: "sqlite", open: (limits) => SqliteStore.open(join(folder, `${files++}.db`), limits) },
+    sealedBackend("sealed memory", async (limits) => new MemoryStore(limits)),
+    ...(isFull ? [sealedBackend("sealed sqlite", (limits) => SqliteStore.open(join(folder, `${files++}.db`), limits))] : []),
   ],
   { isWithHost: true },
 )

@@ -19,6 +19,8 @@ export interface Backend {
   readonly name: string
   /** What it does not have: cases that need it are not run, and the table says so. */
   readonly lacks?: ReadonlyArray<Capability>
+  /** Titles of cases whose figures it cannot have: they are not run, and the table says so. */
+  readonly skips?: ReadonlySet<string>
   /** A new store, with nothing in it. */
   readonly open: (limits: StoreLimitOptions) => Promise<Store>
 }
@@ -171,6 +173,7 @@ export function conformance(t: TAP, backends: ReadonlyArray<Backend>, { isWithHo
     const stores = new Stores(backend)
     for (const { group, title, limits = {}, needs, run } of storeCases) {
       if (needs !== undefined && backend.lacks?.includes(needs) === true) continue
+      if (backend.skips?.has(title) === true) continue
       void t.test(`${backend.name}: ${title}`, async (t) => {
         const store = await stores.get(limits)
         const others: Array<Store> = []

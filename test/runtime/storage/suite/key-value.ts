@@ -193,6 +193,25 @@ const ends: ReadonlyArray<StoreCase> = [
   })),
   {
     group: "ends",
+    title: "`keepsEnd` gives a value the end of the one before it, if that has one, and goes with no `ttlMs`",
+    async run(store, check) {
+      const keep = (name: string) => ({ ...set(name, "kept"), keepsEnd: true as const })
+      await store.apply([set("ends", "v", { ttlMs: 3_600_000 }), set("stays")])
+      const end = (await store.ask({ ask: "get", ...at("ends") }))?.expiresAtUs
+      await ended(store, ["over"])
+      await store.apply([keep("ends"), keep("stays"), keep("new"), keep("over")])
+      const found = await Promise.all(["ends", "stays", "new", "over"].map((name) => store.ask({ ask: "get", ...at(name) })))
+      check.same(
+        found.map((each) => [text(each?.value), each?.expiresAtUs]),
+        [["kept", end], ...Array.from({ length: 3 }, () => ["kept", undefined])],
+        "ends",
+      )
+      check.same(typeof end, "number", "an end")
+      await check.refused(() => store.apply([{ ...keep("ends"), ttlMs: 1 }]), { code: badOption }, "both")
+    },
+  },
+  {
+    group: "ends",
     title: "rows that have ended are removed by later groups, each a change",
     async run(store, check) {
       const from = await store.ask({ ask: "revision", tenant: raw("ada") })

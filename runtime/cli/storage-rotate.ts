@@ -1,0 +1,57 @@
+/** `stele storage rotate ADDRESS`: new keys for a sealed store, and everything sealed by them; the first time, everything that is not sealed yet. */
+import { ConfigError } from "../../schemas/error/config.ts"
+import { tenantPrefix } from "../../host/port/port.ts"
+import { placeOf } from "../port/place.ts"
+import { masterOf, openKeyring, reseal, resealAll, rotate, rotateMaster, roomForSeals, tenantsOf } from "../storage/sealed/mod.ts"
+import { SqliteReader, SqliteStore } from "../storage/sqlite/mod.ts"
+import { sqlitePath } from "../storage/storage.ts"
+import { countText } from "./quantity.ts"
+import { printLine } from "./terminal.ts"
+
+export interface RotateFlags {
+  readonly address: string
+  readonly storageKey: string | undefined
+  readonly newStorageKey: string | undefined
+  readonly tenant: string | undefined
+  readonly dryRun: boolean
+  readonly json: boolean
+}
+
+const counted = (count: number, what: string): string => `${countText(count)} ${what}${count === 1 ? "" : "s"}`
+
+export async function rotateKeys({ address, storageKey, newStorageKey, tenant, dryRun, json }: RotateFlags): Promise<void> {
+  if (storageKey === undefined)
+    throw new ConfigError("Usage", { detail: "Cannot rotate keys without the store's master key", advice: "name it: --storage-key file:PATH or env:NAME" })
+  if (tenant !== undefined && newStorageKey !== undefined)
+    throw new ConfigError("Usage", { detail: "Cannot exchange the master key for one tenant", advice: "leave out --tenant or --new-storage-key" })
+  const path = sqlitePath(address)
+  // A file that is not there is not made.
+  new SqliteReader(path).close()
+  const next = newStorageKey === undefined ? undefined : masterOf(newStorageKey)
+  await using store = await SqliteStore.open(path, roomForSeals({}))
+  const keyring = await openKeyring(storageKey, store, { isMade: !dryRun })
+  const own = tenant === undefined ? undefined : placeOf(tenantPrefix(tenant)).tenant
+  if (dryRun) {
+    const tenants = own === undefined ? (await Array.fromAsync(tenantsOf(keyring))).length : 1
+    const what = next === undefined ? "new data keys" : "data keys wrapped by another master key"
+    if (json) printLine(JSON.stringify({ store: path, dryRun: true, tenants }))
+    else printLine(`${counted(tenants, "tenant")} would have ${what}; nothing was changed`)
+    return
+  }
+  if (next !== undefined) {
+    const tenants = await rotateMaster(keyring, next)
+    if (json) printLine(JSON.stringify({ store: path, masterKey: Buffer.from(next.id).toString("hex"), tenants }))
+    else printLine(`The keys of ${counted(tenants, "tenant")} are wrapped by the new master key; the one before opens nothing any more`)
+    return
+  }
+  let done = { tenants: 1, records: 0 }
+  if (own !== undefined) {
+    await rotate(keyring, own)
+    done = { tenants: 1, records: await reseal(keyring, own) }
+  } else {
+    for await (const each of tenantsOf(keyring)) await rotate(keyring, each)
+    done = await resealAll(keyring)
+  }
+  if (json) printLine(JSON.stringify({ store: path, ...done }))
+  else printLine(`${counted(done.tenants, "tenant")}, ${counted(done.records, "value")} sealed by new keys; the old keys are destroyed`)
+}

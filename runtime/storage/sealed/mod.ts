@@ -1,0 +1,7 @@
+export { Keyring, openKeyring, refuseSealed } from "./keyring.ts"
+export { rotateMaster } from "./master.ts"
+export { reseal, resealAll, type ResealCursor, type ResealStep, resealStep, rotate, tenantsOf } from "./reseal.ts"
+export { ringBytes, stateBytes } from "./ring.ts"
+export { sealBytes } from "./seal.ts"
+export { masterFrom, masterOf } from "./source.ts"
+export { roomForSeals, sealed } from "./store.ts"

@@ -1,0 +1,88 @@
+/** Processes that write to a sealed store, rotate its keys and exchange its master key are killed at any moment: nothing acknowledged is lost, everything opens. */
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import t from "tap"
+import type { Store } from "../../../../runtime/port/store.ts"
+import { masterFrom, resealAll, sealed } from "../../../../runtime/storage/sealed/mod.ts"
+import { Keyring } from "../../../../runtime/storage/sealed/keyring.ts"
+import { run } from "../../../../runtime/storage/sealed/step.ts"
+import { SqliteStore } from "../../../../runtime/storage/sqlite/mod.ts"
+import { get } from "../suite/case.ts"
+
+t.setTimeout(600_000)
+const rounds = process.env["STELE_TEST_FULL"] === "1" ? 60 : 10
+const program = fileURLToPath(new URL("sealed-program.ts", import.meta.url))
+const folder = await mkdtemp(join(tmpdir(), "stele-sealed-kill-"))
+t.teardown(() => rm(folder, { recursive: true, force: true }))
+
+/** A process of the program, once it has its store open; and what it has said. */
+async function start(what: string, path: string): Promise<{ readonly said: () => ReadonlyArray<string>; readonly kill: () => Promise<void> }> {
+  const child = spawn(process.execPath, [program, what, path], { stdio: ["ignore", "pipe", "pipe"] })
+  const exited = once(child, "close")
+  t.teardown(() => child.kill("SIGKILL"))
+  let [out, errors] = ["", ""]
+  child.stderr.on("data", (chunk: Buffer) => (errors += chunk.toString()))
+  await new Promise<void>((resolve, reject) => {
+    child.stdout.on("data", (chunk: Buffer) => {
+      out += chunk.toString()
+      resolve()
+    })
+    child.once("exit", () => reject(new Error(`${what} has ended: ${errors}`)))
+  })
+  return {
+    said: () => out.split("\n").slice(1, -1),
+    async kill() {
+      if (child.exitCode !== null) throw new Error(`${what} has ended by itself: ${errors}`)
+      child.kill("SIGKILL")
+      await exited
+    },
+  }
+}
+
+/** By whichever of the two master keys opens it; both, while they are exchanged. */
+async function opened(below: Store): Promise<{ readonly store: Store; readonly keyring: Keyring }> {
+  let refusal: unknown
+  for (const byte of [1, 2]) {
+    const keyring = new Keyring(below, masterFrom(new Uint8Array(32).fill(byte)))
+    try {
+      await run(below, keyring.open(true))
+      return { store: sealed(below, keyring), keyring }
+    } catch (error) {
+      refusal = error
+    }
+  }
+  throw refusal
+}
+
+t.test(`${rounds} kills in the middle of rotations, reseals and exchanges of the master key, while another process writes`, async (t) => {
+  const path = join(folder, "killed.db")
+  const newest = new Map<string, number>()
+  let done = 0
+  for (let round = 0; round < rounds; round++) {
+    const [writer, keeper] = await Promise.all([start("write", path), start(round % 2 === 0 ? "rotate" : "master", path)])
+    await new Promise((resume) => setTimeout(resume, 30 + ((round * 37) % 170)))
+    for (const { kill } of round % 3 === 0 ? [writer, keeper] : [keeper, writer]) await kill()
+    done += keeper.said().length
+    // Numbers begin again in each process: the newest of the last one that said any counts.
+    const said = new Map<string, number>()
+    for (const line of writer.said()) {
+      const [tenant = "", number = ""] = line.split(" ")
+      said.set(tenant, Number(number))
+    }
+    for (const [tenant, number] of said) newest.set(tenant, number)
+    await using below = await SqliteStore.open(path)
+    const { store } = await opened(below)
+    t.same(await store.check(), [], `check after kill ${round + 1}`)
+    for (const [tenant, number] of said) t.ok(Number(await get(store, "newest", tenant)) >= number, `${tenant} has ${number}`)
+  }
+  await using below = await SqliteStore.open(path)
+  const { store, keyring } = await opened(below)
+  await resealAll(keyring)
+  t.same(await store.check(), [])
+  t.equal(newest.size, 4)
+  t.ok(done > 0, `${done} rotations were done to their end`)
+})
