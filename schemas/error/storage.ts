@@ -487,7 +487,7 @@ export class StorageError extends family("StorageError", {
     isRetryable: false,
     message: (d) =>
       `Cannot use the store "${d.store}": ${d.format === 0 ? "nothing has been set up in it" : `it has format ${d.format}`}, this version needs ${d.known}`,
-    fix: (d) => `stele storage migrate ${d.store.replace(/\/\/[^@/]*@/, "//OWNER@")}   (OWNER: the role that owns the database)`,
+    fix: (d) => `stele storage migrate ${String(d.store).replace(/\/\/[^@/]*@/, "//OWNER@")}   (OWNER: the role that owns the database)`,
   }),
   PasswordShown: reason<{ readonly address: string }>({
     code: "STELE-STO-0024",
@@ -495,7 +495,7 @@ export class StorageError extends family("StorageError", {
     exit: 2,
     isRetryable: false,
     message: (d) => `Cannot use "${d.address}" as storage: a password in an address is seen by everybody who lists processes`,
-    fix: (d) => `STELE_STORAGE_PASSWORD_FILE=PATH, or PGPASSWORD, and the address without it: ${d.address.replace(/:…@/, "@")}`,
+    fix: (d) => `STELE_STORAGE_PASSWORD_FILE=PATH, or PGPASSWORD, and the address without it: ${String(d.address).replace(/:…@/, "@")}`,
   }),
   Server: reason<Store & { readonly version: string; readonly known: string }>({
     code: "STELE-STO-0025",

@@ -170,7 +170,7 @@ test("`open()` and `load()` say what exists when an option asks for what is not 
     assert.equal(error.reason["asked"], `${option}: "${asked}"`)
     assert.ok((error.reason["exists"] as ReadonlyArray<string>).length > 0)
   }
-  const storage = await failure(stele, "STELE-PLG-0007", () => stele.Host.open({ storage: "postgres://x" } as object))
+  const storage = await failure(stele, "STELE-PLG-0007", () => stele.Host.open({ storage: "s3://x" } as object))
   assert.match(storage.message, /memory/)
 })
 

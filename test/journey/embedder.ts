@@ -42,7 +42,7 @@ export const { message } = await greeter.call("acme:greeter/api#greet", [{ name:
 `
 
 const storage = `import { Host, SteleError } from "stele"
-for (const storage of ["memory", "sqlite:./stele.db", "postgres://localhost/stele"]) {
+for (const storage of ["memory", "sqlite:./stele.db", "postgres://stele_service@127.0.0.1:1/stele"]) {
   try {
     await using host = await Host.open({ storage } as object)
     console.log(storage, "opened", host.plugins.length)

@@ -26,7 +26,10 @@ t.test("every reason has a code, a status, an exit code, an explanation and a fi
   }
 })
 
-t.test("codes of one family are numbered without gaps, so that none is reused", async (t) => {
+/** Numbers that no reason has: they lie between those of areas, and are never given out. */
+const unused: Readonly<Record<string, ReadonlyArray<number>>> = { "STELE-STO": [29, 43, 44, 45, 46, 47, 48, 49, 64] }
+
+t.test("codes of one family are numbered without gaps but the known ones, so that none is reused", async (t) => {
   const families = new Map<string, Array<number>>()
   for (const code of catalogue.keys()) {
     const [prefix, number] = [code.slice(0, -5), Number(code.slice(-4))]
@@ -34,8 +37,8 @@ t.test("codes of one family are numbered without gaps, so that none is reused", 
   }
   for (const [prefix, numbers] of families)
     t.strictSame(
-      numbers.toSorted((a, b) => a - b),
-      numbers.map((_, i) => i + 1),
+      [...numbers, ...(unused[prefix] ?? [])].toSorted((a, b) => a - b),
+      Array.from({ length: Math.max(...numbers) }, (_, i) => i + 1),
       prefix,
     )
 })

@@ -161,7 +161,7 @@ const mutations: ReadonlyArray<readonly [rule: string, file: string, line: strin
   ["a write is a change", "sqlite/key-value.ts", 'this.#changes.add(group, place, "set", revision, this.#limits)', "", ["changes"]],
   ["a condition", "sqlite/key-value.ts", "if (version === operation.version) return undefined\n", "return undefined\n", ["conditions"]],
   ["compare and set", "sqlite/key-value.ts", "return version === operation.version ? this.#write", "return version !== -1 ? this.#write", ["versions"]],
-  ["a batch is all or nothing", "sqlite/table.ts", "batch.length === 1 && refusedFirst", "batch.length > 0 && refusedFirst", ["batches"]],
+  ["a batch is all or nothing", "sqlite/table.ts", 'batch.slice(0, -1).every(({ op }) => op === "require")', "true", ["batches"]],
   ["quotas of a refused batch", "sqlite/totals.ts", "if (isKept) for", "for", ["batches"]],
   ["changes that are gone are `Compacted`", "sqlite/change.ts", "after < oldest || after > newest", "after > newest", ["changes"]],
   ["changes to come are `Compacted`", "sqlite/change.ts", "after < oldest || after > newest", "after < oldest", ["changes"]],

@@ -199,7 +199,7 @@ t.test("`Host.open()` keeps key-value data in the file it is given", async (t) =
   t.equal(textOf(await host.ports.keyValue.get(key("k"))), "kept")
   await t.rejects(Host.open({ storage: "sqlight:x" }), { code: "STELE-STO-0001" })
   await t.rejects(Host.open({ storage: "sqlite:" }), { code: "STELE-STO-0001" })
-  const postgres = await Host.open({ storage: "postgres://me:secret@host/db" }).then(
+  const postgres = await Host.open({ storage: "s3://me:secret@host/db" }).then(
     () => undefined,
     (error: unknown) => error as Error,
   )
