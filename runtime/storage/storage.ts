@@ -29,6 +29,14 @@ export interface StorageOptions {
   readonly objects?: string | undefined
 }
 
+export interface StoresOptions extends StorageOptions {
+  /**
+   * Answer also what concerns all tenants: checks, moves, sums of usage. A database has a role for that, `stele_worker`, whose password is in the
+   * file of `STELE_STORAGE_WORKER_PASSWORD_FILE`, or is that of the address's role. Default false: a database answers for one tenant at a time.
+   */
+  readonly overseer?: boolean
+}
+
 const known = ["memory", "sqlite:PATH", "postgres://USER@HOST/DATABASE"]
 
 /** A password in an address is never shown. */
@@ -97,11 +105,12 @@ function objectsFor(name: string): string {
  * Opens `sqlite:PATH` or `postgres://USER@HOST/DATABASE` with its objects, also a store that is being filled by a move.
  * @throws StorageError `Address` and those of opening; PluginError `NotBuilt`
  */
-export async function openStores(address: string, options: StorageOptions = {}): Promise<Stores> {
+export async function openStores(address: string, options: StoresOptions = {}): Promise<Stores> {
   if (isPostgres(address)) {
-    const { parseAddress, PostgresStore } = await import("./postgres/mod.ts")
+    const { parseAddress, PostgresStore, workerAddress } = await import("./postgres/mod.ts")
     const { name } = parseAddress(address)
-    return both(name, PostgresStore.open(address), () => openObjects(options.objects ?? objectsFor(name), options))
+    const worker = options.overseer === true ? { worker: workerAddress(address) } : {}
+    return both(name, PostgresStore.open(address, worker), () => openObjects(options.objects ?? objectsFor(name), options))
   }
   const path = sqlitePath(address)
   // Loaded when asked for: a host in memory, or in a browser, has no use for it.

@@ -462,7 +462,10 @@ export class StorageError extends family("StorageError", {
     exit: 5,
     isRetryable: false,
     message: (d) => `Cannot log in to "${d.store}" as "${d.user}": ${d.detail}`,
-    fix: () => "put the password into a file and its path into STELE_STORAGE_PASSWORD_FILE, or the password into PGPASSWORD",
+    fix: (d) =>
+      d.user === "stele_worker"
+        ? "put the password into a file and its path into STELE_STORAGE_WORKER_PASSWORD_FILE"
+        : "put the password into a file and its path into STELE_STORAGE_PASSWORD_FILE, or the password into PGPASSWORD",
   }),
   NoDatabase: reason<Store & { readonly database: string }>({
     code: "STELE-STO-0021",

@@ -1,5 +1,6 @@
 /** What a `postgres://` address says, and where the password comes from, which it never holds. */
 import { StorageError } from "../../../schemas/error/storage.ts"
+import { workerRole } from "./schema.ts"
 
 const { readFileSync } = process.getBuiltinModule("node:fs")
 
@@ -56,16 +57,32 @@ export function parseAddress(address: string): Address {
   return { name, host, port, user, database, tls }
 }
 
-/**
- * The password of the environment: the file that `STELE_STORAGE_PASSWORD_FILE` names, or `PGPASSWORD`.
- * @throws StorageError `Login` when the file cannot be read
- */
-export function passwordOf({ name, user }: Address, environment: Readonly<Record<string, string | undefined>> = process.env): string | undefined {
-  const path = environment["STELE_STORAGE_PASSWORD_FILE"]
-  if (path === undefined || path === "") return environment["PGPASSWORD"]
+/** The contents of the file that a variable names. */
+function passwordIn(variable: string, { name, user }: Address, environment: Environment): string | undefined {
+  const path = environment[variable]
+  if (path === undefined || path === "") return undefined
   try {
     return readFileSync(path, "utf8").replace(/\r?\n$/, "")
   } catch (cause) {
     throw new StorageError("Login", { store: name, user, detail: `the file "${path}" with its password cannot be read` }, { cause })
   }
 }
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/**
+ * The password of the environment: the file that `STELE_STORAGE_PASSWORD_FILE` names, or `PGPASSWORD`.
+ * @throws StorageError `Login` when the file cannot be read
+ */
+export const passwordOf = (address: Address, environment: Environment = process.env): string | undefined =>
+  passwordIn("STELE_STORAGE_PASSWORD_FILE", address, environment) ?? environment["PGPASSWORD"]
+
+/** The same database as the role that sees all tenants; its settings, such as `sslmode`, stay. */
+export const workerAddress = (address: string): string => address.replace(/^(postgres(?:ql)?:\/\/)[^@/?]*@/, `$1${workerRole}@`)
+
+/**
+ * That role's password: the file that `STELE_STORAGE_WORKER_PASSWORD_FILE` names; undefined where it is the service's.
+ * @throws StorageError `Login` when the file cannot be read
+ */
+export const workerPasswordOf = (address: Address, environment: Environment = process.env): string | undefined =>
+  passwordIn("STELE_STORAGE_WORKER_PASSWORD_FILE", address, environment)

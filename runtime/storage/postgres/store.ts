@@ -8,7 +8,7 @@ import { type StoreLimitOptions, type StoreLimits, storeLimitsFrom } from "../..
 import type { Answers, BatchResults, Finding, Operation, Question, Store } from "../../port/store.ts"
 import { Bridge } from "../bridge.ts"
 import { copyOf } from "../operation.ts"
-import { parseAddress, passwordOf } from "./address.ts"
+import { parseAddress, passwordOf, workerPasswordOf } from "./address.ts"
 import { Asker } from "./asker.ts"
 import type { ConnectionSettings } from "./connection.ts"
 import { Pool } from "./pool.ts"
@@ -24,7 +24,7 @@ export interface PostgresOptions extends StoreLimitOptions {
   readonly password?: string
   /** An address for what concerns all tenants: `check`, and questions that name none. Guests' ports do not reach it. */
   readonly worker?: string
-  /** Its password. Default: that of the service. */
+  /** Its password. Default: that of the environment, see `workerPasswordOf`, or the service's. */
   readonly workerPassword?: string
   /** Sessions of the thread that writes, and as many of the calling thread. Default 8. */
   readonly connectionsMax?: number
@@ -91,7 +91,8 @@ export class PostgresStore implements Store {
   ): Promise<PostgresStore> {
     const parsed = parseAddress(address)
     const settings = { address: parsed, password: password ?? passwordOf(parsed) }
-    const overseer = worker === undefined ? undefined : { address: parseAddress(worker), password: workerPassword ?? settings.password }
+    const seeing = worker === undefined ? undefined : parseAddress(worker)
+    const overseer = seeing === undefined ? undefined : { address: seeing, password: workerPassword ?? workerPasswordOf(seeing) ?? settings.password }
     const store = new PostgresStore(settings, overseer, postgresLimitsFrom(limits), connectionsMax, pendingMax)
     try {
       await store.#bridge.ask("open", undefined)
