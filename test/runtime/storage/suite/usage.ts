@@ -185,7 +185,7 @@ const cases: ReadonlyArray<StoreCase> = [
       await eraseTenant(store, raw("ada"), 1)
       check.same(await counts(store), ["bob 1 0 7"], "erased")
       check.same(
-        (await store.ask({ ask: "usageRecords", tenant: raw("bob"), fromMs: 0, toMs: Infinity, countMax: 10 })).entries.length,
+        (await store.ask({ ask: "usageRecords", tenant: raw("bob"), fromMs: 0, toMs: Infinity, countMax: 10 })).length,
         1,
         "names of one are not another's",
       )
