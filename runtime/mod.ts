@@ -9,8 +9,9 @@ export { StorageError } from "../schemas/error/storage.ts"
 
 export interface HostOptions extends CoreOptions, StorageOptions {
   /**
-   * Where ports keep their data: `memory` (default), or `sqlite:PATH` for a file that is made when it is not there and
-   * keeps key-value data, events and blobs. Ports given in `ports` stay as they are.
+   * Where ports keep their data: `memory` (default); `sqlite:PATH` for a file that is made when it is not there and
+   * keeps key-value data, events and blobs; `postgres://USER@HOST/DATABASE` for a server that `stele storage migrate` has set up. Ports
+   * given in `ports` stay as they are.
    */
   readonly storage?: string
   /** Keep a usage record of every call in the storage. Default true, where it is not memory; the observer in `ports` gets its events all the same. */
@@ -20,9 +21,9 @@ export interface HostOptions extends CoreOptions, StorageOptions {
 /** Opens hosts; what it opens is the `Host` of `stele/host`. */
 export const Host = {
   /** Opens a host whose ports keep their data in `storage`. Everything is denied, and calls have a deadline, unless a load says otherwise. */
-  async open({ storage = "memory", acceptLoss = false, usage = true, ...options }: HostOptions = {}): Promise<CoreHost> {
+  async open({ storage = "memory", acceptLoss = false, objects, usage = true, ...options }: HostOptions = {}): Promise<CoreHost> {
     if (typeof usage !== "boolean") throw new ConfigError("Option", { option: "usage", expected: "true or false", actual: String(usage) })
-    const kept = await openStorage(storage, { acceptLoss })
+    const kept = await openStorage(storage, { acceptLoss, objects })
     const next = options.ports?.observer
     const observer = usage && kept.store !== undefined ? (await import("./service/usage.ts")).usageObserver(kept.store, { next }) : next
     const close = async (): Promise<void> => {

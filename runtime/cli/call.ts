@@ -28,6 +28,7 @@ export interface CallFlags extends LoadFlags, PortFlags {
   readonly args: ReadonlyArray<string>
   readonly deadline?: string | undefined
   readonly storage?: string | undefined
+  readonly objects?: string | undefined
   readonly usage: boolean
   readonly raw: boolean
   readonly json: boolean
@@ -70,7 +71,7 @@ export async function call(flags: CallFlags): Promise<void> {
   }
   const { ports, observer } = await portsFrom(flags, () => name)
   await using notes = usageNotes()
-  await using host = await Host.open({ ports, storage: flags.storage ?? "memory" })
+  await using host = await Host.open({ ports, storage: flags.storage ?? "memory", objects: flags.objects })
   notes.observer = host.ports.observer
   await fill(host.ports.keyValue, flags)
   const { file } = flags

@@ -22,7 +22,8 @@ export const loadFlags = {
   ),
 }
 
-const storage = text("storage", "ADDRESS", "Where stored values and events are kept: memory (default) or sqlite:PATH")
+const storage = text("storage", "ADDRESS", "Where what plugins store is kept: memory (default), sqlite:PATH or postgres://USER@HOST/DATABASE")
+const objects = text("objects", "ADDRESS", "Where blobs are kept: folder:PATH or s3://BUCKET/PREFIX (default: beside the store, or in your data folder)")
 
 const call = Command.make(
   "call",
@@ -40,6 +41,7 @@ const call = Command.make(
     config: many("config", "NAME=VALUE", "A setting that config:NAME lets the plugin read"),
     secret: many("secret", "NAME=SOURCE", "A secret for secret:NAME, from env:VARIABLE or file:PATH"),
     storage,
+    objects,
     kv: many("kv", "BUCKET/KEY=VALUE", "A stored value to start with: prices/tea=3.20"),
     usage: isOn("usage", "Print fuel, time, memory and grants used"),
     raw: isOn("raw", "Write a string or list<u8> result as it is"),
@@ -105,11 +107,15 @@ const explain = Command.make(
   Command.withExamples([{ command: "stele explain STELE-CAP-0003" }, { command: "stele explain kv" }, { command: "stele explain limits" }]),
 )
 
-const kept = text("storage", "ADDRESS", "Where plugins and their data are kept: sqlite:PATH or memory (default: a file in your data folder)")
+const kept = text(
+  "storage",
+  "ADDRESS",
+  "Where plugins and their data are kept: sqlite:PATH, postgres://USER@HOST/DATABASE or memory (default: a file in your data folder)",
+)
 
 const up = Command.make(
   "up",
-  { storage: kept, once: isOn("once", "Exit after the run instead of waiting for commands") },
+  { storage: kept, objects, once: isOn("once", "Exit after the run instead of waiting for commands") },
   Effect.fnUntraced(function* (flags) {
     const json = yield* Json
     const debug = yield* Debug
@@ -121,6 +127,7 @@ const up = Command.make(
   Command.withExamples([
     { command: "stele up", description: "A prompt on a terminal; elsewhere one command a line on stdin" },
     { command: "stele up --storage sqlite:stele.db", description: "Plugins, grants and stored values are there again the next time" },
+    { command: "stele up --storage postgres://stele_service@localhost/stele", description: "On a server that stele storage migrate has set up" },
     { command: "stele up --storage memory", description: "Nothing is kept" },
     { command: "stele up --once --json", description: "For machines: one line of JSON" },
   ]),

@@ -3,7 +3,7 @@ import { platform } from "../../host/platform/mod.ts"
 import { type Diagnosis, fail, ok } from "../doctor/diagnosis.ts"
 import { diagnoseSqlite } from "../doctor/sqlite.ts"
 import { defaultStorage } from "../storage/default.ts"
-import { sqlitePath } from "../storage/storage.ts"
+import { isPostgres, sqlitePath } from "../storage/storage.ts"
 import { columns, out, printLine, wrap } from "./terminal.ts"
 import { version } from "./version.ts"
 
@@ -27,12 +27,13 @@ function engine(): Diagnosis {
     : fail("engine", text, `install ${platform.name} ${least} or later`)
 }
 
-function diagnose(address: string): ReadonlyArray<Diagnosis> {
+async function diagnose(address: string): Promise<ReadonlyArray<Diagnosis>> {
+  if (isPostgres(address)) return (await import("../doctor/postgres.ts")).diagnosePostgres(address)
   return address === "memory" ? [ok("store", "memory: nothing is kept when the process ends")] : diagnoseSqlite(sqlitePath(address))
 }
 
 export async function doctor({ address = defaultStorage(process.env) ?? "memory", json }: DoctorFlags): Promise<void> {
-  const found = [engine(), ...diagnose(address)]
+  const found = [engine(), ...(await diagnose(address))]
   const worst = found.some(({ status }) => status === "fail") ? "fail" : found.some(({ status }) => status === "warn") ? "warn" : "ok"
   if (json) printLine(JSON.stringify({ storage: address, status: worst, diagnoses: found }))
   else {

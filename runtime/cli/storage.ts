@@ -1,6 +1,8 @@
 /** `stele storage info|check|move|migrate`: what a store holds, whether all of it is as it was written, taking it elsewhere, setting one up. */
-import { SqliteReader, SqliteStore } from "../storage/sqlite/mod.ts"
-import { sqlitePath } from "../storage/storage.ts"
+import type { Finding } from "../port/store.ts"
+import type { PostgresInfo, PostgresReader } from "../storage/postgres/mod.ts"
+import { SqliteReader, SqliteStore, type StoreInfo } from "../storage/sqlite/mod.ts"
+import { isPostgres, sqlitePath } from "../storage/storage.ts"
 import { ConfigError } from "../../schemas/error/config.ts"
 import { bytesText, countText, parseDuration } from "./quantity.ts"
 import { columns, noteLine, out, printLine, table } from "./terminal.ts"
@@ -15,16 +17,39 @@ export interface StorageFlags {
 /** A folder is an archive; a store has its kind before its path. */
 const isArchive = (address: string): boolean => !/^[a-z][a-z\d]+:/.test(address) && statSync(address, { throwIfNoEntry: false })?.isDirectory() === true
 
+async function infoOf(address: string): Promise<StoreInfo | PostgresInfo> {
+  if (!isPostgres(address)) {
+    using reader = new SqliteReader(sqlitePath(address))
+    return reader.info()
+  }
+  await using reader = await overseer(address)
+  return await reader.info()
+}
+
+/** All of a database, which its service sees one tenant at a time. */
+async function overseer(address: string): Promise<PostgresReader> {
+  const { parseAddress, PostgresReader: Reader, workerAddress, workerPasswordOf } = await import("../storage/postgres/mod.ts")
+  const password = workerPasswordOf(parseAddress(address))
+  return await Reader.open(workerAddress(address), password === undefined ? {} : { password })
+}
+
 export async function info({ address, json }: StorageFlags): Promise<void> {
   if (isArchive(address)) return (await import("./archive.ts")).info(address, json)
-  using reader = new SqliteReader(sqlitePath(address))
-  const found = reader.info()
+  const found = await infoOf(address)
   if (json) return printLine(JSON.stringify(found))
   const counted = (count: number, what: string): string => `${countText(count)} ${what}${count === 1 ? "" : "s"}`
   const rows = [
     ["size", bytesText(found.bytes)],
     ["format", String(found.format)],
     ["commits", found.committedAtMs === undefined ? "none" : `${countText(found.commits)}, the newest ${new Date(found.committedAtMs).toISOString()}`],
+    ...("server" in found
+      ? [
+          [
+            "server",
+            `PostgreSQL ${found.server.version}, checksums of pages ${found.server.dataChecksums ? "on" : "off"}, fsync ${found.server.fsync ? "on" : "OFF"}`,
+          ],
+        ]
+      : []),
     ...found.tables.map(({ table, counts, count, bytes, tenants }) => [
       table.replaceAll("_", "-"),
       `${counted(count, counts)} of ${counted(tenants, "tenant")}, ${bytesText(bytes)}`,
@@ -35,15 +60,22 @@ export async function info({ address, json }: StorageFlags): Promise<void> {
 }
 
 export async function check({ address, json, acceptLoss }: StorageFlags & { readonly acceptLoss: boolean }): Promise<void> {
+  if (isPostgres(address)) {
+    await using reader = await overseer(address)
+    return report(reader.name, await reader.check(), json)
+  }
   const path = sqlitePath(address)
   // First without: a file that is not there is not made.
   const reader = new SqliteReader(path)
   reader.close()
   if (acceptLoss) await (await SqliteStore.open(path, { acceptLoss })).close()
   using checked = new SqliteReader(path)
-  const findings = checked.check()
-  if (json) printLine(JSON.stringify({ store: path, findings }))
-  else if (findings.length === 0) printLine(`${path}: every row is as it was written`)
+  report(path, checked.check(), json)
+}
+
+function report(store: string, findings: ReadonlyArray<Finding>, json: boolean): void {
+  if (json) printLine(JSON.stringify({ store, findings }))
+  else if (findings.length === 0) printLine(`${store}: every row is as it was written`)
   else for (const { table: name, key, detail } of findings) printLine(`${out.red("✗")} ${[name, key].filter((part) => part !== "").join(" ")}: ${detail}`)
   if (findings.length > 0) process.exitCode = 3
 }
@@ -62,7 +94,7 @@ export async function move({ address, to, pause, undo, dryRun, json }: MoveFlags
   if (address === to) throw new ConfigError("Usage", { detail: "Cannot move a store onto itself", advice: "name another one to move it to" })
   const [{ openStores }, { Move, move: run }] = await Promise.all([import("../storage/storage.ts"), import("../storage/move/move.ts")])
   if (dryRun) {
-    const from = await openStores(address)
+    const from = await openStores(address, { overseer: true })
     try {
       const totals = await from.store.ask({ ask: "totals" })
       const [rows, bytes] = [totals.reduce((sum, { keys }) => sum + keys, 0), totals.reduce((sum, each) => sum + each.bytes, 0)]
@@ -73,9 +105,9 @@ export async function move({ address, to, pause, undo, dryRun, json }: MoveFlags
       await from.close()
     }
   }
-  const from = await openStores(address)
+  const from = await openStores(address, { overseer: true })
   try {
-    const target = await openStores(to)
+    const target = await openStores(to, { overseer: true })
     try {
       if (undo) {
         await Move.undo(from, target)

@@ -1,21 +1,20 @@
 /** The ports that guests see, over any store. A guest waits in its call: what must reach the disk blocks its thread. */
-import type { BlobLimits, BlobPort } from "../../host/port/blob.ts"
+import type { BlobInfo, BlobLimits, BlobPort } from "../../host/port/blob.ts"
 import type { EventLimits, EventPort } from "../../host/port/event.ts"
 import type { KeyValueLimits, KeyValuePort } from "../../host/port/key-value.ts"
-import { checkLimit, compareUtf8, type Immediate } from "../../host/port/port.ts"
-import { ConfigError } from "../../schemas/error/config.ts"
+import { type Awaitable, checkLimit, compareUtf8, type Immediate } from "../../host/port/port.ts"
 import { StorageError } from "../../schemas/error/storage.ts"
 import type { BlobReference } from "../port/blob.ts"
-import type { ObjectStore } from "../port/object.ts"
+import type { BlockingObjectStore, ObjectStore } from "../port/object.ts"
 import { type Place, placeOf, textOf } from "../port/place.ts"
 import type { Store } from "../port/store.ts"
 
 /** Lists below a prefix, which names a tenant, after a key that may be another's: before or after all of this one's. */
-function within(
+function within<A extends Awaitable<ReadonlyArray<string>>>(
   prefix: string,
   beyond: string | undefined,
-  list: (place: Place, beyond: Uint8Array | undefined, tenant: string) => ReadonlyArray<string>,
-): ReadonlyArray<string> {
+  list: (place: Place, beyond: Uint8Array | undefined, tenant: string) => A,
+): A | ReadonlyArray<string> {
   const place = placeOf(prefix)
   const tenant = prefix.slice(0, prefix.indexOf("/") + 1)
   const isWithin = beyond?.startsWith(tenant) === true
@@ -56,17 +55,28 @@ export function guestEvent(store: Store): Immediate<EventPort> & {
   }
 }
 
+const hex = (digest: Uint8Array): string => Buffer.from(digest.buffer, digest.byteOffset, digest.length).toString("hex")
+
+const missing = (objects: ObjectStore, digest: string): StorageError =>
+  new StorageError("Damaged", { store: objects.name, digest, detail: "it is referred to, and not there" })
+
+type GuestBlob = BlobPort & { readonly limits: BlobLimits }
+
 /**
  * Objects of guests: references in a store, bytes in another. A reference is written only after the object is durable, so a crash
- * between the two leaves an object that nobody refers to, which is collected.
- * @throws ConfigError for objects that are a network away: a guest cannot wait for them
+ * between the two leaves an object that nobody refers to, which is collected. Where objects are a network away the port
+ * answers later, and a guest that cannot wait is refused when it is linked.
  */
-export function guestBlob(store: Store, objects: ObjectStore): Immediate<BlobPort> & { readonly limits: BlobLimits } {
+export function guestBlob(store: Store, objects: ObjectStore): GuestBlob {
   const { blocking } = objects
-  if (blocking === undefined)
-    throw new ConfigError("Option", { option: "objects", expected: "a store of objects that can answer at once", actual: objects.name })
+  return blocking === undefined ? waitingBlob(store, objects) : blockingBlob(store, objects, blocking)
+}
+
+const infoOf = (found: BlobReference | undefined): BlobInfo | undefined =>
+  found === undefined ? undefined : { bytes: found.bytes, createdAtMs: found.createdAtUs / 1_000 }
+
+function blockingBlob(store: Store, objects: ObjectStore, blocking: BlockingObjectStore): Immediate<GuestBlob> {
   const reference = (key: string): BlobReference | undefined => store.askSync({ ask: "blob", ...placeOf(key) })
-  const hex = (digest: Uint8Array): string => Buffer.from(digest.buffer, digest.byteOffset, digest.length).toString("hex")
   return {
     limits: store.limits.blob,
     get(key, start = 0, end) {
@@ -74,7 +84,7 @@ export function guestBlob(store: Store, objects: ObjectStore): Immediate<BlobPor
       if (found === undefined) return undefined
       const digest = hex(found.digest)
       const bytes = blocking.read(digest, start, end)
-      if (bytes === undefined) throw new StorageError("Damaged", { store: objects.name, digest, detail: "it is referred to, and not there" })
+      if (bytes === undefined) throw missing(objects, digest)
       return bytes
     },
     put(key, value) {
@@ -84,11 +94,36 @@ export function guestBlob(store: Store, objects: ObjectStore): Immediate<BlobPor
       store.applySync([{ op: "link", ...place, digest: Buffer.from(digest, "hex"), bytes }])
     },
     delete: (key) => store.applySync([{ op: "unlink", ...placeOf(key) }])[0],
-    info(key) {
-      const found = reference(key)
-      return found === undefined ? undefined : { bytes: found.bytes, createdAtMs: found.createdAtUs / 1_000 }
-    },
+    info: (key) => infoOf(reference(key)),
     list: (prefix, beyond, countMax) =>
       within(prefix, beyond, (place, from, tenant) => store.askSync({ ask: "blobs", ...place, beyond: from, countMax }).map(({ key }) => tenant + textOf(key))),
+  }
+}
+
+function waitingBlob(store: Store, objects: ObjectStore): GuestBlob {
+  const reference = (key: string): Promise<BlobReference | undefined> => store.ask({ ask: "blob", ...placeOf(key) })
+  return {
+    isAsync: true,
+    limits: store.limits.blob,
+    async get(key, start = 0, end) {
+      const found = await reference(key)
+      if (found === undefined) return undefined
+      const digest = hex(found.digest)
+      const bytes = await objects.read(digest, start, end)
+      if (bytes === undefined) throw missing(objects, digest)
+      return bytes
+    },
+    async put(key, value) {
+      const place = placeOf(key)
+      checkLimit("blob", "objectBytesMax", "bytes", store.limits.blob.objectBytesMax, value.length)
+      const { digest, bytes } = await objects.put(value)
+      await store.apply([{ op: "link", ...place, digest: Buffer.from(digest, "hex"), bytes }])
+    },
+    delete: async (key) => (await store.apply([{ op: "unlink", ...placeOf(key) }]))[0],
+    info: async (key) => infoOf(await reference(key)),
+    list: async (prefix, beyond, countMax) =>
+      within(prefix, beyond, (place, from, tenant) =>
+        store.ask({ ask: "blobs", ...place, beyond: from, countMax }).then((found) => found.map(({ key }) => tenant + textOf(key))),
+      ),
   }
 }

@@ -81,7 +81,7 @@ async function both(address: string, store: Promise<Store>, objects: () => Promi
   }
 }
 
-const isPostgres = (address: string): boolean => /^postgres(ql)?:/.test(address)
+export const isPostgres = (address: string): boolean => /^postgres(ql)?:/.test(address)
 
 /**
  * Opens `folder:PATH` or `s3://BUCKET/PREFIX?…`.

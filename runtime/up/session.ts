@@ -13,7 +13,7 @@ import { platform } from "../../host/platform/mod.ts"
 import type { Plugin } from "../../host/plugin.ts"
 import { contentKey } from "../../host/port/mod.ts"
 import type { UsageRecord } from "../../host/port/observer.ts"
-import { Host as Storage } from "../mod.ts"
+import { Host as Storage, type HostOptions } from "../mod.ts"
 import { type Installation, Installations } from "../service/installation.ts"
 import { nameOf } from "../cli/call.ts"
 import { type Invocation, invoke } from "../cli/invoke.ts"
@@ -81,10 +81,10 @@ export class Session implements AsyncDisposable {
   }
 
   /** Opens a host on `storage`, everything denied. `kv` is what a new store holds at first. */
-  static async open(storage: string, kv: ReadonlyArray<string>): Promise<Session> {
+  static async open({ storage, objects }: Pick<HostOptions, "storage" | "objects">, kv: ReadonlyArray<string>): Promise<Session> {
     const names = new Map<string, string>()
     const { ports, observer } = await portsFrom({ config: [], secret: [] }, (digest) => names.get(digest) ?? "plugin")
-    const host = await Storage.open({ storage, ports })
+    const host = await Storage.open({ storage, objects, ports })
     await fill(host.ports.keyValue, { tenant: "default", kv }, true)
     return new Session(host, observer, names)
   }

@@ -12,6 +12,8 @@ import { Session } from "./session.ts"
 export interface UpFlags {
   /** Where plugins and their data are kept; default: a file in the user's data folder. */
   readonly storage: string | undefined
+  /** Where blobs are kept; default: beside the store. */
+  readonly objects: string | undefined
   readonly once: boolean
   readonly json: boolean
   readonly debug: boolean
@@ -20,21 +22,21 @@ export interface UpFlags {
 const restoredText = (names: ReadonlyArray<string>): string => (names.length === 0 ? "" : `; loaded again as they were: ${names.join(", ")}`)
 
 /** The store that is asked for, or the user's own. Where that cannot be made, nothing is kept, and that is said. */
-async function open(storage: string | undefined): Promise<{ readonly session: Session; readonly address: string }> {
+async function open({ storage, objects }: Pick<UpFlags, "storage" | "objects">): Promise<{ readonly session: Session; readonly address: string }> {
   const address = storage ?? defaultStorage(process.env) ?? "memory"
   try {
-    return { session: await Session.open(address, seeds), address }
+    return { session: await Session.open({ storage: address, objects }, seeds), address }
   } catch (error) {
     const isOurChoice = storage === undefined && (process.env["STELE_STORAGE"] ?? "") === ""
     if (!isOurChoice || !(error instanceof StorageError) || error.reason._tag !== "Unreachable") throw error
     for (const line of errorLines(error, err, columns(process.stderr))) noteLine(line)
     noteLine("Nothing will be kept when this ends. --storage sqlite:PATH names a file of yours, --storage memory says that this is meant.")
-    return { session: await Session.open("memory", seeds), address: "memory" }
+    return { session: await Session.open({ storage: "memory" }, seeds), address: "memory" }
   }
 }
 
-export async function up({ storage, once, json, debug }: UpFlags): Promise<void> {
-  const { session: opened, address } = await open(storage)
+export async function up({ storage, objects, once, json, debug }: UpFlags): Promise<void> {
+  const { session: opened, address } = await open({ storage, objects })
   await using session = opened
   const failures = await session.restore()
   const restored = [...session.loaded.keys()]

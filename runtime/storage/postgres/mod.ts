@@ -1,4 +1,4 @@
-export { parseAddress, workerAddress } from "./address.ts"
+export { parseAddress, workerAddress, workerPasswordOf } from "./address.ts"
 export { type Migrated, type MigrateOptions, migratePostgres } from "./migrate.ts"
 export { type PostgresInfo, PostgresReader } from "./reader.ts"
 export { serviceRole, workerRole } from "./schema.ts"

@@ -37,6 +37,9 @@ export interface PostgresInfo {
     /** False: what was acknowledged may be gone after a loss of power. */
     readonly fsync: boolean
     readonly fullPageWrites: boolean
+    /** Clients that are connected, and how many may be. */
+    readonly sessions: number
+    readonly sessionsMax: number
   }
 }
 
@@ -80,7 +83,7 @@ export class PostgresReader implements AsyncDisposable {
         "SELECT (SELECT number FROM stele.format) AS format, coalesce(sum(sequence), 0)::bigint AS commits, max(committed_us) AS committed_us FROM stele.tenant WHERE sequence > 0",
       )
       const [server = {}] = await connection.one(
-        "SELECT current_setting('server_version') AS version, current_setting('data_checksums') AS checksums, current_setting('fsync') AS fsync, current_setting('full_page_writes') AS pages, (SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace WHERE nspname = 'stele' AND relkind = 'r') AS bytes",
+        "SELECT current_setting('server_version') AS version, current_setting('data_checksums') AS checksums, current_setting('fsync') AS fsync, current_setting('full_page_writes') AS pages, current_setting('max_connections')::int AS sessions_max, (SELECT count(*)::int FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend') AS sessions, (SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace WHERE nspname = 'stele' AND relkind = 'r') AS bytes",
       )
       const totals = await connection.one(
         "SELECT name, sum(keys)::bigint AS keys, sum(bytes)::bigint AS bytes, count(*) FILTER (WHERE keys > 0) AS tenants FROM stele.total GROUP BY name",
@@ -100,6 +103,8 @@ export class PostgresReader implements AsyncDisposable {
           dataChecksums: server["checksums"] === "on",
           fsync: server["fsync"] === "on",
           fullPageWrites: server["pages"] === "on",
+          sessions: Number(server["sessions"]),
+          sessionsMax: Number(server["sessions_max"]),
         },
       }
     })
