@@ -13,7 +13,7 @@ export interface HostOptions extends CoreOptions, StorageOptions {
    * keeps key-value data, events and blobs; `postgres://USER@HOST/DATABASE` for a server that `stele storage migrate` has set up. Ports
    * given in `ports` stay as they are.
    */
-  readonly storage?: string
+  readonly storage?: string | undefined
   /** Keep a usage record of every call in the storage. Default true, where it is not memory; the observer in `ports` gets its events all the same. */
   readonly usage?: boolean
 }
