@@ -194,12 +194,12 @@ export class RollUp {
     for (const [grant, calls] of hostCalls) this.#grant(grant, calls)
   }
 
-  /** Adds what a row holds. */
-  addRow(payload: Uint8Array): void {
+  /** Adds what a row holds; `numberOf` gives a grant the number that it has here. */
+  addRow(payload: Uint8Array, numberOf: (grant: number) => number = (grant) => grant): void {
     const from = new Unpacker(payload)
     for (const sum of this.#sums) sum.add(from.value())
     this.#memoryPeakBytes = Math.max(this.#memoryPeakBytes, from.number())
-    for (let count = from.number(); count > 0; count--) this.#grant(from.number(), from.value())
+    for (let count = from.number(); count > 0; count--) this.#grant(numberOf(from.number()), from.value())
     if (!from.isAtEnd) throw new RangeError("It goes on after its end")
   }
 

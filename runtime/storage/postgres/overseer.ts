@@ -9,13 +9,15 @@ import { Pool } from "./pool.ts"
 import { checkAll, snapshot } from "./reader.ts"
 import { checkWorker } from "./session.ts"
 import { type Query, tables } from "./table.ts"
+import { usageOfAll, usageTenants } from "./usage.ts"
 import { fenceKey, nameOfTenant, tenantName } from "./tenant.ts"
 
-type OfAll = Extract<Question, { readonly ask: "linked" | "references" | "tenants" | "totals" | "fence" }>
-const ofAll: ReadonlyArray<Question["ask"]> = ["linked", "references", "tenants", "totals", "fence"]
-export const isOfAll = (question: Question): question is OfAll => ofAll.includes(question.ask)
+type OfAll = Extract<Question, { readonly ask: "linked" | "references" | "tenants" | "totals" | "fence" | "usage" | "usageTenants" }>
+const ofAll: ReadonlyArray<Question["ask"]> = ["linked", "references", "tenants", "totals", "fence", "usageTenants"]
+export const isOfAll = (question: Question): question is OfAll => ofAll.includes(question.ask) || (question.ask === "usage" && question.tenant === undefined)
 
-function queryOf(store: string, question: OfAll): Query {
+function queryOf(store: string, question: Exclude<OfAll, { readonly ask: "usage" }>): Query {
+  if (question.ask === "usageTenants") return usageTenants
   if (question.ask === "fence")
     return {
       statements: [{ sql: "SELECT fence_to, fence_state FROM stele.format WHERE fence_to IS NOT NULL" }],
@@ -43,7 +45,7 @@ function queryOf(store: string, question: OfAll): Query {
   return {
     statements: [
       {
-        sql: `SELECT tenant FROM stele.total WHERE (keys > 0 OR bytes > 0)${after.length === 0 ? "" : ` AND ${tenantName} > $2`} GROUP BY tenant ORDER BY ${tenantName} LIMIT $1`,
+        sql: `SELECT tenant FROM stele.total WHERE (keys > 0 OR bytes > 0 OR sums <> 0)${after.length === 0 ? "" : ` AND ${tenantName} > $2`} GROUP BY tenant ORDER BY ${tenantName} LIMIT $1`,
         parameters: [BigInt(rowsMax(question.countMax)), ...after],
       },
     ],
@@ -61,11 +63,14 @@ export class Overseer {
   }
 
   async ask(question: OfAll): Promise<unknown> {
-    const query = queryOf(this.#settings.address.name, question)
+    const { address } = this.#settings
+    if (question.ask === "usage")
+      return await this.#pool.use((connection) => snapshot(address, connection, () => usageOfAll(address.name, connection, question)))
+    const query = queryOf(address.name, question)
     try {
       return query.answer(...(await this.#pool.use((connection) => connection.all(query.statements))).map(({ rows }) => rows))
     } catch (error) {
-      throw storageError(this.#settings.address, error)
+      throw storageError(address, error)
     }
   }
 

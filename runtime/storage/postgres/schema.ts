@@ -47,6 +47,10 @@ export const migrations: ReadonlyArray<Migration> = [
   ${table("log", "key bytea NOT NULL, id bigint NOT NULL, first bigint NOT NULL, last bigint NOT NULL, bytes bigint NOT NULL, sum bigint NOT NULL, PRIMARY KEY (tenant, key), UNIQUE (tenant, id)")}
   ${table("log_entry", "log bigint NOT NULL, position bigint NOT NULL, payload bytea NOT NULL, appended_us bigint NOT NULL, sum bigint NOT NULL, PRIMARY KEY (tenant, log, position)")}
   ${table("blob_reference", "key bytea NOT NULL, digest bytea NOT NULL CHECK (length(digest) = 32), bytes bigint NOT NULL, created_us bigint NOT NULL, revision bigint NOT NULL, sum bigint NOT NULL, PRIMARY KEY (tenant, key)")}
+  ${table("usage", "id bytea NOT NULL CHECK (length(id) = 16), payload bytea NOT NULL, sum bigint NOT NULL, PRIMARY KEY (tenant, id)")}
+  ${table("usage_name", "id bigint NOT NULL, name bytea NOT NULL, digest bytea NOT NULL GENERATED ALWAYS AS (sha256(name)) STORED, sum bigint NOT NULL, PRIMARY KEY (tenant, id), UNIQUE (tenant, digest)")}
+  ${table("usage_day", "day bigint NOT NULL, plugin bigint NOT NULL, payload bytea NOT NULL, sum bigint NOT NULL, PRIMARY KEY (tenant, day, plugin)")}
+  ${table("usage_forgotten", "id bytea NOT NULL CHECK (length(id) = 16), sum bigint NOT NULL, PRIMARY KEY (tenant)")}
   CREATE INDEX blob_reference_digest ON stele.blob_reference (digest);
   GRANT UPDATE (floor) ON stele.format TO ${serviceRole};
   GRANT UPDATE (fence_to, fence_state) ON stele.format TO ${workerRole};

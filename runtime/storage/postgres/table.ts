@@ -9,6 +9,7 @@ import { eventTable } from "./event.ts"
 import type { Group, Total } from "./group.ts"
 import { keyValueTable } from "./key-value.ts"
 import { logTable } from "./log.ts"
+import { usageTable } from "./usage.ts"
 
 /** Who asks: the store's name for errors, what may be kept, whose rows. */
 export interface Context {
@@ -77,7 +78,7 @@ export interface Page {
   readonly isComplete: boolean
 }
 
-export const tables = [keyValueTable, eventTable, logTable, blobTable] as unknown as ReadonlyArray<Table>
+export const tables = [keyValueTable, eventTable, logTable, blobTable, usageTable] as unknown as ReadonlyArray<Table>
 
 const byName = new Map(tables.map((table) => [table.name, table]))
 const byOperation = new Map(tables.flatMap((table) => table.operations.map((op) => [op as string, table] as const)))

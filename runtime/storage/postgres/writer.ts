@@ -87,7 +87,10 @@ const bytesOfAllAgeMsMax = 1_000
 class NotKept extends Error {}
 
 const bytesIn = (batch: ReadonlyArray<Operation>): number =>
-  batch.reduce((sum, operation) => sum + ("value" in operation ? operation.value.length : "payload" in operation ? operation.payload.length : 64), 0)
+  batch.reduce((sum, operation) => {
+    if (operation.op === "record") return sum + operation.records.length
+    return sum + ("value" in operation ? operation.value.length : "payload" in operation ? operation.payload.length : 64)
+  }, 0)
 
 export class Writer {
   readonly #pool: Pool

@@ -4,7 +4,7 @@ import { SteleError } from "../../../schemas/error/family.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import { refuseNetwork, syncFolder } from "../disk.ts"
 import { beginHistories } from "./change.ts"
-import { usageTables } from "./usage-row.ts"
+import { usageTables } from "./usage-schema.ts"
 
 export { statementsOf } from "./statement.ts"
 

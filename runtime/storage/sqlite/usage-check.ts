@@ -5,7 +5,7 @@ import { RollUp, tenantText, unpackContent } from "../usage.ts"
 import { Packer, Unpacker } from "../varint.ts"
 import type { Finding } from "../../port/store.ts"
 import { Recount, type TotalTable } from "./totals.ts"
-import { bytesOfRow, type DayRow, none, sumOfDay, sumOfName, sumOfRow, type UsageRow } from "./usage-row.ts"
+import { bytesOfRow, type DayRow, none, sumOfDay, sumOfName, sumOfRow, type UsageRow } from "../usage-row.ts"
 
 const changed = "its bytes are not those that were written"
 

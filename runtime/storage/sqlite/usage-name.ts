@@ -2,7 +2,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import { statementsOf } from "./statement.ts"
-import { sumOfName } from "./usage-row.ts"
+import { sumOfName } from "../usage-row.ts"
 
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
 

@@ -12,19 +12,11 @@ import { Packer } from "../varint.ts"
 import { statementsOf } from "./statement.ts"
 import type { TotalTable } from "./totals.ts"
 import type { UsageNames } from "./usage-name.ts"
-import { bytesOfRow, type DayRow, none, sumOfDay, sumOfRow, type UsageRow } from "./usage-row.ts"
+import { bytesOfRow, byOrder, type DayRow, kinds, none, orderOfDay, orderOfForgotten, orderOfRecord, sumOfDay, sumOfRow, type UsageRow } from "../usage-row.ts"
 import type { Group } from "./writer.ts"
 
-const kinds = { forgotten: 0, day: 1, record: 2 }
 const table = "usage"
 const utf8 = new TextEncoder()
-
-const orderOf = (kind: number, rest: Uint8Array): Uint8Array => Buffer.concat([Uint8Array.of(kind), rest])
-function orderOfDay(day: number, plugin: string): Uint8Array {
-  const bytes = Buffer.alloc(4)
-  bytes.writeUInt32BE(day)
-  return orderOf(kinds.day, Buffer.concat([bytes, utf8.encode(plugin)]))
-}
 
 export class UsageTenants {
   readonly #database: DatabaseSync
@@ -52,7 +44,7 @@ export class UsageTenants {
     const text = tenantText(tenant)
     const forgotten = this.#database.prepare("SELECT id, sum FROM usage_forgotten WHERE tenant = ?").get(tenant) as Pick<UsageRow, "id" | "sum"> | undefined
     if (forgotten !== undefined && sumOfRow(tenant, forgotten.id, none) !== forgotten.sum) this.#corrupt("usage_forgotten", text)
-    if (forgotten !== undefined && isAfter(orderOf(kinds.forgotten, none))) yield { order: orderOf(kinds.forgotten, none), fields: { id: forgotten.id } }
+    if (forgotten !== undefined && isAfter(orderOfForgotten)) yield { order: orderOfForgotten, fields: { id: forgotten.id } }
     const nameOf = this.#names.reading()
     if (kind <= kinds.day) {
       const fromDay = after !== undefined && kind === kinds.day ? Buffer.from(after).readUInt32BE(1) : 0
@@ -68,7 +60,7 @@ export class UsageTenants {
         day = found.day
         const rollUp = new RollUp()
         rollUp.addRow(found.payload)
-        records.push({ order: orderOfDay(day, nameOf(found.plugin)), fields: { sums: rollUp.packNamed(nameOf) } })
+        records.push({ order: orderOfDay(day, utf8.encode(nameOf(found.plugin))), fields: { sums: rollUp.packNamed(nameOf) } })
       }
       yield* records.toSorted(byOrder).filter(({ order }) => isAfter(order))
     }
@@ -76,7 +68,7 @@ export class UsageTenants {
     for (const row of this.#database.prepare("SELECT id, payload, sum FROM usage WHERE tenant = ? AND id > ? ORDER BY id").iterate(tenant, from)) {
       const { id, payload, sum } = row as unknown as UsageRow
       if (sumOfRow(tenant, id, payload) !== sum) this.#corrupt("usage", `${text} ${Buffer.from(id).toString("hex")}`)
-      yield { order: orderOf(kinds.record, id), fields: { record: packUsage([entryOf(text, id, payload, nameOf)]) } }
+      yield { order: orderOfRecord(id), fields: { record: packUsage([entryOf(text, id, payload, nameOf)]) } }
     }
   }
 
@@ -148,5 +140,3 @@ export class UsageTenants {
     return count
   }
 }
-
-const byOrder = (a: TenantRecord, b: TenantRecord): number => Buffer.compare(a.order, b.order)

@@ -26,7 +26,7 @@ import type { Table, TableContext } from "./table.ts"
 import { everybody, TotalTable } from "./totals.ts"
 import { checkUsage } from "./usage-check.ts"
 import { UsageNames } from "./usage-name.ts"
-import { bytesOfRow, type DayRow, none, sumOfDay, sumOfRow, type UsageRow } from "./usage-row.ts"
+import { bytesOfRow, type DayRow, none, sumOfDay, sumOfRow, type UsageRow } from "../usage-row.ts"
 import { UsageTenants } from "./usage-tenant.ts"
 import type { Group } from "./writer.ts"
 

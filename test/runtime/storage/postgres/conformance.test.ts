@@ -13,7 +13,6 @@ else {
   conformance(t, [
     {
       name: "postgres",
-      lacks: ["usage"],
       async open(limits) {
         const { service, worker } = await migrated(server)
         return await PostgresStore.open(service, { password, worker, ...limits, connectionsMax: 2 })

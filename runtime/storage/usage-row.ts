@@ -1,44 +1,5 @@
-/** The rows of usage: their tables, what each holds, and the sums by which a change in one is seen. */
-
-/**
- * The tables of usage. A record is one row keyed by tenant and id: ids of one time lie together, so that a new one goes to the
- * end and one sent again finds itself. `docs/adr/0015-usage.md` has the figures of the other shapes.
- */
-export const usageTables = `
-  CREATE TABLE usage (
-    tenant BLOB NOT NULL,
-    id BLOB NOT NULL CHECK (length(id) = 16),
-    payload BLOB NOT NULL,
-    sum INTEGER NOT NULL,
-    PRIMARY KEY (tenant, id)
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE usage_name (
-    id INTEGER PRIMARY KEY,
-    tenant BLOB NOT NULL,
-    name BLOB NOT NULL,
-    sum INTEGER NOT NULL,
-    UNIQUE (tenant, name)
-  ) STRICT;
-  CREATE TABLE usage_day (
-    tenant BLOB NOT NULL,
-    day INTEGER NOT NULL,
-    plugin INTEGER NOT NULL,
-    payload BLOB NOT NULL,
-    sum INTEGER NOT NULL,
-    PRIMARY KEY (tenant, day, plugin)
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE usage_forgotten (
-    tenant BLOB PRIMARY KEY,
-    id BLOB NOT NULL CHECK (length(id) = 16),
-    sum INTEGER NOT NULL
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE usage_total (
-    tenant BLOB PRIMARY KEY,
-    keys INTEGER NOT NULL,
-    bytes INTEGER NOT NULL,
-    sums INTEGER NOT NULL
-  ) STRICT, WITHOUT ROWID;
-`
+/** The rows of usage, in every database alike: what each holds, the sums by which a change in one is seen, their order in an export. */
+import type { TenantRecord } from "../port/tenant.ts"
 
 export interface UsageRow {
   readonly id: Uint8Array
@@ -54,7 +15,7 @@ export interface DayRow {
   readonly sum: number
 }
 
-/** What a row costs in the file besides its bytes: its length, its sum, its part of half-empty pages; measured. */
+/** What a row costs in a file besides its bytes: its length, its sum, its part of half-empty pages; measured. */
 const rowBytes = 20
 export const bytesOfRow = (tenant: Uint8Array, payload: Uint8Array): number => tenant.length + 16 + payload.length + rowBytes
 
@@ -84,3 +45,17 @@ export const sumOfName = (tenant: Uint8Array, name: Uint8Array, id: number): num
 /** A day and a plugin's number in one: both are far below 2^26. */
 export const sumOfDay = (tenant: Uint8Array, day: number, plugin: number, payload: Uint8Array): number =>
   sumOfParts(tenant, none, payload, day * 0x400_0000 + plugin)
+
+/** An export's kinds of records, in their order: how far retention went, the roll-ups, the records. */
+export const kinds = { forgotten: 0, day: 1, record: 2 }
+
+export const orderOfForgotten = Uint8Array.of(kinds.forgotten)
+export const orderOfRecord = (id: Uint8Array): Uint8Array => Buffer.concat([Uint8Array.of(kinds.record), id])
+/** A day and the plugin's name: numbers of names are a store's own. */
+export function orderOfDay(day: number, plugin: Uint8Array): Uint8Array {
+  const bytes = Buffer.alloc(5)
+  bytes[0] = kinds.day
+  bytes.writeUInt32BE(day, 1)
+  return Buffer.concat([bytes, plugin])
+}
+export const byOrder = (a: TenantRecord, b: TenantRecord): number => Buffer.compare(a.order, b.order)

@@ -1,0 +1,77 @@
+/** Usage: a row for each record, and for each tenant, day and plugin one with what its records add up to, written with them. */
+import { StorageError } from "../../../schemas/error/storage.ts"
+import type { UsageOperation, UsageQuestion, UsageTenant } from "../../port/usage.ts"
+import { rowsMax } from "../row.ts"
+import { entryOf, rangeOf } from "../usage.ts"
+import { sumOfRow } from "../usage-row.ts"
+import type { Query, Table } from "./table.ts"
+import { hexOf, nameOfTenant, tenantName } from "./tenant.ts"
+import { checkUsage } from "./usage-check.ts"
+import { UsageDraft } from "./usage-draft.ts"
+import { namesOf, reading, usageTenant } from "./usage-name.ts"
+import { daysOf, UsageSumming } from "./usage-sums.ts"
+import { eraseUsage, exportUsage } from "./usage-tenant.ts"
+
+export { usageOfAll } from "./usage-sums.ts"
+
+const name = "usage"
+
+/** Who has records: for the role that sees all tenants. */
+export const usageTenants: Query<ReadonlyArray<UsageTenant>> = {
+  statements: [
+    {
+      sql: `SELECT tenant, keys, bytes, (SELECT id FROM stele.usage WHERE usage.tenant = total.tenant ORDER BY id LIMIT 1) AS oldest FROM stele.total WHERE name = $1 AND keys > 0 ORDER BY ${tenantName}`,
+      parameters: [name],
+    },
+  ],
+  answer: (rows) =>
+    rows.map((row) => ({
+      tenant: nameOfTenant(row["tenant"] as Uint8Array),
+      records: Number(row["keys"]),
+      bytes: Number(row["bytes"]),
+      oldest: (row["oldest"] as Uint8Array | null) ?? undefined,
+    })),
+}
+
+export const usageTable: Table<UsageOperation, Extract<UsageQuestion, { readonly ask: "usage" | "usageRecords" }>> = {
+  name,
+  counts: "record",
+  operations: ["record", "forget"],
+  questions: ["usage", "usageRecords"],
+  bytesMax: ({ usage }) => usage.totalBytesMax,
+  grows: (operation) => (operation.op === "record" ? operation.records.length : 0),
+  draft: (context, operations) => new UsageDraft(context, operations),
+  ask({ store, tenant }, question): Query {
+    if (question.ask === "usage")
+      return {
+        statements: [daysOf([tenant], question), namesOf(tenant)],
+        answer(days = [], names = []) {
+          const summing = new UsageSumming(store, question)
+          summing.add(tenant, days, names)
+          return summing.answer()
+        },
+      }
+    // No record has the id that a range begins with: it is of no version.
+    const [from, to] = rangeOf(question.fromMs, question.toMs, question.after)
+    return {
+      statements: [
+        {
+          sql: "SELECT id, payload, sum FROM stele.usage WHERE tenant = $1 AND id > $2 AND id < $3 ORDER BY id LIMIT $4",
+          parameters: [tenant, from, to, BigInt(rowsMax(question.countMax))],
+        },
+        namesOf(tenant),
+      ],
+      answer(rows = [], names = []) {
+        const [text, nameOf] = [usageTenant(tenant), reading(store, tenant, names)]
+        return rows.map((row) => {
+          const [id, payload] = [row["id"] as Uint8Array, row["payload"] as Uint8Array]
+          if (sumOfRow(tenant, id, payload) !== Number(row["sum"])) throw new StorageError("Corrupt", { store, table: name, key: `${text} ${hexOf(id)}` })
+          return entryOf(text, id, payload, nameOf)
+        })
+      },
+    }
+  },
+  export: exportUsage,
+  erase: eraseUsage,
+  check: checkUsage,
+}
