@@ -78,9 +78,9 @@ class KeyValueDraft implements Draft<KeyValueOperation | Import> {
     const keyOf = (operation: KeyValueOperation | Import): Uint8Array => (operation.op === "import" ? operation.record.order : operation.key)
     const keys = new Map(operations.map((operation) => [hexOf(keyOf(operation)), keyOf(operation)]))
     // What a value depends on is read; otherwise its length is enough.
-    const read = new Map(
-      operations.filter(({ op }) => op === "swap" || op === "increment" || op === "require").map((operation) => [hexOf(keyOf(operation)), keyOf(operation)]),
-    )
+    const reads = (operation: KeyValueOperation | Import): boolean =>
+      operation.op === "set" ? operation.keepsEnd === true : operation.op === "swap" || operation.op === "increment" || operation.op === "require"
+    const read = new Map(operations.filter(reads).map((operation) => [hexOf(keyOf(operation)), keyOf(operation)]))
     const value = read.size === 0 ? "NULL::bytea" : read.size === keys.size ? "value" : "CASE WHEN key = ANY($3::bytea[]) THEN value END"
     this.load = [
       {
