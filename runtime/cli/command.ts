@@ -158,7 +158,7 @@ const usage = Command.make(
   "usage",
   {
     address: Argument.String("ADDRESS").pipe(
-      Argument.withDescription("A store: sqlite:PATH (default: the one in your data folder)"),
+      Argument.withDescription("A store: sqlite:PATH (default: the one in your data folder) or postgres://…"),
       Argument.optional,
       Argument.map(Option.getOrUndefined),
     ),
@@ -174,7 +174,7 @@ const usage = Command.make(
   }),
 ).pipe(
   Command.withDescription(
-    "Show what calls cost: how many, their time, fuel, memory and bytes, and host calls by grant. Every call through a store is recorded.",
+    "Show what calls cost: how many, their time, fuel, memory and bytes, and host calls by grant. Every call through a store is recorded. A database is asked as its role stele_worker, whose password is in the file that STELE_STORAGE_WORKER_PASSWORD_FILE names, or is that of the service.",
   ),
   Command.withShortDescription("Show what calls cost, by tenant, plugin or day"),
   Command.withExamples([

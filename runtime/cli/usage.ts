@@ -3,10 +3,10 @@ import { ConfigError } from "../../schemas/error/config.ts"
 import { closest } from "../../schemas/value/closest.ts"
 import { quote } from "../../schemas/value/form.ts"
 import { escapeText } from "../../host/port/log.ts"
-import { dayText, type UsageBy, type UsageGroup, type UsageSums } from "../port/usage.ts"
+import { dayText, type UsageBy, type UsageGroup, type UsageQuestion, type UsageSums } from "../port/usage.ts"
 import { defaultStorage } from "../storage/default.ts"
 import { SqliteReader } from "../storage/sqlite/mod.ts"
-import { sqlitePath } from "../storage/storage.ts"
+import { isPostgres, sqlitePath } from "../storage/storage.ts"
 import { tenantBytes } from "../storage/usage.ts"
 import { bar } from "../up/picture.ts"
 import { bytesText, countText, timeText } from "./quantity.ts"
@@ -119,31 +119,53 @@ export function usageLines(by: UsageBy, groups: ReadonlyArray<UsageGroup>, colou
   ]
 }
 
-export function usage({ address, by: wanted = "tenant", from, to, tenant, plugin, json }: UsageFlags): void {
+type Question = Extract<UsageQuestion, { readonly ask: "usage" }>
+
+interface Reader extends AsyncDisposable {
+  readonly name: string
+  usage(question: Question): Promise<ReadonlyArray<UsageGroup>>
+}
+
+/** Opens a store for reading alone: whoever writes there goes on, and what is not there is not made. */
+async function open(address: string): Promise<Reader> {
+  if (isPostgres(address)) {
+    const { PostgresReader, workerAddress } = await import("../storage/postgres/mod.ts")
+    return await PostgresReader.open(workerAddress(address))
+  }
+  const reader = new SqliteReader(sqlitePath(address))
+  return {
+    name: reader.path,
+    usage: async (question) => reader.ask(question),
+    [Symbol.asyncDispose]: async () => reader.close(),
+  }
+}
+
+export async function usage({ address, by: wanted = "tenant", from, to, tenant, plugin, json }: UsageFlags): Promise<void> {
   const by = parseBy(wanted)
   const fromDay = from === undefined ? undefined : parseDay("--from", from)
   const toDay = to === undefined ? undefined : parseDay("--to", to)
   const store = address ?? defaultStorage(process.env)
   if (store === undefined) throw new ConfigError("Usage", { detail: "No store is named", advice: "name one: stele usage sqlite:stele.db" })
-  using reader = new SqliteReader(sqlitePath(store))
+  await using reader = await open(store)
   const whose = {
     ...(tenant === undefined ? {} : { tenant: tenantBytes(tenant) }),
     ...(fromDay === undefined ? {} : { fromDay }),
     ...(toDay === undefined ? {} : { toDay }),
   }
+  const known = plugin === undefined ? [] : await reader.usage({ ask: "usage", by: "plugin", ...whose })
   const which =
     plugin === undefined
       ? {}
       : {
           plugin: digestOf(
             plugin,
-            reader.ask({ ask: "usage", by: "plugin", ...whose }).map(({ key }) => key),
+            known.map(({ key }) => key),
           ),
         }
-  const groups = reader.ask({ ask: "usage", by, ...whose, ...which })
+  const groups = await reader.usage({ ask: "usage", by, ...whose, ...which })
   if (json) {
     const usage = groups.map(({ key, ...sums }) => ({ [by]: key, ...sumsJson(sums) }))
-    return printLine(JSON.stringify({ store: reader.path, by, usage, total: sumsJson(totalOf(groups)) }))
+    return printLine(JSON.stringify({ store: reader.name, by, usage, total: sumsJson(totalOf(groups)) }))
   }
   if (groups.length === 0) return printLine("No usage is recorded there")
   for (const line of usageLines(by, groups, out, columns(process.stdout))) printLine(line)

@@ -2,6 +2,7 @@
  * Retention of usage records: what is older than `ageMsMax` goes, and the oldest of all tenants while their bytes are above
  * `bytesMax`. Sums stay. In steps, so that a call's record waits for none of it.
  */
+import { StorageError } from "../../schemas/error/storage.ts"
 import type { Store } from "../port/store.ts"
 import { firstId, msOf, type UsageLimits, type UsageOperation, type UsageTenant } from "../port/usage.ts"
 
@@ -26,12 +27,34 @@ export function retentionOf(
   )
 }
 
-/** Carries out retention; answers how many records it removed. @throws what the store refuses it for */
-export async function retain(store: Store, nowMs: number): Promise<number> {
+/**
+ * Whose records there are. A database tells only those who may see all tenants: to others the tenants that they wrote for, whose records can go by
+ * their age, and not by what all tenants have.
+ */
+async function tenantsOf(store: Store, written: ReadonlyArray<Uint8Array>): Promise<ReadonlyArray<UsageTenant>> {
+  try {
+    return await store.ask({ ask: "usageTenants" })
+  } catch (error) {
+    if (!(error instanceof StorageError && error.reason._tag === "Role")) throw error
+    return await Promise.all(
+      written.map(async (tenant) => {
+        const [oldest] = await store.ask({ ask: "usageRecords", tenant, fromMs: 0, toMs: Infinity, countMax: 1 })
+        return { tenant, records: oldest === undefined ? 0 : 1, bytes: 0, oldest: oldest?.id }
+      }),
+    )
+  }
+}
+
+/**
+ * Carries out retention; answers how many records it removed. `written`: the tenants that the caller knows of, for a store that does not tell.
+ * @throws what the store refuses it for
+ */
+export async function retain(store: Store, nowMs: number, written: Iterable<Uint8Array> = []): Promise<number> {
+  const own = [...written]
   let removed = 0
   for (;;) {
     let progress = 0
-    for (const operation of retentionOf(await store.ask({ ask: "usageTenants" }), store.limits.usage, nowMs)) progress += (await store.apply([operation]))[0]
+    for (const operation of retentionOf(await tenantsOf(store, own), store.limits.usage, nowMs)) progress += (await store.apply([operation]))[0]
     removed += progress
     if (progress === 0) return removed
   }

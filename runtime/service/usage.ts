@@ -7,7 +7,7 @@ import { StorageError } from "../../schemas/error/storage.ts"
 import type { ObserverEvent, ObserverPort, UsageRecord } from "../../host/port/observer.ts"
 import { isPortLimit, limitsFrom } from "../../host/port/port.ts"
 import type { Store } from "../port/store.ts"
-import type { UsageEntry } from "../port/usage.ts"
+import type { UsageAnswer, UsageEntry } from "../port/usage.ts"
 import { clockBase, clockFrom, type StoreClock } from "../storage/clock.ts"
 import { packUsage, tenantBytes, usageError } from "../storage/usage.ts"
 import { usageIds } from "./usage-id.ts"
@@ -94,6 +94,8 @@ export function usageObserver(store: Store, { next, clock = clockFrom(clockBase(
   let dropped = 0
   let sinceRetained = retainEvery
   let missed = new Map<string, Dropped>()
+  /** Whose records were written since retention. */
+  let tenants = new Map<string, Uint8Array>()
   const seen = { denial: 0, stop: 0, grant: 0 }
   let timer: NodeJS.Timeout | undefined
   let soon: NodeJS.Immediate | undefined
@@ -138,9 +140,14 @@ export function usageObserver(store: Store, { next, clock = clockFrom(clockBase(
 
   async function write(batch: ReadonlyArray<UsageEntry>): Promise<void> {
     const groups = [...Map.groupBy(batch, ({ tenant }) => tenant)]
-    const answers = await store.apply(groups.map(([tenant, entries]) => ({ op: "record" as const, tenant: tenantBytes(tenant), records: packUsage(entries) })))
+    // Packed first: one that cannot be is refused before anything is written. Asked for at once, they share a commit where a store can do that.
+    const operations = groups.map(([tenant, entries]) => ({ op: "record" as const, tenant: tenantBytes(tenant), records: packUsage(entries) }))
+    const answers = await Promise.allSettled(operations.map((operation) => store.apply([operation])))
+    // What was kept is known when it is sent again.
+    for (const answer of answers) if (answer.status === "rejected") throw answer.reason
+    for (const { tenant } of operations) tenants.set(Buffer.from(tenant).toString("latin1"), tenant)
     answers.forEach((answer, i) =>
-      answer.forEach((what, n) => {
+      (answer as PromiseFulfilledResult<[ReadonlyArray<UsageAnswer>]>).value[0].forEach((what, n) => {
         const entry = groups[i]?.[1][n] as UsageEntry
         if (what === "new" || what === "known") recorded += entry.dropped === undefined ? 1 : 0
         else refuse(entry, usageError(store, entry.id, what) as Error)
@@ -172,7 +179,7 @@ export function usageObserver(store: Store, { next, clock = clockFrom(clockBase(
         const pauseMs = retryMs[Math.min(attempt, retryMs.length - 1)] as number
         if (!(error.isRetryable || isFull) || performance.now() + pauseMs > giveUpAtMs) throw error
         await pause(pauseMs)
-        if (isFull) await retain(store, clock() / 1_000)
+        if (isFull) await retain(store, clock() / 1_000, tenants.values())
       }
     }
   }
@@ -199,7 +206,9 @@ export function usageObserver(store: Store, { next, clock = clockFrom(clockBase(
       if (sinceRetained < retainEvery) continue
       sinceRetained = 0
       // Retention that fails is tried again after as many records.
-      await retain(store, clock() / 1_000).catch((error: unknown) => (problem = error as Error))
+      const written = tenants
+      tenants = new Map()
+      await retain(store, clock() / 1_000, written.values()).catch((error: unknown) => (problem = error as Error))
     }
   }
 

@@ -9,7 +9,8 @@ import { Pool } from "./pool.ts"
 import { checkAll, snapshot } from "./reader.ts"
 import { checkWorker } from "./session.ts"
 import { type Query, tables } from "./table.ts"
-import { usageOfAll, usageTenants } from "./usage.ts"
+import { usageTenants } from "./usage.ts"
+import { sumsOf } from "./usage-sums.ts"
 import { fenceKey, nameOfTenant, tenantName } from "./tenant.ts"
 
 type OfAll = Extract<Question, { readonly ask: "linked" | "references" | "tenants" | "totals" | "fence" | "usage" | "usageTenants" }>
@@ -64,8 +65,7 @@ export class Overseer {
 
   async ask(question: OfAll): Promise<unknown> {
     const { address } = this.#settings
-    if (question.ask === "usage")
-      return await this.#pool.use((connection) => snapshot(address, connection, () => usageOfAll(address.name, connection, question)))
+    if (question.ask === "usage") return await this.#pool.use((connection) => snapshot(address, connection, () => sumsOf(address.name, connection, question)))
     const query = queryOf(address.name, question)
     try {
       return query.answer(...(await this.#pool.use((connection) => connection.all(query.statements))).map(({ rows }) => rows))

@@ -1,15 +1,18 @@
 /** What a store holds, over all tenants: for reports and checks, as the role for that. */
 import { StorageError } from "../../../schemas/error/storage.ts"
-import { type Address, parseAddress, passwordOf } from "./address.ts"
+import { type Address, parseAddress, passwordOf, workerPasswordOf } from "./address.ts"
 import { Connection, type ConnectionSettings } from "./connection.ts"
 import { storageError } from "./failure.ts"
 import { noTotal, type Total } from "./group.ts"
 import { isWhole } from "./head.ts"
 import { rowsOf } from "./rows.ts"
+import { workerRole } from "./schema.ts"
 import { checkWorker } from "./session.ts"
 import type { Finding } from "../../port/store.ts"
+import type { UsageGroup } from "../../port/usage.ts"
 import { tables } from "./table.ts"
 import { hexOf, tenantText } from "./tenant.ts"
+import { type SumsQuestion, sumsOf } from "./usage-sums.ts"
 
 export interface TableInfo {
   readonly table: string
@@ -57,7 +60,8 @@ export class PostgresReader implements AsyncDisposable {
   /** @throws StorageError `Address`, `PasswordShown`, `Unreachable`, `Login`, `NoDatabase`, `Server`, `Older`, `Newer`, `Role` */
   static async open(address: string, { password }: { readonly password?: string } = {}): Promise<PostgresReader> {
     const parsed = parseAddress(address)
-    return await PostgresReader.over({ address: parsed, password: password ?? passwordOf(parsed) })
+    const own = parsed.user === workerRole ? workerPasswordOf(parsed) : undefined
+    return await PostgresReader.over({ address: parsed, password: password ?? own ?? passwordOf(parsed) })
   }
 
   static async over(settings: ConnectionSettings): Promise<PostgresReader> {
@@ -108,6 +112,11 @@ export class PostgresReader implements AsyncDisposable {
         },
       }
     })
+  }
+
+  /** Sums of usage, of one tenant or all. */
+  usage(question: SumsQuestion): Promise<ReadonlyArray<UsageGroup>> {
+    return this.#reading((connection) => sumsOf(this.name, connection, question))
   }
 
   /** Reads every row and holds it against its sum, its tenant's totals and its tenant's commits. */

@@ -5,7 +5,7 @@ import { rowsMax } from "../row.ts"
 import { RollUp } from "../usage.ts"
 import { sumOfDay } from "../usage-row.ts"
 import type { Answer, Connection, Row, Statement } from "./connection.ts"
-import { hexOf } from "./tenant.ts"
+import { hexOf, tenantId } from "./tenant.ts"
 import { reading, usageTenant } from "./usage-name.ts"
 
 export type SumsQuestion = Extract<UsageQuestion, { readonly ask: "usage" }>
@@ -68,10 +68,11 @@ const everyTenant = `WITH RECURSIVE each(tenant) AS (
     UNION ALL SELECT (SELECT next.tenant FROM stele.usage_day next WHERE next.tenant > each.tenant ORDER BY next.tenant LIMIT 1) FROM each WHERE each.tenant IS NOT NULL
   ) SELECT tenant FROM each WHERE tenant IS NOT NULL`
 
-/** The sums of all tenants, some tenants at a time: in one snapshot, which is the caller's. */
-export async function usageOfAll(store: string, connection: Connection, question: SumsQuestion): Promise<ReadonlyArray<UsageGroup>> {
+/** The sums of one tenant or all, some tenants at a time: in one snapshot, which is the caller's. */
+export async function sumsOf(store: string, connection: Connection, question: SumsQuestion): Promise<ReadonlyArray<UsageGroup>> {
   const summing = new UsageSumming(store, question)
-  const tenants = (await connection.one(everyTenant)).map((row) => row["tenant"] as Uint8Array)
+  const tenants =
+    question.tenant === undefined ? (await connection.one(everyTenant)).map((row) => row["tenant"] as Uint8Array) : [tenantId(store, question.tenant)]
   for (let from = 0; from < tenants.length; from += tenantsMax) {
     const some = tenants.slice(from, from + tenantsMax)
     const [days, names] = await connection.all([

@@ -12,8 +12,6 @@ import { namesOf, reading, usageTenant } from "./usage-name.ts"
 import { daysOf, UsageSumming } from "./usage-sums.ts"
 import { eraseUsage, exportUsage } from "./usage-tenant.ts"
 
-export { usageOfAll } from "./usage-sums.ts"
-
 const name = "usage"
 
 /** Who has records: for the role that sees all tenants. */
