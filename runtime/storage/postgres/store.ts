@@ -132,9 +132,9 @@ export class PostgresStore implements Store {
     return this.#open().askSync("ask", copied(question)) as Answers[Q["ask"]]
   }
 
-  check(): Promise<ReadonlyArray<Finding>> {
+  async check(): Promise<ReadonlyArray<Finding>> {
     this.#open()
-    return this.#overseeing("check").check()
+    return await this.#overseeing("check").check()
   }
 
   onCommit(listener: () => void): () => void {
