@@ -82,6 +82,30 @@ function tests(server: Server, folder: string): void {
     t.same(await store.check(), [])
   })
 
+  t.test("a refused batch that forgot and recorded leaves both undone, for its neighbours in the commit, too", async (t) => {
+    await using store = await open(await migrated(server))
+    await put(store, [entry(1), entry(2)])
+    const forget = { op: "forget" as const, tenant: ada, beforeId: idAt(nowMs + 1), countMax: 5 }
+    const bad = { op: "record" as const, tenant: ada, records: Uint8Array.of(9) }
+    const found = await Promise.allSettled([
+      store.apply([recordOf([entry(3, { export: "never" })]), forget, bad]),
+      store.apply([recordOf([entry(1), entry(4, { export: "kept" })])]),
+    ])
+    t.same(
+      found.map(({ status }) => status),
+      ["rejected", "fulfilled"],
+    )
+    t.same((found[1] as PromiseFulfilledResult<unknown>).value, [["known", "new"]])
+    const left = await store.ask({ ask: "usageRecords", tenant: ada, fromMs: 0, toMs: Infinity, countMax: 9 })
+    t.same(
+      left.map((each) => each.export),
+      [record().export, record().export, "kept"],
+    )
+    t.same(await calls(store), ["ada 3"])
+    t.same(await put(store, [entry(0, {}, nowMs - dayMs)]), ["new"], "nothing is too late")
+    t.same(await store.check(), [])
+  })
+
   t.test("processes that send the same records at the same time keep each once", async (t) => {
     const database = await migrated(server)
     const stores = await Promise.all([open(database), open(database), open(database)])
