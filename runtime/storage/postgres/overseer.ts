@@ -6,16 +6,19 @@ import { askOfAll } from "./blob.ts"
 import type { ConnectionSettings } from "./connection.ts"
 import { storageError } from "./failure.ts"
 import { Pool } from "./pool.ts"
+import { depthOf } from "./queue.ts"
 import { checkAll, snapshot } from "./reader.ts"
 import { checkWorker } from "./session.ts"
 import { type Query, tables } from "./table.ts"
 import { fenceKey, nameOfTenant, tenantName } from "./tenant.ts"
 
-type OfAll = Extract<Question, { readonly ask: "linked" | "references" | "tenants" | "totals" | "fence" }>
+type OfAll = Extract<Question, { readonly ask: "linked" | "references" | "tenants" | "totals" | "fence" | "queue" }>
 const ofAll: ReadonlyArray<Question["ask"]> = ["linked", "references", "tenants", "totals", "fence"]
-export const isOfAll = (question: Question): question is OfAll => ofAll.includes(question.ask)
+export const isOfAll = (question: Question): question is OfAll =>
+  ofAll.includes(question.ask) || (question.ask === "queue" && question.tenant === undefined)
 
 function queryOf(store: string, question: OfAll): Query {
+  if (question.ask === "queue") return depthOf(question.key, undefined)
   if (question.ask === "fence")
     return {
       statements: [{ sql: "SELECT fence_to, fence_state FROM stele.format WHERE fence_to IS NOT NULL" }],

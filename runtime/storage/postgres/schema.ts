@@ -2,6 +2,7 @@
  * The tables in PostgreSQL: what is in each format, who may do what. Owned by the role that migrates; the service reads and
  * writes as a role that owns nothing and that the server's row-level security binds to one tenant at a time.
  */
+import { queueTables } from "./queue-schema.ts"
 
 /** The role that services log in as. */
 export const serviceRole = "stele_service"
@@ -48,6 +49,7 @@ export const migrations: ReadonlyArray<Migration> = [
   ${table("log_entry", "log bigint NOT NULL, position bigint NOT NULL, payload bytea NOT NULL, appended_us bigint NOT NULL, sum bigint NOT NULL, PRIMARY KEY (tenant, log, position)")}
   ${table("blob_reference", "key bytea NOT NULL, digest bytea NOT NULL CHECK (length(digest) = 32), bytes bigint NOT NULL, created_us bigint NOT NULL, revision bigint NOT NULL, sum bigint NOT NULL, PRIMARY KEY (tenant, key)")}
   CREATE INDEX blob_reference_digest ON stele.blob_reference (digest);
+${queueTables(table, [serviceRole, workerRole])}
   GRANT UPDATE (floor) ON stele.format TO ${serviceRole};
   GRANT UPDATE (fence_to, fence_state) ON stele.format TO ${workerRole};
   CREATE POLICY sums ON stele.total FOR SELECT TO CURRENT_USER USING (true);

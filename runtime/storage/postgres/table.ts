@@ -9,6 +9,7 @@ import { eventTable } from "./event.ts"
 import type { Group, Total } from "./group.ts"
 import { keyValueTable } from "./key-value.ts"
 import { logTable } from "./log.ts"
+import { queueTable } from "./queue.ts"
 
 /** Who asks: the store's name for errors, what may be kept, whose rows. */
 export interface Context {
@@ -39,6 +40,8 @@ export interface Draft<O extends Operation = Operation> {
   /** Removes some of what has ended by now: before the batches. */
   sweep?(group: Group): void
   apply(group: Group, operation: O): unknown
+  /** After the batches, also when nothing was written: what answers still want to know. */
+  answer?(group: Group, load: Load): Promise<void>
   /** After the batches: what is kept for so long and so many. */
   settle?(group: Group, load: Load): Promise<void>
   /** What is left of all batches that were not refused. */
@@ -77,7 +80,7 @@ export interface Page {
   readonly isComplete: boolean
 }
 
-export const tables = [keyValueTable, eventTable, logTable, blobTable] as unknown as ReadonlyArray<Table>
+export const tables = [keyValueTable, eventTable, logTable, blobTable, queueTable] as unknown as ReadonlyArray<Table>
 
 const byName = new Map(tables.map((table) => [table.name, table]))
 const byOperation = new Map(tables.flatMap((table) => table.operations.map((op) => [op as string, table] as const)))
@@ -99,5 +102,5 @@ export function tableOf(store: string, operation: Operation): Table | undefined 
 }
 /** Is it a question about one tenant that some table answers? */
 export const isServed = (question: Question): question is Extract<Question, { readonly tenant: Uint8Array }> =>
-  "tenant" in question && (question.ask === "export" || byQuestion.has(question.ask))
+  "tenant" in question && question.tenant !== undefined && (question.ask === "export" || byQuestion.has(question.ask))
 export const tableAsked = ({ ask }: Question): Table | undefined => byQuestion.get(ask)
