@@ -138,11 +138,11 @@ function exported({ store, tenant }: Context, after: Uint8Array | undefined, cou
   }
 }
 
-/** Jobs, schedules and keys in steps, with what their lanes count of them; the lanes last. */
+/** Jobs, schedules and keys in steps, with what their lanes count of them; the lanes last. The newest jobs first: who waits for another does not outlive it. */
 async function erase({ tenant }: Context, connection: Connection, countMax: number): Promise<Erased> {
   const parts: Array<readonly [string, Total]> = []
   const [gone] = await connection.one(
-    `WITH gone AS (DELETE FROM stele.queue_job WHERE tenant = $1 AND ctid IN (SELECT ctid FROM stele.queue_job WHERE tenant = $1 LIMIT $2) RETURNING lane, state, (${jobBytes})::bigint AS bytes, sum),
+    `WITH gone AS (DELETE FROM stele.queue_job WHERE tenant = $1 AND ctid IN (SELECT ctid FROM stele.queue_job WHERE tenant = $1 ORDER BY lane DESC, id DESC LIMIT $2) RETURNING lane, state, (${jobBytes})::bigint AS bytes, sum),
       less AS (SELECT lane, ${states.map((state, i) => `count(*) FILTER (WHERE state = ${i}) AS ${state}`).join(", ")} FROM gone GROUP BY lane),
       counted AS (UPDATE stele.queue_lane AS l SET ${states.map((state) => `${state} = l.${state} - less.${state}`).join(", ")} FROM less WHERE l.tenant = $1 AND l.id = less.lane)
       SELECT count(*) AS count, coalesce(sum(bytes), 0)::bigint AS bytes, coalesce(bit_xor(sum), 0) AS sums FROM gone`,
