@@ -105,7 +105,6 @@ export const fieldsOfJob = (row: Job): TenantRecord["fields"] => ({
   payload: row.payload,
 })
 
-
 type Unsummed<R> = Omit<R, "sum">
 
 /** A row as a record says it. Throws `StorageError` `Record`. */

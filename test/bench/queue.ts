@@ -42,9 +42,9 @@ export async function queueFigures(folder: string, run: QueueRun = {}): Promise<
 
 /** On a server that keeps what it has acknowledged, with eight sessions. */
 export async function postgresQueueFigures(server: Server, run: QueueRun = {}): Promise<QueueFigures> {
-  const { service, worker } = await migrated(server)
+  const { name, service, worker } = await migrated(server)
   await using store = await PostgresStore.open(service, { password: server.password, worker, ...limitsOf(run) })
-  return await queueFiguresOf(store, run, () => void server.sql("VACUUM ANALYZE", new URL(service).pathname.slice(1)))
+  return await queueFiguresOf(store, run, () => void server.sql("VACUUM ANALYZE", name))
 }
 
 const limitsOf = ({ turnJobs }: QueueRun) => ({

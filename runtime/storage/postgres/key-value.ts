@@ -79,7 +79,9 @@ class KeyValueDraft implements Draft<KeyValueOperation | Import> {
     const keys = new Map(operations.map((operation) => [hexOf(keyOf(operation)), keyOf(operation)]))
     // What a value depends on is read; otherwise its length is enough.
     const read = new Map(
-      operations.filter(({ op }) => op === "swap" || op === "increment" || op === "require").map((operation) => [hexOf(keyOf(operation)), keyOf(operation)]),
+      operations
+        .filter((operation) => ["swap", "increment", "require"].includes(operation.op) || ("keepsEnd" in operation && operation.keepsEnd))
+        .map((operation) => [hexOf(keyOf(operation)), keyOf(operation)]),
     )
     const value = read.size === 0 ? "NULL::bytea" : read.size === keys.size ? "value" : "CASE WHEN key = ANY($3::bytea[]) THEN value END"
     this.load = [

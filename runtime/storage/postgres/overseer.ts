@@ -14,8 +14,7 @@ import { fenceKey, nameOfTenant, tenantName } from "./tenant.ts"
 
 type OfAll = Extract<Question, { readonly ask: "linked" | "references" | "tenants" | "totals" | "fence" | "queue" }>
 const ofAll: ReadonlyArray<Question["ask"]> = ["linked", "references", "tenants", "totals", "fence"]
-export const isOfAll = (question: Question): question is OfAll =>
-  ofAll.includes(question.ask) || (question.ask === "queue" && question.tenant === undefined)
+export const isOfAll = (question: Question): question is OfAll => ofAll.includes(question.ask) || (question.ask === "queue" && question.tenant === undefined)
 
 function queryOf(store: string, question: OfAll): Query {
   if (question.ask === "queue") return depthOf(question.key, undefined)

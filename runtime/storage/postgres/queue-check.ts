@@ -16,15 +16,12 @@ interface Found {
   readonly lane: Lane
   readonly counts: Array<number>
   wakeUs: number
-  ring: { readonly turn: unknown; readonly wakeUs: unknown } | undefined
+  ring: { readonly hasTurn: boolean; readonly wakeUs: number | null } | undefined
   /** Of each order key: jobs that are not blocked, and blocked ones. */
   readonly heads: Map<string, { live: number; blocked: number }>
 }
 
-export async function checkQueue(
-  connection: Connection,
-  add: (name: string, tenant: Uint8Array, part: Total) => void,
-): Promise<ReadonlyArray<Finding>> {
+export async function checkQueue(connection: Connection, add: (name: string, tenant: Uint8Array, part: Total) => void): Promise<ReadonlyArray<Finding>> {
   const findings: Array<Finding> = []
   const lanes = new Map<string, Found>()
   const names = new Map<string, Found>()
@@ -43,12 +40,11 @@ export async function checkQueue(
   for await (const row of rowsOf(connection, "SELECT tenant, key, turn, wake_us FROM stele.queue_ring", ["tenant", "key"])) {
     const found = names.get(`${hexOf(row["tenant"] as Uint8Array)} ${hexOf(row["key"] as Uint8Array)}`)
     if (found === undefined) find("queue_ring", undefined, textOf(row["key"] as Uint8Array), "its queue is missing")
-    else found.ring = { turn: row["turn"], wakeUs: row["wake_us"] }
+    else found.ring = { hasTurn: row["turn"] !== null, wakeUs: row["wake_us"] === null ? null : Number(row["wake_us"]) }
   }
   for await (const row of rowsOf(connection, `SELECT tenant, ${jobColumns} FROM stele.queue_job`, ["tenant", "lane", "id"])) {
     const [found, job] = [at(row), jobOf(row)]
-    if (found === undefined || sumOfJob(found.lane, job) !== job.sum)
-      find("queue_job", found, job.id, found === undefined ? "its queue is missing" : changed)
+    if (found === undefined || sumOfJob(found.lane, job) !== job.sum) find("queue_job", found, job.id, found === undefined ? "its queue is missing" : changed)
     add(name, row["tenant"] as Uint8Array, { keys: 1, bytes: bytesOfJob(job), sums: job.sum })
     if (found === undefined) continue
     found.counts[job.state] = (found.counts[job.state] ?? 0) + 1
@@ -75,10 +71,10 @@ export async function checkQueue(
     const was = states.map((state) => `${lane[state as JobState]} ${state}`).join(", ")
     if (is !== was) find("queue_lane", found, "", `${is} jobs are there, ${was} were written`)
     const wakes = lane.ready > 0 || wakeUs === Number.POSITIVE_INFINITY ? null : wakeUs
-    const hasTurn = ring !== undefined && ring.turn !== null
-    if (hasTurn !== lane.ready > 0) find("queue_ring", found, "", hasTurn ? "it stands in the ring and has nothing ready" : "it has jobs ready and does not stand in the ring")
-    else if ((ring?.wakeUs ?? null) === null ? wakes !== null : Number(ring?.wakeUs) !== wakes)
-      find("queue_ring", found, "", `it is to wake at ${wakes}, ${String(ring?.wakeUs ?? null)} was written`)
+    const { hasTurn = false, wakeUs: written = null } = ring ?? {}
+    if (hasTurn !== lane.ready > 0)
+      find("queue_ring", found, "", hasTurn ? "it stands in the ring and has nothing ready" : "it has jobs ready and does not stand in the ring")
+    else if (written !== wakes) find("queue_ring", found, "", `it is to wake at ${wakes}, ${written} was written`)
     for (const [orderKey, { live, blocked }] of heads)
       if (live > 1 || (live === 0 && blocked > 0)) find("queue_job", found, orderKey, `${live} jobs of this order key go at once, ${blocked} wait for them`)
   }

@@ -1,5 +1,5 @@
 /** What a group's operations on queues will look at, read in as few ways to the server as what they name allows: lanes, then rows, then order keys. */
-import type { LeaseRef, QueueOperation } from "../../port/queue.ts"
+import type { QueueOperation } from "../../port/queue.ts"
 import { stateOf } from "../queue.ts"
 import { placeIn, scheduleOf } from "../queue-row.ts"
 import { placeOfOrder } from "../record.ts"
@@ -35,8 +35,6 @@ interface Wanted {
 /** Also of what is refused later: a number that the server's integers and limits know. */
 const counted = (value: unknown, most: number): number => (Number.isSafeInteger(value) ? Math.max(0, Math.min(value as number, most)) : 0)
 const isId = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
-export const refsOf = (operation: QueueChange): ReadonlyArray<LeaseRef> | undefined =>
-  operation.op === "extend" || operation.op === "complete" || operation.op === "release" ? operation.leases : undefined
 
 export class QueueLoad {
   readonly first: ReadonlyArray<Statement>
@@ -77,12 +75,12 @@ export class QueueLoad {
 
   #want(operation: QueueChange): void {
     const { batchJobsMax } = this.#state.limits
-    const refs = refsOf(operation)
-    if (refs !== undefined) {
-      for (const { key, id } of refs) if (isId(id)) this.#of(key).ids.add(id)
-      return
-    }
     switch (operation.op) {
+      case "extend":
+      case "complete":
+      case "release":
+        for (const { key, id } of operation.leases) if (isId(id)) this.#of(key).ids.add(id)
+        return
       case "enqueue": {
         const wanted = this.#of(operation.key)
         wanted.enqueued += operation.jobs.length
@@ -153,8 +151,7 @@ export class QueueLoad {
     if (wanted.ids.size > 0) ask(select(jobColumns, "queue_job", "id = ANY($3::bigint[])"), [lane, [...wanted.ids].map(BigInt)], jobs)
     if (wanted.isLeased) {
       // Those that are named may be taken away before.
-      if (wanted.leased > 0)
-        ask(select(jobColumns, "queue_job", "state = 0 ORDER BY rank, id LIMIT $3"), [lane, BigInt(wanted.leased + wanted.ids.size)], jobs)
+      if (wanted.leased > 0) ask(select(jobColumns, "queue_job", "state = 0 ORDER BY rank, id LIMIT $3"), [lane, BigInt(wanted.leased + wanted.ids.size)], jobs)
       ask(select(jobColumns, "queue_job", `wake_us <= ${nowUs} ORDER BY wake_us LIMIT ${wakesMax}`), [lane], (answer) => {
         jobs(answer)
         open.due.push(...answer.rows.map((row) => Number(row["id"])))
@@ -168,8 +165,7 @@ export class QueueLoad {
         }
       })
     }
-    if (wanted.redriven > 0)
-      ask(select(jobColumns, "queue_job", "state = 4 ORDER BY id LIMIT $3"), [lane, BigInt(wanted.redriven + wanted.ids.size)], jobs)
+    if (wanted.redriven > 0) ask(select(jobColumns, "queue_job", "state = 4 ORDER BY id LIMIT $3"), [lane, BigInt(wanted.redriven + wanted.ids.size)], jobs)
     if (wanted.schedules.size > 0)
       ask(select(scheduleColumns, "queue_schedule", "name = ANY($3::bytea[])"), [lane, [...wanted.schedules].map((name) => utf8.encode(name))], ({ rows }) =>
         rows.map(scheduledOf).forEach((row) => state.schedules.read(row.name, row)),

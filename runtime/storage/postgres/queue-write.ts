@@ -24,7 +24,15 @@ export function writesOf(state: QueueState): ReadonlyArray<Statement> {
     else if (before !== undefined && before.payload === now.payload) changed.push(now)
     else added.push(now)
   }
-  return [...lanes(state), ...jobsGone(tenant, gone), ...jobsChanged(tenant, changed), ...jobsAdded(tenant, added), ...schedules(state), ...known(state), ...ring(state)]
+  return [
+    ...lanes(state),
+    ...jobsGone(tenant, gone),
+    ...jobsChanged(tenant, changed),
+    ...jobsAdded(tenant, added),
+    ...schedules(state),
+    ...known(state),
+    ...ring(state),
+  ]
 }
 
 function lanes(state: QueueState): ReadonlyArray<Statement> {

@@ -1,4 +1,4 @@
-/** The queue's table: its questions, records, erasure and checks. `docs/adr/0014-queue.md` says how it is built, 0018 how that is done on a server. */
+/** The queue's table: its questions, records, erasure and checks. `docs/adr/0014-queue.md` says how it is built, also on a server. */
 import type { QueueDepth, QueueOperation, QueueQuestion } from "../../port/queue.ts"
 import { exportBytesMax } from "../../port/tenant.ts"
 import { states } from "../queue.ts"
@@ -40,7 +40,12 @@ function ask({ store, tenant }: Context, question: QueueQuestion): Query {
   switch (question.ask) {
     case "job":
       return {
-        statements: [{ sql: `${from("queue_job", jobColumns)} AND id = $3::bigint`, parameters: [tenant, key, BigInt(Number.isSafeInteger(question.id) ? question.id : -1)] }],
+        statements: [
+          {
+            sql: `${from("queue_job", jobColumns)} AND id = $3::bigint`,
+            parameters: [tenant, key, BigInt(Number.isSafeInteger(question.id) ? question.id : -1)],
+          },
+        ],
         answer: ([row] = []) => (row === undefined ? undefined : info(row)),
       }
     case "dead":

@@ -88,7 +88,18 @@ const bytesOfAllAgeMsMax = 1_000
 class NotKept extends Error {}
 
 const bytesIn = (batch: ReadonlyArray<Operation>): number =>
-  batch.reduce((sum, operation) => sum + ("value" in operation ? operation.value.length : "payload" in operation ? operation.payload.length : "jobs" in operation ? bytesOfJobs(operation.jobs) : 64), 0)
+  batch.reduce(
+    (sum, operation) =>
+      sum +
+      ("value" in operation
+        ? operation.value.length
+        : "payload" in operation
+          ? operation.payload.length
+          : "jobs" in operation
+            ? bytesOfJobs(operation.jobs)
+            : 64),
+    0,
+  )
 
 const bytesOfJobs = (jobs: ReadonlyArray<NewJob>): number => jobs.reduce((sum, { payload }) => sum + 64 + (payload?.length ?? 0), 0)
 

@@ -38,8 +38,10 @@ async function clockwork(server: Server): Promise<{ readonly database: Database;
     ALTER ROLE stele_worker IN DATABASE ${database.name} SET search_path = clock, pg_catalog`,
     database.name,
   )
-  const names = server
-    .sql("SELECT string_agg('stele.' || relname, ', ') FROM pg_class WHERE relnamespace = 'stele'::regnamespace AND relkind = 'r' AND relname <> 'format'", database.name)
+  const names = server.sql(
+    "SELECT string_agg('stele.' || relname, ', ') FROM pg_class WHERE relnamespace = 'stele'::regnamespace AND relkind = 'r' AND relname <> 'format'",
+    database.name,
+  )
   return { database, set, empty: () => void server.sql(`TRUNCATE ${names}`, database.name) }
 }
 
@@ -48,7 +50,9 @@ function tests(server: Server): void {
 
   t.test("the rules of queues hold on a server", async (t) => {
     const { database, set, empty } = await clockwork(server)
-    for (const { title, limits = {}, run } of queueCases) {
+    // Of the twelve that hold a limit each, the first stands for the others.
+    const cases = queueCases.filter(({ title }) => isFull || !title.startsWith("`") || title.startsWith("`payloadBytesMax`"))
+    for (const { title, limits = {}, run } of cases) {
       await using store = await PostgresStore.open(database.service, { password, worker: database.worker, connectionsMax: 2, ...limits })
       let nowUs = mondayUs
       set(nowUs)
@@ -167,7 +171,10 @@ function tests(server: Server): void {
       t.same([jobs.length, nextUs], [1, nowUs + 1_000_000], "its own alone, and when its lease ends")
       held.push(...jobs)
     }
-    t.same(held.map(({ tenant }) => textOf(tenant)), ["ada", "bob"])
+    t.same(
+      held.map(({ tenant }) => textOf(tenant)),
+      ["ada", "bob"],
+    )
     await t.rejects(store.apply([{ op: "complete", leases: held.map(refOf) }]), { code: "STELE-STO-0028" })
     // Somebody else's number and token under one's own tenant are nobody's lease.
     await t.rejects(store.apply([{ op: "complete", leases: [{ ...refOf(held[0] as LeasedJob), tenant: bytes("eve") }] }]), { code: "STELE-STO-0050" })
@@ -179,7 +186,9 @@ function tests(server: Server): void {
     const database = await migrated(server)
     await using store = await PostgresStore.open(database.service, { password, worker: database.worker, connectionsMax: 1 })
     const ada = place("ada")
-    const [given] = await store.apply([{ op: "enqueue", ...ada, jobs: Array.from({ length: 30 }, (_, i) => ({ payload: bytes(String(i)), orderKey: `k${i % 20}` })) }])
+    const [given] = await store.apply([
+      { op: "enqueue", ...ada, jobs: Array.from({ length: 30 }, (_, i) => ({ payload: bytes(String(i)), orderKey: `k${i % 20}` })) },
+    ])
     const [outcomes, refused] = await Promise.all([
       Promise.all(Array.from({ length: 5 }, () => store.apply([{ op: "lease", ...ada, countMax: 3, leaseMs: 60_000 }]))),
       Promise.allSettled([
@@ -217,8 +226,19 @@ function tests(server: Server): void {
     await from.apply([{ op: "enqueue", ...place("bob"), jobs: [{ payload: bytes("other") }] }])
     for (const queue of ["mail", "a", "in\0voices"]) {
       const at = { tenant: ada, key: bytes(queue) }
-      await from.apply([{ op: "enqueue", ...at, jobs: ["1", "2", "3"].map((name) => ({ payload: bytes(name), orderKey: "k\0", idempotencyKey: `i\0${name}` })) }])
-      await from.apply([{ op: "enqueue", ...at, jobs: [{ payload: bytes("later"), delayMs: 5_000, priority: 3 }, { payload: bytes("poison"), attemptsMax: 1 }] }])
+      await from.apply([
+        { op: "enqueue", ...at, jobs: ["1", "2", "3"].map((name) => ({ payload: bytes(name), orderKey: "k\0", idempotencyKey: `i\0${name}` })) },
+      ])
+      await from.apply([
+        {
+          op: "enqueue",
+          ...at,
+          jobs: [
+            { payload: bytes("later"), delayMs: 5_000, priority: 3 },
+            { payload: bytes("poison"), attemptsMax: 1 },
+          ],
+        },
+      ])
       for (const name of ["ä", "b"])
         await from.apply([{ op: "schedule", ...at, schedule: { name, cron: "0 3 * * *", job: { payload: bytes(name), orderKey: "s" } } }])
     }
@@ -254,7 +274,11 @@ function tests(server: Server): void {
     await t.rejects(from.apply([{ op: "complete", leases: [{ ...refOf(held), token: held.token - 1 }] }]), { code: "STELE-STO-0050" })
     await from.apply([{ op: "complete", leases: [refOf(held)] }])
     const [{ jobs: next }] = await from.apply([{ op: "lease", ...place("ada"), countMax: 9, leaseMs: 60_000 }])
-    t.same(next.map(({ payload }) => textOf(payload)), ["2"], "the next of its order key")
+    t.same(
+      next.map(({ payload }) => textOf(payload)),
+      ["2"],
+      "the next of its order key",
+    )
     t.ok((next[0] as LeasedJob).token > held.token)
   })
 
