@@ -29,7 +29,7 @@ export interface NewJob {
 /** A job that is held. */
 export interface LeaseRef extends QueuePlace {
   readonly id: number
-  /** Greater for each lease that the store gives: who guards a resource refuses a smaller one than it has seen. */
+  /** Greater for each lease that the store gives of the tenant's jobs: who guards a resource of a tenant refuses a smaller one than it has seen. */
   readonly token: number
 }
 
@@ -53,7 +53,10 @@ export type Schedule = ScheduleTime & {
 
 export type QueueOperation =
   | (QueuePlace & { readonly op: "enqueue"; readonly jobs: ReadonlyArray<NewJob> })
-  /** Up to `countMax` jobs of the queue, of one tenant after the other; of `tenant` alone when it is given. */
+  /**
+   * Up to `countMax` jobs of the queue, of one tenant after the other; of `tenant` alone when it is given. Without it a store may
+   * want it in a batch of its own (`Unsupported`), and a role that sees all tenants (`Role`).
+   */
   | { readonly op: "lease"; readonly key: Uint8Array; readonly tenant?: Uint8Array; readonly countMax: number; readonly leaseMs: number }
   /** From now on, for `leaseMs`. `LeaseLost` when one of them is somebody else's by now, as for the next three. */
   | { readonly op: "extend"; readonly leases: ReadonlyArray<LeaseRef>; readonly leaseMs: number }

@@ -70,7 +70,8 @@ async function patiently<A>(run: () => Promise<A>, untilMs = performance.now() +
 export async function work(store: Store, queue: string, handler: Handler, options: WorkerOptions): Promise<WorkerReport> {
   const { signal, concurrency = 8, leaseMs = 30_000, pollMsMax = 250, graceMs = 10_000, tenant } = options
   const key = utf8.encode(queue)
-  const running = new Map<number, Running>()
+  /** By tenant and number: on some stores two tenants' jobs may have the same. */
+  const running = new Map<string, Running>()
   const report = { completed: 0, failed: 0, lost: 0 }
   let broken: { readonly error: unknown } | undefined
   let wake = (): void => {}
@@ -109,14 +110,15 @@ export async function work(store: Store, queue: string, handler: Handler, option
   function take(job: LeasedJob): void {
     const stop = new AbortController()
     const entry: Running = { job, stop, isAnswered: false, ended: Promise.resolve() }
-    running.set(job.id, entry)
+    const id = `${Buffer.from(job.tenant).toString("hex")} ${job.id}`
+    running.set(id, entry)
     entry.ended = run(entry)
       .catch((error: unknown) => {
         if (isLost(error)) report.lost++
         else broken ??= { error }
       })
       .finally(() => {
-        running.delete(job.id)
+        running.delete(id)
         wake()
       })
   }

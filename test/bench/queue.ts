@@ -1,6 +1,10 @@
 /** The queue at a depth of a million jobs: enqueued, leased and completed durably, by several callers at a time. */
 import { join } from "node:path"
+import type { LeasedJob } from "../../runtime/port/queue.ts"
+import type { Store } from "../../runtime/port/store.ts"
+import { PostgresStore } from "../../runtime/storage/postgres/mod.ts"
 import { SqliteStore } from "../../runtime/storage/sqlite/mod.ts"
+import { migrated, type Server } from "../runtime/storage/postgres/server.ts"
 
 export interface QueueFigures {
   readonly depth: number
@@ -19,13 +23,52 @@ const payload = new Uint8Array(200).fill(7)
 const key = Buffer.from("bench")
 const p99 = (all: ReadonlyArray<number>): number => all.toSorted((a, b) => a - b)[Math.floor(all.length * 0.99)] ?? Number.NaN
 
-/** `tenants` share the depth: a lease takes turns among them. */
-export async function queueFigures(
-  folder: string,
-  { depth = 1_000_000, batch = 100, tenants = 100, runMs = 5_000, pipelines = 4 } = {},
+interface QueueRun {
+  readonly depth?: number
+  readonly batch?: number
+  /** They share the depth: a lease takes turns among them. */
+  readonly tenants?: number
+  readonly runMs?: number
+  readonly pipelines?: number
+  /** Jobs that a tenant gives in its turn. */
+  readonly turnJobs?: number
+}
+
+/** On a disk, by one process. */
+export async function queueFigures(folder: string, run: QueueRun = {}): Promise<QueueFigures> {
+  await using store = await SqliteStore.open(join(folder, "queue.db"), limitsOf(run))
+  return await queueFiguresOf(store, run)
+}
+
+/** On a server that keeps what it has acknowledged, with eight sessions. */
+export async function postgresQueueFigures(server: Server, run: QueueRun = {}): Promise<QueueFigures> {
+  const { name, service, worker } = await migrated(server)
+  await using store = await PostgresStore.open(service, { password: server.password, worker, ...limitsOf(run) })
+  return await queueFiguresOf(store, run, () => void server.sql("VACUUM ANALYZE", name))
+}
+
+const limitsOf = ({ turnJobs }: QueueRun) => ({
+  queue: { tenantJobsMax: 1e8, tenantBytesMax: 1e12, totalBytesMax: 1e12, ...(turnJobs === undefined ? {} : { turnJobs }) },
+})
+
+/** A batch is one tenant's on a server: what was leased of several is completed by each, at the same time. */
+function completions(store: Store, jobs: ReadonlyArray<LeasedJob>): ReadonlyArray<ReadonlyArray<LeasedJob>> {
+  if (store instanceof SqliteStore) return [jobs]
+  const byTenant = new Map<string, Array<LeasedJob>>()
+  for (const job of jobs) {
+    const id = Buffer.from(job.tenant).toString("hex")
+    const list = byTenant.get(id)
+    if (list === undefined) byTenant.set(id, [job])
+    else list.push(job)
+  }
+  return [...byTenant.values()]
+}
+
+async function queueFiguresOf(
+  store: Store,
+  { depth = 1_000_000, batch = 100, tenants = 100, runMs = 5_000, pipelines = 4 }: QueueRun,
+  filledUp: () => void = () => {},
 ): Promise<QueueFigures> {
-  const queue = { tenantJobsMax: 1e8, tenantBytesMax: 1e12, totalBytesMax: 1e12 }
-  await using store = await SqliteStore.open(join(folder, "queue.db"), { queue })
   const names = Array.from({ length: tenants }, (_, i) => Buffer.from(`tenant-${i}`))
   const startedMs = performance.now()
   for (let filled = 0; filled < depth;) {
@@ -39,6 +82,7 @@ export async function queueFigures(
     filled += tenants * Math.min(1_000, depth / tenants)
   }
   const fillSeconds = (performance.now() - startedMs) / 1_000
+  filledUp()
   const times = { enqueue: [] as Array<number>, lease: [] as Array<number>, complete: [] as Array<number> }
   const timed = async <A>(what: keyof typeof times, run: () => Promise<A>): Promise<A> => {
     const sentMs = performance.now()
@@ -54,7 +98,13 @@ export async function queueFigures(
         const tenant = names[i % names.length] as Uint8Array
         await timed("enqueue", () => store.apply([{ op: "enqueue", tenant, key, jobs: Array.from({ length: batch }, () => ({ payload })) }]))
         const [{ jobs }] = await timed("lease", () => store.apply([{ op: "lease", key, countMax: batch, leaseMs: 60_000 }]))
-        await timed("complete", () => store.apply([{ op: "complete", leases: jobs.map(({ tenant, key, id, token }) => ({ tenant, key, id, token })) }]))
+        await timed("complete", () =>
+          Promise.all(
+            completions(store, jobs).map((own) =>
+              store.apply([{ op: "complete", leases: own.map(({ tenant, key, id, token }) => ({ tenant, key, id, token })) }]),
+            ),
+          ),
+        )
         done += jobs.length
       }
     }),

@@ -6,6 +6,7 @@ import { askOfAll } from "./blob.ts"
 import type { ConnectionSettings } from "./connection.ts"
 import { storageError } from "./failure.ts"
 import { Pool } from "./pool.ts"
+import { depthOf } from "./queue.ts"
 import { checkAll, snapshot } from "./reader.ts"
 import { checkWorker } from "./session.ts"
 import { type Query, tables } from "./table.ts"
@@ -13,12 +14,14 @@ import { usageTenants } from "./usage.ts"
 import { sumsOf } from "./usage-sums.ts"
 import { fenceKey, nameOfTenant, tenantName } from "./tenant.ts"
 
-type OfAll = Extract<Question, { readonly ask: "linked" | "references" | "tenants" | "totals" | "fence" | "usage" | "usageTenants" }>
+type OfAll = Extract<Question, { readonly ask: "linked" | "references" | "tenants" | "totals" | "fence" | "usage" | "usageTenants" | "queue" }>
 const ofAll: ReadonlyArray<Question["ask"]> = ["linked", "references", "tenants", "totals", "fence", "usageTenants"]
-export const isOfAll = (question: Question): question is OfAll => ofAll.includes(question.ask) || (question.ask === "usage" && question.tenant === undefined)
+export const isOfAll = (question: Question): question is OfAll =>
+  ofAll.includes(question.ask) || ((question.ask === "usage" || question.ask === "queue") && question.tenant === undefined)
 
 function queryOf(store: string, question: Exclude<OfAll, { readonly ask: "usage" }>): Query {
   if (question.ask === "usageTenants") return usageTenants
+  if (question.ask === "queue") return depthOf(question.key, undefined)
   if (question.ask === "fence")
     return {
       statements: [{ sql: "SELECT fence_to, fence_state FROM stele.format WHERE fence_to IS NOT NULL" }],

@@ -2,6 +2,7 @@
  * The tables in PostgreSQL: what is in each format, who may do what. Owned by the role that migrates; the service reads and
  * writes as a role that owns nothing and that the server's row-level security binds to one tenant at a time.
  */
+import { queueTables } from "./queue-schema.ts"
 
 /** The role that services log in as. */
 export const serviceRole = "stele_service"
@@ -52,6 +53,7 @@ export const migrations: ReadonlyArray<Migration> = [
   ${table("usage_day", "day bigint NOT NULL, plugin bigint NOT NULL, payload bytea NOT NULL, sum bigint NOT NULL, PRIMARY KEY (tenant, day, plugin)")}
   ${table("usage_forgotten", "id bytea NOT NULL CHECK (length(id) = 16), sum bigint NOT NULL, PRIMARY KEY (tenant)")}
   CREATE INDEX blob_reference_digest ON stele.blob_reference (digest);
+${queueTables(table, [serviceRole, workerRole])}
   GRANT UPDATE (floor) ON stele.format TO ${serviceRole};
   GRANT UPDATE (fence_to, fence_state) ON stele.format TO ${workerRole};
   CREATE POLICY sums ON stele.total FOR SELECT TO CURRENT_USER USING (true);

@@ -51,6 +51,9 @@ export function postgresLimitsFrom(options: StoreLimitOptions): StoreLimits {
     ["event.topicBytesMax", limits.event.topicBytesMax],
     ["log.nameBytesMax", limits.log.nameBytesMax],
     ["blob.keyBytesMax", limits.blob.keyBytesMax],
+    ["queue.nameBytesMax", limits.queue.nameBytesMax],
+    // Beside the tenant's name, of at most 512 bytes.
+    ["queue.keyBytesMax", limits.queue.keyBytesMax + 550],
   ] as const)
     if (most > keyBytesMost) throw new ConfigError("Option", { option, expected: `at most ${keyBytesMost} bytes`, actual: String(most) })
   return limits
@@ -72,7 +75,7 @@ export class PostgresStore implements Store {
     this.name = address.name
     this.limits = limits
     this.#bridge = new Bridge(this.name, silenceMsMax, (line) => {
-      const opening: Opening = { kind: "stele-postgres", settings: { address, password }, limits, connectionsMax, pendingMax, line }
+      const opening: Opening = { kind: "stele-postgres", settings: { address, password }, worker, limits, connectionsMax, pendingMax, line }
       // Neither flags nor hooks of the application have business in this thread.
       return new Thread(new URL("./worker.ts", import.meta.url), { workerData: opening, transferList: [line.port], execArgv: [], name: "stele-postgres" })
     })

@@ -9,6 +9,7 @@ import { eventTable } from "./event.ts"
 import type { Group, Total } from "./group.ts"
 import { keyValueTable } from "./key-value.ts"
 import { logTable } from "./log.ts"
+import { queueTable } from "./queue.ts"
 import { usageTable } from "./usage.ts"
 
 /** Who asks: the store's name for errors, what may be kept, whose rows. */
@@ -40,6 +41,8 @@ export interface Draft<O extends Operation = Operation> {
   /** Removes some of what has ended by now: before the batches. */
   sweep?(group: Group): void
   apply(group: Group, operation: O): unknown
+  /** After the batches, also when nothing was written: what answers still want to know. */
+  answer?(group: Group, load: Load): Promise<void>
   /** After the batches: what is kept for so long and so many. */
   settle?(group: Group, load: Load): Promise<void>
   /** What is left of all batches that were not refused. */
@@ -78,7 +81,7 @@ export interface Page {
   readonly isComplete: boolean
 }
 
-export const tables = [keyValueTable, eventTable, logTable, blobTable, usageTable] as unknown as ReadonlyArray<Table>
+export const tables = [keyValueTable, eventTable, logTable, blobTable, queueTable, usageTable] as unknown as ReadonlyArray<Table>
 
 const byName = new Map(tables.map((table) => [table.name, table]))
 const byOperation = new Map(tables.flatMap((table) => table.operations.map((op) => [op as string, table] as const)))
@@ -100,5 +103,5 @@ export function tableOf(store: string, operation: Operation): Table | undefined 
 }
 /** Is it a question about one tenant that some table answers? */
 export const isServed = (question: Question): question is Extract<Question, { readonly tenant: Uint8Array }> =>
-  "tenant" in question && (question.ask === "export" || byQuestion.has(question.ask))
+  "tenant" in question && question.tenant !== undefined && (question.ask === "export" || byQuestion.has(question.ask))
 export const tableAsked = ({ ask }: Question): Table | undefined => byQuestion.get(ask)

@@ -9,6 +9,7 @@ import { type Line, serve } from "../bridge.ts"
 import { Asker } from "./asker.ts"
 import type { ConnectionSettings } from "./connection.ts"
 import { Pool } from "./pool.ts"
+import { type LeaseOfAll, noRing, Ring } from "./queue-ring.ts"
 import { checkService } from "./session.ts"
 import { Writer } from "./writer.ts"
 
@@ -18,6 +19,8 @@ const { isMainThread, workerData } = process.getBuiltinModule("node:worker_threa
 export interface Opening {
   readonly kind: "stele-postgres"
   readonly settings: Pick<ConnectionSettings, "address" | "password" | "role">
+  /** For leases of queues without a tenant, alone. */
+  readonly worker: Pick<ConnectionSettings, "address" | "password"> | undefined
   readonly limits: StoreLimits
   readonly connectionsMax: number
   readonly pendingMax: number
@@ -26,7 +29,7 @@ export interface Opening {
 
 /** Serves a store over sessions made by `settings`. */
 export function serveStore(
-  { limits, connectionsMax, pendingMax, line }: Opening,
+  { worker, limits, connectionsMax, pendingMax, line }: Opening,
   settings: ConnectionSettings & { readonly stream?: () => Duplex },
   after: () => Promise<void> = async () => {},
 ): void {
@@ -34,15 +37,24 @@ export function serveStore(
   const pool = new Pool(settings, connectionsMax, (connection) => checkService(connection, address))
   const writer = new Writer(pool, limits, pendingMax)
   const asker = new Asker(pool, limits)
+  const ring = worker === undefined ? undefined : new Ring(worker, limits.queue, (batch) => writer.apply(batch))
+  const apply = async (batch: ReadonlyArray<Operation>): Promise<ReadonlyArray<unknown>> => {
+    const [first] = batch
+    if (batch.length !== 1 || first?.op !== "lease" || first.tenant !== undefined) return await writer.apply(batch)
+    if (ring === undefined) throw noRing(address.name)
+    return [await ring.lease(first as LeaseOfAll)]
+  }
   serve(
     line,
     {
       open: () => pool.use(async () => {}),
-      apply: (batch: ReadonlyArray<Operation>) => writer.apply(batch),
-      ask: (question: Question) => asker.ask(question),
+      apply,
+      ask: (question: Question) =>
+        question.ask === "queue" && question.tenant === undefined && ring !== undefined ? ring.depth(question.key) : asker.ask(question),
     },
     async () => {
       await writer.close()
+      await ring?.close()
       asker.close()
       await pool.close()
       await after()

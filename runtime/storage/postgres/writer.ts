@@ -10,6 +10,7 @@ import { CounterError } from "../../../host/port/key-value.ts"
 import { SteleError } from "../../../schemas/error/family.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import type { StoreLimits } from "../../port/limits.ts"
+import type { NewJob } from "../../port/queue.ts"
 import type { Operation } from "../../port/store.ts"
 import { checkWhole } from "../operation.ts"
 import { bytesOfRecord, Fields, importedMax } from "../record.ts"
@@ -86,11 +87,22 @@ const bytesOfAllAgeMsMax = 1_000
 /** Nothing of the group was kept, and it may be tried again. */
 class NotKept extends Error {}
 
-const bytesIn = (batch: ReadonlyArray<Operation>): number =>
-  batch.reduce((sum, operation) => {
-    if (operation.op === "record") return sum + operation.records.length
-    return sum + ("value" in operation ? operation.value.length : "payload" in operation ? operation.payload.length : 64)
-  }, 0)
+const bytesIn = (batch: ReadonlyArray<Operation>): number => batch.reduce((sum, operation) => sum + bytesOf(operation), 0)
+
+function bytesOf(operation: Operation): number {
+  if (operation.op === "record") return operation.records.length
+  if ("jobs" in operation) return bytesOfJobs(operation.jobs)
+  return "value" in operation ? operation.value.length : "payload" in operation ? operation.payload.length : 64
+}
+
+const bytesOfJobs = (jobs: ReadonlyArray<NewJob>): number => jobs.reduce((sum, { payload }) => sum + 64 + (payload?.length ?? 0), 0)
+
+/** Whose an operation is: those on leases name a tenant with each. What is no table's may have none. @throws StorageError `Unsupported`, `Tenant` */
+function tenantsOf(store: string, operation: Operation): ReadonlyArray<Uint8Array> {
+  if ("leases" in operation) return operation.leases.map(({ tenant }) => tenantId(store, tenant))
+  if (!("tenant" in operation) || operation.tenant === undefined) throw new StorageError("Unsupported", { store, asked: operation.op })
+  return [tenantId(store, operation.tenant)]
+}
 
 export class Writer {
   readonly #pool: Pool
@@ -119,12 +131,9 @@ export class Writer {
       if (this.#pending >= this.#pendingMax) throw new StorageError("Overloaded", { store: this.#store, pendingMax: this.#pendingMax })
       const [first] = batch
       if (first === undefined) return resolve(this.#sweep())
-      const ids = batch.map((operation) => {
-        // What is no table's may have no tenant either.
-        if (!("tenant" in operation) || operation.tenant === undefined) throw new StorageError("Unsupported", { store: this.#store, asked: operation.op })
-        return tenantId(this.#store, operation.tenant)
-      })
-      const tenant = ids[0] as Uint8Array
+      const ids = batch.flatMap((operation) => tenantsOf(this.#store, operation))
+      // Operations on no leases at all are nobody's.
+      const tenant = ids[0] ?? tenantId(this.#store, new Uint8Array(0))
       const id = hexOf(tenant)
       if (ids.some((each) => hexOf(each) !== id)) throw new StorageError("Tenants", { store: this.#store, tenants: [...new Set(ids.map(tenantText))] })
       if (batch.length > 1 && batch.some(({ op }) => op === "erase"))
@@ -342,6 +351,7 @@ export class Writer {
         return { error }
       }
     })
+    for (const draft of drafts.values()) await draft.answer?.(group, load)
     if (group.isEmpty) return { head, group, outcomes, writes: [] }
     for (const draft of drafts.values()) await draft.settle?.(group, load)
     return { head, group, outcomes, writes: [...drafts.values()].flatMap((draft) => draft.writes()) }

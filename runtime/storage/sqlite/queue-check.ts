@@ -4,18 +4,10 @@ import type { JobState } from "../../port/queue.ts"
 import type { Finding } from "../../port/store.ts"
 import { textOf } from "../../port/place.ts"
 import { bytesOfJob, stateOf, states, sumOfJob } from "../queue.ts"
+import { bytesOfIdempotency, bytesOfSchedule, type IdempotencyRow, idempotencySum, type ScheduleRow, scheduleSum } from "../queue-row.ts"
 import { jobColumns, type QueueContext, type Row } from "./queue-job.ts"
 import { type Lane, laneColumns } from "./queue-lane.ts"
-import {
-  bytesOfIdempotency,
-  bytesOfSchedule,
-  idempotencyColumns,
-  type IdempotencyRow,
-  idempotencySum,
-  scheduleColumns,
-  type ScheduleRow,
-  scheduleSum,
-} from "./queue-schedule.ts"
+import { idempotencyColumns, scheduleColumns } from "./queue-schedule.ts"
 import { Recount } from "./totals.ts"
 
 const changed = "its bytes are not those that were written"

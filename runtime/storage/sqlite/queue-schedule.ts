@@ -1,49 +1,27 @@
 /** The rows of schedules, and those of idempotency keys: what a queue remembers besides its jobs. */
-import { ConfigError } from "../../../schemas/error/config.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
-import { checkLimit, utf8Length } from "../../../host/port/port.ts"
+import { checkLimit } from "../../../host/port/port.ts"
 import type { NewJob, QueueAnswers, Schedule } from "../../port/queue.ts"
 import { type Place, textOf } from "../../port/place.ts"
-import { checkedJob, nextTimeUs, numbers, text, whole } from "../queue.ts"
-import { sumOf } from "../row.ts"
+import { nextTimeUs } from "../queue.ts"
+import {
+  bytesOfIdempotency,
+  bytesOfSchedule,
+  checkedSchedule,
+  digestOf,
+  type IdempotencyRow,
+  idempotencySum,
+  scheduleOf,
+  type ScheduleRow,
+  scheduleSum,
+} from "../queue-row.ts"
 import type { Jobs, QueueContext } from "./queue-job.ts"
 import type { Lane } from "./queue-lane.ts"
 
-const { hash } = process.getBuiltinModule("node:crypto")
 const utf8 = new TextEncoder()
-
-export interface ScheduleRow {
-  readonly name: string
-  readonly nextUs: number
-  readonly spec: string
-  readonly payload: Uint8Array
-  readonly sum: number
-}
-
-export interface IdempotencyRow {
-  readonly key: string
-  readonly job: number
-  readonly digest: Uint8Array
-  readonly untilUs: number
-  readonly sum: number
-}
 
 export const scheduleColumns = "name, next_us AS nextUs, spec, payload, sum"
 export const idempotencyColumns = "key, job, digest, until_us AS untilUs, sum"
-
-export const scheduleSum = ({ tenant, key }: Place, row: Omit<ScheduleRow, "sum">): number =>
-  sumOf({ tenant, key }, Buffer.concat([utf8.encode(JSON.stringify([row.name, row.spec])), row.payload]), row.nextUs)
-
-export const idempotencySum = ({ tenant, key }: Place, row: Omit<IdempotencyRow, "sum">): number =>
-  sumOf({ tenant, key }, Buffer.concat([utf8.encode(row.key), numbers(row.job), row.digest]), row.untilUs)
-
-export const bytesOfSchedule = (row: Pick<ScheduleRow, "name" | "spec" | "payload">): number => utf8Length(row.name) + utf8Length(row.spec) + row.payload.length
-export const bytesOfIdempotency = (row: Pick<IdempotencyRow, "key" | "digest">): number => utf8Length(row.key) + row.digest.length
-
-const scheduleOf = ({ spec, payload }: ScheduleRow): Schedule => {
-  const schedule = JSON.parse(spec) as Schedule
-  return { ...schedule, job: { ...schedule.job, payload } }
-}
 
 function verifiedSchedule(store: string, lane: Place, row: ScheduleRow): ScheduleRow {
   if (scheduleSum(lane, row) !== row.sum) throw new StorageError("Corrupt", { store, table: "queue_schedule", key: `${textOf(lane.key)} ${row.name}` })
@@ -52,14 +30,7 @@ function verifiedSchedule(store: string, lane: Place, row: ScheduleRow): Schedul
 
 export function schedule(jobs: Jobs, lane: Lane, given: Schedule): number {
   const { sql, limits } = jobs.context
-  text("schedule.name", given.name, limits)
-  const missed = given.missed ?? "once"
-  if (!["once", "all", "skip"].includes(missed))
-    throw new ConfigError("Option", { option: "schedule.missed", expected: "once, all or skip", actual: String(missed) })
-  const { payload, ...job } = checkedJob(given.job, limits)
-  checkLimit("queue", "payloadBytesMax", "bytes", limits.payloadBytesMax, payload.length)
-  if ("everyMs" in given) whole("schedule.everyMs", given.everyMs, 1, limits.delayMsMax, "ms", "delayMsMax")
-  const time = "everyMs" in given ? { everyMs: given.everyMs } : { cron: given.cron }
+  const { spec, payload } = checkedSchedule(given, limits)
   const nextUs = nextTimeUs(given, jobs.group.nowUs)
   unschedule(jobs, lane, given.name)
   checkLimit(
@@ -69,8 +40,6 @@ export function schedule(jobs: Jobs, lane: Lane, given: Schedule): number {
     limits.schedulesMax,
     1 + Number(sql("SELECT count(*) AS n FROM queue_schedule WHERE lane = ?").get(lane.id)?.["n"]),
   )
-  const orderKey = given.job.orderKey === undefined ? {} : { orderKey: given.job.orderKey }
-  const spec = JSON.stringify({ name: given.name, ...time, missed, job: { ...job, ...orderKey } })
   const row = { name: given.name, nextUs, spec, payload }
   jobs.group.change(utf8.encode("schedule"), lane.tenant, lane.key, utf8.encode(spec), payload)
   const sum = scheduleSum(lane, row)
@@ -125,9 +94,6 @@ export function schedules({ sql, store }: QueueContext, lane: Lane): QueueAnswer
       return { schedule: scheduleOf(row), nextUs: row.nextUs }
     })
 }
-
-const digestOf = ({ payload, orderKey }: NewJob): Uint8Array =>
-  hash("sha256", Buffer.concat([utf8.encode(JSON.stringify(orderKey ?? null)), payload]), "buffer") as unknown as Uint8Array
 
 /** The job that has this idempotency key already. Throws `JobConflict` when it is another one. */
 export function known(jobs: Jobs, lane: Lane, job: NewJob & { readonly idempotencyKey: string }): number | undefined {

@@ -1,65 +1,27 @@
 /** A tenant's jobs, schedules and idempotency keys as records: exported, taken in, erased. Turns are not: a tenant joins the ring anew. */
 import type { DatabaseSync } from "node:sqlite"
 import type { TenantRecord } from "../../port/tenant.ts"
-import { bytesOfJob, type Job, states, stateOf } from "../queue.ts"
-import { Fields, orderOf, placeOfOrder } from "../record.ts"
-import { type Jobs, jobColumns, type QueueContext, type Row, verified } from "./queue-job.ts"
-import { type Lane, laneColumns } from "./queue-lane.ts"
+import { bytesOfJob } from "../queue.ts"
 import {
   bytesOfIdempotency,
   bytesOfSchedule,
-  idempotencyColumns,
+  fieldsOfJob,
   type IdempotencyRow,
   idempotencySum,
-  scheduleColumns,
+  kinds,
+  orderIn,
+  placeIn,
+  rowIn,
   type ScheduleRow,
   scheduleSum,
-} from "./queue-schedule.ts"
+} from "../queue-row.ts"
+import { orderOf, placeOfOrder } from "../record.ts"
+import { type Jobs, jobColumns, type QueueContext, type Row, verified } from "./queue-job.ts"
+import { type Lane, laneColumns } from "./queue-lane.ts"
+import { idempotencyColumns, scheduleColumns } from "./queue-schedule.ts"
 
 const utf8 = new TextEncoder()
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
-const kinds = ["job", "schedule", "idempotency"] as const
-
-/** The kind, the length of the queue's name, the name, and what is the row's own. */
-function orderIn(kind: (typeof kinds)[number], { key }: Lane, own: Uint8Array): Uint8Array {
-  const head = new Uint8Array(5)
-  head[0] = kinds.indexOf(kind)
-  new DataView(head.buffer).setUint32(1, key.length)
-  return Buffer.concat([head, key, own])
-}
-
-interface Place {
-  readonly kind: (typeof kinds)[number]
-  readonly key: Uint8Array
-  readonly own: Uint8Array
-}
-
-function placeIn(order: Uint8Array): Place | undefined {
-  const kind = kinds[order[0] ?? 255]
-  if (kind === undefined || order.length < 5) return undefined
-  const end = 5 + new DataView(order.buffer, order.byteOffset).getUint32(1)
-  return end > order.length ? undefined : { kind, key: order.subarray(5, end), own: order.subarray(end) }
-}
-
-const optional = (name: string, value: string | null): TenantRecord["fields"] => (value === null ? {} : { [name]: utf8.encode(value) })
-
-const fieldsOfJob = (row: Row): TenantRecord["fields"] => ({
-  state: utf8.encode(states[row.state] as string),
-  priority: BigInt(row.priority),
-  rank: BigInt(row.rank),
-  wakeUs: row.wakeUs === null ? null : BigInt(row.wakeUs),
-  token: BigInt(row.token),
-  attempts: BigInt(row.attempts),
-  attemptsMax: BigInt(row.attemptsMax),
-  backoffMs: BigInt(row.backoffMs),
-  backoffMsMax: BigInt(row.backoffMsMax),
-  enqueuedUs: BigInt(row.enqueuedUs),
-  scheduledUs: row.scheduledUs === null ? null : BigInt(row.scheduledUs),
-  ...optional("orderKey", row.orderKey),
-  ...optional("idempotencyKey", row.idempotencyKey),
-  ...optional("error", row.error),
-  payload: row.payload,
-})
 
 export function* exportQueue(database: DatabaseSync, { store }: QueueContext, tenant: Uint8Array, after: Uint8Array | undefined): Generator<TenantRecord> {
   const lanes = database
@@ -100,49 +62,20 @@ function* rowsIn(database: DatabaseSync, store: string, kind: (typeof kinds)[num
 /** Takes a record in, in place of one that is there already. */
 export function importQueue(jobs: Jobs, makeLane: (key: Uint8Array) => Lane, record: TenantRecord): void {
   const { sql, store } = jobs.context
-  const fields = new Fields(store, "queue", record)
-  const place = placeIn(record.order)
-  if (place === undefined) throw fields.refusal("its order is no place in a queue")
-  const textOf = (name: string): string | null => (fields.has(name) ? decoder.decode(fields.bytes(name)) : null)
-  if (place.kind === "job") {
-    const at = placeOfOrder(place.own)
-    const state = stateOf[decoder.decode(fields.bytes("state")) as keyof typeof stateOf] as number | undefined
-    if (at === undefined || at.key.length > 0 || state === undefined) throw fields.refusal("its number or its state is none")
-    const job: Job = {
-      id: at.number,
-      state,
-      priority: fields.integer("priority"),
-      rank: fields.integer("rank"),
-      wakeUs: fields.integerOrNone("wakeUs"),
-      token: fields.integer("token"),
-      attempts: fields.integer("attempts"),
-      attemptsMax: fields.integer("attemptsMax"),
-      backoffMs: fields.integer("backoffMs"),
-      backoffMsMax: fields.integer("backoffMsMax"),
-      enqueuedUs: fields.integer("enqueuedUs"),
-      scheduledUs: fields.integerOrNone("scheduledUs"),
-      orderKey: textOf("orderKey"),
-      idempotencyKey: textOf("idempotencyKey"),
-      error: textOf("error"),
-      payload: fields.bytes("payload"),
-    }
-    fields.end()
-    if ((job.wakeUs === null) === (state === stateOf.waiting || state === stateOf.leased)) throw fields.refusal("its state does not fit the end of its wait")
-    const lane = makeLane(place.key)
-    const old = jobs.get(lane, job.id)
+  const { kind, key, row } = rowIn(store, record)
+  const lane = makeLane(key)
+  if (kind === "job") {
+    const old = jobs.get(lane, row.id)
     if (old !== undefined) {
       sql("DELETE FROM queue_job WHERE lane = ? AND id = ?").run(lane.id, old.id)
       jobs.forgotten(lane, old, bytesOfJob(old))
     }
-    jobs.check(lane, job)
-    jobs.insert(lane, job)
+    jobs.check(lane, row)
+    jobs.insert(lane, row)
     return
   }
-  const lane = makeLane(place.key)
-  const name = decoder.decode(place.own)
-  if (place.kind === "schedule") {
-    const row = { name, nextUs: fields.integer("nextUs"), spec: decoder.decode(fields.bytes("spec")), payload: fields.bytes("payload") }
-    fields.end()
+  if (kind === "schedule") {
+    const { name } = row
     const old = sql(`DELETE FROM queue_schedule WHERE lane = ? AND name = ? RETURNING ${scheduleColumns}`).get(lane.id, name) as ScheduleRow | undefined
     if (old !== undefined) jobs.total(lane, 0, -bytesOfSchedule(old), old.sum)
     const sum = scheduleSum(lane, row)
@@ -156,8 +89,7 @@ export function importQueue(jobs: Jobs, makeLane: (key: Uint8Array) => Lane, rec
     )
     jobs.total(lane, 0, bytesOfSchedule(row), sum)
   } else {
-    const row = { key: name, job: fields.integer("job"), digest: fields.bytes("digest"), untilUs: fields.integer("untilUs") }
-    fields.end()
+    const { key: name } = row
     const old = sql(`DELETE FROM queue_idempotency WHERE lane = ? AND key = ? RETURNING ${idempotencyColumns}`).get(lane.id, name) as IdempotencyRow | undefined
     if (old !== undefined) jobs.total(lane, 0, -bytesOfIdempotency(old), old.sum)
     const sum = idempotencySum(lane, row)
