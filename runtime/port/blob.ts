@@ -35,7 +35,11 @@ export type BlobQuestion =
         /** References whose keys start with `key` and come after `beyond`, in key order. */
         | { readonly ask: "blobs"; readonly beyond: Uint8Array | undefined; readonly countMax: number }
       ))
-  /** Which of these objects any tenant refers to, in the order asked: for the collection of garbage, never for guests. */
+  /**
+   * Which of these objects any tenant refers to, in the order asked: for the collection of garbage, never for guests. A yes is a row held against
+   * its sum; a no is the word of an index, which has none, and nothing to delete an object by alone (`runtime/service/garbage.ts`).
+   * @throws StorageError `Corrupt`
+   */
   | { readonly ask: "linked"; readonly digests: ReadonlyArray<Uint8Array> }
   /** References of all tenants in the order of tenant and key, those that come after `beyond`: for backup, never for guests. */
   | { readonly ask: "references"; readonly beyond: Place | undefined; readonly countMax: number }

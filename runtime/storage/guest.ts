@@ -80,12 +80,16 @@ function blockingBlob(store: Store, objects: ObjectStore, blocking: BlockingObje
   return {
     limits: store.limits.blob,
     get(key, start = 0, end) {
-      const found = reference(key)
-      if (found === undefined) return undefined
-      const digest = hex(found.digest)
-      const bytes = blocking.read(digest, start, end)
-      if (bytes === undefined) throw missing(objects, digest)
-      return bytes
+      for (let last: number | undefined; ;) {
+        const found = reference(key)
+        if (found === undefined) return undefined
+        const digest = hex(found.digest)
+        const bytes = blocking.read(digest, start, end)
+        if (bytes !== undefined) return bytes
+        // Unlinked since, by another process, and collected: then the key stands for something else by now, or for nothing.
+        if (found.revision === last) throw missing(objects, digest)
+        last = found.revision
+      }
     },
     put(key, value) {
       const place = placeOf(key)

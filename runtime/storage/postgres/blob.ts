@@ -162,9 +162,14 @@ export function askOfAll(store: string, question: Extract<BlobQuestion, { readon
   if (question.ask === "linked") {
     for (const digest of question.digests) checkDigest(digest)
     return {
-      statements: [{ sql: "SELECT DISTINCT digest FROM stele.blob_reference WHERE digest = ANY($1::bytea[])", parameters: [question.digests] }],
+      statements: [
+        {
+          sql: `SELECT DISTINCT ON (digest) tenant, ${columns} FROM stele.blob_reference WHERE digest = ANY($1::bytea[]) ORDER BY digest`,
+          parameters: [question.digests],
+        },
+      ],
       answer(rows) {
-        const found = new Set(rows.map((row) => hexOf(row["digest"] as Uint8Array)))
+        const found = new Set(rows.map((row) => hexOf(referenceOf(store, row["tenant"] as Uint8Array, row).digest)))
         return question.digests.map((digest) => found.has(hexOf(digest)))
       },
     }

@@ -72,7 +72,11 @@ export class BlobTable implements Table<BlobOperation, BlobQuestion> {
       case "linked":
         return question.digests.map((digest) => {
           checkDigest(digest)
-          return this.#writing("SELECT 1 FROM blob_reference WHERE digest = ? LIMIT 1").get(digest) !== undefined
+          const found = this.#writing(`SELECT tenant, key, ${columns} FROM blob_reference WHERE digest = ? LIMIT 1`).get(digest)
+          if (found === undefined) return false
+          const { tenant, key, ...row } = found as unknown as Row & Place
+          this.#verified({ tenant, key }, row)
+          return true
         })
       case "references": {
         const { beyond, countMax } = question

@@ -197,8 +197,8 @@ const mutations: ReadonlyArray<readonly [rule: string, file: string, line: strin
   [
     "objects of others are linked too",
     "sqlite/blob.ts",
-    '"SELECT 1 FROM blob_reference WHERE digest = ? LIMIT 1"',
-    `"SELECT 1 FROM blob_reference WHERE digest = ? AND tenant = x'616461' LIMIT 1"`,
+    "FROM blob_reference WHERE digest = ? LIMIT 1",
+    "FROM blob_reference WHERE digest = ? AND tenant = x'616461' LIMIT 1",
     ["blobs"],
   ],
   ["quotas of objects", "sqlite/blob.ts", 'checkLimit("blob", "tenantBytesMax", "bytes", limits.tenantBytesMax, used.bytes + grown)', "", ["blobs"]],
