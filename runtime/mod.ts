@@ -1,6 +1,8 @@
 /** `stele`: the host of `stele/host` with storage behind its ports. */
 import { Host as CoreHost, type HostOptions as CoreOptions } from "../host/host.ts"
+import type { ObserverPort } from "../host/port/observer.ts"
 import { ConfigError } from "../schemas/error/config.ts"
+import type { Upkeep, UpkeepLimits } from "./service/upkeep.ts"
 import type { UsageObserver } from "./service/usage.ts"
 import { openStorage, type StorageOptions } from "./storage/storage.ts"
 
@@ -16,22 +18,35 @@ export interface HostOptions extends CoreOptions, StorageOptions {
   readonly storage?: string | undefined
   /** Keep a usage record of every call in the storage. Default true, where it is not memory; the observer in `ports` gets its events all the same. */
   readonly usage?: boolean
+  /**
+   * Keep the storage in order while the host is open: remove values that have ended, objects that nobody refers to, usage records that are too old.
+   * Default true, where it is not memory. How often, and the age of what is removed, can be given, in ms; `false` leaves it to other processes and to
+   * `stele storage collect`.
+   */
+  readonly upkeep?: boolean | Partial<UpkeepLimits>
 }
 
 /** Opens hosts; what it opens is the `Host` of `stele/host`. */
 export const Host = {
   /** Opens a host whose ports keep their data in `storage`. Everything is denied, and calls have a deadline, unless a load says otherwise. */
-  async open({ storage = "memory", acceptLoss = false, objects, usage = true, ...options }: HostOptions = {}): Promise<CoreHost> {
+  async open({ storage = "memory", acceptLoss = false, objects, usage = true, upkeep = true, ...options }: HostOptions = {}): Promise<CoreHost> {
     if (typeof usage !== "boolean") throw new ConfigError("Option", { option: "usage", expected: "true or false", actual: String(usage) })
+    if (typeof upkeep !== "boolean" && (typeof upkeep !== "object" || upkeep === null))
+      throw new ConfigError("Option", { option: "upkeep", expected: "true, false or limits in ms", actual: String(upkeep) })
     const kept = await openStorage(storage, { acceptLoss, objects })
     const next = options.ports?.observer
-    const observer = usage && kept.store !== undefined ? (await import("./service/usage.ts")).usageObserver(kept.store, { next }) : next
+    let observer: ObserverPort | undefined = next
+    let keeper: Upkeep | undefined
     const close = async (): Promise<void> => {
-      // First: it writes what is left into the store.
+      await keeper?.close()
+      // Before the store: it writes what is left into it.
       await (observer === next ? undefined : (observer as UsageObserver).close())
       await kept.close()
     }
     try {
+      if (kept.store !== undefined && usage) observer = (await import("./service/usage.ts")).usageObserver(kept.store, { next })
+      if (kept.store !== undefined && kept.objects !== undefined && upkeep !== false)
+        keeper = (await import("./service/upkeep.ts")).upkeep(kept.store, kept.objects, upkeep === true ? {} : upkeep)
       return await CoreHost.open({
         ...options,
         // A port that is given as undefined is not given: it must not put memory in the place of the store.

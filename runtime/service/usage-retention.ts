@@ -47,12 +47,13 @@ async function tenantsOf(store: Store, written: ReadonlyArray<Uint8Array>): Prom
 
 /**
  * Carries out retention; answers how many records it removed. `written`: the tenants that the caller knows of, for a store that does not tell.
+ * `pause` is called between steps, and may end it.
  * @throws what the store refuses it for
  */
-export async function retain(store: Store, nowMs: number, written: Iterable<Uint8Array> = []): Promise<number> {
+export async function retain(store: Store, nowMs: number, written: Iterable<Uint8Array> = [], pause: () => Promise<void> = async () => {}): Promise<number> {
   const own = [...written]
   let removed = 0
-  for (;;) {
+  for (; ; await pause()) {
     let progress = 0
     for (const operation of retentionOf(await tenantsOf(store, own), store.limits.usage, nowMs)) progress += (await store.apply([operation]))[0]
     removed += progress

@@ -110,12 +110,15 @@ function waitingBlob(store: Store, objects: ObjectStore): GuestBlob {
     isAsync: true,
     limits: store.limits.blob,
     async get(key, start = 0, end) {
-      const found = await reference(key)
-      if (found === undefined) return undefined
-      const digest = hex(found.digest)
-      const bytes = await objects.read(digest, start, end)
-      if (bytes === undefined) throw missing(objects, digest)
-      return bytes
+      for (let last: number | undefined; ;) {
+        const found = await reference(key)
+        if (found === undefined) return undefined
+        const digest = hex(found.digest)
+        const bytes = await objects.read(digest, start, end)
+        if (bytes !== undefined) return bytes
+        if (found.revision === last) throw missing(objects, digest)
+        last = found.revision
+      }
     },
     async put(key, value) {
       const place = placeOf(key)

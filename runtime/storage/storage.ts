@@ -14,8 +14,9 @@ const { join } = process.getBuiltinModule("node:path")
 export interface Storage {
   /** The ports that are kept there; the others stay in memory. */
   readonly ports: Partial<Ports>
-  /** The store itself; absent where everything is in memory. */
+  /** The store itself, and that of its objects; absent where everything is in memory. */
   readonly store?: Store
+  readonly objects?: ObjectStore
   close(): Promise<void>
 }
 
@@ -138,7 +139,7 @@ export async function openStorage(address: string, options: StorageOptions = {})
   try {
     const from = await originOf(store)
     if (from !== undefined) throw new StorageError("Moving", { store: stores.address, from })
-    return { ports: { keyValue: guestKeyValue(store), event: guestEvent(store), blob: guestBlob(store, objects) }, store, close }
+    return { ports: { keyValue: guestKeyValue(store), event: guestEvent(store), blob: guestBlob(store, objects) }, store, objects, close }
   } catch (error) {
     await close()
     throw error
