@@ -23,17 +23,39 @@ const storageInfo = Command.make(
   ]),
 )
 
+const objects = text("objects", "ADDRESS", "Where its objects are, if not beside it: folder:PATH or s3://BUCKET/PREFIX?…")
+
 const storageCheck = Command.make(
   "check",
-  { address, acceptLoss: isOn("accept-loss", "Go on without commits that were acknowledged and are gone") },
+  { address, objects, acceptLoss: isOn("accept-loss", "Go on without commits that were acknowledged and are gone") },
   Effect.fnUntraced(function* (flags) {
     const json = yield* Json
     yield* run(async () => (await import("./storage.ts")).check({ ...flags, json }))
   }),
 ).pipe(
-  Command.withDescription("Read every row of a store and say what is not as it was written; exit code 3 when something is not."),
+  Command.withDescription("Read every row and every object of a store and say what is not as it was written, or not there; exit code 3 when something is not."),
   Command.withShortDescription("Find damage in a store"),
   Command.withExamples([{ command: "stele storage check sqlite:stele.db" }]),
+)
+
+const storageCollect = Command.make(
+  "collect",
+  {
+    address,
+    objects,
+    grace: text("grace", "TIME", "Age from which an object that nobody refers to is removed: 90m, 24h (default 24h)"),
+    dryRun: isOn("dry-run", "Say what would be removed, and change nothing"),
+  },
+  Effect.fnUntraced(function* (flags) {
+    const json = yield* Json
+    yield* run(async () => (await import("./storage.ts")).collect({ ...flags, json }))
+  }),
+).pipe(
+  Command.withDescription(
+    "Remove objects that nobody refers to, while the store is used. Hosts and stele up do so by themselves every hour. A grace time under a minute is for stores that nobody writes to.",
+  ),
+  Command.withShortDescription("Remove objects that nobody refers to"),
+  Command.withExamples([{ command: "stele storage collect sqlite:stele.db --dry-run" }, { command: "stele storage collect sqlite:stele.db --grace 1h" }]),
 )
 
 const storageMove = Command.make(
@@ -171,5 +193,5 @@ const storageRotate = Command.make(
 export const storage = Command.make("storage").pipe(
   Command.withDescription("Look into a store, check it, back it up, restore it, move it."),
   Command.withShortDescription("Look into a store, check it, back it up"),
-  Command.withSubcommands([storageInfo, storageCheck, storageBackup, storageRestore, storageDrill, storageMove, storageMigrate, storageRotate]),
+  Command.withSubcommands([storageInfo, storageCheck, storageCollect, storageBackup, storageRestore, storageDrill, storageMove, storageMigrate, storageRotate]),
 )

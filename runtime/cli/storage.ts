@@ -1,13 +1,13 @@
-/** `stele storage info|check|move|migrate`: what a store holds, whether all of it is as it was written, taking it elsewhere, setting one up. */
-import type { Finding } from "../port/store.ts"
+/** `stele storage info|check|collect|move|migrate`: what a store holds, whether all of it is as it was written, removing garbage, taking it elsewhere, setting one up. */
+import type { Finding, Store } from "../port/store.ts"
 import type { PostgresInfo, PostgresReader } from "../storage/postgres/mod.ts"
 import { SqliteReader, SqliteStore, type StoreInfo } from "../storage/sqlite/mod.ts"
-import { isPostgres, sqlitePath } from "../storage/storage.ts"
+import { isPostgres, objectsOf, openObjects, openStores, sqlitePath } from "../storage/storage.ts"
 import { ConfigError } from "../../schemas/error/config.ts"
 import { bytesText, countText, parseDuration } from "./quantity.ts"
 import { columns, noteLine, out, printLine, table } from "./terminal.ts"
 
-const { statSync } = process.getBuiltinModule("node:fs")
+const { existsSync, statSync } = process.getBuiltinModule("node:fs")
 
 export interface StorageFlags {
   readonly address: string
@@ -59,10 +59,15 @@ export async function info({ address, json }: StorageFlags): Promise<void> {
   for (const line of table(rows, columns(process.stdout), 2, [out.dim])) printLine(line)
 }
 
-export async function check({ address, json, acceptLoss }: StorageFlags & { readonly acceptLoss: boolean }): Promise<void> {
+export interface CheckFlags extends StorageFlags {
+  readonly acceptLoss: boolean
+  readonly objects: string | undefined
+}
+
+export async function check({ address, json, acceptLoss, objects }: CheckFlags): Promise<void> {
   if (isPostgres(address)) {
     await using reader = await overseer(address)
-    return report(reader.name, await reader.check(), json)
+    return report(reader.name, await reader.check(), "every row is as it was written", json)
   }
   const path = sqlitePath(address)
   // First without: a file that is not there is not made.
@@ -70,14 +75,50 @@ export async function check({ address, json, acceptLoss }: StorageFlags & { read
   reader.close()
   if (acceptLoss) await (await SqliteStore.open(path, { acceptLoss })).close()
   using checked = new SqliteReader(path)
-  report(path, checked.check(), json)
+  const findings = [...checked.check(), ...(await checkObjects(checked, objects, path, acceptLoss))]
+  report(path, findings, "every row is as it was written, and every object that is referred to is there", json)
 }
 
-function report(store: string, findings: ReadonlyArray<Finding>, json: boolean): void {
+function report(store: string, findings: ReadonlyArray<Finding>, good: string, json: boolean): void {
   if (json) printLine(JSON.stringify({ store, findings }))
-  else if (findings.length === 0) printLine(`${store}: every row is as it was written`)
+  else if (findings.length === 0) printLine(`${store}: ${good}`)
   else for (const { table: name, key, detail } of findings) printLine(`${out.red("✗")} ${[name, key].filter((part) => part !== "").join(" ")}: ${detail}`)
   if (findings.length > 0) process.exitCode = 3
+}
+
+/** What is wrong with the objects of a store; where it never had any, no folder for them is made. */
+async function checkObjects(reader: SqliteReader, address: string | undefined, path: string, acceptLoss: boolean): Promise<ReadonlyArray<Finding>> {
+  const { checkReferred } = await import("../service/object-check.ts")
+  const store: Pick<Store, "ask"> = { ask: async (question) => reader.ask(question) }
+  if (address === undefined && !existsSync(objectsOf(path))) return checkReferred(store, undefined)
+  await using objects = await openObjects(address ?? `folder:${objectsOf(path)}`, { acceptLoss })
+  const { refusal } = objects as { readonly refusal?: Error }
+  return [...(refusal === undefined ? [] : [{ table: "object", key: "", detail: refusal.message }]), ...(await checkReferred(store, objects))]
+}
+
+export interface CollectFlags extends StorageFlags {
+  readonly grace: string | undefined
+  readonly objects: string | undefined
+  readonly dryRun: boolean
+}
+
+/** Removes what nobody refers to, at once and beside whoever uses the store. */
+export async function collect({ address, grace, objects, dryRun, json }: CollectFlags): Promise<void> {
+  // A file that is not there is not made.
+  if (address.startsWith("sqlite:")) new SqliteReader(sqlitePath(address)).close()
+  const { collectGarbage, graceMsDefault } = await import("../service/garbage.ts")
+  const graceMs = grace === undefined ? graceMsDefault : parseDuration("--grace", grace)
+  const stores = await openStores(address, { overseer: true, objects })
+  try {
+    const done = await collectGarbage(stores.store, stores.objects, { graceMs, isDryRun: dryRun })
+    if (json) return printLine(JSON.stringify({ store: stores.address, graceMs, dryRun, ...done }))
+    const counted = `${countText(done.objects)} object${done.objects === 1 ? "" : "s"}, ${bytesText(done.bytes)}`
+    printLine(dryRun ? `Would remove ${counted}, and changed nothing` : `Removed ${counted}`)
+    if (done.uploads > 0) printLine(`Removed what was left of ${countText(done.uploads)} upload${done.uploads === 1 ? "" : "s"}`)
+    if (!done.isComplete) noteLine("There may be more: too much for once, or references changed all the time. Run it again")
+  } finally {
+    await stores.close()
+  }
 }
 
 export interface MoveFlags extends StorageFlags {
@@ -92,7 +133,7 @@ const pauseMsMax = 1_000
 
 export async function move({ address, to, pause, undo, dryRun, json }: MoveFlags): Promise<void> {
   if (address === to) throw new ConfigError("Usage", { detail: "Cannot move a store onto itself", advice: "name another one to move it to" })
-  const [{ openStores }, { Move, move: run }] = await Promise.all([import("../storage/storage.ts"), import("../storage/move/move.ts")])
+  const { Move, move: run } = await import("../storage/move/move.ts")
   if (dryRun) {
     const from = await openStores(address, { overseer: true })
     try {

@@ -25,7 +25,7 @@ export interface StorageOptions {
   readonly acceptLoss?: boolean
   /**
    * Where blobs are kept: `folder:PATH` or `s3://BUCKET/PREFIX?endpoint=URL&region=REGION`. Default: a folder beside a SQLite file; for a
-   * database one in the user's data folder, which other machines do not see.
+   * database one in the user's data folder, which other machines do not see. It is this store's alone: what no reference of it names is garbage.
    */
   readonly objects?: string | undefined
 }

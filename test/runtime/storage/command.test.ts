@@ -7,8 +7,9 @@ import { join } from "node:path"
 import { createInterface } from "node:readline"
 import t from "tap"
 import { tenantKey } from "../../../host/port/mod.ts"
-import { guestEvent, guestKeyValue } from "../../../runtime/storage/guest.ts"
+import { guestBlob, guestEvent, guestKeyValue } from "../../../runtime/storage/guest.ts"
 import { SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
+import { openStores } from "../../../runtime/storage/storage.ts"
 import { jsonError, main, root, stele } from "../command-line.ts"
 
 t.setTimeout(120_000)
@@ -72,6 +73,64 @@ t.test("`stele storage` refuses what is no store, and makes no file", async (t) 
     t.equal(jsonError(stele(["storage", command, "sqlight:x", "--json"]))["code"], "STELE-STO-0001")
   }
   t.notOk((await readdir(folder)).some((name) => name.startsWith("none")))
+})
+
+/** A store of which ada has an object each in a row and in a file of its own, and nobody a third. */
+async function withObjects(name: string): Promise<{ readonly path: string; readonly address: string }> {
+  const path = join(folder, name)
+  const { store, objects, close } = await openStores(`sqlite:${path}`)
+  for (const [key, bytes] of [
+    ["small", 10],
+    ["large", 100_000],
+  ] as const)
+    guestBlob(store, objects).put(tenantKey("ada", key), new Uint8Array(bytes).fill(7))
+  await objects.put(Buffer.from("nobody's"))
+  await new Promise((resume) => setTimeout(resume, 5))
+  await close()
+  return { path, address: `sqlite:${path}` }
+}
+
+t.test("`stele storage collect` removes what nobody refers to, and with --dry-run says so", async (t) => {
+  const { address } = await withObjects("collect.db")
+  const collect = (...args: ReadonlyArray<string>) => stele(["storage", "collect", address, ...args])
+  t.match(JSON.parse(collect("--json").stdout), { graceMs: 86_400_000, dryRun: false, objects: 0, isComplete: true })
+  const planned = collect("--grace", "1ms", "--dry-run")
+  t.equal(planned.code, 0, planned.stderr)
+  t.match(planned.stdout, /Would remove 1 object, 8 /)
+  t.match(JSON.parse(collect("--grace", "1ms", "--json").stdout), { graceMs: 1, objects: 1, bytes: 8 })
+  t.match(collect("--grace", "1ms").stdout, /Removed 0 objects/)
+  t.equal(stele(["storage", "check", address]).code, 0)
+  t.equal(jsonError(collect("--grace", "long", "--json"))["code"], "STELE-CFG-0002")
+  t.equal(jsonError(stele(["storage", "collect", `sqlite:${join(folder, "none.db")}`, "--json"]))["code"], "STELE-STO-0002")
+  t.notOk((await readdir(folder)).some((name) => name.startsWith("none")))
+})
+
+t.test("`stele storage check` names objects that are damaged, missing or nowhere, by a key that refers to them, with exit code 3", async (t) => {
+  const check = (address: string): ReadonlyArray<unknown> => {
+    const { code, stdout } = stele(["storage", "check", address, "--json"])
+    const { findings } = JSON.parse(stdout) as { readonly findings: ReadonlyArray<unknown> }
+    t.equal(code, findings.length === 0 ? 0 : 3)
+    return findings
+  }
+  const { path, address } = await withObjects("objects.db")
+  t.same(check(address), [])
+  const files = (await readdir(`${path}-objects/objects`, { recursive: true })).filter((name) => name.length > 60)
+  t.equal(files.length, 1)
+  const file = join(`${path}-objects/objects`, files[0] as string)
+  const bytes = await readFile(file)
+  bytes[50_000] = 8
+  await writeFile(file, bytes)
+  t.match(check(address), [{ table: "object", detail: /referred to by ada\/large/ }])
+  await rm(file)
+  t.match(check(address), [{ table: "object", detail: "it is not there, and referred to by ada/large" }])
+  t.match(stele(["storage", "check", address]).stdout, /✗ object [0-9a-f]{64}: it is not there, and referred to by ada\/large/)
+  await rm(`${path}-objects`, { recursive: true })
+  const gone = check(address) as ReadonlyArray<{ readonly detail: string }>
+  t.same(
+    gone.map(({ detail }) => detail).toSorted(),
+    ["large", "small"].map((key) => `it is not there, and referred to by ada/${key}`),
+  )
+  t.notOk((await readdir(folder)).includes("objects.db-objects"), "no folder is made")
 })
 
 t.test("`stele storage backup`, `info`, `drill` and `restore` bring a store back as it was at any commit, encrypted", async (t) => {

@@ -1,10 +1,14 @@
 import { spawn } from "node:child_process"
 import { once } from "node:events"
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import t from "tap"
 import { placeOf } from "../../../../runtime/port/place.ts"
 import type { Operation, Question } from "../../../../runtime/port/store.ts"
+import { collectGarbage } from "../../../../runtime/service/garbage.ts"
+import { FolderStore } from "../../../../runtime/storage/folder/mod.ts"
 import { migratePostgres, PostgresReader, PostgresStore } from "../../../../runtime/storage/postgres/mod.ts"
 import { MemoryStore } from "../../../../runtime/storage/sqlite/mod.ts"
 import { StorageError } from "../../../../schemas/error/storage.ts"
@@ -75,6 +79,37 @@ function tests(server: Server): void {
     server.sql("CREATE SCHEMA stele", "others")
     t.equal(await refused(() => migratePostgres(server.address("postgres", "others"), { password })), "STELE-STO-0003 Foreign")
   })
+
+  t.test(
+    "`collectGarbage()` removes what no tenant refers to, nothing while a row is not what was written, and asks the role that sees all tenants",
+    async (t) => {
+      const database = await migrated(server)
+      const folder = await mkdtemp(join(tmpdir(), "stele-postgres-garbage-"))
+      t.teardown(() => rm(folder, { recursive: true, force: true }))
+      await using objects = await FolderStore.open(join(folder, "objects"))
+      await using store = await PostgresStore.open(database.service, { password, worker: database.worker })
+      for (const key of ["ada/k", "bob/k", "/host's"]) {
+        const { digest, bytes: size } = await objects.put(bytes(key))
+        await store.apply([{ op: "link", ...placeOf(key), digest: Buffer.from(digest, "hex"), bytes: size }])
+      }
+      await objects.put(bytes("nobody's"))
+      await new Promise((resume) => setTimeout(resume, 5))
+      const digest = server.sql(
+        "UPDATE stele.blob_reference SET bytes = bytes + 1 WHERE key = 'k' AND tenant = 'bob' RETURNING encode(digest, 'hex')",
+        database.name,
+      )
+      await t.rejects(store.ask({ ask: "linked", digests: [Buffer.from(digest.slice(0, 64), "hex")] }), { code: "STELE-STO-0005" })
+      await t.rejects(collectGarbage(store, objects, { graceMs: 0 }), { code: "STELE-STO-0005" })
+      server.sql("UPDATE stele.blob_reference SET bytes = bytes - 1 WHERE key = 'k' AND tenant = 'bob'", database.name)
+      t.match(await collectGarbage(store, objects, { graceMs: 0 }), { objects: 1, bytes: 8, isComplete: true })
+      t.same((await objects.list(undefined, 10)).length, 3)
+      server.sql("DELETE FROM stele.blob_reference WHERE tenant = 'bob'", database.name)
+      await t.rejects(collectGarbage(store, objects, { graceMs: 0 }), { code: "STELE-STO-0005" })
+      t.same((await objects.list(undefined, 10)).length, 3)
+      await using service = await PostgresStore.open(database.service, { password })
+      await t.rejects(collectGarbage(service, objects, { graceMs: 0 }), { code: "STELE-STO-0022" })
+    },
+  )
 
   t.test("the server itself keeps tenants apart, whatever a service's session says", async (t) => {
     const database = await migrated(server)
