@@ -67,11 +67,11 @@ t.test("`upkeep()` sweeps more than one group takes, soon", async (t) => {
   await store.apply(Array.from({ length: 2_000 }, (_, i) => ({ op: "set" as const, ...at(`k${i}`), value: bytes("v"), ttlMs: 30 })))
   const rows = async (): Promise<number> => (await store.ask({ ask: "totals" })).find(({ table }) => table === "key_value")?.keys ?? 0
   // The second sweep would come too late.
-  await using _ = upkeep(store, objects, { ...soon, sweepMs: 200, lookMs: never, random: () => 0.5 })
+  await using _ = upkeep(store, objects, { ...soon, sweepMs: 500, lookMs: never, random: () => 0.5 })
   await until(async () => (await rows()) < 2_000)
   const startedMs = performance.now()
   await until(async () => (await rows()) === 0)
-  t.ok(performance.now() - startedMs < 1_000)
+  t.ok(performance.now() - startedMs < 2_000, "eight sweeps apart it would take 3,500 ms")
 })
 
 t.test("`upkeep()` collects garbage once, however many processes look, and again when it is due", async (t) => {
@@ -100,10 +100,11 @@ t.test("`upkeep()` collects garbage once, however many processes look, and again
 t.test("`upkeep()` takes the turn of one who died with it, when its time is over and no sooner", async (t) => {
   const { store, objects } = await opened()
   await store.apply([{ op: "set", ...turn, value: bytes("somebody"), ttlMs: 150 }])
-  const startedMs = performance.now()
+  const { expiresAtUs = Infinity } = (await store.ask({ ask: "get", ...turn })) ?? {}
   await using keeper = upkeep(store, objects, soon)
   await until(() => keeper.collected !== undefined)
-  t.ok(performance.now() - startedMs > 100)
+  // The store's clock began at a whole millisecond of the wall's.
+  t.ok(Date.now() >= expiresAtUs / 1_000 - 2)
 })
 
 t.test("`upkeep()` gives up a collection whose turn somebody else has taken", async (t) => {
