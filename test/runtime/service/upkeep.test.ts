@@ -99,8 +99,8 @@ t.test("`upkeep()` collects garbage once, however many processes look, and again
 
 t.test("`upkeep()` takes the turn of one who died with it, when its time is over and no sooner", async (t) => {
   const { store, objects } = await opened()
-  await store.apply([{ op: "set", ...turn, value: bytes("somebody"), ttlMs: 150 }])
-  const { expiresAtUs = Infinity } = (await store.ask({ ask: "get", ...turn })) ?? {}
+  await store.apply([{ op: "set", ...turn, value: bytes("somebody"), ttlMs: 400 }])
+  const { expiresAtUs = 0 } = (await store.ask({ ask: "get", ...turn })) ?? {}
   await using keeper = upkeep(store, objects, soon)
   await until(() => keeper.collected !== undefined)
   // The store's clock began at a whole millisecond of the wall's.
