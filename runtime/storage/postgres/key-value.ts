@@ -13,7 +13,7 @@ import { after, rowsMax, sumOf } from "../row.ts"
 import { ChangeDraft, checkChanges, askChanges, eraseChanges, newest } from "./change.ts"
 import type { Answer, Row, Statement } from "./connection.ts"
 import type { Group } from "./group.ts"
-import { cut, eraseRows, rowsOf } from "./rows.ts"
+import { cut, eachOf, eraseRows, rowsOf } from "./rows.ts"
 import type { Context, Draft, Import, Load, Page, Query, Table } from "./table.ts"
 import { bytesOf, hexOf } from "./tenant.ts"
 
@@ -80,12 +80,11 @@ class KeyValueDraft implements Draft<KeyValueOperation | Import> {
     // What a value depends on is read; otherwise its length is enough.
     const reads = (operation: KeyValueOperation | Import): boolean =>
       operation.op === "set" ? operation.keepsEnd === true : operation.op === "swap" || operation.op === "increment" || operation.op === "require"
-    const read = new Map(operations.filter(reads).map((operation) => [hexOf(keyOf(operation)), keyOf(operation)]))
-    const value = read.size === 0 ? "NULL::bytea" : read.size === keys.size ? "value" : "CASE WHEN key = ANY($3::bytea[]) THEN value END"
+    const read = new Set(operations.filter(reads).map((operation) => hexOf(keyOf(operation))))
     this.load = [
       {
-        sql: `SELECT key, ${value} AS value, length(value) AS bytes, revision, expires_us, sum FROM stele.key_value WHERE tenant = $1 AND key = ANY($2::bytea[])`,
-        parameters: [context.tenant, [...keys.values()], ...(value.startsWith("CASE") ? [[...read.values()]] : [])],
+        sql: `SELECT asked.key, CASE WHEN is_read THEN value END AS value, bytes, revision, expires_us, sum FROM unnest($2::bytea[], $3::boolean[]) AS asked(key, is_read) ${eachOf("key_value", "value, length(value) AS bytes, revision, expires_us, sum")}`,
+        parameters: [context.tenant, [...keys.values()], [...keys.keys()].map((id) => read.has(id))],
       },
       {
         sql: "SELECT key, value, length(value) AS bytes, revision, expires_us, sum FROM stele.key_value WHERE tenant = $1 AND expires_us <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint ORDER BY expires_us LIMIT $2",
@@ -268,7 +267,7 @@ class KeyValueDraft implements Draft<KeyValueOperation | Import> {
           kept.map(({ sum }) => BigInt(sum)),
         ],
       })
-    if (gone.length > 0) statements.push({ sql: "DELETE FROM stele.key_value WHERE tenant = $1 AND key = ANY($2::bytea[])", parameters: [tenant, gone] })
+    if (gone.length > 0) statements.push({ sql: "DELETE FROM stele.key_value WHERE tenant = $1 AND key IN (SELECT unnest($2::bytea[]))", parameters: [tenant, gone] })
     return [...statements, ...this.#changes.writes()]
   }
 }
