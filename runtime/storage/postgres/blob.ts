@@ -152,7 +152,8 @@ class BlobDraft implements Draft<BlobOperation | Import> {
           kept.map(({ sum }) => BigInt(sum)),
         ],
       })
-    if (gone.length > 0) statements.push({ sql: "DELETE FROM stele.blob_reference WHERE tenant = $1 AND key IN (SELECT unnest($2::bytea[]))", parameters: [tenant, gone] })
+    if (gone.length > 0)
+      statements.push({ sql: "DELETE FROM stele.blob_reference WHERE tenant = $1 AND key IN (SELECT unnest($2::bytea[]))", parameters: [tenant, gone] })
     return statements
   }
 }

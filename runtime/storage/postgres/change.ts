@@ -24,6 +24,8 @@ interface Kept {
   readonly changedUs: number
 }
 
+export type ChangeRow = Kept & { readonly sum: number }
+
 const sumOfRow = (tenant: Uint8Array, { revision, key, kind, changedUs }: Kept): number => sumOf({ tenant, key }, Uint8Array.of(kind), revision, changedUs)
 const keptOf = (row: Row): Kept => ({
   revision: Number(row["revision"]),
@@ -64,12 +66,25 @@ export class ChangeDraft {
     group.forget(revision)
   }
 
+  #isMuch(group: Group): boolean {
+    const most = this.#context.limits.keyValue.tenantChangesMax
+    return group.total(name).keys > most + Math.min(stepMax, most / 4)
+  }
+
+  mustSettle(group: Group): boolean {
+    return this.#isForgetting || this.#isMuch(group)
+  }
+
+  rows(): ReadonlyArray<ChangeRow> {
+    return [...this.#added.values()].map((change) => ({ ...change, sum: sumOfRow(this.#context.tenant, change) }))
+  }
+
   /** Removes what is too old or too much, and what was forgotten. */
   async settle(group: Group, load: Load): Promise<void> {
     const { tenant, limits } = this.#context
     const most = limits.keyValue.tenantChangesMax
     const { keys } = group.total(name)
-    const isMuch = keys > most + Math.min(stepMax, most / 4)
+    const isMuch = this.#isMuch(group)
     const beforeUs = group.nowUs - limits.keyValue.changeAgeMsMax * 1_000
     const isOld = this.#oldestUs !== undefined && this.#oldestUs < beforeUs
     if (!isMuch && !isOld && !this.#isForgetting) return

@@ -10,7 +10,7 @@ import { exportBytesMax } from "../../port/tenant.ts"
 import { checkWhole } from "../operation.ts"
 import { Fields } from "../record.ts"
 import { after, rowsMax, sumOf } from "../row.ts"
-import { ChangeDraft, checkChanges, askChanges, eraseChanges, newest } from "./change.ts"
+import { ChangeDraft, type ChangeRow, checkChanges, askChanges, eraseChanges, newest } from "./change.ts"
 import type { Answer, Row, Statement } from "./connection.ts"
 import type { Group } from "./group.ts"
 import { cut, eachOf, eraseRows, rowsOf } from "./rows.ts"
@@ -60,7 +60,7 @@ function verified({ store, tenant }: Context, found: Found): Found & { readonly 
   return found as Found & { readonly value: Uint8Array }
 }
 
-class KeyValueDraft implements Draft<KeyValueOperation | Import> {
+export class KeyValueDraft implements Draft<KeyValueOperation | Import> {
   readonly load: ReadonlyArray<Statement>
   readonly #context: Context
   readonly #limits: StoreLimits["keyValue"]
@@ -245,6 +245,17 @@ class KeyValueDraft implements Draft<KeyValueOperation | Import> {
     await this.#changes.settle(group, load)
   }
 
+  /** Is there more to do than to put rows? */
+  mustSettle(group: Group): boolean {
+    return this.#changes.mustSettle(group)
+  }
+
+  /** Rows that were put, and what those who watch are told of it. */
+  put(): { readonly rows: ReadonlyArray<Found & { readonly value: Uint8Array }>; readonly changes: ReadonlyArray<ChangeRow> } {
+    const rows = [...this.#changed.keys()].map((id) => this.#found.get(id) as Found & { readonly value: Uint8Array })
+    return { rows, changes: this.#changes.rows() }
+  }
+
   writes(): ReadonlyArray<Statement> {
     const { tenant } = this.#context
     const kept: Array<Found> = []
@@ -267,7 +278,8 @@ class KeyValueDraft implements Draft<KeyValueOperation | Import> {
           kept.map(({ sum }) => BigInt(sum)),
         ],
       })
-    if (gone.length > 0) statements.push({ sql: "DELETE FROM stele.key_value WHERE tenant = $1 AND key IN (SELECT unnest($2::bytea[]))", parameters: [tenant, gone] })
+    if (gone.length > 0)
+      statements.push({ sql: "DELETE FROM stele.key_value WHERE tenant = $1 AND key IN (SELECT unnest($2::bytea[]))", parameters: [tenant, gone] })
     return [...statements, ...this.#changes.writes()]
   }
 }

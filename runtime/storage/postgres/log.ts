@@ -81,7 +81,9 @@ class LogDraft implements Draft<LogOperation | Import> {
       const key = operation.op === "import" ? placeOfOrder(operation.record.order)?.key : operation.key
       if (key !== undefined) keys.set(hexOf(key), key)
     }
-    this.load = [{ sql: `SELECT found.* FROM unnest($2::bytea[]) AS asked(key) ${eachOf("log", logColumns)}`, parameters: [context.tenant, [...keys.values()]] }]
+    this.load = [
+      { sql: `SELECT found.* FROM unnest($2::bytea[]) AS asked(key) ${eachOf("log", logColumns)}`, parameters: [context.tenant, [...keys.values()]] },
+    ]
   }
 
   async take([answer]: ReadonlyArray<Answer>, load: Load): Promise<void> {
