@@ -22,7 +22,7 @@ const outcome = async (run: () => Promise<unknown>): Promise<string> => {
   try {
     return JSON.stringify(await run(), (_, value: unknown) => (typeof value === "bigint" ? String(value) : value))
   } catch (error) {
-    return `${(error as { readonly code?: string }).code ?? String(error)}`
+    return (error as { readonly code?: string }).code ?? String(error)
   }
 }
 
