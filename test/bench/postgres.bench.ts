@@ -136,7 +136,7 @@ async function security(address: string, password: string): Promise<Row> {
 }
 
 /** Nothing where no server is installed. */
-export async function postgres(): Promise<ReadonlyArray<Row>> {
+export async function bench(): Promise<ReadonlyArray<Row>> {
   if ((await missing()) !== undefined) return []
   const server = await startServer()
   try {
