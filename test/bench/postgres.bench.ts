@@ -13,7 +13,7 @@ import { isMet, type Row, type Target, targetText } from "./measure.ts"
 const value = new Uint8Array(300).fill(7)
 const runMs = 1_000
 const connections = 8
-const rounds = 3
+const rounds = 5
 
 const row = (figure: string, unit: string, ours: number, peers: Readonly<Record<string, number>>, targets: ReadonlyArray<Target>): Row => ({
   figure,
@@ -136,7 +136,7 @@ async function security(address: string, password: string): Promise<Row> {
 }
 
 /** Nothing where no server is installed. */
-export async function postgres(): Promise<ReadonlyArray<Row>> {
+export async function bench(): Promise<ReadonlyArray<Row>> {
   if ((await missing()) !== undefined) return []
   const server = await startServer()
   try {

@@ -10,7 +10,7 @@ import { Fields } from "../record.ts"
 import { after, rowsMax, sumOf } from "../row.ts"
 import type { Answer, Row, Statement } from "./connection.ts"
 import type { Group } from "./group.ts"
-import { cut, eraseRows, rowsOf } from "./rows.ts"
+import { cut, eachOf, eraseRows, rowsOf } from "./rows.ts"
 import type { Context, Draft, Import, Page, Query, Table } from "./table.ts"
 import { bytesOf, hexOf, nameOfTenant, tenantName } from "./tenant.ts"
 
@@ -59,7 +59,7 @@ class BlobDraft implements Draft<BlobOperation | Import> {
   constructor(context: Context, operations: ReadonlyArray<BlobOperation | Import>) {
     this.#context = context
     const keys = operations.map((operation) => (operation.op === "import" ? operation.record.order : operation.key))
-    this.load = [{ sql: `SELECT ${columns} FROM stele.blob_reference WHERE tenant = $1 AND key = ANY($2::bytea[])`, parameters: [context.tenant, keys] }]
+    this.load = [{ sql: `SELECT found.* FROM unnest($2::bytea[]) AS asked(key) ${eachOf("blob_reference", columns)}`, parameters: [context.tenant, keys] }]
   }
 
   async take([answer]: ReadonlyArray<Answer>): Promise<void> {
@@ -152,7 +152,8 @@ class BlobDraft implements Draft<BlobOperation | Import> {
           kept.map(({ sum }) => BigInt(sum)),
         ],
       })
-    if (gone.length > 0) statements.push({ sql: "DELETE FROM stele.blob_reference WHERE tenant = $1 AND key = ANY($2::bytea[])", parameters: [tenant, gone] })
+    if (gone.length > 0)
+      statements.push({ sql: "DELETE FROM stele.blob_reference WHERE tenant = $1 AND key IN (SELECT unnest($2::bytea[]))", parameters: [tenant, gone] })
     return statements
   }
 }

@@ -24,6 +24,8 @@ interface Kept {
   readonly changedUs: number
 }
 
+export type ChangeRow = Kept & { readonly sum: number }
+
 const sumOfRow = (tenant: Uint8Array, { revision, key, kind, changedUs }: Kept): number => sumOf({ tenant, key }, Uint8Array.of(kind), revision, changedUs)
 const keptOf = (row: Row): Kept => ({
   revision: Number(row["revision"]),
@@ -64,29 +66,38 @@ export class ChangeDraft {
     group.forget(revision)
   }
 
+  #isMuch(group: Group): boolean {
+    const most = this.#context.limits.keyValue.tenantChangesMax
+    return group.total(name).keys > most + Math.min(stepMax, most / 4)
+  }
+
+  mustSettle(group: Group): boolean {
+    return this.#isForgetting || this.#isMuch(group)
+  }
+
+  rows(): ReadonlyArray<ChangeRow> {
+    return [...this.#added.values()].map((change) => ({ ...change, sum: sumOfRow(this.#context.tenant, change) }))
+  }
+
   /** Removes what is too old or too much, and what was forgotten. */
   async settle(group: Group, load: Load): Promise<void> {
     const { tenant, limits } = this.#context
     const most = limits.keyValue.tenantChangesMax
     const { keys } = group.total(name)
-    const isMuch = keys > most + Math.min(stepMax, most / 4)
+    const isMuch = this.#isMuch(group)
     const beforeUs = group.nowUs - limits.keyValue.changeAgeMsMax * 1_000
     const isOld = this.#oldestUs !== undefined && this.#oldestUs < beforeUs
     if (!isMuch && !isOld && !this.#isForgetting) return
     const excess = isMuch ? keys - most : 0
     const [answer] = await load([
       {
-        sql: "SELECT revision, length(key) AS bytes, changed_us, sum FROM stele.key_value_change WHERE tenant = $1 AND (revision <= $2::bigint OR changed_us < $3::bigint OR revision <= (SELECT max(revision) FROM (SELECT revision FROM stele.key_value_change WHERE tenant = $1 ORDER BY revision LIMIT $4) AS o)) ORDER BY revision LIMIT $5",
+        sql: "SELECT count(*) AS gone, coalesce(sum(bytes), 0)::bigint AS bytes, coalesce(bit_xor(sum), 0) AS sums, coalesce(max(revision), 0) AS cut FROM (SELECT revision, length(key) AS bytes, sum FROM stele.key_value_change WHERE tenant = $1 AND (revision <= $2::bigint OR changed_us < $3::bigint OR revision <= (SELECT max(revision) FROM (SELECT revision FROM stele.key_value_change WHERE tenant = $1 ORDER BY revision LIMIT $4) AS o)) ORDER BY revision LIMIT $5) AS oldest",
         parameters: [tenant, BigInt(group.forgotten), BigInt(isOld ? beforeUs : 0), BigInt(excess), BigInt(Math.max(excess, 4 * stepMax))],
       },
     ])
-    let [gone, bytes, sums] = [0, 0, 0]
-    for (const row of answer?.rows ?? []) {
-      gone++
-      bytes += Number(row["bytes"])
-      sums ^= Number(row["sum"])
-      this.#cut = Number(row["revision"])
-    }
+    const [row] = answer?.rows ?? []
+    let [gone, bytes, sums] = [Number(row?.["gone"]), Number(row?.["bytes"]), Number(row?.["sums"])]
+    this.#cut = Number(row?.["cut"])
     for (const change of [...this.#added.values()]) {
       if (change.revision > group.forgotten && gone >= excess) continue
       this.#added.delete(change.revision)

@@ -107,6 +107,8 @@ export class Connection {
             ? {
                 startupParameters: {
                   lock_timeout: String(lockMsMax),
+                  // Every statement looks rows up by their keys, with one plan for any; planning a group of sets anew took longer than carrying it out.
+                  plan_cache_mode: "force_generic_plan",
                   idle_in_transaction_session_timeout: String(idleMsMax),
                   default_transaction_isolation: "read committed",
                 },

@@ -11,7 +11,7 @@ import { Fields, importedMax, orderOf, placeOfOrder } from "../record.ts"
 import type { Answer, Row, Statement } from "./connection.ts"
 import type { Group } from "./group.ts"
 import { eraseNumbered, pageOf } from "./numbered.ts"
-import { rowsOf } from "./rows.ts"
+import { eachOf, rowsOf } from "./rows.ts"
 import type { Context, Draft, Import, Load, Page, Query, Table } from "./table.ts"
 import { bytesOf, hexOf } from "./tenant.ts"
 
@@ -88,7 +88,7 @@ class EventDraft implements Draft<EventOperation | Import> {
     }
     this.load = [
       {
-        sql: "SELECT key, id, first, last, bytes, sums FROM stele.event_topic WHERE tenant = $1 AND key = ANY($2::bytea[])",
+        sql: `SELECT found.* FROM unnest($2::bytea[]) AS asked(key) ${eachOf("event_topic", "key, id, first, last, bytes, sums")}`,
         parameters: [context.tenant, [...keys.values()]],
       },
     ]

@@ -17,7 +17,7 @@ export const makeAndLock = (tenant: Uint8Array): Statement => ({
   parameters: [tenant],
 })
 
-const sumOfHead = (
+export const sumOfHead = (
   tenant: Uint8Array,
   digest: Uint8Array,
   { revision, sequence, forgotten }: Pick<Head, "revision" | "sequence" | "forgotten">,

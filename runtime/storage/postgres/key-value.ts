@@ -10,10 +10,10 @@ import { exportBytesMax } from "../../port/tenant.ts"
 import { checkWhole } from "../operation.ts"
 import { Fields } from "../record.ts"
 import { after, rowsMax, sumOf } from "../row.ts"
-import { ChangeDraft, checkChanges, askChanges, eraseChanges, newest } from "./change.ts"
+import { ChangeDraft, type ChangeRow, checkChanges, askChanges, eraseChanges, newest } from "./change.ts"
 import type { Answer, Row, Statement } from "./connection.ts"
 import type { Group } from "./group.ts"
-import { cut, eraseRows, rowsOf } from "./rows.ts"
+import { cut, eachOf, eraseRows, rowsOf } from "./rows.ts"
 import type { Context, Draft, Import, Load, Page, Query, Table } from "./table.ts"
 import { bytesOf, hexOf } from "./tenant.ts"
 
@@ -60,7 +60,7 @@ function verified({ store, tenant }: Context, found: Found): Found & { readonly 
   return found as Found & { readonly value: Uint8Array }
 }
 
-class KeyValueDraft implements Draft<KeyValueOperation | Import> {
+export class KeyValueDraft implements Draft<KeyValueOperation | Import> {
   readonly load: ReadonlyArray<Statement>
   readonly #context: Context
   readonly #limits: StoreLimits["keyValue"]
@@ -80,12 +80,11 @@ class KeyValueDraft implements Draft<KeyValueOperation | Import> {
     // What a value depends on is read; otherwise its length is enough.
     const reads = (operation: KeyValueOperation | Import): boolean =>
       operation.op === "set" ? operation.keepsEnd === true : operation.op === "swap" || operation.op === "increment" || operation.op === "require"
-    const read = new Map(operations.filter(reads).map((operation) => [hexOf(keyOf(operation)), keyOf(operation)]))
-    const value = read.size === 0 ? "NULL::bytea" : read.size === keys.size ? "value" : "CASE WHEN key = ANY($3::bytea[]) THEN value END"
+    const read = new Set(operations.filter(reads).map((operation) => hexOf(keyOf(operation))))
     this.load = [
       {
-        sql: `SELECT key, ${value} AS value, length(value) AS bytes, revision, expires_us, sum FROM stele.key_value WHERE tenant = $1 AND key = ANY($2::bytea[])`,
-        parameters: [context.tenant, [...keys.values()], ...(value.startsWith("CASE") ? [[...read.values()]] : [])],
+        sql: `SELECT asked.key, CASE WHEN is_read THEN value END AS value, bytes, revision, expires_us, sum FROM unnest($2::bytea[], $3::boolean[]) AS asked(key, is_read) ${eachOf("key_value", "value, length(value) AS bytes, revision, expires_us, sum")}`,
+        parameters: [context.tenant, [...keys.values()], [...keys.keys()].map((id) => read.has(id))],
       },
       {
         sql: "SELECT key, value, length(value) AS bytes, revision, expires_us, sum FROM stele.key_value WHERE tenant = $1 AND expires_us <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint ORDER BY expires_us LIMIT $2",
@@ -246,6 +245,17 @@ class KeyValueDraft implements Draft<KeyValueOperation | Import> {
     await this.#changes.settle(group, load)
   }
 
+  /** Is there more to do than to put rows? */
+  mustSettle(group: Group): boolean {
+    return this.#changes.mustSettle(group)
+  }
+
+  /** Rows that were put, and what those who watch are told of it. */
+  put(): { readonly rows: ReadonlyArray<Found & { readonly value: Uint8Array }>; readonly changes: ReadonlyArray<ChangeRow> } {
+    const rows = [...this.#changed.keys()].map((id) => this.#found.get(id) as Found & { readonly value: Uint8Array })
+    return { rows, changes: this.#changes.rows() }
+  }
+
   writes(): ReadonlyArray<Statement> {
     const { tenant } = this.#context
     const kept: Array<Found> = []
@@ -268,7 +278,8 @@ class KeyValueDraft implements Draft<KeyValueOperation | Import> {
           kept.map(({ sum }) => BigInt(sum)),
         ],
       })
-    if (gone.length > 0) statements.push({ sql: "DELETE FROM stele.key_value WHERE tenant = $1 AND key = ANY($2::bytea[])", parameters: [tenant, gone] })
+    if (gone.length > 0)
+      statements.push({ sql: "DELETE FROM stele.key_value WHERE tenant = $1 AND key IN (SELECT unnest($2::bytea[]))", parameters: [tenant, gone] })
     return [...statements, ...this.#changes.writes()]
   }
 }

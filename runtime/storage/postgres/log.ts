@@ -11,7 +11,7 @@ import { rowsMax, sumOf } from "../row.ts"
 import type { Answer, Row, Statement } from "./connection.ts"
 import { type Group, noTotal, type Total } from "./group.ts"
 import { eraseNumbered, pageOf } from "./numbered.ts"
-import { rowsOf } from "./rows.ts"
+import { eachOf, rowsOf } from "./rows.ts"
 import type { Context, Draft, Import, Load, Page, Query, Table } from "./table.ts"
 import { bytesOf, hexOf } from "./tenant.ts"
 
@@ -81,7 +81,9 @@ class LogDraft implements Draft<LogOperation | Import> {
       const key = operation.op === "import" ? placeOfOrder(operation.record.order)?.key : operation.key
       if (key !== undefined) keys.set(hexOf(key), key)
     }
-    this.load = [{ sql: `SELECT ${logColumns} FROM stele.log WHERE tenant = $1 AND key = ANY($2::bytea[])`, parameters: [context.tenant, [...keys.values()]] }]
+    this.load = [
+      { sql: `SELECT found.* FROM unnest($2::bytea[]) AS asked(key) ${eachOf("log", logColumns)}`, parameters: [context.tenant, [...keys.values()]] },
+    ]
   }
 
   async take([answer]: ReadonlyArray<Answer>, load: Load): Promise<void> {

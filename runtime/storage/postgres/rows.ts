@@ -7,6 +7,13 @@ import type { Connection, Row } from "./connection.ts"
 import type { Total } from "./group.ts"
 import type { Page } from "./table.ts"
 
+/**
+ * The rows of a tenant ($1) with keys that were asked for: one look into the index for each. What is written `key = ANY(…)` the
+ * server may read as a filter over all of a tenant's rows: 640 keys of 32,000 took 46 ms.
+ */
+export const eachOf = (table: string, columns: string): string =>
+  `CROSS JOIN LATERAL (SELECT ${columns} FROM stele.${table} WHERE tenant = $1 AND key = asked.key LIMIT 1) AS found`
+
 /** All rows of a table, some at a time, in the order of its key: `sql` ends before its WHERE. */
 export async function* rowsOf(connection: Connection, sql: string, key: ReadonlyArray<string>): AsyncGenerator<Row> {
   const count = 500

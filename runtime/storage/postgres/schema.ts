@@ -3,11 +3,15 @@
  * writes as a role that owns nothing and that the server's row-level security binds to one tenant at a time.
  */
 import { queueTables } from "./queue-schema.ts"
+import { fenceKey } from "./tenant.ts"
 
 /** The role that services log in as. */
 export const serviceRole = "stele_service"
 /** The role for what concerns all tenants: checks, garbage, moves. No guest's port has a session of it. */
 export const workerRole = "stele_worker"
+
+/** How far the time of a commit may be from the server's, in µs, when it was reckoned from what the server said before. */
+const putSkewUsMax = 100_000
 
 /** The server's newest format that this code writes. */
 export interface Migration {
@@ -29,6 +33,43 @@ const table = (name: string, columns: string): string => `
     WITH CHECK (tenant = decode(NULLIF(current_setting('stele.tenant', true), ''), 'hex'));
   CREATE POLICY everybody ON stele.${name} TO ${workerRole} USING (true) WITH CHECK (true);
   GRANT SELECT, INSERT, UPDATE, DELETE ON stele.${name} TO ${serviceRole}, ${workerRole};`
+
+/**
+ * A group of sets in one statement: see `put.ts`. First the locks that every writer takes, in the same order; each statement of
+ * a volatile function sees what was committed when it began, so those that follow see what was waited for. No row: the
+ * tenant is another than was thought, or the clock, or a fence is up; nothing was written.
+ */
+const putFunction = `
+  CREATE FUNCTION stele.key_value_put(whose text, was bigint[], was_digest bytea, now_us bigint, new_revision bigint, new_sequence bigint, new_digest bytea,
+    new_sum bigint, new_operation bytea, new_totals bigint[], row_revision bigint[], row_key bytea[], row_value bytea[], row_sum bigint[],
+    change_revision bigint[], change_key bytea[], change_sum bigint[], key_bytes_more bigint)
+  RETURNS TABLE (keys bigint, bytes bigint, sums bigint) LANGUAGE plpgsql VOLATILE SECURITY INVOKER AS $$
+  #variable_conflict use_column
+  DECLARE who bytea := decode(whose, 'hex');
+  BEGIN
+    PERFORM set_config('stele.tenant', whose, true), pg_advisory_xact_lock_shared(${fenceKey});
+    IF abs((extract(epoch FROM clock_timestamp()) * 1000000)::bigint - now_us) > ${putSkewUsMax}
+      OR EXISTS (SELECT FROM stele.format WHERE fence_to IS NOT NULL) THEN RETURN; END IF;
+    UPDATE stele.tenant SET revision = new_revision, sequence = new_sequence, digest = new_digest, committed_us = now_us, sum = new_sum
+      WHERE tenant = who AND revision = was[1] AND sequence = was[2] AND forgotten = was[3] AND committed_us = was[4] AND digest = was_digest;
+    IF NOT FOUND THEN RETURN; END IF;
+    RETURN QUERY WITH
+      gone AS (SELECT count(*) AS keys, coalesce(sum(key_bytes_more + length(found.key) + length(found.value)), 0)::bigint AS bytes, coalesce(bit_xor(found.sum), 0) AS sums
+        FROM unnest(row_key) AS asked(key) CROSS JOIN LATERAL (SELECT key, value, sum FROM stele.key_value WHERE tenant = who AND key = asked.key LIMIT 1) AS found),
+      put AS (INSERT INTO stele.key_value (tenant, key, value, revision, sum) SELECT who, * FROM unnest(row_key, row_value, row_revision, row_sum)
+        ON CONFLICT (tenant, key) DO UPDATE SET value = excluded.value, revision = excluded.revision, expires_us = NULL, sum = excluded.sum),
+      changed AS (INSERT INTO stele.key_value_change (tenant, revision, key, kind, changed_us, sum)
+        SELECT who, r, k, 0, now_us, s FROM unnest(change_revision, change_key, change_sum) AS u(r, k, s)),
+      committed AS (INSERT INTO stele.commit_group (tenant, sequence, revision, operation, digest, committed_us)
+        VALUES (who, new_sequence, new_revision, new_operation, new_digest, now_us)),
+      total AS (INSERT INTO stele.total (tenant, name, keys, bytes, sums)
+        SELECT who, 'key_value', new_totals[1] - gone.keys, new_totals[2] - gone.bytes, new_totals[3] # gone.sums FROM gone
+          UNION ALL SELECT who, 'key_value_change', new_totals[4], new_totals[5], new_totals[6]
+        ON CONFLICT (tenant, name) DO UPDATE SET keys = excluded.keys, bytes = excluded.bytes, sums = excluded.sums RETURNING name, keys, bytes, sums)
+      SELECT total.keys, total.bytes, total.sums FROM total WHERE name = 'key_value';
+  END $$;
+  REVOKE ALL ON FUNCTION stele.key_value_put FROM PUBLIC;
+  GRANT EXECUTE ON FUNCTION stele.key_value_put TO ${serviceRole};`
 
 /** Each entry takes a store from the format of its index to the next, in one transaction with the number. */
 export const migrations: ReadonlyArray<Migration> = [
@@ -69,6 +110,7 @@ ${queueTables(table, [serviceRole, workerRole])}
       RETURN QUERY SELECT k.value, k.revision, k.expires_us, k.sum, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
         FROM stele.key_value k WHERE k.tenant = decode(whose, 'hex') AND k.key = wanted;
     END $$;
+  ${putFunction}
   REVOKE ALL ON FUNCTION stele.key_value_get(text, bytea) FROM PUBLIC;
   GRANT EXECUTE ON FUNCTION stele.key_value_get(text, bytea) TO ${serviceRole};
   REVOKE ALL ON FUNCTION stele.bytes_of_all(text) FROM PUBLIC;

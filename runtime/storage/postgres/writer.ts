@@ -19,6 +19,7 @@ import { detailOf, isContended, isLost, storageError } from "./failure.ts"
 import { Group, type Head } from "./group.ts"
 import { fencedBy, headOf, lock, makeAndLock, update } from "./head.ts"
 import { type Pool, pause } from "./pool.ts"
+import { isPut, type Known, putOf } from "./put.ts"
 import { type Context, type Draft, type Load, type Table, tableNamed, tableOf, tables } from "./table.ts"
 import { bind, bindWriter, hexOf, tenantId, tenantText } from "./tenant.ts"
 
@@ -41,6 +42,10 @@ interface Lane {
   hasEnds: boolean
   /** The newest commit that this process has seen: the server must have it. */
   seen: Pick<Head, "sequence" | "digest"> | undefined
+  /** What a group of sets can begin with; see `put.ts`. */
+  known: Known | undefined
+  /** Of `performance.now()`, when what had ended, or was too old, was looked for. */
+  sweptAtMs: number
   /** Of the pool, when it was seen. */
   generation: number
   /** Why nothing more is written for this tenant. */
@@ -57,6 +62,8 @@ interface Prepared {
   readonly group: Group
   readonly outcomes: ReadonlyArray<Outcome>
   readonly writes: ReadonlyArray<Statement>
+  /** When the server said what its clock says, by `performance.now()`. */
+  readonly atMs?: number
   /** Nothing of the tenant is left, and its own rows go too. */
   readonly isErased?: boolean
 }
@@ -79,6 +86,10 @@ const resolveMsMax = 30_000
 /** Commits that a tenant's rows tell of, at least, and for how long, in µs: longer than anybody asks what became of one. */
 const commitRowsMax = 1_000
 const commitAgeUsMax = 120_000_000
+/** How many commits of a tenant there are between two that forget old ones. */
+const commitsSwept = 64
+/** How long groups of sets go the short way, in ms, before one looks for what has ended. */
+const sweepMsMax = 1_000
 /** Tenants that an empty batch looks at. */
 const lanesSweptMax = 16
 /** How long it is believed what all tenants have together, in ms, while it is not near a limit. */
@@ -185,6 +196,8 @@ export class Writer {
         isRunning: false,
         hasEnds: false,
         seen: undefined,
+        known: undefined,
+        sweptAtMs: Number.NEGATIVE_INFINITY,
         generation: this.#pool.generation,
         refusal: undefined,
       }
@@ -256,6 +269,8 @@ export class Writer {
   async #attempt(lane: Lane, batches: ReadonlyArray<ReadonlyArray<Operation>>): Promise<ReadonlyArray<Outcome>> {
     const operation = randomBytes(16)
     const attempt = await this.#pool.use(async (connection): Promise<Attempt> => {
+      const put = await this.#put(lane, batches, operation, connection)
+      if (put !== undefined) return put
       let prepared: Prepared
       try {
         prepared = await this.#prepare(lane, batches, connection)
@@ -263,7 +278,7 @@ export class Writer {
         if (!connection.isDead) await connection.run([{ sql: "ROLLBACK" }])
         throw error
       }
-      const { head, group, outcomes, writes } = prepared
+      const { head, group, outcomes, writes, atMs = 0 } = prepared
       if (group.isEmpty) {
         // What nobody wrote needs no commit: the tenant's new row neither.
         await connection.run([{ sql: "ROLLBACK" }])
@@ -281,6 +296,7 @@ export class Writer {
       if (commit instanceof ServerError) return { outcomes, asked: sequence }
       if ((commit as Answer).command !== "COMMIT") throw new NotKept("the server rolled the transaction back")
       lane.seen = isErased ? undefined : { sequence, digest }
+      lane.known = isErased ? undefined : knownOf({ revision: group.revision, sequence, digest, forgotten: group.forgotten, nowUs: group.nowUs }, group, atMs)
       lane.generation = this.#pool.generation
       for (const [table, grown] of group.grown) this.#bytesOfAll.set(table, (this.#bytesOfAll.get(table) ?? 0) + grown)
       return { outcomes, asked: undefined }
@@ -289,6 +305,31 @@ export class Writer {
     if (attempt.asked !== undefined && !(await this.#wasKept(lane, attempt.asked, operation)))
       throw new NotKept("the connection was lost before the server committed")
     return attempt.outcomes
+  }
+
+  /** The group in one statement, if it is one of sets and the tenant is as it was left; undefined: nothing was done. */
+  async #put(lane: Lane, batches: ReadonlyArray<ReadonlyArray<Operation>>, operation: Uint8Array, connection: Connection): Promise<Attempt | undefined> {
+    const { known, tenant } = lane
+    const operations = batches.flat()
+    if (operations.length === 0 || !operations.every(isPut)) return undefined
+    if (known === undefined || lane.generation !== this.#pool.generation || performance.now() - lane.sweptAtMs > sweepMsMax) return undefined
+    // The long way now and then, which also forgets old commits.
+    if ((known.head.sequence + 1) % commitsSwept === 0 || this.#mustAskAll(new Map([[keyValue, operations]]))) return undefined
+    const put = putOf({ store: this.#store, limits: this.#limits, tenant }, known, batches, this.#bytesOfAll, operation)
+    if (put === undefined) return undefined
+    lane.known = undefined
+    const outcomes = put.answers.map((answers) => ({ answers }))
+    const [answer] = await connection.run([put.statement])
+    if (answer instanceof ServerError) {
+      if (!answer.isLost) throw answer
+      return { outcomes, asked: put.head.sequence }
+    }
+    const [row] = (answer as Answer).rows
+    if (row === undefined) return undefined
+    lane.known = put.known(row)
+    lane.seen = { sequence: put.head.sequence, digest: put.head.digest }
+    for (const [table, grown] of put.group.grown) this.#bytesOfAll.set(table, (this.#bytesOfAll.get(table) ?? 0) + grown)
+    return { outcomes, asked: undefined }
   }
 
   /** Locks, reads what the operations will look at, and carries them out in memory. */
@@ -315,6 +356,8 @@ export class Writer {
     let answers: ReadonlyArray<Answer> = (await connection.all([...opening, lock(tenant), ...reading])).slice(opening.length)
     // Nobody had a lock on what is not there: all of it is read again after the row was made.
     if (answers[0]?.rows.length === 0) answers = await connection.all([makeAndLock(tenant), ...reading])
+    const atMs = performance.now()
+    if (drafts.has(keyValue)) lane.sweptAtMs = atMs
     const head = headOf(this.#store, tenant, answers[0]?.rows[0] as Row)
     await this.#compare(lane, head, connection)
     const fenced = fencedBy(this.#store, answers[0]?.rows[0] as Row)
@@ -354,7 +397,7 @@ export class Writer {
     for (const draft of drafts.values()) await draft.answer?.(group, load)
     if (group.isEmpty) return { head, group, outcomes, writes: [] }
     for (const draft of drafts.values()) await draft.settle?.(group, load)
-    return { head, group, outcomes, writes: [...drafts.values()].flatMap((draft) => draft.writes()) }
+    return { head, group, outcomes, writes: [...drafts.values()].flatMap((draft) => draft.writes()), atMs }
   }
 
   #tableOf(operation: Operation): Table | undefined {
@@ -435,7 +478,7 @@ export class Writer {
         parameters: [tenant, number, revision, operation, digest, now],
       },
       update(tenant, { revision: group.revision, sequence, digest, nowUs: group.nowUs, forgotten: group.forgotten }),
-      ...(sequence % 64 === 0
+      ...(sequence % commitsSwept === 0
         ? [
             {
               sql: "DELETE FROM stele.commit_group WHERE tenant = $1 AND sequence <= $2::bigint AND committed_us < $3::bigint",
@@ -484,6 +527,13 @@ export class Writer {
     if (this.#running > 0) await new Promise<void>((done) => this.#whenDone.push(done))
   }
 }
+
+const knownOf = (head: Head, group: Group, atMs: number): Known => ({
+  head,
+  keyValue: group.total("key_value"),
+  changes: group.total("key_value_change"),
+  atMs,
+})
 
 /** @throws StorageError `Record` for what is no record at all */
 const checkRecord = (...given: ConstructorParameters<typeof Fields>): unknown => new Fields(...given)

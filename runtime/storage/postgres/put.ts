@@ -1,0 +1,109 @@
+/**
+ * Sets of keys in one statement, one way there and back: what a process made of a tenant last is what it begins with, so it
+ * decides before it has a lock, and the server keeps the group only if the tenant is still so. Of the rows that are
+ * written over nobody knows here; their part of the totals is taken off there. Whatever does not fit is done the long way:
+ * the function wrote nothing then.
+ *
+ * No transaction is open between two messages, so a caller that blocks its thread holds no lock.
+ */
+import { SteleError } from "../../../schemas/error/family.ts"
+import type { Operation } from "../../port/store.ts"
+import { name as changeName } from "./change.ts"
+import type { Row, Statement } from "./connection.ts"
+import { Group, type Head, type Total } from "./group.ts"
+import { sumOfHead } from "./head.ts"
+import { KeyValueDraft } from "./key-value.ts"
+import type { Context } from "./table.ts"
+import { bytesOf, hexOf } from "./tenant.ts"
+
+const name = "key_value"
+const noKey = new Uint8Array(0)
+
+/** A tenant as its newest commit left it, and when the server's clock said what `nowUs` says. */
+export interface Known {
+  readonly head: Head
+  readonly keyValue: Total
+  readonly changes: Total
+  /** Of `performance.now()`. */
+  readonly atMs: number
+}
+
+export interface Put {
+  readonly group: Group
+  readonly head: Head
+  readonly answers: ReadonlyArray<ReadonlyArray<unknown>>
+  readonly statement: Statement
+  /** What is known when it was made, by the function's answer. */
+  known(row: Row): Known
+}
+
+export const isPut = (operation: Operation): boolean => operation.op === "set" && operation.ttlMs === undefined && operation.keepsEnd !== true
+
+/** Of operations that `isPut`, as if none of the keys were there: undefined where even that tells of a refusal, or more is to be done than to put. */
+export function putOf(
+  context: Context,
+  known: Known,
+  batches: ReadonlyArray<ReadonlyArray<Operation>>,
+  bytesOfAll: ReadonlyMap<string, number>,
+  operationId: Uint8Array,
+): Put | undefined {
+  const operations = batches.flat()
+  const { tenant } = context
+  const nowUs = Math.max(known.head.nowUs, known.head.nowUs + Math.floor((performance.now() - known.atMs) * 1_000))
+  const before = { ...known.head, nowUs }
+  const totals = [totalRow(name, known.keyValue), totalRow(changeName, known.changes)]
+  const group = new Group(before, totals, bytesOfAll)
+  const draft = new KeyValueDraft(context, operations as ConstructorParameters<typeof KeyValueDraft>[1])
+  const answers: Array<ReadonlyArray<unknown>> = []
+  try {
+    for (const batch of batches) {
+      const from = group.revision
+      answers.push(batch.map((operation) => draft.apply(group, operation as Parameters<typeof draft.apply>[1])))
+      group.end(true, from)
+    }
+  } catch (error) {
+    if (error instanceof SteleError) return undefined
+    throw error
+  }
+  if (draft.mustSettle(group)) return undefined
+  const { rows, changes } = draft.put()
+  const head: Head = { revision: group.revision, sequence: known.head.sequence + 1, digest: group.digest(), forgotten: known.head.forgotten, nowUs }
+  const [keyValue, changed] = [group.total(name), group.total(changeName)]
+  const big = (numbers: ReadonlyArray<number>): ReadonlyArray<bigint> => numbers.map(BigInt)
+  return {
+    group,
+    head,
+    answers,
+    statement: {
+      sql: "SELECT keys, bytes, sums FROM stele.key_value_put($1, $2::bigint[], $3, $4::bigint, $5::bigint, $6::bigint, $7, $8::bigint, $9, $10::bigint[], $11::bigint[], $12::bytea[], $13::bytea[], $14::bigint[], $15::bigint[], $16::bytea[], $17::bigint[], $18::bigint)",
+      parameters: [
+        hexOf(tenant),
+        big([known.head.revision, known.head.sequence, known.head.forgotten, known.head.nowUs]),
+        known.head.digest,
+        BigInt(nowUs),
+        BigInt(head.revision),
+        BigInt(head.sequence),
+        head.digest,
+        BigInt(sumOfHead(tenant, head.digest, head, nowUs)),
+        operationId,
+        big([keyValue.keys, keyValue.bytes, keyValue.sums, changed.keys, changed.bytes, changed.sums]),
+        big(rows.map(({ revision }) => revision)),
+        rows.map(({ key }) => key),
+        rows.map(({ value }) => value),
+        big(rows.map(({ sum }) => sum)),
+        big(changes.map(({ revision }) => revision)),
+        changes.map(({ key }) => key),
+        big(changes.map(({ sum }) => sum)),
+        BigInt(bytesOf(tenant, noKey)),
+      ],
+    },
+    known: ({ keys, bytes, sums }) => ({
+      head,
+      keyValue: { keys: Number(keys), bytes: Number(bytes), sums: Number(sums) },
+      changes: changed,
+      atMs: known.atMs + (nowUs - known.head.nowUs) / 1_000,
+    }),
+  }
+}
+
+const totalRow = (of: string, { keys, bytes, sums }: Total): Row => ({ name: of, keys, bytes, sums })
