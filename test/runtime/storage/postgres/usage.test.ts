@@ -177,6 +177,7 @@ function tests(server: Server, folder: string): void {
       ["usage_day", "UPDATE stele.usage_day SET payload = set_byte(payload, 0, 9)", "usage"],
       ["usage_day", "DELETE FROM stele.usage_day", undefined],
       ["usage_name", "UPDATE stele.usage_name SET name = set_byte(name, 0, 80) WHERE id = 1", "usageRecords"],
+      ["usage_name", "UPDATE stele.usage_name SET sum = sum # 1", "record"],
       ["usage_forgotten", "UPDATE stele.usage_forgotten SET id = set_byte(id, 15, 77)", "record"],
       ["usage", "DELETE FROM stele.usage", undefined],
     ] as const
