@@ -106,6 +106,24 @@ function tests(server: Server, folder: string): void {
     t.same(await store.check(), [])
   })
 
+  t.test("steps of retention that share a commit, pages of an export and steps of an erasure each leave what belongs together", async (t) => {
+    await using store = await open(await migrated(server))
+    // Numbered in this order, exported in the other.
+    await put(store, [entry(1, { plugin: digest(2) }), entry(2, { plugin: digest(1) }), entry(3), entry(4), entry(5)])
+    const forget = (countMax: number) => store.apply([{ op: "forget", tenant: ada, beforeId: idAt(nowMs + 1), countMax }])
+    t.same(await Promise.all([forget(1), forget(2)]), [[1], [2]])
+    t.same(await store.check(), [])
+    const page = (after: Uint8Array | undefined, countMax: number) => store.ask({ ask: "export", tenant: ada, table: "usage", after, countMax })
+    const whole = await page(undefined, 100)
+    t.equal(whole.records.length, 5)
+    for (const [i, each] of whole.records.entries()) t.same((await page(whole.records[i - 1]?.order, 1)).records, [each], `record ${i}`)
+    for (let count = 1; count === 1;) {
+      ;[count] = await store.apply([{ op: "erase", tenant: ada, countMax: 1 }])
+      t.same(await store.check(), [], "after a step of an erasure")
+    }
+    t.same(await calls(store), [])
+  })
+
   t.test("processes that send the same records at the same time keep each once", async (t) => {
     const database = await migrated(server)
     const stores = await Promise.all([open(database), open(database), open(database)])
