@@ -103,7 +103,8 @@ async function emitNs(): Promise<number> {
   return found.toSorted((a, b) => a - b)[found.length >> 1] as number
 }
 
-export async function benchUsage(say: (text: string) => void, count = 5_000_000): Promise<ReadonlyArray<Row>> {
+/** With five million records present, as a year of a busy host has them: the filling takes most of the time. */
+export async function bench(say: (text: string) => void, count = 5_000_000): Promise<ReadonlyArray<Row>> {
   const folder = await mkdtemp(join(tmpdir(), "stele-bench-usage-"))
   const path = join(folder, "usage.db")
   try {

@@ -1,10 +1,13 @@
 /** The queue at a depth of a million jobs: enqueued, leased and completed durably, by several callers at a time. */
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { LeasedJob } from "../../runtime/port/queue.ts"
 import type { Store } from "../../runtime/port/store.ts"
 import { PostgresStore } from "../../runtime/storage/postgres/mod.ts"
 import { SqliteStore } from "../../runtime/storage/sqlite/mod.ts"
-import { migrated, type Server } from "../runtime/storage/postgres/server.ts"
+import { migrated, missing, type Server, startServer } from "../runtime/storage/postgres/server.ts"
+import { type Row, targetText } from "./measure.ts"
 
 export interface QueueFigures {
   readonly depth: number
@@ -118,5 +121,39 @@ async function queueFiguresOf(
     leaseP99Ms: p99(times.lease),
     completeP99Ms: p99(times.complete),
     fillSeconds,
+  }
+}
+
+const rowOf = (where: string, { depth, batch, jobsASecond, enqueueP99Ms, leaseP99Ms, completeP99Ms }: QueueFigures, atLeast: number, more = ""): Row => ({
+  figure: `queue on ${where}: enqueued, leased and completed, durable, ${depth.toLocaleString("en-US")} waiting${more}`,
+  unit: "jobs/s",
+  ours: jobsASecond,
+  peers: {},
+  ratios: { "jobs/s": jobsASecond },
+  target: targetText({ name: "jobs/s", ratio: jobsASecond, atLeast }),
+  met: jobsASecond >= atLeast,
+  note: `batches of ${batch}; p99 of a batch enqueued ${enqueueP99Ms.toFixed(0)} ms, leased ${leaseP99Ms.toFixed(0)} ms, completed ${completeP99Ms.toFixed(0)} ms`,
+})
+
+export async function bench(say: (text: string) => void): Promise<ReadonlyArray<Row>> {
+  const run = { depth: 1_000_000, batch: 100, tenants: 100 }
+  const folder = await mkdtemp(join(tmpdir(), "stele-bench-queue-"))
+  const rows: Array<Row> = []
+  try {
+    say("queue on SQLite…")
+    rows.push(rowOf("SQLite", await queueFigures(folder, run), 5_000))
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+  const why = await missing()
+  if (why !== undefined) return say(why) ?? rows
+  const server = await startServer()
+  try {
+    say("queue on PostgreSQL…")
+    rows.push(rowOf("PostgreSQL", await postgresQueueFigures(server, run), 3_000))
+    rows.push(rowOf("PostgreSQL", await postgresQueueFigures(server, { ...run, turnJobs: 100 }), 3_000, ", 100 jobs a turn"))
+    return rows
+  } finally {
+    await server.close()
   }
 }
