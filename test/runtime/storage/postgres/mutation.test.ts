@@ -102,7 +102,7 @@ function tests(server: Server): void {
         if (!sql.startsWith("UPDATE stele.tenant")) return undefined
         // It waits for the lock that this transaction has, and is the next to have it.
         others = other.apply([set("ada/other", "v")]).then(() => (proxy.at = () => undefined))
-        return 300
+        return 1_500
       }
       await store.apply([add("ada/n")])
       await others
