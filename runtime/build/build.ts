@@ -59,6 +59,7 @@ const workers = {
   "runtime/storage/sqlite/store.ts": "sqlite-worker",
   "runtime/storage/folder/thread.ts": "folder-worker",
   "runtime/storage/postgres/store.ts": "postgres-worker",
+  "runtime/storage/pglite/store.ts": "pglite-worker",
 } as const
 
 /** Where the files of threads lie, as seen from the bundle that starts them. */

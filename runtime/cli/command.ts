@@ -22,7 +22,7 @@ export const loadFlags = {
   ),
 }
 
-const storage = text("storage", "ADDRESS", "Where what plugins store is kept: memory (default), sqlite:PATH or postgres://USER@HOST/DATABASE")
+const storage = text("storage", "ADDRESS", "Where what plugins store is kept: memory (default), sqlite:PATH, postgres://USER@HOST/DATABASE or pglite:PATH")
 const objects = text("objects", "ADDRESS", "Where blobs are kept: folder:PATH or s3://BUCKET/PREFIX (default: beside the store, or in your data folder)")
 
 const call = Command.make(
@@ -110,7 +110,7 @@ const explain = Command.make(
 const kept = text(
   "storage",
   "ADDRESS",
-  "Where plugins and their data are kept: sqlite:PATH, postgres://USER@HOST/DATABASE or memory (default: a file in your data folder)",
+  "Where plugins and their data are kept: sqlite:PATH, postgres://USER@HOST/DATABASE, pglite:PATH or memory (default: a file in your data folder)",
 )
 
 const up = Command.make(

@@ -8,7 +8,8 @@ import type { Store } from "../port/store.ts"
 import { makeDataFolder } from "./default.ts"
 
 const { hash } = process.getBuiltinModule("node:crypto")
-const { existsSync } = process.getBuiltinModule("node:fs")
+const { existsSync, mkdtempSync, rmSync } = process.getBuiltinModule("node:fs")
+const { tmpdir } = process.getBuiltinModule("node:os")
 const { join } = process.getBuiltinModule("node:path")
 
 export interface Storage {
@@ -38,12 +39,12 @@ export interface StoresOptions extends StorageOptions {
   readonly overseer?: boolean
 }
 
-const known = ["memory", "sqlite:PATH", "postgres://USER@HOST/DATABASE"]
+const known = ["memory", "sqlite:PATH", "postgres://USER@HOST/DATABASE", "pglite:PATH"]
 
 /** A password in an address is never shown. */
 const shown = (address: string): string => address.replace(/:\/\/[^@/]*@/, "://…@")
 
-/** The folder of a SQLite store's objects. */
+/** The folder of the objects of a store that has a path. */
 export const objectsOf = (path: string): string => `${path}-objects`
 
 /** The file of a `sqlite:PATH`. */
@@ -102,8 +103,27 @@ function objectsFor(name: string): string {
   return `folder:${join(folder, `objects-${hash("sha256", name, "hex").slice(0, 16)}`)}`
 }
 
+/** PGlite on a folder, or in memory with objects that go when it is closed. */
+async function openPglite(path: string | undefined, options: StorageOptions): Promise<Stores> {
+  const { PgliteStore } = await import("./pglite/mod.ts")
+  if (path !== undefined) {
+    const whole = process.getBuiltinModule("node:path").resolve(path)
+    return both(`pglite:${whole}`, PgliteStore.open(whole), () => openObjects(options.objects ?? `folder:${objectsOf(whole)}`, options))
+  }
+  if (options.objects !== undefined) return both("pglite:", PgliteStore.open(undefined), () => openObjects(options.objects as string, options))
+  const folder = mkdtempSync(join(tmpdir(), "stele-objects-"))
+  const remove = (): void => rmSync(folder, { recursive: true, force: true })
+  try {
+    const stores = await both("pglite:", PgliteStore.open(undefined), () => openObjects(`folder:${folder}`, options))
+    return { ...stores, close: () => stores.close().finally(remove) }
+  } catch (error) {
+    remove()
+    throw error
+  }
+}
+
 /**
- * Opens `sqlite:PATH` or `postgres://USER@HOST/DATABASE` with its objects, also a store that is being filled by a move.
+ * Opens `sqlite:PATH`, `postgres://USER@HOST/DATABASE`, `pglite:PATH` or `pglite:` (in memory) with its objects, also a store that is being filled by a move.
  * @throws StorageError `Address` and those of opening; PluginError `NotBuilt`
  */
 export async function openStores(address: string, options: StoresOptions = {}): Promise<Stores> {
@@ -113,6 +133,8 @@ export async function openStores(address: string, options: StoresOptions = {}): 
     const worker = options.overseer === true ? { worker: workerAddress(address) } : {}
     return both(name, PostgresStore.open(address, worker), () => openObjects(options.objects ?? objectsFor(name), options))
   }
+  const pglite = /^pglite:(.*)$/s.exec(address)?.[1]
+  if (pglite !== undefined) return openPglite(pglite === "" ? undefined : pglite, options)
   const path = sqlitePath(address)
   // Loaded when asked for: a host in memory, or in a browser, has no use for it.
   const { SqliteStore } = await import("./sqlite/mod.ts")
@@ -124,7 +146,7 @@ export async function openStores(address: string, options: StoresOptions = {}): 
 }
 
 /**
- * Opens `memory`, `sqlite:PATH`, or `postgres://USER@HOST/DATABASE`, whose password is in the file of `STELE_STORAGE_PASSWORD_FILE` or in `PGPASSWORD`.
+ * Opens `memory`, `sqlite:PATH`, `pglite:PATH`, or `postgres://USER@HOST/DATABASE`, whose password is in the file of `STELE_STORAGE_PASSWORD_FILE` or in `PGPASSWORD`.
  * @throws ConfigError for something else than text; StorageError `Address`, `Moving` and those of opening; PluginError `NotBuilt`
  */
 export async function openStorage(address: string, options: StorageOptions = {}): Promise<Storage> {

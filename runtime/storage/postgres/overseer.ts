@@ -58,16 +58,19 @@ function queryOf(store: string, question: Exclude<OfAll, { readonly ask: "usage"
 }
 
 export class Overseer {
-  readonly #settings: ConnectionSettings
-  readonly #pool: Pool
+  readonly #pool: Pick<Pool, "address" | "use" | "close">
 
-  constructor(settings: ConnectionSettings) {
-    this.#settings = settings
-    this.#pool = new Pool(settings, 1, (connection) => checkWorker(connection, settings.address))
+  /** `pool` lends sessions that act as `workerRole`. */
+  constructor(pool: Pick<Pool, "address" | "use" | "close">) {
+    this.#pool = pool
+  }
+
+  static of(settings: ConnectionSettings): Overseer {
+    return new Overseer(new Pool(settings, 1, (connection) => checkWorker(connection, settings.address)))
   }
 
   async ask(question: OfAll): Promise<unknown> {
-    const { address } = this.#settings
+    const { address } = this.#pool
     if (question.ask === "usage") return await this.#pool.use((connection) => snapshot(address, connection, () => sumsOf(address.name, connection, question)))
     const query = queryOf(address.name, question)
     try {
@@ -89,12 +92,12 @@ export class Overseer {
         ]),
       )
     } catch (error) {
-      throw storageError(this.#settings.address, error)
+      throw storageError(this.#pool.address, error)
     }
   }
 
   check(): Promise<ReadonlyArray<Finding>> {
-    return this.#pool.use((connection) => snapshot(this.#settings.address, connection, checkAll))
+    return this.#pool.use((connection) => snapshot(this.#pool.address, connection, checkAll))
   }
 
   close(): Promise<void> {

@@ -26,16 +26,19 @@ export type LeaseOfAll = QueueOperation & { readonly op: "lease" }
 type Apply = (batch: ReadonlyArray<QueueChange>) => Promise<ReadonlyArray<unknown>>
 
 export class Ring {
-  readonly #settings: ConnectionSettings
   readonly #limits: QueueLimits
-  readonly #pool: Pool
+  readonly #pool: Pick<Pool, "address" | "use" | "close">
   readonly #apply: Apply
 
-  constructor(settings: ConnectionSettings, limits: QueueLimits, apply: Apply) {
-    this.#settings = settings
+  /** `pool` lends sessions that act as `workerRole`. */
+  constructor(pool: Pick<Pool, "address" | "use" | "close">, limits: QueueLimits, apply: Apply) {
     this.#limits = limits
-    this.#pool = new Pool(settings, connectionsMax, (connection) => checkWorker(connection, settings.address))
+    this.#pool = pool
     this.#apply = apply
+  }
+
+  static of(settings: ConnectionSettings, limits: QueueLimits, apply: Apply): Ring {
+    return new Ring(new Pool(settings, connectionsMax, (connection) => checkWorker(connection, settings.address)), limits, apply)
   }
 
   /** @throws ConfigError `Option`; StorageError `Busy`, `Corrupt` and what else a tenant's own lease throws, when nobody's succeeded */
@@ -101,7 +104,7 @@ export class Ring {
     try {
       return await this.#pool.use((connection) => connection.one(sql, parameters))
     } catch (error) {
-      throw storageError(this.#settings.address, error)
+      throw storageError(this.#pool.address, error)
     }
   }
 

@@ -40,7 +40,7 @@ const silenceMsMax = 90_000
 const keyBytesMost = 2_600
 
 /** A question whose bytes are its own: a view would send all of the buffer below it. */
-const copied = <Q extends Question>(question: Q): Q =>
+export const copied = <Q extends Question>(question: Q): Q =>
   Object.fromEntries(Object.entries(question).map(([name, value]) => [name, value instanceof Uint8Array ? new Uint8Array(value) : value])) as unknown as Q
 
 /** @throws ConfigError for keys that no index of the server takes */
@@ -81,7 +81,7 @@ export class PostgresStore implements Store {
     })
     this.#pool = new Pool(settings, connectionsMax, (connection) => checkService(connection, address))
     this.#asker = new Asker(this.#pool, limits)
-    this.#overseer = worker === undefined ? undefined : new Overseer(worker)
+    this.#overseer = worker === undefined ? undefined : Overseer.of(worker)
   }
 
   /**

@@ -2,12 +2,13 @@
  * The thread that writes, and that answers guests, who wait in their calls. All writes of a process are made here: a caller that
  * blocks its thread would otherwise wait for a lock that the same thread holds in a transaction it cannot end.
  */
-import type { Duplex } from "node:stream"
+import type { Fence } from "../../port/fence.ts"
 import type { StoreLimits } from "../../port/limits.ts"
 import type { Operation, Question } from "../../port/store.ts"
 import { type Line, serve } from "../bridge.ts"
 import { Asker } from "./asker.ts"
 import type { ConnectionSettings } from "./connection.ts"
+import { isOfAll, type Overseer } from "./overseer.ts"
 import { Pool } from "./pool.ts"
 import { type LeaseOfAll, noRing, Ring } from "./queue-ring.ts"
 import { checkService } from "./session.ts"
@@ -27,30 +28,43 @@ export interface Opening {
   readonly line: Line
 }
 
+export interface Serving {
+  /** Answers here what concerns all tenants: where there is one session for everything. */
+  readonly overseer?: (pool: Pool) => Overseer
+  /** And hands out jobs of all tenants. */
+  readonly ring?: (pool: Pool, writer: Writer) => Ring
+  /** When the last session is over. */
+  readonly after?: () => Promise<void>
+}
+
 /** Serves a store over sessions made by `settings`. */
 export function serveStore(
-  { worker, limits, connectionsMax, pendingMax, line }: Opening,
-  settings: ConnectionSettings & { readonly stream?: () => Duplex },
-  after: () => Promise<void> = async () => {},
+  { worker, limits, connectionsMax, pendingMax, line }: Pick<Opening, "worker" | "limits" | "connectionsMax" | "pendingMax" | "line">,
+  settings: ConnectionSettings,
+  { overseer: overseerOf, ring: ringOf, after = async () => {} }: Serving = {},
 ): void {
   const { address } = settings
   const pool = new Pool(settings, connectionsMax, (connection) => checkService(connection, address))
   const writer = new Writer(pool, limits, pendingMax)
   const asker = new Asker(pool, limits)
-  const ring = worker === undefined ? undefined : new Ring(worker, limits.queue, (batch) => writer.apply(batch))
+  const ring = ringOf?.(pool, writer) ?? (worker === undefined ? undefined : Ring.of(worker, limits.queue, (batch) => writer.apply(batch)))
   const apply = async (batch: ReadonlyArray<Operation>): Promise<ReadonlyArray<unknown>> => {
     const [first] = batch
     if (batch.length !== 1 || first?.op !== "lease" || first.tenant !== undefined) return await writer.apply(batch)
     if (ring === undefined) throw noRing(address.name)
     return [await ring.lease(first as LeaseOfAll)]
   }
+  const overseer = overseerOf?.(pool)
   serve(
     line,
     {
       open: () => pool.use(async () => {}),
       apply,
-      ask: (question: Question) =>
-        question.ask === "queue" && question.tenant === undefined && ring !== undefined ? ring.depth(question.key) : asker.ask(question),
+      ask(question: Question) {
+        if (question.ask === "queue" && question.tenant === undefined && ring !== undefined) return ring.depth(question.key)
+        return overseer !== undefined && isOfAll(question) ? overseer.ask(question) : asker.ask(question)
+      },
+      ...(overseer === undefined ? {} : { check: () => overseer.check(), fence: (fence: Fence | undefined) => overseer.fence(fence) }),
     },
     async () => {
       await writer.close()

@@ -21,6 +21,8 @@ export interface Backend {
   readonly lacks?: ReadonlyArray<Capability>
   /** Titles of cases whose figures it cannot have: they are not run, and the table says so. */
   readonly skips?: ReadonlySet<string>
+  /** Stores that are kept open for later cases, at most. */
+  readonly openMax?: number
   /** A new store, with nothing in it. */
   readonly open: (limits: StoreLimitOptions) => Promise<Store>
 }
@@ -115,7 +117,14 @@ class Stores {
 
   async get(limits: StoreLimitOptions): Promise<Store> {
     const name = JSON.stringify(limits)
-    const store = this.#open.get(name) ?? (await this.#backend.open(limits))
+    const known = this.#open.get(name)
+    if (known !== undefined) return known
+    for (const [other, store] of this.#open) {
+      if (this.#open.size < (this.#backend.openMax ?? Number.POSITIVE_INFINITY)) break
+      this.#open.delete(other)
+      await store.close()
+    }
+    const store = await this.#backend.open(limits)
     this.#open.set(name, store)
     return store
   }

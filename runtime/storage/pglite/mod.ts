@@ -1,0 +1,1 @@
+export { type PgliteOptions, PgliteStore } from "./store.ts"

@@ -1,0 +1,110 @@
+/**
+ * A store in PGlite: PostgreSQL compiled to WebAssembly, in a thread of this process, on a folder or in memory. The tables, policies and code are
+ * those of a server, so it is for tests and for trying out. It syncs nothing: after a loss of power anything may be gone.
+ */
+import { StorageError } from "../../../schemas/error/storage.ts"
+import type { StoreLimitOptions, StoreLimits } from "../../port/limits.ts"
+import type { Answers, BatchResults, Finding, Operation, Question, Store } from "../../port/store.ts"
+import { Bridge } from "../bridge.ts"
+import { copyOf } from "../operation.ts"
+import type { Address } from "../postgres/address.ts"
+import { copied, postgresLimitsFrom } from "../postgres/store.ts"
+import type { Opening } from "./worker.ts"
+
+const { resolve } = process.getBuiltinModule("node:path")
+const { Worker: Thread } = process.getBuiltinModule("node:worker_threads")
+
+export interface PgliteOptions extends StoreLimitOptions {
+  /** URL of the package `@electric-sql/pglite`, where it is not found by its name. */
+  readonly driver?: string
+  /** Batches that may wait; the next is refused. Default 10,000. */
+  readonly pendingMax?: number
+}
+
+const pendingMaxDefault = 10_000
+/** How long the thread may be silent before a blocked caller gives up, in ms: longer than a statement may take. */
+const silenceMsMax = 90_000
+
+export class PgliteStore implements Store {
+  readonly name: string
+  readonly limits: StoreLimits
+  readonly #bridge: Bridge
+  readonly #listeners = new Set<() => void>()
+  #closed: Promise<void> | undefined
+
+  private constructor(path: string | undefined, limits: StoreLimits, driver: string | undefined, pendingMax: number) {
+    this.name = `pglite:${path ?? ""}`
+    this.limits = limits
+    const address: Address = { name: this.name, host: "localhost", port: 5_432, user: "postgres", database: "postgres", tls: "disable" }
+    this.#bridge = new Bridge(this.name, silenceMsMax, (line) => {
+      const opening: Opening = { kind: "stele-pglite", address, path, driver, limits, pendingMax, line }
+      // Neither flags nor hooks of the application have business in this thread.
+      return new Thread(new URL("./worker.ts", import.meta.url), { workerData: opening, transferList: [line.port], execArgv: [], name: "stele-pglite" })
+    })
+  }
+
+  /**
+   * Opens a folder, which is made and set up when it is not there, or a store in memory. One process has it at a time.
+   * @throws ConfigError for limits; StorageError `Driver` where `@electric-sql/pglite` is not installed, `Busy`, `Foreign`, `Older`, `Newer`, `Unreachable`
+   */
+  static async open(path: string | undefined, { driver, pendingMax = pendingMaxDefault, ...limits }: PgliteOptions = {}): Promise<PgliteStore> {
+    const store = new PgliteStore(path === undefined ? undefined : resolve(path), postgresLimitsFrom(limits), driver, pendingMax)
+    try {
+      await store.#bridge.ask("open", undefined)
+    } catch (error) {
+      await store.close()
+      throw error
+    }
+    return store
+  }
+
+  async apply<const B extends ReadonlyArray<Operation>>(batch: B): Promise<BatchResults<B>> {
+    const [first] = batch
+    if (first?.op === "fence" && batch.length === 1) return [await this.#open().ask("fence", first.fence)] as unknown as BatchResults<B>
+    const answers = await this.#open().ask("apply", batch.map(copyOf))
+    this.#committed()
+    return answers as BatchResults<B>
+  }
+
+  applySync<const B extends ReadonlyArray<Operation>>(batch: B): BatchResults<B> {
+    const answers = this.#open().askSync("apply", batch.map(copyOf))
+    this.#committed()
+    return answers as BatchResults<B>
+  }
+
+  async ask<Q extends Question>(question: Q): Promise<Answers[Q["ask"]]> {
+    return (await this.#open().ask("ask", copied(question))) as Answers[Q["ask"]]
+  }
+
+  askSync<Q extends Question>(question: Q): Answers[Q["ask"]] {
+    return this.#open().askSync("ask", copied(question)) as Answers[Q["ask"]]
+  }
+
+  async check(): Promise<ReadonlyArray<Finding>> {
+    return (await this.#open().ask("check", undefined)) as ReadonlyArray<Finding>
+  }
+
+  onCommit(listener: () => void): () => void {
+    const own = (): void => listener()
+    this.#listeners.add(own)
+    return () => void this.#listeners.delete(own)
+  }
+
+  #committed(): void {
+    for (const listener of this.#listeners) queueMicrotask(listener)
+  }
+
+  #open(): Bridge {
+    if (this.#closed !== undefined) throw new StorageError("Closed", { store: this.name })
+    return this.#bridge
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#bridge.close()
+    return this.#closed
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+}
