@@ -49,7 +49,8 @@ export const objectsOf = (path: string): string => `${path}-objects`
 
 /** The file of a `sqlite:PATH`. */
 export function sqlitePath(address: string): string {
-  if (/^(pglite|s3|file):/.test(address)) throw new PluginError("NotBuilt", { asked: `storage: "${shown(address)}"`, exists: known })
+  if (/^(pglite|s3|file):/.test(address))
+    throw new PluginError("NotBuilt", { asked: `storage: "${shown(address)}"`, exists: known.filter((each) => !each.startsWith("pglite:")) })
   const path = /^sqlite:(.+)$/s.exec(address)?.[1]
   if (path === undefined) throw new StorageError("Address", { address: shown(address), known })
   // Made absolute: SQLite would take some names for something else than files, and the working folder may change.

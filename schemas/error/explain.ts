@@ -92,6 +92,7 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-STO-0061": "Records of that age have been removed by retention, and whether this one was among them cannot be told: it is not counted.",
   "STELE-STO-0062": "A record's time is in its id; one that is further ahead of the store's clock than it may be is not counted.",
   "STELE-STO-0063": "More calls ended than their records could be kept in memory until they were written; how many is in a record of its own.",
+  "STELE-STO-0075": "A lease gives each holder a greater token, and a write under an older one than the newest is kept out, so that two never work at once.",
   "STELE-STO-0065": "A store that is moved takes no more writes, so that none is left behind; what it holds can still be read.",
   "STELE-STO-0066": "A store that is filled by a move holds part of what it will: it opens for the move alone until both sides are equal.",
   "STELE-STO-0067": "A move makes two stores equal, and would remove whatever else is in the one it fills.",

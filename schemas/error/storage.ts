@@ -532,6 +532,15 @@ export class StorageError extends family("StorageError", {
     message: (d) => `Cannot keep anything for the tenant "${d.tenant}" in the store "${d.store}": a tenant is 1 to 512 bytes of UTF-8`,
     fix: () => "name the tenant by a shorter, well-formed text",
   }),
+  NotHolder: reason<Store & { readonly lease: string; readonly token: number }>({
+    code: "STELE-STO-0075",
+    status: 409,
+    exit: 6,
+    isRetryable: false,
+    message: (d) =>
+      `Cannot go on as the holder of the lease "${d.lease}" in the store "${d.store}": token ${d.token} has ended, or somebody else has a newer one`,
+    fix: () => "stop what was done under it, and acquire the lease again: nothing of this batch was kept",
+  }),
   Unsupported: reason<Store & { readonly asked: string }>({
     code: "STELE-STO-0069",
     status: 501,
