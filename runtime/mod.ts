@@ -29,11 +29,11 @@ export interface HostOptions extends CoreOptions, StorageOptions {
 /** Opens hosts; what it opens is the `Host` of `stele/host`. */
 export const Host = {
   /** Opens a host whose ports keep their data in `storage`. Everything is denied, and calls have a deadline, unless a load says otherwise. */
-  async open({ storage = "memory", acceptLoss = false, objects, usage = true, upkeep = true, ...options }: HostOptions = {}): Promise<CoreHost> {
+  async open({ storage = "memory", acceptLoss = false, objects, storageKey, usage = true, upkeep = true, ...options }: HostOptions = {}): Promise<CoreHost> {
     if (typeof usage !== "boolean") throw new ConfigError("Option", { option: "usage", expected: "true or false", actual: String(usage) })
     if (typeof upkeep !== "boolean" && (typeof upkeep !== "object" || upkeep === null))
       throw new ConfigError("Option", { option: "upkeep", expected: "true, false or limits in ms", actual: String(upkeep) })
-    const kept = await openStorage(storage, { acceptLoss, objects })
+    const kept = await openStorage(storage, { acceptLoss, objects, storageKey })
     const next = options.ports?.observer
     let observer: ObserverPort | undefined = next
     let keeper: Upkeep | undefined

@@ -29,6 +29,7 @@ export interface CallFlags extends LoadFlags, PortFlags {
   readonly deadline?: string | undefined
   readonly storage?: string | undefined
   readonly objects?: string | undefined
+  readonly storageKey?: string | undefined
   readonly usage: boolean
   readonly raw: boolean
   readonly json: boolean
@@ -72,7 +73,7 @@ export async function call(flags: CallFlags): Promise<void> {
   const { ports, observer } = await portsFrom(flags, () => name)
   await using notes = usageNotes()
   // Nobody waits for upkeep here: each write removes some of what has ended, and garbage costs room but no time (`stele storage collect`).
-  await using host = await Host.open({ ports, storage: flags.storage ?? "memory", objects: flags.objects, upkeep: false })
+  await using host = await Host.open({ ports, storage: flags.storage ?? "memory", objects: flags.objects, storageKey: flags.storageKey, upkeep: false })
   notes.observer = host.ports.observer
   await fill(host.ports.keyValue, flags)
   const { file } = flags

@@ -23,6 +23,7 @@ export const loadFlags = {
 }
 
 const storage = text("storage", "ADDRESS", "Where what plugins store is kept: memory (default), sqlite:PATH, postgres://USER@HOST/DATABASE or pglite:PATH")
+const storageKey = text("storage-key", "SOURCE", "The master key that stored values are sealed by, 32 bytes: file:PATH or env:NAME")
 const objects = text("objects", "ADDRESS", "Where blobs are kept: folder:PATH or s3://BUCKET/PREFIX (default: beside the store, or in your data folder)")
 
 const call = Command.make(
@@ -42,6 +43,7 @@ const call = Command.make(
     secret: many("secret", "NAME=SOURCE", "A secret for secret:NAME, from env:VARIABLE or file:PATH"),
     storage,
     objects,
+    storageKey,
     kv: many("kv", "BUCKET/KEY=VALUE", "A stored value to start with: prices/tea=3.20"),
     usage: isOn("usage", "Print fuel, time, memory and grants used"),
     raw: isOn("raw", "Write a string or list<u8> result as it is"),
@@ -115,7 +117,7 @@ const kept = text(
 
 const up = Command.make(
   "up",
-  { storage: kept, objects, once: isOn("once", "Exit after the run instead of waiting for commands") },
+  { storage: kept, objects, storageKey, once: isOn("once", "Exit after the run instead of waiting for commands") },
   Effect.fnUntraced(function* (flags) {
     const json = yield* Json
     const debug = yield* Debug

@@ -29,6 +29,11 @@ export interface StorageOptions {
    * database one in the user's data folder, which other machines do not see. It is this store's alone: what no reference of it names is garbage.
    */
   readonly objects?: string | undefined
+  /**
+   * The store's master key, 32 bytes: `file:PATH` or `env:NAME`. Values are sealed by it from the first time it is given, and the store is refused
+   * without it from then on; blobs, names of keys and sizes are not sealed (`docs/adr/0016-encryption.md`).
+   */
+  readonly storageKey?: string | undefined
 }
 
 export interface StoresOptions extends StorageOptions {
@@ -148,20 +153,24 @@ export async function openStores(address: string, options: StoresOptions = {}): 
 
 /**
  * Opens `memory`, `sqlite:PATH`, `pglite:PATH`, or `postgres://USER@HOST/DATABASE`, whose password is in the file of `STELE_STORAGE_PASSWORD_FILE` or in `PGPASSWORD`.
- * @throws ConfigError for something else than text; StorageError `Address`, `Moving` and those of opening; PluginError `NotBuilt`
+ * @throws ConfigError for something else than text; StorageError `Address`, `Moving`, `KeyRequired`, `WrongKey` and those of opening; PluginError `NotBuilt`
  */
 export async function openStorage(address: string, options: StorageOptions = {}): Promise<Storage> {
   if (typeof address !== "string") throw new ConfigError("Option", { option: "storage", expected: known.join(" or "), actual: typeof address })
   if (address === "memory") return { ports: {}, close: async () => {} }
-  const [stores, { guestBlob, guestEvent, guestKeyValue }, { originOf }] = await Promise.all([
+  const [stores, { guestBlob, guestEvent, guestKeyValue }, { originOf }, { openKeyring, refuseSealed, sealed }] = await Promise.all([
     openStores(address, options),
     import("./guest.ts"),
     import("./move/journal.ts"),
+    import("./sealed/mod.ts"),
   ])
-  const { store, objects, close } = stores
+  const { store: below, objects, close } = stores
   try {
-    const from = await originOf(store)
+    const from = await originOf(below)
     if (from !== undefined) throw new StorageError("Moving", { store: stores.address, from })
+    // What is written without the key would be refused by everybody who has it.
+    if (options.storageKey === undefined) await refuseSealed(below)
+    const store = options.storageKey === undefined ? below : sealed(below, await openKeyring(options.storageKey, below))
     return { ports: { keyValue: guestKeyValue(store), event: guestEvent(store), blob: guestBlob(store, objects) }, store, objects, close }
   } catch (error) {
     await close()

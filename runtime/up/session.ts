@@ -81,10 +81,10 @@ export class Session implements AsyncDisposable {
   }
 
   /** Opens a host on `storage`, everything denied. `kv` is what a new store holds at first. */
-  static async open({ storage, objects }: Pick<HostOptions, "storage" | "objects">, kv: ReadonlyArray<string>): Promise<Session> {
+  static async open({ storage, objects, storageKey }: Pick<HostOptions, "storage" | "objects" | "storageKey">, kv: ReadonlyArray<string>): Promise<Session> {
     const names = new Map<string, string>()
     const { ports, observer } = await portsFrom({ config: [], secret: [] }, (digest) => names.get(digest) ?? "plugin")
-    const host = await Storage.open({ storage, objects, ports })
+    const host = await Storage.open({ storage, objects, storageKey, ports })
     await fill(host.ports.keyValue, { tenant: "default", kv }, true)
     return new Session(host, observer, names)
   }

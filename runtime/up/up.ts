@@ -14,6 +14,8 @@ export interface UpFlags {
   readonly storage: string | undefined
   /** Where blobs are kept; default: beside the store. */
   readonly objects: string | undefined
+  /** What stored values are sealed by. */
+  readonly storageKey: string | undefined
   readonly once: boolean
   readonly json: boolean
   readonly debug: boolean
@@ -22,10 +24,14 @@ export interface UpFlags {
 const restoredText = (names: ReadonlyArray<string>): string => (names.length === 0 ? "" : `; loaded again as they were: ${names.join(", ")}`)
 
 /** The store that is asked for, or the user's own. Where that cannot be made, nothing is kept, and that is said. */
-async function open({ storage, objects }: Pick<UpFlags, "storage" | "objects">): Promise<{ readonly session: Session; readonly address: string }> {
+async function open({
+  storage,
+  objects,
+  storageKey,
+}: Pick<UpFlags, "storage" | "objects" | "storageKey">): Promise<{ readonly session: Session; readonly address: string }> {
   const address = storage ?? defaultStorage(process.env) ?? "memory"
   try {
-    return { session: await Session.open({ storage: address, objects }, seeds), address }
+    return { session: await Session.open({ storage: address, objects, storageKey }, seeds), address }
   } catch (error) {
     const isOurChoice = storage === undefined && (process.env["STELE_STORAGE"] ?? "") === ""
     if (!isOurChoice || !(error instanceof StorageError) || error.reason._tag !== "Unreachable") throw error
@@ -35,8 +41,8 @@ async function open({ storage, objects }: Pick<UpFlags, "storage" | "objects">):
   }
 }
 
-export async function up({ storage, objects, once, json, debug }: UpFlags): Promise<void> {
-  const { session: opened, address } = await open({ storage, objects })
+export async function up({ storage, objects, storageKey, once, json, debug }: UpFlags): Promise<void> {
+  const { session: opened, address } = await open({ storage, objects, storageKey })
   await using session = opened
   const failures = await session.restore()
   const restored = [...session.loaded.keys()]

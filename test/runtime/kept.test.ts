@@ -1,14 +1,14 @@
 /** What `stele up` keeps: plugins, their grants and what they stored, over restarts and over being killed. */
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { copyFile, mkdtemp, rm, writeFile } from "node:fs/promises"
+import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
 import { tenantKey } from "../../host/port/mod.ts"
 import { Host } from "../../runtime/mod.ts"
 import { Installations } from "../../runtime/service/installation.ts"
-import { example, root, stele } from "./command-line.ts"
+import { example, jsonError, root, stele } from "./command-line.ts"
 
 t.setTimeout(280_000)
 const folder = await mkdtemp(join(tmpdir(), "stele-kept-"))
@@ -92,6 +92,18 @@ t.test("what cannot be loaded again is named, harms nothing else, and can be for
   t.match(stderr, /Cannot load "lost" again[^]*STELE-PLG-0008/)
   t.match(answers[0], { unloaded: "lost" })
   t.notMatch(session(`sqlite:${path}`, []).stderr, /lost/)
+})
+
+t.test("`stele up --storage-key` seals what it keeps, and a store that is sealed is refused without its key", async (t) => {
+  const path = join(folder, "sealed.db")
+  const key = join(folder, "key")
+  await writeFile(key, Buffer.alloc(32, 7))
+  const run = (...flags: ReadonlyArray<string>) => stele(["up", "--once", "--json", "--storage", `sqlite:${path}`, ...flags])
+  for (let i = 0; i < 2; i++) t.equal(run("--storage-key", `file:${key}`).code, 0)
+  t.notMatch(await readFile(path, "latin1"), /2\.80/, "no price in the file")
+  t.match(jsonError(run()), { code: "STELE-STO-0073" })
+  await writeFile(key, Buffer.alloc(32, 8))
+  t.match(jsonError(run("--storage-key", `file:${key}`)), { code: "STELE-STO-0072" })
 })
 
 t.test("`stele up` keeps its store in the data folder of its user, and nothing where there is none", async (t) => {
