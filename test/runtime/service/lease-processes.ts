@@ -87,7 +87,7 @@ export async function course(store: Store, address: string, fence: "KEEP" | "DRO
         if (next === undefined) return undefined
         return (await until("an attempt", () => hasTried(pid), 4_000).catch(() => undefined)) === undefined ? undefined : pid
       },
-      60_000,
+      150_000,
     )
     const killed = await leader()
     const killedMs = performance.now()

@@ -30,7 +30,8 @@ await lead(
       }
       if (isLast) return
       isOver = signal.aborted
-      await new Promise((resume) => setTimeout(resume, 5))
+      // Longer than a commit takes on a busy disk: whoever is stopped is then rarely in one, holding the store's lock.
+      await new Promise((resume) => setTimeout(resume, 60))
     }
   },
   { signal: end.signal, tenant, leaseMs: 600, pollMs: 50, holder: String(process.pid) },
