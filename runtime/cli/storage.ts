@@ -28,9 +28,8 @@ async function infoOf(address: string): Promise<StoreInfo | PostgresInfo> {
 
 /** All of a database, which its service sees one tenant at a time. */
 async function overseer(address: string): Promise<PostgresReader> {
-  const { parseAddress, PostgresReader: Reader, workerAddress, workerPasswordOf } = await import("../storage/postgres/mod.ts")
-  const password = workerPasswordOf(parseAddress(address))
-  return await Reader.open(workerAddress(address), password === undefined ? {} : { password })
+  const { PostgresReader: Reader, workerAddress } = await import("../storage/postgres/mod.ts")
+  return await Reader.open(workerAddress(address))
 }
 
 export async function info({ address, json }: StorageFlags): Promise<void> {

@@ -1,6 +1,6 @@
 /** What the doctor looks at in a database on a server: whether it can be reached and is set up, and what the server does with a commit. */
 import { SteleError } from "../../schemas/error/family.ts"
-import { parseAddress, PostgresReader, PostgresStore, workerAddress, workerPasswordOf } from "../storage/postgres/mod.ts"
+import { PostgresReader, PostgresStore, workerAddress } from "../storage/postgres/mod.ts"
 import { type Diagnosis, fail, ok, warn } from "./diagnosis.ts"
 
 /** Sessions that a process of Stele opens at most: those of its threads. */
@@ -20,8 +20,7 @@ async function asService(address: string): Promise<Diagnosis> {
 
 async function asOverseer(address: string): Promise<ReadonlyArray<Diagnosis>> {
   try {
-    const password = workerPasswordOf(parseAddress(address))
-    await using reader = await PostgresReader.open(workerAddress(address), password === undefined ? {} : { password })
+    await using reader = await PostgresReader.open(workerAddress(address))
     const { server, format, commits } = await reader.info()
     const free = server.sessionsMax - server.sessions
     return [

@@ -99,7 +99,8 @@ export class UsageTable implements Table<UsageOperation, UsageQuestion> {
     let bytes = 0
     let added = 0
     const idOf = (name: number): number => (ids[name] ??= this.#names.idOf(tenant, names[name] as Uint8Array, (sum) => (sums ^= sum)))
-    const ok = names.findIndex((name) => name.length === 2 && decoder.decode(name) === "ok")
+    // A batch may list a name twice: each of its numbers stands for it.
+    const isOk = names.map((name) => name.length === 2 && decoder.decode(name) === "ok")
     const rollUps = new Map<string, { readonly day: number; readonly plugin: number; readonly rollUp: RollUp }>()
     const answers = entries.map((entry): UsageAnswer => {
       const { id } = entry
@@ -118,7 +119,7 @@ export class UsageTable implements Table<UsageOperation, UsageQuestion> {
       const key = `${day} ${plugin}`
       let found = rollUps.get(key)
       if (found === undefined) rollUps.set(key, (found = { day, plugin, rollUp: new RollUp() }))
-      found.rollUp.add({ costs: entry.costs, hostCalls: entry.hostCalls.map(([grant, calls]) => [idOf(grant), calls]) }, entry.outcome === ok)
+      found.rollUp.add({ costs: entry.costs, hostCalls: entry.hostCalls.map(([grant, calls]) => [idOf(grant), calls]) }, isOk[entry.outcome] === true)
       return "new"
     })
     for (const { day, plugin, rollUp } of rollUps.values()) sums ^= this.#addDay(tenant, day, plugin, rollUp)
