@@ -71,7 +71,8 @@ export interface Database {
   readonly worker: string
 }
 
-let databases = 0
+/** Databases made so far, by server. */
+const databases = new WeakMap<Server, number>()
 
 /** A database of its own that is set up: the first is migrated, the others are copies of an untouched one. */
 export async function migrated(server: Server): Promise<Database> {
@@ -82,11 +83,13 @@ export async function migrated(server: Server): Promise<Database> {
     service: server.address(serviceRole, name),
     worker: server.address(workerRole, name),
   })
-  if (databases++ === 0) {
+  const number = (databases.get(server) ?? 0) + 1
+  databases.set(server, number)
+  if (number === 1) {
     server.database("pattern")
     await migratePostgres(at("pattern").owner, { password, servicePassword: password, workerPassword: password })
   }
-  const name = `store${databases}`
+  const name = `store${number}`
   server.sql(`CREATE DATABASE ${name} OWNER owner TEMPLATE pattern`)
   return at(name)
 }
