@@ -3,7 +3,7 @@ import { platform } from "../../host/platform/mod.ts"
 import { type Diagnosis, fail, ok } from "../doctor/diagnosis.ts"
 import { diagnoseSqlite } from "../doctor/sqlite.ts"
 import { defaultStorage } from "../storage/default.ts"
-import { isPostgres, sqlitePath } from "../storage/storage.ts"
+import { isPostgres, pglitePath, sqlitePath } from "../storage/storage.ts"
 import { columns, out, printLine, wrap } from "./terminal.ts"
 import { version } from "./version.ts"
 
@@ -29,6 +29,8 @@ function engine(): Diagnosis {
 
 async function diagnose(address: string): Promise<ReadonlyArray<Diagnosis>> {
   if (isPostgres(address)) return (await import("../doctor/postgres.ts")).diagnosePostgres(address)
+  const folder = pglitePath(address)
+  if (folder !== undefined) return (await import("../doctor/pglite.ts")).diagnosePglite(folder)
   return address === "memory" ? [ok("store", "memory: nothing is kept when the process ends")] : diagnoseSqlite(sqlitePath(address))
 }
 

@@ -5,11 +5,15 @@ import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import { isOn, Json, run, text } from "./flag.ts"
 
-const address = Argument.String("ADDRESS").pipe(Argument.withDescription("A store: sqlite:PATH"))
+const address = Argument.String("ADDRESS").pipe(Argument.withDescription("A store: sqlite:PATH, postgres://USER@HOST/DATABASE, pglite:PATH"))
 
 const storageInfo = Command.make(
   "info",
-  { address: Argument.String("ADDRESS").pipe(Argument.withDescription("A store: sqlite:PATH; or the folder of an archive")) },
+  {
+    address: Argument.String("ADDRESS").pipe(
+      Argument.withDescription("A store: sqlite:PATH, postgres://USER@HOST/DATABASE, pglite:PATH; or the folder of an archive"),
+    ),
+  },
   Effect.fnUntraced(function* (flags) {
     const json = yield* Json
     yield* run(async () => (await import("./storage.ts")).info({ ...flags, json }))
@@ -153,17 +157,22 @@ const storageDrill = Command.make(
 
 const storageMigrate = Command.make(
   "migrate",
-  { address: Argument.String("ADDRESS").pipe(Argument.withDescription("postgres://OWNER@HOST/DATABASE, OWNER being the role that owns the database")) },
+  {
+    address: Argument.String("ADDRESS").pipe(
+      Argument.withDescription("sqlite:PATH, pglite:PATH, or postgres://OWNER@HOST/DATABASE, OWNER being the role that owns the database"),
+    ),
+    dryRun: isOn("dry-run", "Say from which format to which, and change nothing"),
+  },
   Effect.fnUntraced(function* (flags) {
     const json = yield* Json
     yield* run(async () => (await import("./storage.ts")).migrate({ ...flags, json }))
   }),
 ).pipe(
   Command.withDescription(
-    "Set up a PostgreSQL store, or take it to this version's format: schema, roles and tables. Passwords come from files that STELE_STORAGE_PASSWORD_FILE (the owner's), STELE_STORAGE_SERVICE_PASSWORD_FILE and STELE_STORAGE_WORKER_PASSWORD_FILE (those of the roles that are made) name.",
+    "Take a store to this version's format. A database is set up as well: schema, roles and tables; passwords come from files that STELE_STORAGE_PASSWORD_FILE (the owner's), STELE_STORAGE_SERVICE_PASSWORD_FILE and STELE_STORAGE_WORKER_PASSWORD_FILE (those of the roles that are made) name.",
   ),
-  Command.withShortDescription("Set up a store on a server"),
-  Command.withExamples([{ command: "stele storage migrate postgres://owner@localhost/stele" }]),
+  Command.withShortDescription("Set up a database, or take a store to this version"),
+  Command.withExamples([{ command: "stele storage migrate postgres://owner@localhost/stele" }, { command: "stele storage migrate sqlite:stele.db --dry-run" }]),
 )
 
 const storageRotate = Command.make(

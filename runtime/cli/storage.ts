@@ -1,9 +1,11 @@
 /** `stele storage info|check|collect|move|migrate`: what a store holds, whether all of it is as it was written, removing garbage, taking it elsewhere, setting one up. */
 import type { Finding, Store } from "../port/store.ts"
-import type { PostgresInfo, PostgresReader } from "../storage/postgres/mod.ts"
-import { SqliteReader, SqliteStore, type StoreInfo } from "../storage/sqlite/mod.ts"
-import { isPostgres, objectsOf, openObjects, openStores, sqlitePath } from "../storage/storage.ts"
+import type { PgliteStore } from "../storage/pglite/mod.ts"
+import type { Migrated, Overseer, PostgresInfo } from "../storage/postgres/mod.ts"
+import { migrateSqlite, SqliteReader, SqliteStore, type StoreInfo } from "../storage/sqlite/mod.ts"
+import { isPostgres, objectsOf, objectsOfDatabase, openObjects, openStores, pglitePath, sqlitePath } from "../storage/storage.ts"
 import { ConfigError } from "../../schemas/error/config.ts"
+import { StorageError } from "../../schemas/error/storage.ts"
 import { bytesText, countText, parseDuration } from "./quantity.ts"
 import { columns, noteLine, out, printLine, table } from "./terminal.ts"
 
@@ -18,18 +20,31 @@ export interface StorageFlags {
 const isArchive = (address: string): boolean => !/^[a-z][a-z\d]+:/.test(address) && statSync(address, { throwIfNoEntry: false })?.isDirectory() === true
 
 async function infoOf(address: string): Promise<StoreInfo | PostgresInfo> {
-  if (!isPostgres(address)) {
-    using reader = new SqliteReader(sqlitePath(address))
-    return reader.info()
+  if (isPostgres(address)) return await overseeing(address, (overseer) => overseer.info())
+  const folder = pglitePath(address)
+  if (folder !== undefined) {
+    await using store = await pglite(folder)
+    return await store.info()
   }
-  await using reader = await overseer(address)
-  return await reader.info()
+  using reader = new SqliteReader(sqlitePath(address))
+  return reader.info()
 }
 
 /** All of a database, which its service sees one tenant at a time. */
-async function overseer(address: string): Promise<PostgresReader> {
-  const { PostgresReader: Reader, workerAddress } = await import("../storage/postgres/mod.ts")
-  return await Reader.open(workerAddress(address))
+async function overseeing<A>(address: string, use: (overseer: Overseer) => Promise<A>): Promise<A> {
+  const { Overseer: Database, workerAddress } = await import("../storage/postgres/mod.ts")
+  const overseer = Database.at(workerAddress(address))
+  try {
+    return await use(overseer)
+  } finally {
+    await overseer.close()
+  }
+}
+
+/** A store in PGlite that is there: looking at one makes none. */
+async function pglite(folder: string): Promise<PgliteStore> {
+  if (!existsSync(folder)) throw new StorageError("Unreachable", { store: `pglite:${folder}`, detail: "there is no such folder" })
+  return await (await import("../storage/pglite/mod.ts")).PgliteStore.open(folder)
 }
 
 export async function info({ address, json }: StorageFlags): Promise<void> {
@@ -63,10 +78,16 @@ export interface CheckFlags extends StorageFlags {
   readonly objects: string | undefined
 }
 
+const rowsAreGood = "every row is as it was written"
+const allIsGood = `${rowsAreGood}, and every object that is referred to is there`
+
 export async function check({ address, json, acceptLoss, objects }: CheckFlags): Promise<void> {
-  if (isPostgres(address)) {
-    await using reader = await overseer(address)
-    return report(reader.name, await reader.check(), "every row is as it was written", json)
+  if (isPostgres(address)) return await overseeing(address, (overseer) => checkDatabase(overseer, objects, json))
+  const folder = pglitePath(address)
+  if (folder !== undefined) {
+    await using store = await pglite(folder)
+    const findings = [...(await store.check()), ...(await checkObjects(store, objects, objectsOf(folder), acceptLoss))]
+    return report(store.name, findings, allIsGood, json)
   }
   const path = sqlitePath(address)
   // First without: a file that is not there is not made.
@@ -74,8 +95,21 @@ export async function check({ address, json, acceptLoss, objects }: CheckFlags):
   reader.close()
   if (acceptLoss) await (await SqliteStore.open(path, { acceptLoss })).close()
   using checked = new SqliteReader(path)
-  const findings = [...checked.check(), ...(await checkObjects(checked, objects, path, acceptLoss))]
-  report(path, findings, "every row is as it was written, and every object that is referred to is there", json)
+  const asked: Pick<Store, "ask"> = { ask: async (question) => checked.ask(question) }
+  const findings = [...checked.check(), ...(await checkObjects(asked, objects, objectsOf(path), acceptLoss))]
+  report(path, findings, allIsGood, json)
+}
+
+/** Objects of a database may be anywhere: where nobody says, and this machine has none, they are not looked at. */
+async function checkDatabase(overseer: Overseer, objects: string | undefined, json: boolean): Promise<void> {
+  const store = overseer as Pick<Store, "ask">
+  const findings = await overseer.check()
+  const folder = objects === undefined ? objectsOfDatabase(overseer.name) : ""
+  const isKnown = objects !== undefined || existsSync(folder)
+  if (isKnown) return report(overseer.name, [...findings, ...(await checkObjects(store, objects, folder, false))], allIsGood, json)
+  const [referred] = await store.ask({ ask: "references", beyond: undefined, countMax: 1 })
+  if (referred !== undefined) noteLine("Objects were not looked at: this machine has none of this store. --objects says where they are")
+  report(overseer.name, findings, rowsAreGood, json)
 }
 
 function report(store: string, findings: ReadonlyArray<Finding>, good: string, json: boolean): void {
@@ -86,11 +120,10 @@ function report(store: string, findings: ReadonlyArray<Finding>, good: string, j
 }
 
 /** What is wrong with the objects of a store; where it never had any, no folder for them is made. */
-async function checkObjects(reader: SqliteReader, address: string | undefined, path: string, acceptLoss: boolean): Promise<ReadonlyArray<Finding>> {
+async function checkObjects(store: Pick<Store, "ask">, address: string | undefined, folder: string, acceptLoss: boolean): Promise<ReadonlyArray<Finding>> {
   const { checkReferred } = await import("../service/object-check.ts")
-  const store: Pick<Store, "ask"> = { ask: async (question) => reader.ask(question) }
-  if (address === undefined && !existsSync(objectsOf(path))) return checkReferred(store, undefined)
-  await using objects = await openObjects(address ?? `folder:${objectsOf(path)}`, { acceptLoss })
+  if (address === undefined && !existsSync(folder)) return checkReferred(store, undefined)
+  await using objects = await openObjects(address ?? `folder:${folder}`, { acceptLoss })
   const { refusal } = objects as { readonly refusal?: Error }
   return [...(refusal === undefined ? [] : [{ table: "object", key: "", detail: refusal.message }]), ...(await checkReferred(store, objects))]
 }
@@ -182,8 +215,27 @@ const passwordIn = (variable: string): string | undefined => {
         .replace(/\r?\n$/, "")
 }
 
-/** Sets up a PostgreSQL store, or takes it to this version's format; says what it did and what to go on with. */
-export async function migrate({ address, json }: StorageFlags): Promise<void> {
+export interface MigrateFlags extends StorageFlags {
+  readonly dryRun: boolean
+}
+
+/** Takes a store to this version's format, a database also from nothing; says what it did and what to go on with. */
+export async function migrate({ address, json, dryRun }: MigrateFlags): Promise<void> {
+  const folder = pglitePath(address)
+  const found: { readonly from: number; readonly to: number; readonly roles?: ReadonlyArray<string>; readonly address?: string } = isPostgres(address)
+    ? await migrateDatabase(address, dryRun)
+    : folder === undefined
+      ? migrateSqlite(sqlitePath(address), dryRun)
+      : await (await import("../storage/pglite/mod.ts")).migratePglite(folder, { isDryRun: dryRun })
+  if (json) return printLine(JSON.stringify({ ...found, dryRun }))
+  const { from, to, roles = [] } = found
+  if (from === to) printLine(`Nothing to do: the store has format ${to}`)
+  else printLine(dryRun ? `Would go from format ${from} to ${to}, and changed nothing` : `The store went from format ${from} to ${to}`)
+  for (const role of roles) printLine(dryRun ? `Would make the role ${role}` : `Made the role ${role}`)
+  if (isPostgres(address) && !dryRun) printLine(`Services use ${found.address ?? ""}`)
+}
+
+async function migrateDatabase(address: string, isDryRun: boolean): Promise<Migrated> {
   const [{ migratePostgres }, { parseAddress, passwordOf }] = await Promise.all([
     import("../storage/postgres/mod.ts"),
     import("../storage/postgres/address.ts"),
@@ -193,13 +245,10 @@ export async function migrate({ address, json }: StorageFlags): Promise<void> {
     passwordIn("STELE_STORAGE_SERVICE_PASSWORD_FILE"),
     passwordIn("STELE_STORAGE_WORKER_PASSWORD_FILE"),
   ]
-  const found = await migratePostgres(address, {
+  return await migratePostgres(address, {
+    isDryRun,
     ...(password === undefined ? {} : { password }),
     ...(servicePassword === undefined ? {} : { servicePassword }),
     ...(workerPassword === undefined ? {} : { workerPassword }),
   })
-  if (json) return printLine(JSON.stringify(found))
-  printLine(found.from === found.to ? `Nothing to do: the store has format ${found.to}` : `The store went from format ${found.from} to ${found.to}`)
-  for (const role of found.roles) printLine(`Made the role ${role}`)
-  printLine(`Services use ${found.address}`)
 }

@@ -1,8 +1,9 @@
 /** The disk under a store: what is left of it, how long a sync takes, and whether that can be believed. */
 import { type Diagnosis, fail, ok, warn } from "./diagnosis.ts"
 
-const { closeSync, fsyncSync, openSync, readFileSync, statfsSync, unlinkSync, writeSync } = process.getBuiltinModule("node:fs")
-const { join } = process.getBuiltinModule("node:path")
+const { accessSync, closeSync, constants, existsSync, fsyncSync, openSync, readFileSync, statfsSync, unlinkSync, writeSync } =
+  process.getBuiltinModule("node:fs")
+const { dirname, join } = process.getBuiltinModule("node:path")
 
 /** Bytes left below which a store is soon refused its next commit, and below which that should be planned for. */
 const spaceBytes = { fail: 64 << 20, warn: 1 << 30 }
@@ -77,4 +78,16 @@ export function space(folder: string): Diagnosis {
   const found = `${(bytes / 2 ** 30).toFixed(1)} GiB left`
   if (bytes < spaceBytes.fail) return fail("disk space", found, "free some: a store that finds no room refuses writes, and keeps what it has")
   return bytes < spaceBytes.warn ? warn("disk space", found, "free some before it is needed") : ok("disk space", found)
+}
+
+/** The folder that a store lies in: is it there, and may this user write in it? */
+export function folderOf(path: string): Diagnosis {
+  const folder = dirname(path)
+  if (!existsSync(folder)) return fail("folder", `there is no ${folder}`, `mkdir -p ${folder}`)
+  try {
+    accessSync(folder, constants.W_OK | constants.R_OK)
+    return ok("folder", folder)
+  } catch {
+    return fail("folder", `${folder} cannot be written by this user`, `name another file, or change its owner: chown ${process.env["USER"] ?? "YOU"} ${folder}`)
+  }
 }

@@ -2,26 +2,15 @@
 import { SteleError } from "../../schemas/error/family.ts"
 import { SqliteReader } from "../storage/sqlite/mod.ts"
 import { type Diagnosis, fail, ok, warn } from "./diagnosis.ts"
-import { space, syncHonesty } from "./disk.ts"
+import { folderOf, space, syncHonesty } from "./disk.ts"
 
-const { accessSync, constants, existsSync, statSync } = process.getBuiltinModule("node:fs")
+const { existsSync, statSync } = process.getBuiltinModule("node:fs")
 const { dirname } = process.getBuiltinModule("node:path")
 
 /** A log longer than this is no longer folded into the database: something holds it. Bytes. */
 const logBytesMax = 256 << 20
 /** A store's newest commit may be this much ahead of the clock before that is worth a word: ms. */
 const aheadMsMax = 60_000
-
-function folderOf(path: string): Diagnosis {
-  const folder = dirname(path)
-  if (!existsSync(folder)) return fail("folder", `there is no ${folder}`, `mkdir -p ${folder}`)
-  try {
-    accessSync(folder, constants.W_OK | constants.R_OK)
-    return ok("folder", folder)
-  } catch {
-    return fail("folder", `${folder} cannot be written by this user`, `name another file, or change its owner: chown ${process.env["USER"] ?? "YOU"} ${folder}`)
-  }
-}
 
 function store(path: string): ReadonlyArray<Diagnosis> {
   if (!existsSync(path)) return [ok("store", `${path} is made when it is first used`)]

@@ -62,6 +62,12 @@ export function sqlitePath(address: string): string {
   return process.getBuiltinModule("node:path").resolve(path)
 }
 
+/** The folder of a `pglite:PATH`; undefined for every other kind of store. */
+export function pglitePath(address: string): string | undefined {
+  const path = /^pglite:(.+)$/s.exec(address)?.[1]
+  return path === undefined ? undefined : process.getBuiltinModule("node:path").resolve(path)
+}
+
 /** A store and its objects, as services and commands use them. */
 export interface Stores {
   /** As it was named, without a password. */
@@ -102,11 +108,12 @@ export async function openObjects(address: string, options: StorageOptions = {})
   throw new StorageError("Address", { address: shown(address), known: ["folder:PATH", "s3://BUCKET/PREFIX?endpoint=URL&region=REGION"] })
 }
 
-/** Where the objects of a database lie when nothing is said: on this machine, by the database's name. */
-function objectsFor(name: string): string {
+/** Where the objects of a database lie when nothing is said: on this machine, by the database's name as its services say it. */
+export function objectsOfDatabase(name: string): string {
   const folder = makeDataFolder(process.env)
   if (folder === undefined) throw new StorageError("Unreachable", { store: "objects", detail: "this user has no data folder" })
-  return `folder:${join(folder, `objects-${hash("sha256", name, "hex").slice(0, 16)}`)}`
+  const asService = name.replace(/^(postgres:\/\/)stele_worker@/, "$1stele_service@")
+  return join(folder, `objects-${hash("sha256", asService, "hex").slice(0, 16)}`)
 }
 
 /** PGlite on a folder, or in memory with objects that go when it is closed. */
@@ -137,7 +144,7 @@ export async function openStores(address: string, options: StoresOptions = {}): 
     const { parseAddress, PostgresStore, workerAddress } = await import("./postgres/mod.ts")
     const { name } = parseAddress(address)
     const worker = options.overseer === true ? { worker: workerAddress(address) } : {}
-    return both(name, PostgresStore.open(address, worker), () => openObjects(options.objects ?? objectsFor(name), options))
+    return both(name, PostgresStore.open(address, worker), () => openObjects(options.objects ?? `folder:${objectsOfDatabase(name)}`, options))
   }
   const pglite = /^pglite:(.*)$/s.exec(address)?.[1]
   if (pglite !== undefined) return openPglite(pglite === "" ? undefined : pglite, options)

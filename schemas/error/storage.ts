@@ -10,6 +10,14 @@ interface Archive {
   readonly archive: string
 }
 
+/** A store as `stele storage migrate` takes it: whoever owns a database, not the role that uses it; a path with its kind. */
+const toMigrate = (store: string): string =>
+  /^postgres(ql)?:/.test(store)
+    ? `${store.replace(/\/\/[^@/]*@/, "//OWNER@")}   (OWNER: the role that owns the database)`
+    : /^[a-z]+:/.test(store)
+      ? store
+      : `sqlite:${store}`
+
 /** A durable store cannot be opened, is not what it should be, or did not take a write. */
 export class StorageError extends family("StorageError", {
   Address: reason<{ readonly address: string; readonly known: ReadonlyArray<string> }>({
@@ -490,7 +498,7 @@ export class StorageError extends family("StorageError", {
     isRetryable: false,
     message: (d) =>
       `Cannot use the store "${d.store}": ${d.format === 0 ? "nothing has been set up in it" : `it has format ${d.format}`}, this version needs ${d.known}`,
-    fix: (d) => `stele storage migrate ${String(d.store).replace(/\/\/[^@/]*@/, "//OWNER@")}   (OWNER: the role that owns the database)`,
+    fix: (d) => `stele storage migrate ${toMigrate(String(d.store))}`,
   }),
   PasswordShown: reason<{ readonly address: string }>({
     code: "STELE-STO-0024",

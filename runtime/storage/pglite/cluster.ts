@@ -4,7 +4,7 @@ import { SteleError } from "../../../schemas/error/family.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import { refuseNetwork, syncFolder } from "../disk.ts"
 import type { Address } from "../postgres/address.ts"
-import { migrateOver } from "../postgres/migrate.ts"
+import { type Migrated, migrateOver } from "../postgres/migrate.ts"
 import { type Instance, streamsOver } from "./stream.ts"
 
 const { existsSync, mkdirSync, readdirSync, renameSync, rmSync } = process.getBuiltinModule("node:fs")
@@ -102,5 +102,33 @@ export async function openCluster(address: Address, path: string | undefined, mo
     unlock()
     if (error instanceof SteleError) throw error
     throw new StorageError("Unreachable", { store, detail: error instanceof Error ? error.message : String(error) }, { cause: error })
+  }
+}
+
+/** How an instance is named to the code for servers, which asks nothing else of it. */
+export const addressOf = (path: string | undefined): Address => ({
+  name: `pglite:${path ?? ""}`,
+  host: "localhost",
+  port: 5_432,
+  user: "postgres",
+  database: "postgres",
+  tls: "disable",
+})
+
+/**
+ * Takes the store in a folder to this version's format, if it has another.
+ * @throws StorageError as `openCluster`; `Newer`
+ */
+export async function migratePglite(
+  path: string,
+  { isDryRun = false, driver: module }: { readonly isDryRun?: boolean; readonly driver?: string } = {},
+): Promise<Migrated> {
+  const address = addressOf(path)
+  if (!existsSync(join(path, dataName))) throw new StorageError("Unreachable", { store: address.name, detail: "there is no store in this folder" })
+  const { instance, close } = await openCluster(address, path, module)
+  try {
+    return await migrateOver({ address, password: undefined, stream: streamsOver(instance) }, { isDryRun })
+  } finally {
+    await close()
   }
 }

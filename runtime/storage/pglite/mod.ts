@@ -1,1 +1,2 @@
+export { migratePglite } from "./cluster.ts"
 export { type PgliteOptions, PgliteStore } from "./store.ts"

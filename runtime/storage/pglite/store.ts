@@ -7,8 +7,9 @@ import type { StoreLimitOptions, StoreLimits } from "../../port/limits.ts"
 import type { Answers, BatchResults, Finding, Operation, Question, Store } from "../../port/store.ts"
 import { Bridge } from "../bridge.ts"
 import { copyOf } from "../operation.ts"
-import type { Address } from "../postgres/address.ts"
+import type { PostgresInfo } from "../postgres/reader.ts"
 import { copied, postgresLimitsFrom } from "../postgres/store.ts"
+import { addressOf } from "./cluster.ts"
 import type { Opening } from "./worker.ts"
 
 const { resolve } = process.getBuiltinModule("node:path")
@@ -33,9 +34,9 @@ export class PgliteStore implements Store {
   #closed: Promise<void> | undefined
 
   private constructor(path: string | undefined, limits: StoreLimits, driver: string | undefined, pendingMax: number) {
-    this.name = `pglite:${path ?? ""}`
+    const address = addressOf(path)
+    this.name = address.name
     this.limits = limits
-    const address: Address = { name: this.name, host: "localhost", port: 5_432, user: "postgres", database: "postgres", tls: "disable" }
     this.#bridge = new Bridge(this.name, silenceMsMax, (line) => {
       const opening: Opening = { kind: "stele-pglite", address, path, driver, limits, pendingMax, line }
       // Neither flags nor hooks of the application have business in this thread.
@@ -78,6 +79,11 @@ export class PgliteStore implements Store {
 
   askSync<Q extends Question>(question: Q): Answers[Q["ask"]] {
     return this.#open().askSync("ask", copied(question)) as Answers[Q["ask"]]
+  }
+
+  /** What the store holds, in numbers. */
+  async info(): Promise<PostgresInfo> {
+    return (await this.#open().ask("info", undefined)) as PostgresInfo
   }
 
   async check(): Promise<ReadonlyArray<Finding>> {

@@ -13,12 +13,14 @@ export interface MigrateOptions {
   /** For roles that are not there yet; ASCII. Without one a role cannot log in by password. */
   readonly servicePassword?: string
   readonly workerPassword?: string
+  /** Say what would be done, and do nothing. */
+  readonly isDryRun?: boolean
 }
 
 export interface Migrated {
   readonly from: number
   readonly to: number
-  /** Roles that were made. */
+  /** Roles that were made, or with `isDryRun` would be. */
   readonly roles: ReadonlyArray<string>
   /** What services use from now on. */
   readonly address: string
@@ -46,7 +48,7 @@ export async function migratePostgres(address: string, { password, ...passwords 
   return await migrateOver({ address: parseAddress(address), password }, passwords)
 }
 
-export async function migrateOver(settings: ConnectionSettings, passwords: Omit<MigrateOptions, "password"> = {}): Promise<Migrated> {
+export async function migrateOver(settings: ConnectionSettings, { isDryRun = false, ...passwords }: Omit<MigrateOptions, "password"> = {}): Promise<Migrated> {
   const { address } = settings
   let connection: Connection | undefined
   try {
@@ -55,9 +57,9 @@ export async function migrateOver(settings: ConnectionSettings, passwords: Omit<
     if (Number(server?.["number"]) < serverMin.number)
       throw new StorageError("Server", { store: address.name, version: String(server?.["version"]), known: serverMin.name })
     await connection.one("SELECT pg_advisory_lock($1)", [lockKey])
-    const roles = await makeRoles(connection, address.name, passwords)
+    const roles = await makeRoles(connection, address.name, passwords, isDryRun)
     const from = await formatOf(connection, address.name)
-    for (let next = from; next < migrations.length; next++) await migrateOne(connection, next, address.name)
+    for (let next = from; next < migrations.length && !isDryRun; next++) await migrateOne(connection, next, address.name)
     return { from, to: format, roles, address: address.name.replace(/\/\/[^@]*@/, `//${serviceRole}@`) }
   } catch (error) {
     throw storageError(address, error)
@@ -77,7 +79,12 @@ async function permitted(connection: Connection, store: string, sql: string, sho
   }
 }
 
-async function makeRoles(connection: Connection, store: string, passwords: Omit<MigrateOptions, "password">): Promise<ReadonlyArray<string>> {
+async function makeRoles(
+  connection: Connection,
+  store: string,
+  passwords: Pick<MigrateOptions, "servicePassword" | "workerPassword">,
+  isDryRun: boolean,
+): Promise<ReadonlyArray<string>> {
   const made: Array<string> = []
   for (const [role, password] of [
     [serviceRole, passwords.servicePassword],
@@ -86,7 +93,9 @@ async function makeRoles(connection: Connection, store: string, passwords: Omit<
     const [found] = await connection.one("SELECT rolsuper OR rolbypassrls AS is_above FROM pg_catalog.pg_roles WHERE rolname = $1", [role])
     if (found?.["is_above"] === true)
       throw new StorageError("Role", { store, role, detail: "row-level security does not hold it", wanted: `${role}, NOSUPERUSER and NOBYPASSRLS` })
-    if (found === undefined) {
+    if (isDryRun) {
+      if (found === undefined) made.push(role)
+    } else if (found === undefined) {
       const create = `CREATE ROLE ${role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION`
       await permitted(connection, store, password === undefined ? create : `${create} PASSWORD '${verifierOf(password)}'`, `CREATE ROLE ${role} LOGIN`)
       made.push(role)

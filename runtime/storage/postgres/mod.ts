@@ -1,5 +1,6 @@
 export { parseAddress, workerAddress, workerPasswordOf } from "./address.ts"
 export { type Migrated, type MigrateOptions, migratePostgres } from "./migrate.ts"
+export { Overseer } from "./overseer.ts"
 export { type PostgresInfo, PostgresReader } from "./reader.ts"
 export { serviceRole, workerRole } from "./schema.ts"
 export { type PostgresOptions, PostgresStore } from "./store.ts"

@@ -7,7 +7,7 @@ import type { ConnectionSettings } from "./connection.ts"
 import { storageError } from "./failure.ts"
 import { Pool } from "./pool.ts"
 import { depthOf } from "./queue.ts"
-import { checkAll, snapshot } from "./reader.ts"
+import { checkAll, infoOf, type PostgresInfo, readerSettings, snapshot } from "./reader.ts"
 import { checkWorker } from "./session.ts"
 import { type Query, tables } from "./table.ts"
 import { usageTenants } from "./usage.ts"
@@ -69,6 +69,11 @@ export class Overseer {
     return new Overseer(new Pool(settings, 1, (connection) => checkWorker(connection, settings.address)))
   }
 
+  /** Over the database of an address, as the role that it names. */
+  static at(address: string): Overseer {
+    return Overseer.of(readerSettings(address))
+  }
+
   async ask(question: OfAll): Promise<unknown> {
     const { address } = this.#pool
     if (question.ask === "usage") return await this.#pool.use((connection) => snapshot(address, connection, () => sumsOf(address.name, connection, question)))
@@ -94,6 +99,16 @@ export class Overseer {
     } catch (error) {
       throw storageError(this.#pool.address, error)
     }
+  }
+
+  /** As the database was named. */
+  get name(): string {
+    return this.#pool.address.name
+  }
+
+  info(): Promise<PostgresInfo> {
+    const { address } = this.#pool
+    return this.#pool.use((connection) => snapshot(address, connection, () => infoOf(address.name, connection)))
   }
 
   check(): Promise<ReadonlyArray<Finding>> {

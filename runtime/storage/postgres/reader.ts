@@ -46,6 +46,13 @@ export interface PostgresInfo {
   }
 }
 
+/** How the role of an address logs in; one that sees all tenants may have a password of its own. */
+export function readerSettings(address: string, password?: string): ConnectionSettings {
+  const parsed = parseAddress(address)
+  const own = parsed.user === workerRole ? workerPasswordOf(parsed) : undefined
+  return { address: parsed, password: password ?? own ?? passwordOf(parsed) }
+}
+
 export class PostgresReader implements AsyncDisposable {
   readonly name: string
   readonly #address: Address
@@ -59,9 +66,7 @@ export class PostgresReader implements AsyncDisposable {
 
   /** @throws StorageError `Address`, `PasswordShown`, `Unreachable`, `Login`, `NoDatabase`, `Server`, `Older`, `Newer`, `Role` */
   static async open(address: string, { password }: { readonly password?: string } = {}): Promise<PostgresReader> {
-    const parsed = parseAddress(address)
-    const own = parsed.user === workerRole ? workerPasswordOf(parsed) : undefined
-    return await PostgresReader.over({ address: parsed, password: password ?? own ?? passwordOf(parsed) })
+    return await PostgresReader.over(readerSettings(address, password))
   }
 
   static async over(settings: ConnectionSettings): Promise<PostgresReader> {
@@ -82,36 +87,7 @@ export class PostgresReader implements AsyncDisposable {
   }
 
   info(): Promise<PostgresInfo> {
-    return this.#reading(async (connection) => {
-      const [newest = {}] = await connection.one(
-        "SELECT (SELECT number FROM stele.format) AS format, coalesce(sum(sequence), 0)::bigint AS commits, max(committed_us) AS committed_us FROM stele.tenant WHERE sequence > 0",
-      )
-      const [server = {}] = await connection.one(
-        "SELECT current_setting('server_version') AS version, current_setting('data_checksums') AS checksums, current_setting('fsync') AS fsync, current_setting('full_page_writes') AS pages, current_setting('max_connections')::int AS sessions_max, (SELECT count(*)::int FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend') AS sessions, (SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace WHERE nspname = 'stele' AND relkind = 'r') AS bytes",
-      )
-      const totals = await connection.one(
-        "SELECT name, sum(keys)::bigint AS keys, sum(bytes)::bigint AS bytes, count(*) FILTER (WHERE keys > 0) AS tenants FROM stele.total GROUP BY name",
-      )
-      return {
-        store: this.name,
-        format: Number(newest["format"]),
-        bytes: Number(server["bytes"]),
-        commits: Number(newest["commits"]),
-        committedAtMs: newest["committed_us"] === null ? undefined : Number(newest["committed_us"]) / 1_000,
-        tables: tables.map(({ name, counts }) => {
-          const row = totals.find((total) => total["name"] === name)
-          return { table: name, counts, count: Number(row?.["keys"] ?? 0), bytes: Number(row?.["bytes"] ?? 0), tenants: Number(row?.["tenants"] ?? 0) }
-        }),
-        server: {
-          version: String(server["version"]),
-          dataChecksums: server["checksums"] === "on",
-          fsync: server["fsync"] === "on",
-          fullPageWrites: server["pages"] === "on",
-          sessions: Number(server["sessions"]),
-          sessionsMax: Number(server["sessions_max"]),
-        },
-      }
-    })
+    return this.#reading((connection) => infoOf(this.name, connection))
   }
 
   /** Sums of usage, of one tenant or all. */
@@ -130,6 +106,38 @@ export class PostgresReader implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+}
+
+/** What a database holds, over all tenants. */
+export async function infoOf(store: string, connection: Connection): Promise<PostgresInfo> {
+  const [newest = {}] = await connection.one(
+    "SELECT (SELECT number FROM stele.format) AS format, coalesce(sum(sequence), 0)::bigint AS commits, max(committed_us) AS committed_us FROM stele.tenant WHERE sequence > 0",
+  )
+  const [server = {}] = await connection.one(
+    "SELECT current_setting('server_version') AS version, current_setting('data_checksums') AS checksums, current_setting('fsync') AS fsync, current_setting('full_page_writes') AS pages, current_setting('max_connections')::int AS sessions_max, (SELECT count(*)::int FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend') AS sessions, (SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace WHERE nspname = 'stele' AND relkind = 'r') AS bytes",
+  )
+  const totals = await connection.one(
+    "SELECT name, sum(keys)::bigint AS keys, sum(bytes)::bigint AS bytes, count(*) FILTER (WHERE keys > 0) AS tenants FROM stele.total GROUP BY name",
+  )
+  return {
+    store,
+    format: Number(newest["format"]),
+    bytes: Number(server["bytes"]),
+    commits: Number(newest["commits"]),
+    committedAtMs: newest["committed_us"] === null ? undefined : Number(newest["committed_us"]) / 1_000,
+    tables: tables.map(({ name, counts }) => {
+      const row = totals.find((total) => total["name"] === name)
+      return { table: name, counts, count: Number(row?.["keys"] ?? 0), bytes: Number(row?.["bytes"] ?? 0), tenants: Number(row?.["tenants"] ?? 0) }
+    }),
+    server: {
+      version: String(server["version"]),
+      dataChecksums: server["checksums"] === "on",
+      fsync: server["fsync"] === "on",
+      fullPageWrites: server["pages"] === "on",
+      sessions: Number(server["sessions"]),
+      sessionsMax: Number(server["sessions_max"]),
+    },
   }
 }
 

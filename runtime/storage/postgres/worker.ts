@@ -64,7 +64,9 @@ export function serveStore(
         if (question.ask === "queue" && question.tenant === undefined && ring !== undefined) return ring.depth(question.key)
         return overseer !== undefined && isOfAll(question) ? overseer.ask(question) : asker.ask(question)
       },
-      ...(overseer === undefined ? {} : { check: () => overseer.check(), fence: (fence: Fence | undefined) => overseer.fence(fence) }),
+      ...(overseer === undefined
+        ? {}
+        : { info: () => overseer.info(), check: () => overseer.check(), fence: (fence: Fence | undefined) => overseer.fence(fence) }),
     },
     async () => {
       await writer.close()

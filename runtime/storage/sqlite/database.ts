@@ -238,7 +238,7 @@ export function reading<A>(path: string, read: () => A): A {
   }
 }
 
-/** A connection that only reads. Throws `StorageError` `Unreachable` when there is no file, `Foreign`, `Newer` or `Busy`. */
+/** A connection that only reads. Throws `StorageError` `Unreachable` when there is no file, `Foreign`, `Older`, `Newer` or `Busy`. */
 export function openReader(path: string): DatabaseSync {
   let database: DatabaseSync | undefined
   try {
@@ -248,6 +248,8 @@ export function openReader(path: string): DatabaseSync {
     const found = pragma(database, "user_version")
     if (found > format) throw new StorageError("Newer", { store: path, format: found, known: format })
     if (found === 0) throw new StorageError("Unreachable", { store: path, detail: "nothing has been stored in it yet" })
+    // Reading makes no tables: whoever opens it for writing does, and says so.
+    if (found < format) throw new StorageError("Older", { store: path, format: found, known: format })
     return database
   } catch (error) {
     database?.close()
@@ -289,6 +291,28 @@ export function openWriter(path: string): DatabaseSync {
   } catch (error) {
     writer?.close()
     throw storageError(path, error)
+  }
+}
+
+/**
+ * Takes the store in a file to this version's format, if it has another.
+ * @throws StorageError `Unreachable`, `Foreign`, `Newer`, `Busy`
+ */
+export function migrateSqlite(path: string, isDryRun = false): { readonly from: number; readonly to: number } {
+  if (!existsSync(path)) throw new StorageError("Unreachable", { store: path, detail: "there is no such file" })
+  let database: DatabaseSync | undefined
+  try {
+    database = new Database(path, { readOnly: true, timeout: busyMsMax })
+    claim(database, path)
+    const from = pragma(database, "user_version")
+    if (from > format) throw new StorageError("Newer", { store: path, format: from, known: format })
+    if (from === 0) throw new StorageError("Unreachable", { store: path, detail: "nothing has been stored in it yet" })
+    if (!isDryRun && from < format) openWriter(path).close()
+    return { from, to: format }
+  } catch (error) {
+    throw storageError(path, error)
+  } finally {
+    database?.close()
   }
 }
 

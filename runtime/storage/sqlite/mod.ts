@@ -1,3 +1,4 @@
+export { migrateSqlite } from "./database.ts"
 export { type MemoryOptions, MemoryStore } from "./memory.ts"
 export { type Finding, SqliteReader, type StoreInfo } from "./reader.ts"
 export { type SqliteOptions, SqliteStore } from "./store.ts"

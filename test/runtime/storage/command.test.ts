@@ -5,6 +5,7 @@ import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/pro
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
+import { DatabaseSync } from "node:sqlite"
 import t from "tap"
 import { tenantKey } from "../../../host/port/mod.ts"
 import { guestBlob, guestEvent, guestKeyValue } from "../../../runtime/storage/guest.ts"
@@ -131,6 +132,32 @@ t.test("`stele storage check` names objects that are damaged, missing or nowhere
     ["large", "small"].map((key) => `it is not there, and referred to by ada/${key}`),
   )
   t.notOk((await readdir(folder)).includes("objects.db-objects"), "no folder is made")
+})
+
+t.test("`stele storage migrate` takes an older file to this version's format, and says so; what only reads refuses it", async (t) => {
+  const path = join(folder, "older.db")
+  {
+    await using store = await SqliteStore.open(path)
+    guestKeyValue(store).set(tenantKey("ada", "k"), Buffer.from("kept"))
+  }
+  const { to } = JSON.parse(stele(["storage", "migrate", `sqlite:${path}`, "--json"]).stdout) as { readonly to: number }
+  const database = new DatabaseSync(path)
+  for (const { name } of database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'queue%'").all())
+    database.exec(`DROP TABLE ${String(name)}`)
+  database.exec("PRAGMA user_version = 5")
+  database.close()
+  for (const command of ["info", "check"]) {
+    const refused = stele(["storage", command, `sqlite:${path}`])
+    t.match(refused, { code: 6, stderr: new RegExp(`STELE-STO-0023[^]*it has format 5, this version needs ${to}[^]*stele storage migrate[^]*sqlite:`) })
+  }
+  const dry = stele(["storage", "migrate", `sqlite:${path}`, "--dry-run"])
+  t.match(dry, { code: 0, stdout: `Would go from format 5 to ${to}, and changed nothing\n` })
+  t.equal(stele(["storage", "migrate", `sqlite:${path}`]).stdout, `The store went from format 5 to ${to}\n`)
+  t.equal(stele(["storage", "migrate", `sqlite:${path}`]).stdout, `Nothing to do: the store has format ${to}\n`)
+  t.equal(stele(["storage", "check", `sqlite:${path}`]).code, 0)
+  await using store = await SqliteStore.open(path)
+  t.equal(Buffer.from(guestKeyValue(store).get(tenantKey("ada", "k")) ?? []).toString(), "kept")
+  t.match(stele(["storage", "migrate", `sqlite:${join(folder, "nothing.db")}`]), { code: 69, stderr: /there is no such file/ })
 })
 
 t.test("`stele storage backup`, `info`, `drill` and `restore` bring a store back as it was at any commit, encrypted", async (t) => {

@@ -58,6 +58,8 @@ t.test("a database is set up, used, killed and moved by the command line alone",
 
   const early = stele(["up", "--once", "--storage", service], { env })
   t.not(early.code, 0, "nothing is set up yet")
+  const dry = stele(["storage", "migrate", owner, "--dry-run"], { env })
+  t.match(dry, { code: 0, stdout: /Would go from format 0 to [^]*Would make the role stele_service/ }, dry.stderr)
   const first = stele(["storage", "migrate", owner], { env })
   t.equal(first.code, 0, first.stderr)
   t.match(first.stdout, /Made the role stele_service[^]*Services use postgres:\/\/stele_service@/)
@@ -122,6 +124,15 @@ t.test("a database is set up, used, killed and moved by the command line alone",
     await target.store.apply([{ op: "delete", tenant: bytes("ada"), key: bytes("probe") }])
     await target.close()
   }
+
+  // Objects of the database are looked at where they are on this machine, or where somebody says.
+  const looked = stele(["storage", "check", middle], { env })
+  t.match(looked, { code: 0, stdout: /and every object that is referred to is there/ }, looked.stderr)
+  const elsewhere = stele(["storage", "check", middle, "--objects", `folder:${join(folder, "empty")}`, "--json"], { env })
+  t.match(elsewhere, { code: 3, stdout: /it is not there, and referred to by ada\/object/ }, elsewhere.stderr)
+  const blind = stele(["storage", "check", middle], { env: { ...env, XDG_DATA_HOME: join(folder, "other") } })
+  t.match(blind, { code: 0, stdout: /every row is as it was written\n$/, stderr: /Objects were not looked at[^]*--objects/ })
+  t.match(stele(["storage", "check", middle.replace("stele_service", "stele_worker")], { env }).stdout, /every object/, "whoever asks")
   const source = await openStores(middle)
   await t.rejects(source.store.apply([{ op: "delete", tenant: bytes("ada"), key: bytes("k1") }]), { code: "STELE-STO-0065" })
   t.throws(() => source.store.applySync([{ op: "delete", tenant: bytes("bob"), key: bytes("k1") }]), { code: "STELE-STO-0065" })

@@ -312,7 +312,7 @@ function tests(server: Server): void {
 
   t.test("kill -9 of a writer: what was acknowledged is there, and both keys or neither", async (t) => {
     const database = await migrated(server)
-    const rounds = isFull ? 100 : 5
+    const rounds = isFull ? 100 : 10
     await using store = await PostgresStore.open(database.service, { password })
     let acknowledged = 0
     for (let round = 0; round < rounds; round++) {
