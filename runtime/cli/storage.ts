@@ -32,7 +32,9 @@ async function infoOf(address: string): Promise<StoreInfo | PostgresInfo> {
 
 /** All of a database, which its service sees one tenant at a time. */
 async function overseeing<A>(address: string, use: (overseer: Overseer) => Promise<A>): Promise<A> {
-  const { Overseer: Database, workerAddress } = await import("../storage/postgres/mod.ts")
+  const { Overseer: Database, parseAddress, workerAddress } = await import("../storage/postgres/mod.ts")
+  // As it was given: a password in it is refused, and not passed over with the role that it belongs to.
+  parseAddress(address)
   const overseer = Database.at(workerAddress(address))
   try {
     return await use(overseer)
@@ -41,9 +43,15 @@ async function overseeing<A>(address: string, use: (overseer: Overseer) => Promi
   }
 }
 
-/** A store in PGlite that is there: looking at one makes none. */
+/** Who looks at a store, or takes something from it, makes none: a file or folder must be there. */
+function refuseMissing(address: string): void {
+  const folder = pglitePath(address)
+  if (folder !== undefined && !existsSync(folder)) throw new StorageError("Unreachable", { store: `pglite:${folder}`, detail: "there is no such folder" })
+  if (address.startsWith("sqlite:")) new SqliteReader(sqlitePath(address)).close()
+}
+
 async function pglite(folder: string): Promise<PgliteStore> {
-  if (!existsSync(folder)) throw new StorageError("Unreachable", { store: `pglite:${folder}`, detail: "there is no such folder" })
+  refuseMissing(`pglite:${folder}`)
   return await (await import("../storage/pglite/mod.ts")).PgliteStore.open(folder)
 }
 
@@ -136,8 +144,7 @@ export interface CollectFlags extends StorageFlags {
 
 /** Removes what nobody refers to, at once and beside whoever uses the store. */
 export async function collect({ address, grace, objects, dryRun, json }: CollectFlags): Promise<void> {
-  // A file that is not there is not made.
-  if (address.startsWith("sqlite:")) new SqliteReader(sqlitePath(address)).close()
+  refuseMissing(address)
   const { collectGarbage, graceMsDefault } = await import("../service/garbage.ts")
   const graceMs = grace === undefined ? graceMsDefault : parseDuration("--grace", grace)
   const stores = await openStores(address, { overseer: true, objects })
@@ -165,6 +172,7 @@ const pauseMsMax = 1_000
 
 export async function move({ address, to, pause, undo, dryRun, json }: MoveFlags): Promise<void> {
   if (address === to) throw new ConfigError("Usage", { detail: "Cannot move a store onto itself", advice: "name another one to move it to" })
+  refuseMissing(address)
   const { Move, move: run } = await import("../storage/move/move.ts")
   if (dryRun) {
     const from = await openStores(address, { overseer: true })

@@ -87,7 +87,9 @@ export function folderOf(path: string): Diagnosis {
   try {
     accessSync(folder, constants.W_OK | constants.R_OK)
     return ok("folder", folder)
-  } catch {
+  } catch (error) {
+    if ((error as { readonly code?: unknown }).code === "EROFS")
+      return fail("folder", `${folder} is on a file system that is mounted read-only`, `mount it for writing, or name a file elsewhere: mount -o remount,rw …`)
     return fail("folder", `${folder} cannot be written by this user`, `name another file, or change its owner: chown ${process.env["USER"] ?? "YOU"} ${folder}`)
   }
 }

@@ -34,7 +34,10 @@ export class StorageError extends family("StorageError", {
     exit: 69,
     isRetryable: true,
     message: (d) => `Cannot open the store "${d.store}": ${d.detail}`,
-    fix: () => "check that the path exists, is on a local disk and may be written by this user",
+    fix: (d) =>
+      /^postgres(ql)?:/.test(d.store)
+        ? `check host and port, and that the server runs: stele doctor ${d.store}`
+        : "check that the path exists, is on a local disk and may be written by this user",
   }),
   Foreign: reason<Store>({
     code: "STELE-STO-0003",

@@ -134,6 +134,20 @@ t.test("`stele storage check` names objects that are damaged, missing or nowhere
   t.notOk((await readdir(folder)).includes("objects.db-objects"), "no folder is made")
 })
 
+t.test("`stele storage` takes nothing from a store that is not there, and makes none", async (t) => {
+  const before = await readdir(folder)
+  for (const missing of [`sqlite:${join(folder, "absent.db")}`, `pglite:${join(folder, "absent")}`])
+    for (const args of [["info"], ["check"], ["collect"], ["move", `sqlite:${join(folder, "target.db")}`], ["migrate"]]) {
+      const [command = "", ...more] = args
+      t.match(stele(["storage", command, missing, ...more]), { code: 69, stderr: /STELE-STO-0002/ }, `${command} ${missing}`)
+    }
+  t.same(await readdir(folder), before)
+  const shown = stele(["storage", "info", "postgres://ada:secret@127.0.0.1/stele"])
+  t.match(shown, { code: 2, stderr: /STELE-STO-0024/ }, "a password in an address")
+  t.notMatch(shown.stderr, /secret/)
+  t.match(stele(["storage", "info", "postgres://ada@127.0.0.1:1/stele"]), { code: 69, stderr: /= fix: +check host and port/ }, "a server that is not there")
+})
+
 t.test("`stele storage migrate` takes an older file to this version's format, and says so; what only reads refuses it", async (t) => {
   const path = join(folder, "older.db")
   {
