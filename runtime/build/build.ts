@@ -62,6 +62,12 @@ const workers = {
   "runtime/storage/pglite/store.ts": "pglite-worker",
 } as const
 
+/**
+ * Threads whose file has everything in it that they need, and nothing else: started from the library's chunks the writer of a SQLite file loaded
+ * the host, too, which was half of the time and memory of its start. Errors cross as data, so nothing asks for classes of the library.
+ */
+const alone: ReadonlySet<string> = new Set(["sqlite-worker", "folder-worker"])
+
 /** Where the files of threads lie, as seen from the bundle that starts them. */
 const workersIn = (folder: string): Plugin => ({
   name: "workers-in",
@@ -77,14 +83,23 @@ const workersIn = (folder: string): Plugin => ({
 /** `effect` and its PostgreSQL client are the only dependencies; whatever else is not part of the platform would be missing after installation. */
 const isExternal = (id: string) => /^(node:|bun(:|$)|(effect|@effect\/sql-pg)($|\/))/.test(id)
 
+/**
+ * Names of functions and classes stay, for stack traces, and lines, since Node prints the whole line that threw
+ * before an error that nobody caught: 260 KB on one line, of which a pipe took 64 KiB and the error itself was lost.
+ */
+const minify = { mangle: { keepNames: true }, compress: true, codegen: { removeWhitespace: false } } as const
+
 async function bundle(input: InputOptions, output: OutputOptions): Promise<void> {
   await build({ cwd: root, platform: "neutral", treeshake: true, ...input, output: { dir: staging, format: "esm", ...output } })
 }
 
+const workerInput = (isAlone: boolean): Record<string, string> =>
+  Object.fromEntries(Object.entries(workers).flatMap(([file, name]) => (alone.has(name) === isAlone ? [[name, join(dirname(file), "worker.ts")]] : [])))
+
 async function bundleLibrary(): Promise<void> {
   const input = {
     ...entries,
-    ...Object.fromEntries(Object.entries(workers).map(([file, name]) => [name, join(dirname(file), "worker.ts")])),
+    ...workerInput(false),
     ...Object.fromEntries(platforms.map((name) => [`platform/${name}`, `host/platform/${name}.ts`])),
   }
   await bundle(
@@ -93,16 +108,19 @@ async function bundleLibrary(): Promise<void> {
       entryFileNames: "[name].js",
       chunkFileNames: "chunk/[name]-[hash].js",
       comments: false,
-      // Names of functions and classes stay, for stack traces, and lines, since Node prints the whole line that threw
-      // before an error that nobody caught: 260 KB on one line, of which a pipe took 64 KiB and the error itself was lost.
-      minify: { mangle: { keepNames: true }, compress: true, codegen: { removeWhitespace: false } },
+      minify,
       // One shared chunk, since every further file costs the start-up 0.5 ms; what only the rewriter needs is loaded with it.
       codeSplitting: {
         groups: [
           {
             name: "stele",
-            test: /[/](host|schemas)[/](?!platform[/](?!read)|effect|.*layer|.*effect-schema|meter[/](rewrite|body|call-graph|injected|writer|op|flag)[.]|harden[/](opcodes|immediate|float)[.])/,
+            test: /[/](host|schemas)[/](?!platform[/](?!read)|effect|.*layer|.*effect-schema|meter[/](rewrite|body|call-graph|injected|writer|op|flag)[.]|harden[/](opcodes|immediate|float)[.])|[/]storage[/]disk[.]/,
             minShareCount: 2,
+          },
+          // What a store is opened with, for the same reason: it was 22 files. Nothing of it is loaded for a host in memory.
+          {
+            name: "storage",
+            test: /[/]runtime[/](port|service|storage)[/](?!storage[.]|default[.]|disk[.]|bridge[.]|archive[/]|move[/](?!journal)|pglite[/]|postgres[/]|s3[/]|sealed[/](?!refuse|place))/,
           },
         ],
       },
@@ -113,6 +131,11 @@ async function bundleLibrary(): Promise<void> {
     ["default", "./platform/browser.js"],
   ])
   await writeFile(join(staging, "package.json"), `${JSON.stringify({ type: "module", imports: { "#platform": conditions } }, null, 2)}\n`)
+}
+
+async function bundleWorkers(): Promise<void> {
+  for (const [name, file] of Object.entries(workerInput(true)))
+    await bundle({ input: { [name]: file }, external: isExternal }, { entryFileNames: "[name].js", codeSplitting: false, comments: false, minify })
 }
 
 async function bundleCli(): Promise<void> {
@@ -174,7 +197,7 @@ async function main(): Promise<void> {
   console.error("Building dist")
   try {
     await mkdir(staging, { recursive: true })
-    await Promise.all([bundleLibrary(), bundleCli()])
+    await Promise.all([bundleLibrary(), bundleWorkers(), bundleCli()])
     declarations()
     await writeFile(join(staging, "inputs.sha256"), stamp)
     await publish()

@@ -12,6 +12,7 @@ import type { Store } from "../port/store.ts"
 import { collectGarbage, type Garbage, graceMsDefault } from "./garbage.ts"
 import { retain } from "./usage-retention.ts"
 
+const { randomUUID } = process.getBuiltinModule("node:crypto")
 const { clearTimeout, setTimeout } = process.getBuiltinModule("node:timers")
 
 export const upkeepLimits = {
@@ -57,7 +58,7 @@ export interface UpkeepOptions extends Partial<UpkeepLimits> {
 /** Keeps a store and its objects in order until it is closed. It does not close them. */
 export function upkeep(store: Store, objects: ObjectStore, { random = Math.random, ...options }: UpkeepOptions = {}): Upkeep {
   const limits = limitsFrom("upkeep", upkeepLimits, options)
-  const owner = new TextEncoder().encode(crypto.randomUUID())
+  const owner = new TextEncoder().encode(randomUUID())
   const waiting = new Set<() => void>()
   const underWay = new Set<Promise<unknown>>()
   const problems = new Map<() => Promise<void>, Error>()

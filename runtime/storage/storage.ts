@@ -8,7 +8,7 @@ import type { Store } from "../port/store.ts"
 import { makeDataFolder } from "./default.ts"
 
 const { hash } = process.getBuiltinModule("node:crypto")
-const { existsSync, mkdtempSync, rmSync } = process.getBuiltinModule("node:fs")
+const { mkdtempSync, rmSync } = process.getBuiltinModule("node:fs")
 const { tmpdir } = process.getBuiltinModule("node:os")
 const { join } = process.getBuiltinModule("node:path")
 
@@ -153,9 +153,14 @@ export async function openStores(address: string, options: StoresOptions = {}): 
   const { SqliteStore } = await import("./sqlite/mod.ts")
   const store = SqliteStore.open(path, options)
   const objects = options.objects ?? `folder:${objectsOf(path)}`
-  // Two threads start sooner together than one after the other; but beside a file that is refused no folder is made.
-  if (!existsSync(objectsOf(path))) await store
+  // Beside a file that is refused no folder is made.
+  await store
   return both(`sqlite:${path}`, store, () => openObjects(objects, options))
+}
+
+async function sealedBy(key: string, store: Store): Promise<Store> {
+  const { openKeyring, sealed } = await import("./sealed/mod.ts")
+  return sealed(store, await openKeyring(key, store))
 }
 
 /**
@@ -165,11 +170,11 @@ export async function openStores(address: string, options: StoresOptions = {}): 
 export async function openStorage(address: string, options: StorageOptions = {}): Promise<Storage> {
   if (typeof address !== "string") throw new ConfigError("Option", { option: "storage", expected: known.join(" or "), actual: typeof address })
   if (address === "memory") return { ports: {}, close: async () => {} }
-  const [stores, { guestBlob, guestEvent, guestKeyValue }, { originOf }, { openKeyring, refuseSealed, sealed }] = await Promise.all([
+  const [stores, { guestBlob, guestEvent, guestKeyValue }, { originOf }, { refuseSealed }] = await Promise.all([
     openStores(address, options),
     import("./guest.ts"),
     import("./move/journal.ts"),
-    import("./sealed/mod.ts"),
+    import("./sealed/refuse.ts"),
   ])
   const { store: below, objects, close } = stores
   try {
@@ -177,7 +182,7 @@ export async function openStorage(address: string, options: StorageOptions = {})
     if (from !== undefined) throw new StorageError("Moving", { store: stores.address, from })
     // What is written without the key would be refused by everybody who has it.
     if (options.storageKey === undefined) await refuseSealed(below)
-    const store = options.storageKey === undefined ? below : sealed(below, await openKeyring(options.storageKey, below))
+    const store = options.storageKey === undefined ? below : await sealedBy(options.storageKey, below)
     return { ports: { keyValue: guestKeyValue(store), event: guestEvent(store), blob: guestBlob(store, objects) }, store, objects, close }
   } catch (error) {
     await close()

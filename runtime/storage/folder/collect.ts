@@ -9,8 +9,8 @@ import { digestBytes } from "../object/digest.ts"
 import { objectFile, objectsOf, type ObjectRow } from "./catalogue.ts"
 import { sweepStaging } from "./staging.ts"
 import type { Operation } from "./writer.ts"
+import { promised } from "./promised.ts"
 
-const { readdir, stat } = process.getBuiltinModule("node:fs/promises")
 const { join } = process.getBuiltinModule("node:path")
 
 /** Digests that one question to `isLive` has at most. */
@@ -67,11 +67,13 @@ function rowOf(of: Collecting, digest: Digest): ObjectRow | undefined {
 /** Files that were moved to their place and never got a row, or lost it while a process died. */
 async function sweepObjects(of: Collecting): Promise<number> {
   let swept = 0
-  for (const part of await readdir(objectsOf(of.folder))) {
-    for (const name of await readdir(join(objectsOf(of.folder), part))) {
+  for (const part of await promised().readdir(objectsOf(of.folder))) {
+    for (const name of await promised().readdir(join(objectsOf(of.folder), part))) {
       const [, digest, file] = /^([0-9a-f]{64})-([0-9a-f]{32}-\d{1,9})$/.exec(name) ?? []
       if (digest === undefined || file === undefined || rowOf(of, digest)?.file === file) continue
-      const found = await stat(objectFile(of.folder, digest, file)).catch(() => undefined)
+      const found = await promised()
+        .stat(objectFile(of.folder, digest, file))
+        .catch(() => undefined)
       // By the time of its last change of name, which is when its row was about to be written.
       if (found === undefined || Math.max(found.mtimeMs, found.ctimeMs) > of.beforeMs) continue
       if (await of.ask({ op: "sweep", digest: new Uint8Array(digestBytes(digest)), file })) swept++

@@ -3,9 +3,9 @@ import { StorageError } from "../../../schemas/error/storage.ts"
 import type { Digest } from "../../port/object.ts"
 import { type Footer, footerBytes, readFooter, Sums } from "../object/sums.ts"
 import { Descriptor } from "./descriptor.ts"
+import { promised } from "./promised.ts"
 
 const { closeSync, fstatSync, openSync, readSync } = process.getBuiltinModule("node:fs")
-const { open } = process.getBuiltinModule("node:fs/promises")
 
 const codeOf = (error: unknown): unknown => (error as { readonly code?: unknown }).code
 export const isMissing = (error: unknown): boolean => codeOf(error) === "ENOENT"
@@ -145,7 +145,7 @@ export class FolderSyncs {
 
   #run(path: string): Promise<void> {
     const run = (async () => {
-      const handle = await open(path, "r")
+      const handle = await promised().open(path, "r")
       try {
         await handle.sync()
       } finally {

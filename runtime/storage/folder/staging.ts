@@ -5,9 +5,9 @@
  */
 import { StorageError } from "../../../schemas/error/storage.ts"
 import { stagingOf } from "./catalogue.ts"
+import { promised } from "./promised.ts"
 
 const { closeSync, openSync, readFileSync, writeSync } = process.getBuiltinModule("node:fs")
-const { readdir, rm, stat } = process.getBuiltinModule("node:fs/promises")
 const { join } = process.getBuiltinModule("node:path")
 const { crc32 } = process.getBuiltinModule("node:zlib")
 
@@ -69,7 +69,7 @@ export async function stagedTurns(
   folder: string,
   id: string,
 ): Promise<{ readonly turn: number; readonly progress: Progress; readonly free: number } | undefined> {
-  const turns = (await readdir(stagingOf(folder))).flatMap((name) => {
+  const turns = (await promised().readdir(stagingOf(folder))).flatMap((name) => {
     const [, owner, turn] = form.exec(name) ?? []
     return owner === id ? [Number(turn)] : []
   })
@@ -86,20 +86,22 @@ export async function stagedTurns(
 
 /** Removes what is there of an upload up to `turn`. */
 export async function removeStaged(folder: string, id: string, turnMax: number): Promise<void> {
-  for (const name of await readdir(stagingOf(folder))) {
+  for (const name of await promised().readdir(stagingOf(folder))) {
     const [, owner, turn] = form.exec(name) ?? []
-    if (owner === id && Number(turn) <= turnMax) await rm(join(stagingOf(folder), name), { force: true })
+    if (owner === id && Number(turn) <= turnMax) await promised().rm(join(stagingOf(folder), name), { force: true })
   }
 }
 
 /** Removes uploads of which no file has been written since `beforeMs`; how many there were. */
 export async function sweepStaging(folder: string, beforeMs: number, isOpen: (id: string) => boolean): Promise<number> {
   const newest = new Map<string, number>()
-  for (const name of await readdir(stagingOf(folder))) {
+  for (const name of await promised().readdir(stagingOf(folder))) {
     const id = form.exec(name)?.[1]
     if (id === undefined) continue
     // One that is being committed at this moment is gone.
-    const found = await stat(join(stagingOf(folder), name)).catch(() => undefined)
+    const found = await promised()
+      .stat(join(stagingOf(folder), name))
+      .catch(() => undefined)
     if (found !== undefined) newest.set(id, Math.max(newest.get(id) ?? 0, found.mtimeMs))
   }
   const dead = [...newest].filter(([id, writtenMs]) => writtenMs <= beforeMs && !isOpen(id))

@@ -16,9 +16,9 @@ import { Descriptor } from "./descriptor.ts"
 import { type FolderSyncs, isMissing } from "./file.ts"
 import { noUpload, ProgressFile, stagedFile, stateFile } from "./staging.ts"
 import type { Operation } from "./writer.ts"
+import { promised } from "./promised.ts"
 
 const { createHash } = process.getBuiltinModule("node:crypto")
-const { rename, rm } = process.getBuiltinModule("node:fs/promises")
 const { join } = process.getBuiltinModule("node:path")
 const { crc32 } = process.getBuiltinModule("node:zlib")
 
@@ -178,7 +178,7 @@ export class FolderUpload implements Upload {
     await this.#syncing
     await (this.#handle as Descriptor).datasync()
     try {
-      await rename(stagedFile(folder, this.id, this.#turn), objectFile(folder, digest, `${this.id}-${this.#turn}`))
+      await promised().rename(stagedFile(folder, this.id, this.#turn), objectFile(folder, digest, `${this.id}-${this.#turn}`))
     } catch (error) {
       throw isMissing(error) ? noUpload(folder, this.id, "it was resumed elsewhere, or removed as dead") : error
     }
@@ -226,7 +226,7 @@ export class FolderUpload implements Upload {
       this.#progress?.close()
       if (!isRemoved || this.#progress === undefined) return
       const { folder } = this.#place
-      for (const path of [stagedFile(folder, this.id, this.#turn), stateFile(folder, this.id, this.#turn)]) await rm(path, { force: true })
+      for (const path of [stagedFile(folder, this.id, this.#turn), stateFile(folder, this.id, this.#turn)]) await promised().rm(path, { force: true })
     } finally {
       this.#place.done(this.id)
     }

@@ -238,11 +238,3 @@ export async function openKeyring(source: string, store: Store, { isMade = true 
   await run(store, keyring.open(isMade))
   return keyring
 }
-
-/**
- * For whoever opens a store without a key.
- * @throws StorageError `KeyRequired` when it is sealed
- */
-export async function refuseSealed(store: Store): Promise<void> {
-  if (await store.ask({ ask: "has", tenant: host, key: stateKey })) throw new StorageError("KeyRequired", { store: store.name })
-}

@@ -1,5 +1,6 @@
-export { Keyring, openKeyring, refuseSealed } from "./keyring.ts"
+export { Keyring, openKeyring } from "./keyring.ts"
 export { rotateMaster } from "./master.ts"
+export { refuseSealed } from "./refuse.ts"
 export { reseal, resealAll, type ResealCursor, type ResealStep, resealStep, rotate, tenantsOf } from "./reseal.ts"
 export { ringBytes, stateBytes } from "./ring.ts"
 export { sealBytes } from "./seal.ts"
