@@ -113,6 +113,8 @@ export function openReader(folder: string): DatabaseSync {
   }
 }
 
+const isNew = (database: DatabaseSync): boolean => pragma(database, "application_id") === 0 && pragma(database, "user_version") === 0
+
 function checkFormat(database: DatabaseSync, folder: string): void {
   if (pragma(database, "application_id") !== applicationId) throw new StorageError("Foreign", { store: folder })
   const found = pragma(database, "user_version")
@@ -138,10 +140,12 @@ export function openWriter(folder: string): DatabaseSync {
     writer.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1; PRAGMA trusted_schema = 0")
     if (writer.prepare("PRAGMA journal_mode").get()?.["journal_mode"] !== "wal")
       throw new StorageError("Unreachable", { store: folder, detail: "a write-ahead log is not possible there" })
-    writer.exec("BEGIN IMMEDIATE")
-    if (pragma(writer, "application_id") === 0 && pragma(writer, "user_version") === 0)
-      writer.exec(`${tables}; PRAGMA user_version = ${format}; PRAGMA application_id = ${applicationId}`)
-    writer.exec("COMMIT")
+    // Opening one that is made must not wait for who writes to it.
+    if (isNew(writer)) {
+      writer.exec("BEGIN IMMEDIATE")
+      if (isNew(writer)) writer.exec(`${tables}; PRAGMA user_version = ${format}; PRAGMA application_id = ${applicationId}`)
+      writer.exec("COMMIT")
+    }
     checkFormat(writer, folder)
     // The names of the catalogue and its log: SQLite passes over an error of that.
     syncFolder(folder)

@@ -75,7 +75,7 @@ export class FolderStore implements ObjectStore {
   static async open(path: string, options: FolderOptions = {}): Promise<FolderStore> {
     const limits = limitsFrom("folder", folderLimits, options.limits)
     const folder = resolve(path)
-    const thread = await WriterThread.open(folder, options.acceptLoss ?? false, limits.pendingMax)
+    const thread = new WriterThread(folder, options.acceptLoss ?? false, limits.pendingMax)
     try {
       return new FolderStore(folder, limits, thread, openReader(folder))
     } catch (error) {

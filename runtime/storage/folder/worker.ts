@@ -2,7 +2,7 @@
 import type { MessagePort } from "node:worker_threads"
 import { SteleError } from "../../../schemas/error/family.ts"
 import { type ClockBase, clockFrom } from "../clock.ts"
-import { FolderWriter, type Operation, type Outcome } from "./writer.ts"
+import { FolderWriter, groupMax, type Operation } from "./writer.ts"
 
 const { isMainThread, receiveMessageOnPort, workerData } = process.getBuiltinModule("node:worker_threads")
 
@@ -26,9 +26,6 @@ export type Reply =
   | { readonly opened: true; readonly refusal: Failure | undefined }
   | { readonly failed: Failure }
   | { readonly outcomes: ReadonlyArray<{ readonly id: number; readonly answer?: boolean; readonly failure?: Failure }> }
-
-/** Requests that one commit takes at most: the first of them waits for the last. */
-const groupMax = 512
 
 function failureOf(error: unknown): Failure {
   if (!(error instanceof SteleError)) return { message: error instanceof Error ? error.message : String(error) }
@@ -66,12 +63,7 @@ if (!isMainThread) {
     const taken = writer === undefined ? 0 : requests.length
     for (let from = 0; from < taken; from += groupMax) {
       const group = requests.slice(from, from + groupMax)
-      let outcomes: ReadonlyArray<Outcome>
-      try {
-        outcomes = (writer as FolderWriter).commit(group.map(({ operation }) => operation))
-      } catch (error) {
-        outcomes = group.map(() => ({ error: error as Error }))
-      }
+      const outcomes = (writer as FolderWriter).settle(group.map(({ operation }) => operation))
       send({
         outcomes: outcomes.map((outcome, i) => {
           const { id } = group[i] as Request

@@ -7,7 +7,7 @@
 import type { DatabaseSync } from "node:sqlite"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import type { StoreClock } from "../clock.ts"
-import { detailOf, isBusy, isDamaged, statementsOf, storageError } from "../sqlite/database.ts"
+import { beginNow, detailOf, isBusy, isDamaged, statementsOf, storageError } from "../sqlite/database.ts"
 import { type Commit, commitRowsMax, lossOf, Mark } from "../sqlite/mark.ts"
 import { catalogueOf, isFileName, objectFile, type ObjectRow, openWriter, rowFrom, sumOf, sumsMod } from "./catalogue.ts"
 
@@ -29,6 +29,9 @@ export type Operation =
 export type Answer = boolean
 export type Outcome = { readonly answer: Answer } | { readonly error: Error }
 
+/** Operations that one commit takes at most: the first of them waits for the last. */
+export const groupMax = 512
+
 const noDigest = new Uint8Array(32)
 /** SQLite result code `SQLITE_FULL`: the one failure of COMMIT after which nothing can have been kept. */
 const fullCode = 13
@@ -43,6 +46,7 @@ export class FolderWriter implements Disposable {
   /** Files that no row names once the group is committed. */
   #unlinked: Array<string> = []
   #total = { objects: 0, bytes: 0, sums: 0 }
+  #isClosed = false
 
   private constructor(folder: string, database: DatabaseSync, mark: Mark, clock: StoreClock) {
     this.#folder = folder
@@ -82,18 +86,30 @@ export class FolderWriter implements Disposable {
     )
   }
 
+  /** Carries out a group; what all of it is refused for is what became of each. */
+  settle(operations: ReadonlyArray<Operation>): ReadonlyArray<Outcome> {
+    try {
+      return this.commit(operations)
+    } catch (error) {
+      return operations.map(() => ({ error: error as Error }))
+    }
+  }
+
   /**
    * Carries out a group: on return everything with an answer is on the disk.
    * @throws StorageError `Busy` or `Failed` when nothing of the group was kept; `Unknown` when nobody can tell; `Lost`
+   *
+   * `isPatient`: wait for another process's write. Default true.
    */
-  commit(operations: ReadonlyArray<Operation>): ReadonlyArray<Outcome> {
+  commit(operations: ReadonlyArray<Operation>, isPatient = true): ReadonlyArray<Outcome> {
     if (this.#refusal !== undefined) throw this.#refusal
     const database = this.#database
     let outcomes: ReadonlyArray<Outcome>
     let commit: Commit
     this.#unlinked = []
     try {
-      database.exec("BEGIN IMMEDIATE")
+      if (isPatient) database.exec("BEGIN IMMEDIATE")
+      else beginNow(database, this.#folder)
       this.#total = this.#sql("SELECT objects, bytes, sums FROM object_total").get() as { objects: number; bytes: number; sums: number }
       const last = this.#lastCommit()
       const hash = createHash("sha256").update(last.digest)
@@ -123,7 +139,7 @@ export class FolderWriter implements Disposable {
       this.#sql("DELETE FROM commit_group WHERE sequence <= ?").run(commit.sequence - commitRowsMax)
     } catch (error) {
       if (database.isTransaction) database.exec("ROLLBACK")
-      if (isBusy(error) || isDamaged(error)) throw storageError(this.#folder, error)
+      if (error instanceof StorageError || isBusy(error) || isDamaged(error)) throw storageError(this.#folder, error)
       throw new StorageError("Failed", { store: this.#folder, detail: detailOf(error) }, { cause: error })
     }
     try {
@@ -222,6 +238,8 @@ export class FolderWriter implements Disposable {
   }
 
   close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
     this.#database.close()
     this.#mark.close()
   }

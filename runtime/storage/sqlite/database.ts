@@ -8,7 +8,7 @@ import { usageTables } from "./usage-schema.ts"
 
 export { statementsOf } from "./statement.ts"
 
-const { closeSync, existsSync, openSync } = process.getBuiltinModule("node:fs")
+const { closeSync, existsSync, openSync, statSync } = process.getBuiltinModule("node:fs")
 const { dirname } = process.getBuiltinModule("node:path")
 const { DatabaseSync: Database } = process.getBuiltinModule("node:sqlite")
 
@@ -214,7 +214,9 @@ export const format = migrations.length
 
 export const detailOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
-export const isBusy = (error: unknown): boolean => [5, 6].includes(((error as { readonly errcode?: number }).errcode ?? 0) & 0xff)
+/** Deno says no number when a statement without a result fails. */
+export const isBusy = (error: unknown): boolean =>
+  [5, 6].includes(((error as { readonly errcode?: number }).errcode ?? 0) & 0xff) || detailOf(error) === "database is locked"
 
 /** SQLite's own finding that its pages do not fit together (`SQLITE_CORRUPT`). */
 export const isDamaged = (error: unknown): boolean => (((error as { readonly errcode?: number }).errcode ?? 0) & 0xff) === 11
@@ -325,6 +327,24 @@ function create(path: string): void {
   }
 }
 
+/** Takes the lock on writing. @throws StorageError `Busy` when it cannot be had at once */
+export function beginNow(database: DatabaseSync, path: string): void {
+  database.exec("PRAGMA busy_timeout = 0")
+  try {
+    database.exec("BEGIN IMMEDIATE")
+  } catch (cause) {
+    throw new StorageError("Busy", { store: path, waitedMs: 0 }, { cause })
+  } finally {
+    database.exec(`PRAGMA busy_timeout = ${busyMsMax}`)
+  }
+}
+
+/** Which file lies there now; undefined when there is none. */
+export function identityOf(path: string): string | undefined {
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false })
+  return found && `${found.dev} ${found.ino}`
+}
+
 export const pragma = (database: DatabaseSync, name: string): number => Number(Object.values(database.prepare(`PRAGMA ${name}`).get() ?? {})[0] ?? 0)
 
 /** An empty file becomes ours; one with another program's tables is left as it is. */
@@ -336,6 +356,8 @@ function claim(database: DatabaseSync, path: string): void {
 }
 
 function migrate(database: DatabaseSync, path: string): void {
+  // Most are as they should be, and opening one must not wait for who writes to it.
+  if (pragma(database, "user_version") === format) return
   for (;;) {
     // The lock first: of two processes that open a new file one makes the tables and the other finds them.
     database.exec("BEGIN IMMEDIATE")

@@ -1,7 +1,8 @@
 /**
- * A store in one SQLite file: reads by a connection of the calling thread, writes by the thread of `worker.ts`. A write
- * is waited for with a promise, or, where a guest must have its answer, by blocking; either way it is on the disk when it
- * is answered, and the reader sees it.
+ * A store in one SQLite file: reads by a connection of the calling thread, writes by the thread of `worker.ts`, which starts when those who
+ * wait with a promise ask for more than a little. Until then, and for guests, who block since they must have their answer, the calling thread writes: a
+ * process that only reads, has guests alone or writes now and then never pays for a thread. Either way a write is on the disk when it is
+ * answered, and the reader sees it.
  */
 import type { MessagePort, Worker } from "node:worker_threads"
 import { CapabilityError } from "../../../schemas/error/capability.ts"
@@ -10,11 +11,14 @@ import { StorageError } from "../../../schemas/error/storage.ts"
 import { CounterError } from "../../../host/port/key-value.ts"
 import { type StoreLimitOptions, type StoreLimits, storeLimitsFrom } from "../../port/limits.ts"
 import type { SqlOperation, SqlResults, SqlTransaction } from "../../port/sql.ts"
-import { clockBase, clockFrom } from "../clock.ts"
+import { Allowance } from "../allowance.ts"
+import { type ClockBase, clockBase, clockFrom } from "../clock.ts"
 import { copyOf } from "../operation.ts"
-import { busyMsMax } from "./database.ts"
+import { busyMsMax, detailOf, identityOf } from "./database.ts"
 import { SqliteReader } from "./reader.ts"
+import { groupMax } from "./turns.ts"
 import type { Failure, Opening, Reply, Request, Step } from "./worker.ts"
+import { type Outcome, SqliteWriter } from "./writer.ts"
 import type { Answers, BatchResults, Finding, Operation, Question, Store } from "../../port/store.ts"
 
 const { MessageChannel, receiveMessageOnPort, Worker: Thread } = process.getBuiltinModule("node:worker_threads")
@@ -27,8 +31,6 @@ export interface SqliteOptions extends StoreLimitOptions {
 }
 
 const pendingMaxDefault = 10_000
-/** Whoever waits for the opening. */
-const openingId = -1
 /** How long the thread may be silent before a blocked caller gives up: longer than it waits for another process. */
 const silenceMsMax = busyMsMax + 25_000
 
@@ -44,6 +46,26 @@ function errorOf(store: string, failure: Failure): Error {
   return Family === undefined ? new StorageError("Failed", { store, detail: failure.reason }) : new Family(failure.reason, failure.data)
 }
 
+const isBatch = (request: Request | Step): request is Request => !("step" in request)
+
+/** Operations that touch a row or a few. */
+const little: ReadonlySet<Operation["op"]> = new Set(["set", "swap", "increment", "delete", "require", "publish", "append", "link", "unlink", "record"])
+const littleBatchesMax = 64
+const littleBytesMax = 16 << 10
+
+/** Will it be written in a moment? */
+function isLittle(requests: ReadonlyArray<Request>): boolean {
+  let bytes = 0
+  for (const { batch } of requests) {
+    for (const operation of batch) {
+      if (!little.has(operation.op)) return false
+      bytes += 64
+      for (const value of Object.values(operation)) if (value instanceof Uint8Array) bytes += value.length
+    }
+  }
+  return requests.length <= littleBatchesMax && bytes <= littleBytesMax
+}
+
 export class SqliteStore implements Store {
   readonly path: string
   readonly limits: StoreLimits
@@ -51,9 +73,15 @@ export class SqliteStore implements Store {
   readonly #signal = new Int32Array(new SharedArrayBuffer(4))
   readonly #waiting = new Map<number, Waiting>()
   readonly #listeners = new Set<() => void>()
+  readonly #clockBase: ClockBase = clockBase()
+  readonly #reader: SqliteReader
+  /** Which file it is: the thread must not make a new one where it was. */
+  readonly #identity: string | undefined
+  /** Writes on this thread, until the other has opened the file. */
+  #near: SqliteWriter | undefined
+  readonly #allowance = new Allowance()
   #port: MessagePort | undefined
   #worker: Worker | undefined
-  #reader: SqliteReader | undefined
   #queue: Array<Request | Step> = []
   #nextId = 0
   #heard = 0
@@ -61,46 +89,84 @@ export class SqliteStore implements Store {
   #isClosed = false
   #exited: Promise<void> = Promise.resolve()
 
-  private constructor(path: string, pendingMax: number, limits: StoreLimitOptions) {
+  private constructor(path: string, acceptLoss: boolean, pendingMax: number, limits: StoreLimitOptions) {
     this.path = path
     this.limits = storeLimitsFrom(limits)
     this.#pendingMax = pendingMax
+    const clock = clockFrom(this.#clockBase)
+    const near = SqliteWriter.open(path, { acceptLoss, limits: this.limits, clock })
+    try {
+      this.#reader = new SqliteReader(path, clock, undefined, this.limits)
+      this.#identity = identityOf(path)
+    } catch (error) {
+      near.close()
+      throw error
+    }
+    this.#near = near
+    this.#refusal = near.refusal
   }
 
   /**
-   * Opens the file, or makes it.
+   * Opens the file, or makes it, on the calling thread.
    * @throws StorageError `Unreachable`, `Foreign`, `Newer`, `Busy`
    */
   static async open(path: string, { acceptLoss = false, pendingMax = pendingMaxDefault, ...limits }: SqliteOptions = {}): Promise<SqliteStore> {
-    const store = new SqliteStore(path, pendingMax, limits)
-    await store.#start(acceptLoss)
-    return store
+    return new SqliteStore(path, acceptLoss, pendingMax, limits)
   }
 
-  async #start(acceptLoss: boolean): Promise<void> {
+  /** Starts the thread. What waits is sent when it has opened the file; who blocks meanwhile writes here, and what waits before it. */
+  #start(): void {
+    if (this.#worker !== undefined) return
+    if (identityOf(this.path) !== this.#identity)
+      return this.#fail(new StorageError("Unreachable", { store: this.path, detail: "the file that was opened is not there any more" }))
     const { port1, port2 } = new MessageChannel()
     const signal = this.#signal.buffer as SharedArrayBuffer
-    const base = clockBase()
-    const opening: Opening = { path: this.path, options: { acceptLoss, limits: this.limits }, clockBase: base, signal, port: port2 }
-    // Neither flags nor hooks of the application have business in this thread.
-    const worker = new Thread(new URL("./worker.ts", import.meta.url), { workerData: opening, transferList: [port2], execArgv: [], name: "stele-sqlite" })
+    // What was lost before has been accepted or refused by now; what is lost since is nobody's to accept.
+    const options = { acceptLoss: false, limits: this.limits }
+    const opening: Opening = { path: this.path, options, clockBase: this.#clockBase, signal, port: port2 }
+    let worker: Worker
+    try {
+      // Neither flags nor hooks of the application have business in this thread.
+      worker = new Thread(new URL("./worker.ts", import.meta.url), { workerData: opening, transferList: [port2], execArgv: [], name: "stele-sqlite" })
+    } catch (cause) {
+      return this.#fail(this.#noThread(cause))
+    }
     this.#port = port1
     this.#worker = worker
-    const end = (cause: unknown): void => this.#end(new StorageError("Unknown", { store: this.path, detail: "its thread has ended" }, { cause }))
     this.#exited = new Promise((done) => worker.once("exit", () => done()))
+    const end = (cause: unknown): void => {
+      if (this.#worker !== worker) return
+      if (this.#near === undefined) return this.#end(new StorageError("Unknown", { store: this.path, detail: "its thread has ended" }, { cause }))
+      // Nothing was sent to it, so nothing is unknown.
+      if (!this.#isClosed) this.#fail(this.#noThread(cause))
+    }
     worker.on("error", end)
     worker.on("exit", end)
     port1.on("message", (reply: Reply) => this.#hear(reply))
-    try {
-      await new Promise<unknown>((resolve, reject) => this.#waiting.set(openingId, { resolve, reject }))
-      this.#reader = new SqliteReader(this.path, clockFrom(base), undefined, this.limits)
-    } catch (error) {
-      await this.close()
-      throw error
-    }
-    // From here on only what is waited for keeps the process.
-    worker.unref()
-    port1.unref()
+  }
+
+  #noThread(cause: unknown): StorageError {
+    return new StorageError("Failed", { store: this.path, detail: `its thread does not start: ${detailOf(cause)}` }, { cause })
+  }
+
+  /** The thread has opened the file: from here on it writes, and only what is waited for keeps the process. */
+  #handOver(): void {
+    this.#near?.close()
+    this.#near = undefined
+    // One that is being closed must still let go of the file.
+    if (!this.#isClosed) this.#worker?.unref()
+    this.#flush()
+  }
+
+  /** No thread could be had: whoever waits is told, and the next who waits has it tried again. */
+  #fail(error: Error): void {
+    this.#queue = []
+    for (const waiting of this.#waiting.values()) waiting.reject(error)
+    this.#waiting.clear()
+    this.#port?.postMessage("close")
+    this.#port?.unref()
+    this.#port = undefined
+    this.#worker = undefined
   }
 
   get name(): string {
@@ -114,7 +180,7 @@ export class SqliteStore implements Store {
 
   /** What is committed, read on this thread. */
   get reader(): SqliteReader {
-    if (this.#isClosed || this.#reader === undefined) throw new StorageError("Closed", { store: this.path })
+    if (this.#isClosed) throw new StorageError("Closed", { store: this.path })
     return this.#reader
   }
 
@@ -147,11 +213,11 @@ export class SqliteStore implements Store {
   applySync<const B extends ReadonlyArray<Operation>>(batch: B): BatchResults<B> {
     let outcome: { readonly answers: ReadonlyArray<unknown> } | { readonly error: Error } | undefined
     this.#send({ batch: batch.map(copyOf), isBlocking: true }, { resolve: (answers) => (outcome = { answers }), reject: (error) => (outcome = { error }) })
-    this.#flush()
+    if (this.#near === undefined) this.#flush()
+    else this.#commitHere()
     let untilMs = performance.now() + silenceMsMax
     for (;;) {
-      for (let message = receiveMessageOnPort(this.#port as MessagePort); message !== undefined; message = receiveMessageOnPort(this.#port as MessagePort))
-        this.#hear(message.message as Reply)
+      for (let reply = this.#received(); reply !== undefined; reply = this.#received()) this.#hear(reply)
       if (outcome !== undefined) break
       const leftMs = untilMs - performance.now()
       if (leftMs <= 0) throw new StorageError("Unknown", { store: this.path, detail: `its thread has been silent for ${silenceMsMax} ms` })
@@ -184,6 +250,11 @@ export class SqliteStore implements Store {
     }
   }
 
+  /** What the thread has sent, without waiting for it. */
+  #received(): Reply | undefined {
+    return this.#port === undefined ? undefined : (receiveMessageOnPort(this.#port)?.message as Reply | undefined)
+  }
+
   #send(request: Omit<Request, "id"> | Omit<Step, "id">, waiting: Waiting): void {
     if (this.#isClosed) throw new StorageError("Closed", { store: this.path })
     if (this.#refusal !== undefined) throw this.#refusal
@@ -194,9 +265,48 @@ export class SqliteStore implements Store {
     this.#queue.push({ id, ...request })
   }
 
+  /** Every batch asked for so far, in its order, on this thread. Who would begin a transaction waits for the other. */
+  #commitHere(): void {
+    const batches = this.#queue.filter(isBatch)
+    this.#queue = this.#queue.filter((request) => !isBatch(request))
+    for (let from = 0; from < batches.length; from += groupMax) {
+      const group = batches.slice(from, from + groupMax)
+      let outcomes: ReadonlyArray<Outcome>
+      try {
+        outcomes = (this.#near as SqliteWriter).commit(group.map(({ batch }) => batch))
+      } catch (error) {
+        outcomes = group.map(() => ({ error: error as Error }))
+      }
+      for (const [i, { id }] of group.entries()) this.#settle(id, outcomes[i] as Outcome)
+    }
+  }
+
+  /** The same for who could wait, if it takes a moment only: true when it is done. */
+  #tryHere(near: SqliteWriter): boolean {
+    const queue = this.#queue
+    if (this.#worker !== undefined || !queue.every(isBatch) || !isLittle(queue) || !this.#allowance.isLeft) return false
+    let outcomes: ReadonlyArray<Outcome>
+    try {
+      outcomes = this.#allowance.spend(() =>
+        near.commit(
+          queue.map(({ batch }) => batch),
+          false,
+        ),
+      )
+    } catch (error) {
+      // Another process has the lock, for which this thread has no time.
+      if (error instanceof StorageError && error.reason._tag === "Busy") return false
+      outcomes = queue.map(() => ({ error: error as Error }))
+    }
+    this.#queue = []
+    for (const [i, { id }] of queue.entries()) this.#settle(id, outcomes[i] as Outcome)
+    return true
+  }
+
   /** Everything asked for since the last time, in one message. */
   #flush(): void {
     if (this.#queue.length === 0) return
+    if (this.#near !== undefined) return this.#tryHere(this.#near) ? undefined : this.#start()
     const queue = this.#queue
     this.#queue = []
     try {
@@ -210,6 +320,18 @@ export class SqliteStore implements Store {
       }
       if (this.#waiting.size === 0) this.#port?.unref()
     }
+  }
+
+  #settle(id: number, outcome: Outcome): void {
+    const waiting = this.#waiting.get(id)
+    this.#waiting.delete(id)
+    if ("answers" in outcome) {
+      for (const listener of this.#listeners) queueMicrotask(listener)
+      return waiting?.resolve(outcome.answers)
+    }
+    // No further write may build on a commit that nobody can vouch for.
+    if (outcome.error instanceof StorageError && outcome.error.reason._tag === "Unknown") this.#refusal ??= outcome.error
+    waiting?.reject(outcome.error)
   }
 
   #hear(reply: Reply): void {
@@ -226,14 +348,10 @@ export class SqliteStore implements Store {
         }
       }
       if (reply.outcomes.some(({ failure }) => failure === undefined)) for (const listener of this.#listeners) queueMicrotask(listener)
-    } else {
-      const opening = this.#waiting.get(openingId)
-      this.#waiting.delete(openingId)
-      if ("failed" in reply) opening?.reject(errorOf(this.path, reply.failed))
-      else {
-        if (reply.refusal !== undefined) this.#refusal = errorOf(this.path, reply.refusal)
-        opening?.resolve([])
-      }
+    } else if ("failed" in reply) this.#fail(errorOf(this.path, reply.failed))
+    else {
+      if (reply.refusal !== undefined) this.#refusal = errorOf(this.path, reply.refusal)
+      this.#handOver()
     }
     if (this.#waiting.size === 0) this.#port?.unref()
   }
@@ -250,9 +368,12 @@ export class SqliteStore implements Store {
   async close(): Promise<void> {
     if (this.#isClosed) return this.#exited
     this.#isClosed = true
-    this.#flush()
+    if (this.#near === undefined) this.#flush()
+    else this.#commitHere()
     // Before the writer: the last connection folds the log into the database.
-    this.#reader?.close()
+    this.#reader.close()
+    this.#near?.close()
+    for (const { id } of this.#near === undefined ? [] : this.#queue) this.#settle(id, { error: new StorageError("Closed", { store: this.path }) })
     // Until it has let go of the file, the thread keeps the process.
     this.#worker?.ref()
     this.#port?.postMessage("close")

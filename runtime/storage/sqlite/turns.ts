@@ -12,6 +12,8 @@ interface Answer {
   readonly outcome: Outcome
 }
 
+/** Requests that one commit takes at most: the first of them waits for the last. */
+export const groupMax = 1_024
 /** Transactions that have ended without their owner: so many are remembered until it hears of it. */
 const endedMax = 1_000
 

@@ -9,7 +9,7 @@ import { SteleError } from "../../../schemas/error/family.ts"
 import { type ClockBase, clockFrom } from "../clock.ts"
 import type { SqlOperation } from "../../port/sql.ts"
 import type { Operation } from "../../port/store.ts"
-import { Turns } from "./turns.ts"
+import { groupMax, Turns } from "./turns.ts"
 import { SqliteWriter, type WriterOptions } from "./writer.ts"
 
 const { isMainThread, receiveMessageOnPort, workerData } = process.getBuiltinModule("node:worker_threads")
@@ -46,9 +46,6 @@ export type Reply =
   | { readonly opened: true; readonly refusal: Failure | undefined }
   | { readonly failed: Failure }
   | { readonly outcomes: ReadonlyArray<{ readonly id: number; readonly answers?: ReadonlyArray<unknown>; readonly failure?: Failure }> }
-
-/** Requests that one commit takes at most: the first of them waits for the last. */
-const groupMax = 1_024
 
 function failureOf(error: unknown): Failure {
   if (error instanceof SteleError) {

@@ -12,7 +12,7 @@ import type { StoreLimits } from "../../port/limits.ts"
 import type { Operation } from "../../port/store.ts"
 import type { SqlOperation } from "../../port/sql.ts"
 import type { StoreClock } from "../clock.ts"
-import { detailOf, isBusy, isDamaged, openMemory, openWriter, storageError } from "./database.ts"
+import { beginNow, detailOf, isBusy, isDamaged, openMemory, openWriter, storageError } from "./database.ts"
 import { type Commit, commitRowsMax, lossOf, Mark } from "./mark.ts"
 import { isFence } from "./fence.ts"
 import { needsNoSavepoint, Tables } from "./table.ts"
@@ -210,8 +210,9 @@ export class SqliteWriter implements Disposable {
   }
 
   /** Takes the lock and begins a group, in which what has ended is gone. */
-  #begin(): Begun {
-    this.#writer.exec("BEGIN IMMEDIATE")
+  #begin(isPatient: boolean): Begun {
+    if (isPatient) this.#writer.exec("BEGIN IMMEDIATE")
+    else beginNow(this.#writer, this.path)
     const last = this.#lastCommit()
     this.#clock.advance?.(last.committedUs)
     const group = new Group(last, this.#clock())
@@ -267,13 +268,15 @@ export class SqliteWriter implements Disposable {
    * Carries out a group of batches: on return every batch with answers is on the disk.
    * @throws StorageError `Busy` or `Failed` when nothing of the group was kept; `Unknown` when nobody can tell, after
    * which the store must be opened again; `Lost` and `Closed`
+   *
+   * `isPatient`: wait for another process's write. Default true.
    */
-  commit(batches: ReadonlyArray<ReadonlyArray<Operation>>): ReadonlyArray<Outcome> {
+  commit(batches: ReadonlyArray<ReadonlyArray<Operation>>, isPatient = true): ReadonlyArray<Outcome> {
     this.#check()
     let begun: Begun
     let outcomes: ReadonlyArray<Outcome>
     try {
-      begun = this.#begin()
+      begun = this.#begin(isPatient)
       const { group, fenced } = begun
       outcomes = batches.map((batch) => (fenced === undefined || isFence(batch) ? this.#batch(group, batch) : { error: fenced }))
     } catch (error) {
@@ -291,7 +294,7 @@ export class SqliteWriter implements Disposable {
     this.#check()
     let begun: Begun
     try {
-      begun = this.#begin()
+      begun = this.#begin(true)
       if (begun.fenced !== undefined) throw begun.fenced
     } catch (error) {
       return this.#undo(error)
