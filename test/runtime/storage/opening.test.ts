@@ -45,25 +45,62 @@ function threads(): { readonly count: number } & Disposable {
   return counted
 }
 
-t.test("opening, reading, blocking writes and a promise now and then start no thread, and many promises start one", async (t) => {
+/** The engine's clock goes on by `stepMs` at each look, so that a test's writes take as long as it says. */
+function clock(stepMs: number): { stepMs: number } & Disposable {
+  const { now } = performance
+  let nowMs = now.call(performance)
+  const set = { stepMs, [Symbol.dispose]: () => void (performance.now = now) }
+  performance.now = () => (nowMs += set.stepMs)
+  return set
+}
+
+t.test("opening, reading, blocking writes and a promise now and then start no thread, and more than a little starts one", async (t) => {
   const path = newPath()
   using started = threads()
+  using time = clock(0)
   const { store, objects, close } = await openStores(`sqlite:${path}`)
   t.equal(await store.ask({ ask: "get", ...place }), undefined)
   for (let i = 0; i < 100; i++) store.applySync([set(`v${i}`)])
-  await store.apply([set("awaited")])
+  for (let i = 0; i < 100; i++) await store.apply([set(`awaited ${i}`)])
   await store.apply([])
   const kept = objects.blocking?.put(Buffer.from("small")).digest as string
   t.equal(await objects.touch(kept), true)
   t.same(objects.blocking?.put(large), { digest: digestOf(large), bytes: large.length })
   t.equal(started.count, 0)
-  await Promise.all(Array.from({ length: 500 }, (_, i) => store.apply([set(`many ${i}`)])))
-  t.equal(started.count, 1)
-  await Promise.all(Array.from({ length: 100 }, (_, i) => objects.put(Buffer.from(`object ${i}`))))
-  t.equal(started.count, 2)
-  t.equal(valueOf(store as SqliteStore), "many 499")
+  // More than 10 ms of a second.
+  time.stepMs = 6
+  for (const count of [0, 0, 1, 1]) {
+    await store.apply([set(`slow ${count}`)])
+    t.equal(started.count, count)
+  }
+  for (const count of [1, 1, 2, 2]) {
+    await objects.put(Buffer.from(`object ${count}`))
+    t.equal(started.count, count)
+  }
+  t.equal(valueOf(store as SqliteStore), "slow 1")
   t.same([await store.check(), await objects.check()], [[], []])
   await close()
+})
+
+t.test("a promise that is large, or one of many, starts a thread at once", async (t) => {
+  using _ = clock(0)
+  for (const many of [
+    [[set(large)]],
+    Array.from({ length: 65 }, () => [set("v")]),
+    [Array.from({ length: 300 }, () => set("v"))],
+    [[{ op: "erase" as const, tenant: place.tenant, countMax: 10 }]],
+  ]) {
+    using started = threads()
+    await using store = await SqliteStore.open(newPath())
+    await Promise.all(many.map((batch) => store.apply(batch)))
+    t.equal(started.count, 1)
+  }
+  for (const many of [[large, large], Array.from({ length: 17 }, (_, i) => Buffer.from(`${i}`))]) {
+    using started = threads()
+    await using objects = await FolderStore.open(join(folder, `objects-${files++}`))
+    await Promise.all(many.map((bytes) => objects.put(bytes)))
+    t.equal(started.count, 1)
+  }
 })
 
 t.test("writes are done in the order in which they were asked for while the thread starts, before and after", async (t) => {
@@ -123,9 +160,10 @@ t.test("opening and reading do not wait for who writes, and one who can wait doe
   for (const each of [other, beside]) each.exec("BEGIN IMMEDIATE")
   const { store, objects, close } = await openStores(`sqlite:${path}`)
   t.equal(await store.ask({ ask: "get", ...place }), undefined)
+  const startedMs = performance.now()
   const written = [store.apply([set("waited")]), objects.put(Buffer.from("waited"))]
-  // Had either blocked this thread, nobody would have come here before it was refused.
   await setImmediate()
+  t.ok(performance.now() - startedMs < 5_000, "had both waited on this thread it would have taken 10,000 ms")
   for (const each of [other, beside]) each.exec("ROLLBACK")
   await Promise.all(written)
   t.equal(valueOf(store as SqliteStore), "waited")
