@@ -59,7 +59,7 @@ export async function migrateOver(settings: ConnectionSettings, { isDryRun = fal
     await connection.one("SELECT pg_advisory_lock($1)", [lockKey])
     const roles = await makeRoles(connection, address.name, passwords, isDryRun)
     const from = await formatOf(connection, address.name)
-    for (let next = from; next < migrations.length && !isDryRun; next++) await migrateOne(connection, next, address.name)
+    if (!isDryRun) for (let next = from; next < migrations.length; next++) await migrateOne(connection, next, address.name)
     return { from, to: format, roles, address: address.name.replace(/\/\/[^@]*@/, `//${serviceRole}@`) }
   } catch (error) {
     throw storageError(address, error)
