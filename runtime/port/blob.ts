@@ -9,7 +9,15 @@ import type { Place } from "./place.ts"
 export type BlobOperation = Place &
   /** The key stands for this object from now on, whatever it stood for before. */
   (
-    | { readonly op: "link"; /** SHA-256, 32 bytes. */ readonly digest: Uint8Array; /** Size of the object. */ readonly bytes: number }
+    | {
+        readonly op: "link"
+        /** SHA-256, 32 bytes. */
+        readonly digest: Uint8Array
+        /** Size of the object; of one that is sealed, before it was. */
+        readonly bytes: number
+        /** For a sealed store alone, which wants it: the key that the object is sealed by. No store below sees it. */
+        readonly keyId?: Uint8Array
+      }
     | { readonly op: "unlink" }
   )
 

@@ -75,6 +75,8 @@ export interface ObjectStore extends AsyncDisposable {
   upload(): Promise<Upload>
   /** Goes on with an upload: its `bytes` are what was durable. StorageError `Upload`, `Overloaded`. */
   resume(id: string): Promise<Upload>
+  /** What is durable of an upload that nobody has open, proved piece by piece; it stays as it is. StorageError `Upload`. */
+  staged(id: string): Promise<AsyncIterable<Uint8Array>>
   put(value: Uint8Array): Promise<Kept>
   /** Begins the grace time anew; false when there is no such object. */
   touch(digest: Digest): Promise<boolean>

@@ -18,6 +18,8 @@ export interface NewJob {
   readonly orderKey?: string
   /** Enqueued again with the same key, payload and order key it is the same job; with another, `JobConflict`. */
   readonly idempotencyKey?: string
+  /** Of a layer whose payloads differ each time: what is compared for an idempotency key in their stead, 1 to 64 bytes. */
+  readonly fingerprint?: Uint8Array
   /** Leases that may end without `complete` before the job is dead. Default 5. */
   readonly attemptsMax?: number
   /** Before the second attempt, ms; twice as long before each further one. Default 1,000. */
@@ -48,7 +50,7 @@ export type Schedule = ScheduleTime & {
    * `catchUpMax`), `skip` none but for a newest one less than `scheduleGraceMs` ago. Default `once`.
    */
   readonly missed?: SchedulePolicy
-  readonly job: Omit<NewJob, "delayMs" | "idempotencyKey">
+  readonly job: Omit<NewJob, "delayMs" | "idempotencyKey" | "fingerprint">
 }
 
 export type QueueOperation =

@@ -34,11 +34,29 @@ export type TenantOperation = OfTenant &
      * means that nothing is left, not even the tenant's name. Nobody who watches is told.
      */
     | { readonly op: "erase"; readonly countMax: number; /** Of this table alone. */ readonly table?: string | undefined }
+    /**
+     * Puts other bytes into a field of one record, if it still has those that it had: for a layer that seals anew. Times and all else stay, a reference gets
+     * a revision, and no quota refuses it. Of `blob_reference` its `digest`; of `queue` a job's `payload` and `error`, a schedule's `payload`, the `digest` of an idempotency key.
+     * @throws StorageError `Record` for another table or field
+     */
+    | {
+        readonly op: "rewrite"
+        readonly table: string
+        /** Of the record, as an export has it. */
+        readonly order: Uint8Array
+        readonly field: "digest" | "payload" | "error"
+        readonly from: Uint8Array
+        readonly to: Uint8Array
+      }
   )
+
+export type Rewrite = Extract<TenantOperation, { readonly op: "rewrite" }>
 
 export interface TenantResults {
   readonly import: undefined
   readonly erase: number
+  /** False when the record is gone, or the field has other bytes by now: then nothing was written. */
+  readonly rewrite: boolean
 }
 
 export type TenantQuestion =

@@ -3,13 +3,15 @@ import { ConfigError } from "../../schemas/error/config.ts"
 import { checkLimit, utf8Length } from "../../host/port/port.ts"
 import type { Place } from "../port/place.ts"
 import type { NewJob, QueueLimits, Schedule } from "../port/queue.ts"
-import type { TenantRecord } from "../port/tenant.ts"
+import type { Rewrite, TenantRecord } from "../port/tenant.ts"
+import { StorageError } from "../../schemas/error/storage.ts"
 import { checkedJob, type Job, numbers, states, stateOf, text, whole } from "./queue.ts"
 import { Fields, placeOfOrder } from "./record.ts"
 import { sumOf } from "./row.ts"
 
 const { hash } = process.getBuiltinModule("node:crypto")
 const utf8 = new TextEncoder()
+export const isSame = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0
 
 export interface ScheduleRow {
   readonly name: string
@@ -42,8 +44,8 @@ export const scheduleOf = ({ spec, payload }: ScheduleRow): Schedule => {
 }
 
 /** What must be the same for the same idempotency key. */
-export const digestOf = ({ payload, orderKey }: NewJob): Uint8Array =>
-  hash("sha256", Buffer.concat([utf8.encode(JSON.stringify(orderKey ?? null)), payload]), "buffer") as unknown as Uint8Array
+export const digestOf = ({ payload, orderKey, fingerprint }: NewJob): Uint8Array =>
+  fingerprint ?? (hash("sha256", Buffer.concat([utf8.encode(JSON.stringify(orderKey ?? null)), payload]), "buffer") as unknown as Uint8Array)
 
 /** A schedule as it is kept, but for its times. Throws `ConfigError` `Option` or `CapabilityError` `PortLimit`. */
 export function checkedSchedule(given: Schedule, limits: QueueLimits): Pick<ScheduleRow, "spec" | "payload"> {
@@ -106,6 +108,22 @@ export const fieldsOfJob = (row: Job): TenantRecord["fields"] => ({
 })
 
 type Unsummed<R> = Omit<R, "sum">
+
+/** A job with other bytes in a field; undefined when it has not these in it. */
+export function rewrittenJob(job: Job, field: string, from: Uint8Array, to: Uint8Array): Job | undefined {
+  if (field === "payload") return isSame(job.payload, from) ? { ...job, payload: to } : undefined
+  return job.error !== null && isSame(utf8.encode(job.error), from) ? { ...job, error: decoder.decode(to) } : undefined
+}
+
+/** What of a queue's records may be rewritten. @throws StorageError `Record` */
+export function rewrittenPlace(store: string, { order, field }: Rewrite): RecordPlace & { readonly id: number } {
+  const place = placeIn(order)
+  const fields = place === undefined ? [] : { job: ["payload", "error"], schedule: ["payload"], idempotency: ["digest"] }[place.kind]
+  const id = place?.kind === "job" ? placeOfOrder(place.own)?.number : 0
+  if (place === undefined || id === undefined || !fields.includes(field))
+    throw new StorageError("Record", { store, table: "queue", detail: `it has no field "${field}" that may be rewritten` })
+  return { ...place, id }
+}
 
 /** A row as a record says it. Throws `StorageError` `Record`. */
 export function rowIn(

@@ -33,6 +33,10 @@ export interface Job {
 export const states = ["ready", "waiting", "blocked", "leased", "dead"] as const satisfies ReadonlyArray<JobState>
 export const stateOf = { ready: 0, waiting: 1, blocked: 2, leased: 3, dead: 4 } as const satisfies Record<JobState, number>
 
+/** What the store says of a job whose worker died with the last word. */
+export const leaseEnded = "its lease ended without an answer"
+const fingerprintBytesMax = 64
+
 const utf8 = new TextEncoder()
 /** Lengths of five parts, then the numbers. */
 const head = new Float64Array(17)
@@ -83,7 +87,7 @@ export function backoffMsOf(job: Pick<Job, "id" | "attempts" | "backoffMs" | "ba
 }
 
 /** Of what may be asked for, what was; throws `ConfigError` `Option` or `CapabilityError` `PortLimit`. */
-export function checkedJob(job: NewJob, limits: QueueLimits): Required<Omit<NewJob, "orderKey" | "idempotencyKey">> {
+export function checkedJob(job: NewJob, limits: QueueLimits): Required<Omit<NewJob, "orderKey" | "idempotencyKey" | "fingerprint">> {
   const { payload, delayMs = 0, priority = 0, attemptsMax = 5, backoffMs = 1_000, backoffMsMax = 3_600_000 } = job
   if (!(payload instanceof Uint8Array)) throw new ConfigError("Option", { option: "payload", expected: "bytes", actual: typeof payload })
   whole("delayMs", delayMs, 0, limits.delayMsMax, "ms", "delayMsMax")
@@ -93,6 +97,9 @@ export function checkedJob(job: NewJob, limits: QueueLimits): Required<Omit<NewJ
   whole("backoffMsMax", backoffMsMax, 0, limits.delayMsMax, "ms", "delayMsMax")
   if (job.orderKey !== undefined) text("orderKey", job.orderKey, limits)
   if (job.idempotencyKey !== undefined) text("idempotencyKey", job.idempotencyKey, limits)
+  const { fingerprint } = job
+  if (fingerprint !== undefined && !(fingerprint instanceof Uint8Array && fingerprint.length > 0 && fingerprint.length <= fingerprintBytesMax))
+    throw new ConfigError("Option", { option: "fingerprint", expected: `1 to ${fingerprintBytesMax} bytes`, actual: typeof fingerprint })
   return { payload, delayMs, priority, attemptsMax, backoffMs, backoffMsMax }
 }
 

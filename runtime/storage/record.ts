@@ -4,7 +4,8 @@
  */
 import { StorageError } from "../../schemas/error/storage.ts"
 import type { Store } from "../port/store.ts"
-import type { TenantRecord } from "../port/tenant.ts"
+import type { Rewrite, TenantRecord } from "../port/tenant.ts"
+import { ConfigError } from "../../schemas/error/config.ts"
 
 const { createHash } = process.getBuiltinModule("node:crypto")
 
@@ -66,6 +67,12 @@ export async function eraseTenant(store: Store, tenant: Uint8Array, countMax = 1
     rows += count
     if (count < countMax) return rows
   }
+}
+
+/** @throws ConfigError for what is no bytes */
+export function checkRewrite(operation: Rewrite): void {
+  for (const option of ["order", "from", "to"] as const)
+    if (!(operation[option] instanceof Uint8Array)) throw new ConfigError("Option", { option, expected: "bytes", actual: typeof operation[option] })
 }
 
 /** Reads the fields of a record that a table takes in; what is not as an export gives it is `StorageError` `Record`. */

@@ -137,7 +137,10 @@ export function openWriter(folder: string): DatabaseSync {
     }
     writer = new Database(path, { timeout: busyMsMax })
     // FULL: each commit is on the disk before it is acknowledged; see the store for guests' data, which opens so too.
-    writer.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1; PRAGMA trusted_schema = 0")
+    // What is removed is overwritten with zeros: an object that was in the clear before its store was sealed is not in free pages.
+    writer.exec(
+      "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1; PRAGMA trusted_schema = 0; PRAGMA secure_delete = ON",
+    )
     if (writer.prepare("PRAGMA journal_mode").get()?.["journal_mode"] !== "wal")
       throw new StorageError("Unreachable", { store: folder, detail: "a write-ahead log is not possible there" })
     // Opening one that is made must not wait for who writes to it.

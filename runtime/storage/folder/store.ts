@@ -132,6 +132,15 @@ export class FolderStore implements ObjectStore {
     }
   }
 
+  async staged(id: string): Promise<AsyncIterable<Uint8Array>> {
+    this.#check()
+    if (!isUploadId(id)) throw noUpload(this.name, String(id).slice(0, 64), "it is no id of an upload")
+    if (this.#open.has(id)) throw noUpload(this.name, id, "it is open")
+    const found = await stagedTurns(this.name, id)
+    if (found === undefined) throw noUpload(this.name, id, "nothing of it is on the disk")
+    return verifiedPieces(this.name, id, stagedFile(this.name, id, found.turn), found.progress)
+  }
+
   async put(value: Uint8Array): Promise<Kept> {
     this.#check()
     checkBytes("value", value)

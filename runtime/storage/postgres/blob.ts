@@ -5,6 +5,7 @@ import { StorageError } from "../../../schemas/error/storage.ts"
 import type { BlobOperation, BlobQuestion, BlobReference, BlobResults } from "../../port/blob.ts"
 import { textOf } from "../../port/place.ts"
 import type { Finding } from "../../port/store.ts"
+import type { Rewrite } from "../../port/tenant.ts"
 import { checkWhole } from "../operation.ts"
 import { Fields } from "../record.ts"
 import { after, rowsMax, sumOf } from "../row.ts"
@@ -50,15 +51,17 @@ function checkDigest(digest: Uint8Array): void {
     })
 }
 
-class BlobDraft implements Draft<BlobOperation | Import> {
+class BlobDraft implements Draft<BlobOperation | Import | Rewrite> {
   readonly load: ReadonlyArray<Statement>
   readonly #context: Context
   readonly #found = new Map<string, Found>()
   readonly #changed = new Map<string, Uint8Array>()
 
-  constructor(context: Context, operations: ReadonlyArray<BlobOperation | Import>) {
+  constructor(context: Context, operations: ReadonlyArray<BlobOperation | Import | Rewrite>) {
     this.#context = context
-    const keys = operations.map((operation) => (operation.op === "import" ? operation.record.order : operation.key))
+    const keys = operations.map((operation) =>
+      operation.op === "import" ? operation.record.order : operation.op === "rewrite" ? operation.order : operation.key,
+    )
     this.load = [{ sql: `SELECT found.* FROM unnest($2::bytea[]) AS asked(key) ${eachOf("blob_reference", columns)}`, parameters: [context.tenant, keys] }]
   }
 
@@ -69,8 +72,9 @@ class BlobDraft implements Draft<BlobOperation | Import> {
     }
   }
 
-  apply(group: Group, operation: BlobOperation | Import): BlobResults[BlobOperation["op"]] | undefined {
+  apply(group: Group, operation: BlobOperation | Import | Rewrite): BlobResults[BlobOperation["op"]] | undefined {
     if (operation.op === "import") return this.#import(group, operation)
+    if (operation.op === "rewrite") return this.#rewrite(group, operation)
     const { tenant } = this.#context
     const { key } = operation
     const old = this.#found.get(hexOf(key))
@@ -123,6 +127,20 @@ class BlobDraft implements Draft<BlobOperation | Import> {
     group.change(importWord, this.#context.tenant, record.order, digest)
     this.#keep(group, record.order, old, { digest, bytes, createdAtUs, revision })
     return undefined
+  }
+
+  #rewrite(group: Group, { order: key, field, from, to }: Rewrite): boolean {
+    const { store, tenant } = this.#context
+    if (field !== "digest" || to.length !== digestBytes)
+      throw new StorageError("Record", { store, table: name, detail: `its field "${field}" is no digest of ${digestBytes} bytes` })
+    const old = this.#found.get(hexOf(key))
+    if (old === undefined) return false
+    const { bytes, createdAtUs, digest } = old
+    if (sumOfRow(tenant, key, old) !== old.sum) throw new StorageError("Corrupt", { store, table: name, key: textOf(key) })
+    if (Buffer.compare(digest, from) !== 0) return false
+    const revision = group.change(linkWord, tenant, key, to, utf8.encode(String(bytes)))
+    this.#keep(group, key, old, { digest: to, bytes, createdAtUs, revision })
+    return true
   }
 
   #put(group: Group, key: Uint8Array, found: Found | undefined): void {

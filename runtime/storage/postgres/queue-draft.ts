@@ -3,8 +3,8 @@ import { StorageError } from "../../../schemas/error/storage.ts"
 import { textOf } from "../../port/place.ts"
 import type { Leased, LeasedJob, LeaseRef, NewJob, QueueOperation, QueueResults, Schedule } from "../../port/queue.ts"
 import { checkLimit } from "../../../host/port/port.ts"
-import { backoffMsOf, cut, nextTimeUs, numbers, owedTimes, stateOf, whole } from "../queue.ts"
-import { checkedSchedule, digestOf, rowIn, scheduleOf } from "../queue-row.ts"
+import { backoffMsOf, cut, leaseEnded, nextTimeUs, numbers, owedTimes, stateOf, whole } from "../queue.ts"
+import { checkedSchedule, digestOf, isSame, rewrittenJob, rewrittenPlace, rowIn, scheduleOf } from "../queue-row.ts"
 import type { Answer, Statement } from "./connection.ts"
 import type { Group } from "./group.ts"
 import { type QueueChange, QueueLoad } from "./queue-load.ts"
@@ -15,7 +15,6 @@ import type { Context, Draft, Load } from "./table.ts"
 import { nameOfTenant } from "./tenant.ts"
 
 const utf8 = new TextEncoder()
-const leaseEnded = "its lease ended without an answer"
 
 type Answered = QueueResults[QueueOperation["op"]] | undefined
 
@@ -77,6 +76,8 @@ export class QueueDraft implements Draft<QueueChange> {
       }
       case "import":
         return this.#import(group, operation)
+      case "rewrite":
+        return this.#rewrite(group, operation)
     }
   }
 
@@ -266,6 +267,38 @@ export class QueueDraft implements Draft<QueueChange> {
       state.put(group, open, found.row.id, found.row)
     }
     return undefined
+  }
+
+  /** Other bytes in a job, a schedule or an idempotency key, if it has those of before. */
+  #rewrite(group: Group, operation: QueueChange & { readonly op: "rewrite" }): boolean {
+    const state = this.#state
+    const { tenant, store } = state.context
+    const { order, field, from, to } = operation
+    const { kind, key, own, id } = rewrittenPlace(store, operation)
+    const open = state.find(key)
+    if (open === undefined) return false
+    const name = textOf(own)
+    const change = (): number => group.change(utf8.encode("rewrite"), tenant, order, to)
+    if (kind === "job") {
+      const old = state.jobs.get(open.lane.id, id)
+      const row = old === undefined ? undefined : rewrittenJob(state.verified(open, old), field, from, to)
+      if (row === undefined) return false
+      change()
+      state.put(group, open, id, row)
+      return true
+    }
+    if (kind === "schedule") {
+      const old = state.schedules.get(open.lane.id, name)
+      if (old === undefined || !isSame(old.payload, from)) return false
+      change()
+      state.putSchedule(group, open, name, { ...verifiedSchedule(store, open.lane, old), payload: to })
+      return true
+    }
+    const old = state.known.get(open.lane.id, name)
+    if (old === undefined || !isSame(old.digest, from)) return false
+    change()
+    state.putKnown(group, open, name, { ...verifiedKnown(store, open.lane, old), digest: to })
+    return true
   }
 
   /** What leases still have to say is as of the end of the group. */

@@ -1,5 +1,6 @@
 /** What a group's operations on queues will look at, read in as few ways to the server as what they name allows: lanes, then rows, then order keys. */
 import type { QueueOperation } from "../../port/queue.ts"
+import type { Rewrite } from "../../port/tenant.ts"
 import { stateOf } from "../queue.ts"
 import { placeIn, scheduleOf } from "../queue-row.ts"
 import { placeOfOrder } from "../record.ts"
@@ -10,7 +11,7 @@ import type { Import, Load } from "./table.ts"
 import { hexOf } from "./tenant.ts"
 
 /** A lease of turns that the ring has given out may be one of none: it wakes what has come due. */
-export type QueueChange = (QueueOperation & { readonly isTurn?: boolean }) | Import
+export type QueueChange = (QueueOperation & { readonly isTurn?: boolean }) | Import | Rewrite
 
 /** Jobs and schedules of one lane that a group wakes at most: the rest is for the next lease. */
 const wakesMax = 256
@@ -113,8 +114,9 @@ export class QueueLoad {
       case "unschedule":
         if (typeof operation.name === "string") this.#of(operation.key).schedules.add(operation.name)
         return
+      case "rewrite":
       case "import": {
-        const place = placeIn(operation.record.order)
+        const place = placeIn(operation.op === "import" ? operation.record.order : operation.order)
         if (place === undefined) return
         const wanted = this.#of(place.key)
         const own = place.kind === "job" ? placeOfOrder(place.own)?.number : undefined

@@ -76,6 +76,8 @@ export interface Table<O extends Operation = Operation, Q extends Question = Que
 }
 
 export type Import = Extract<Operation, { readonly op: "import" }>
+/** Of these tables alone something may be rewritten. */
+export const rewritable: ReadonlySet<string> = new Set(["blob_reference", "queue"])
 export interface Page {
   readonly records: ReadonlyArray<TenantRecord>
   readonly isComplete: boolean
@@ -97,6 +99,11 @@ export function tableNamed(store: string, name: string): Table {
 /** Whose rows an operation changes; undefined for what concerns all of a tenant's. */
 export function tableOf(store: string, operation: Operation): Table | undefined {
   if (operation.op === "import") return tableNamed(store, operation.table)
+  if (operation.op === "rewrite") {
+    const table = tableNamed(store, operation.table)
+    if (!rewritable.has(table.name)) throw new StorageError("Record", { store, table: table.name, detail: "nothing of it may be rewritten" })
+    return table
+  }
   const table = byOperation.get(operation.op)
   if (table === undefined && operation.op !== "erase") throw new StorageError("Unsupported", { store, asked: operation.op })
   return table

@@ -13,7 +13,7 @@ import type { StoreLimits } from "../../port/limits.ts"
 import type { NewJob } from "../../port/queue.ts"
 import type { Operation } from "../../port/store.ts"
 import { checkWhole } from "../operation.ts"
-import { bytesOfRecord, Fields, importedMax } from "../record.ts"
+import { bytesOfRecord, checkRewrite, Fields, importedMax } from "../record.ts"
 import { type Answer, type Connection, lockMsMax, type Row, ServerError, type Statement } from "./connection.ts"
 import { detailOf, isContended, isLost, storageError } from "./failure.ts"
 import { Group, type Head } from "./group.ts"
@@ -103,6 +103,7 @@ const bytesIn = (batch: ReadonlyArray<Operation>): number => batch.reduce((sum, 
 function bytesOf(operation: Operation): number {
   if (operation.op === "record") return operation.records.length
   if ("jobs" in operation) return bytesOfJobs(operation.jobs)
+  if (operation.op === "rewrite") return operation.to.length
   return "value" in operation ? operation.value.length : "payload" in operation ? operation.payload.length : 64
 }
 
@@ -152,6 +153,7 @@ export class Writer {
       // What no table can take would otherwise be found in the middle of a group, which is others' too.
       for (const operation of batch) {
         this.#tableOf(operation)
+        if (operation.op === "rewrite") checkRewrite(operation)
         if (operation.op === "import") checkRecord(this.#store, operation.table, operation.record)
       }
       const lane = this.#laneOf(id, tenant)
@@ -427,7 +429,11 @@ export class Writer {
   #mustAskAll(byTable: ReadonlyMap<Table, ReadonlyArray<Operation>>): boolean {
     if (performance.now() - this.#bytesOfAllAtMs > bytesOfAllAgeMsMax) return true
     for (const [table, operations] of byTable) {
-      const asked = operations.reduce((sum, operation) => sum + (operation.op === "import" ? bytesOfRecord(operation.record) : table.grows(operation)), 0)
+      const asked = operations.reduce(
+        (sum, operation) =>
+          sum + (operation.op === "import" ? bytesOfRecord(operation.record) : operation.op === "rewrite" ? operation.to.length : table.grows(operation)),
+        0,
+      )
       if ((this.#bytesOfAll.get(table.name) ?? 0) + asked > 0.9 * table.bytesMax(this.#limits)) return true
     }
     return false

@@ -139,6 +139,10 @@ export class S3Store implements ObjectStore {
     throw new StorageError("Upload", { store: this.name, upload: String(id).slice(0, 64), detail: "uploads to a server end with their process" })
   }
 
+  async staged(id: string): Promise<AsyncIterable<Uint8Array>> {
+    throw new StorageError("Upload", { store: this.name, upload: String(id).slice(0, 64), detail: "uploads to a server end with their process" })
+  }
+
   async put(value: Uint8Array): Promise<Kept> {
     this.#check()
     checkBytes("value", value)

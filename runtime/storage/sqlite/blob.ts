@@ -7,7 +7,7 @@ import type { BlobAnswers, BlobOperation, BlobQuestion, BlobReference, BlobResul
 import type { StoreLimits } from "../../port/limits.ts"
 import { bytesOf, type Place, textOf } from "../../port/place.ts"
 import type { Finding } from "../../port/store.ts"
-import type { TenantRecord } from "../../port/tenant.ts"
+import type { Rewrite, TenantRecord } from "../../port/tenant.ts"
 import { checkWhole } from "../operation.ts"
 import { Fields } from "../record.ts"
 import { after, rowsMax, sumOf } from "../row.ts"
@@ -164,6 +164,17 @@ export class BlobTable implements Table<BlobOperation, BlobQuestion> {
     const old = this.#row(place)
     this.#checkRoom(group, place, old, digest, bytes)
     this.#put(group, place, old, { digest, bytes, createdAtUs, revision })
+  }
+
+  rewrite(group: Group, { tenant, order: key, field, from, to }: Rewrite): boolean {
+    if (field !== "digest" || to.length !== digestBytes)
+      throw new StorageError("Record", { store: this.#store, table: this.name, detail: `its field "${field}" is no digest of ${digestBytes} bytes` })
+    const place = { tenant, key }
+    const old = this.#row(place)
+    if (old === undefined || Buffer.compare(this.#verified(place, old).digest, from) !== 0) return false
+    const revision = group.change(linkWord, tenant, key, to, utf8.encode(String(old.bytes)))
+    this.#put(group, place, old, { digest: to, bytes: old.bytes, createdAtUs: old.createdAtUs, revision })
+    return true
   }
 
   erase(group: Group, tenant: Uint8Array, countMax: number): number {

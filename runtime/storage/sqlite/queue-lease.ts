@@ -1,6 +1,6 @@
 /** Leasing: what has come due is made ready, then the lanes of the ring give jobs in turn. Nothing here scans a queue. */
 import type { Leased, LeasedJob } from "../../port/queue.ts"
-import { backoffMsOf, numbers, owedTimes, stateOf } from "../queue.ts"
+import { backoffMsOf, leaseEnded, numbers, owedTimes, stateOf } from "../queue.ts"
 import { type Jobs, jobColumns, type Row } from "./queue-job.ts"
 import type { Lane } from "./queue-lane.ts"
 import { dueSchedules } from "./queue-schedule.ts"
@@ -9,7 +9,6 @@ import { dueSchedules } from "./queue-schedule.ts"
 const lanesMax = 256
 const wakesMax = 256
 
-const leaseEnded = "its lease ended without an answer"
 const utf8 = new TextEncoder()
 
 /** Ends the waits, leases and schedules of a lane whose time has come. */

@@ -23,8 +23,13 @@ const utf8 = new TextEncoder()
 export const scheduleColumns = "name, next_us AS nextUs, spec, payload, sum"
 export const idempotencyColumns = "key, job, digest, until_us AS untilUs, sum"
 
-function verifiedSchedule(store: string, lane: Place, row: ScheduleRow): ScheduleRow {
+export function verifiedSchedule(store: string, lane: Place, row: ScheduleRow): ScheduleRow {
   if (scheduleSum(lane, row) !== row.sum) throw new StorageError("Corrupt", { store, table: "queue_schedule", key: `${textOf(lane.key)} ${row.name}` })
+  return row
+}
+
+export function verifiedKnown(store: string, lane: Place, row: IdempotencyRow): IdempotencyRow {
+  if (idempotencySum(lane, row) !== row.sum) throw new StorageError("Corrupt", { store, table: "queue_idempotency", key: `${textOf(lane.key)} ${row.key}` })
   return row
 }
 
@@ -102,7 +107,7 @@ export function known(jobs: Jobs, lane: Lane, job: NewJob & { readonly idempoten
     | IdempotencyRow
     | undefined
   if (row === undefined) return undefined
-  if (idempotencySum(lane, row) !== row.sum) throw new StorageError("Corrupt", { store, table: "queue_idempotency", key: `${textOf(lane.key)} ${row.key}` })
+  verifiedKnown(store, lane, row)
   if (!Buffer.from(row.digest).equals(digestOf(job)))
     throw new StorageError("JobConflict", { store, queue: textOf(lane.key), idempotencyKey: job.idempotencyKey, job: row.job })
   return row.job

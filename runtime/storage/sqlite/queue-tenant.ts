@@ -1,16 +1,19 @@
 /** A tenant's jobs, schedules and idempotency keys as records: exported, taken in, erased. Turns are not: a tenant joins the ring anew. */
 import type { DatabaseSync } from "node:sqlite"
-import type { TenantRecord } from "../../port/tenant.ts"
-import { bytesOfJob } from "../queue.ts"
+import type { Rewrite, TenantRecord } from "../../port/tenant.ts"
+import { bytesOfJob, sumOfJob } from "../queue.ts"
 import {
   bytesOfIdempotency,
   bytesOfSchedule,
   fieldsOfJob,
   type IdempotencyRow,
   idempotencySum,
+  isSame,
   kinds,
   orderIn,
   placeIn,
+  rewrittenJob,
+  rewrittenPlace,
   rowIn,
   type ScheduleRow,
   scheduleSum,
@@ -18,7 +21,7 @@ import {
 import { orderOf, placeOfOrder } from "../record.ts"
 import { type Jobs, jobColumns, type QueueContext, type Row, verified } from "./queue-job.ts"
 import { type Lane, laneColumns } from "./queue-lane.ts"
-import { idempotencyColumns, scheduleColumns } from "./queue-schedule.ts"
+import { idempotencyColumns, scheduleColumns, verifiedKnown, verifiedSchedule } from "./queue-schedule.ts"
 
 const utf8 = new TextEncoder()
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
@@ -104,6 +107,45 @@ export function importQueue(jobs: Jobs, makeLane: (key: Uint8Array) => Lane, rec
     jobs.total(lane, 0, bytesOfIdempotency(row), sum)
   }
   lane.isChanged = true
+}
+
+/** Other bytes in a job, a schedule or an idempotency key, if it has those of before; what they add up to goes along. */
+export function rewriteQueue(jobs: Jobs, operation: Rewrite): boolean {
+  const { sql, store } = jobs.context
+  const { tenant, order, field, from, to } = operation
+  const { kind, key, own, id } = rewrittenPlace(store, operation)
+  const lane = jobs.lanes.find({ tenant, key })
+  if (lane === undefined) return false
+  const name = decoder.decode(own)
+  const change = (): number => jobs.group.change(utf8.encode("rewrite"), tenant, order, to)
+  if (kind === "job") {
+    const old = jobs.get(lane, id)
+    const row = old === undefined ? undefined : rewrittenJob(jobs.verified(lane, old), field, from, to)
+    if (old === undefined || row === undefined) return false
+    change()
+    const sum = sumOfJob(lane, row)
+    sql("UPDATE queue_job SET payload = ?, error = ?, sum = ? WHERE lane = ? AND id = ?").run(row.payload, row.error, sum, lane.id, id)
+    jobs.total(lane, 0, bytesOfJob(row) - bytesOfJob(old), old.sum ^ sum)
+    return true
+  }
+  if (kind === "schedule") {
+    const old = sql(`SELECT ${scheduleColumns} FROM queue_schedule WHERE lane = ? AND name = ?`).get(lane.id, name) as ScheduleRow | undefined
+    if (old === undefined || !isSame(old.payload, from)) return false
+    change()
+    const row = { ...verifiedSchedule(store, lane, old), payload: to }
+    const sum = scheduleSum(lane, row)
+    sql("UPDATE queue_schedule SET payload = ?, sum = ? WHERE lane = ? AND name = ?").run(to, sum, lane.id, name)
+    jobs.total(lane, 0, bytesOfSchedule(row) - bytesOfSchedule(old), old.sum ^ sum)
+    return true
+  }
+  const old = sql(`SELECT ${idempotencyColumns} FROM queue_idempotency WHERE lane = ? AND key = ?`).get(lane.id, name) as IdempotencyRow | undefined
+  if (old === undefined || !isSame(old.digest, from)) return false
+  change()
+  const row = { ...verifiedKnown(store, lane, old), digest: to }
+  const sum = idempotencySum(lane, row)
+  sql("UPDATE queue_idempotency SET digest = ?, sum = ? WHERE lane = ? AND key = ?").run(to, sum, lane.id, name)
+  jobs.total(lane, 0, bytesOfIdempotency(row) - bytesOfIdempotency(old), old.sum ^ sum)
+  return true
 }
 
 /** Removes up to `countMax` rows of a tenant, its queues last. */

@@ -6,14 +6,14 @@ import { bytesOf, type Place, textOf } from "../../port/place.ts"
 import type { JobInfo, LeaseRef, NewJob, QueueAnswers, QueueDepth, QueueOperation, QueueQuestion, QueueResults } from "../../port/queue.ts"
 import { backoffMsOf, bytesOfJob, cut, numbers, stateOf, states, whole } from "../queue.ts"
 import type { Finding } from "../../port/store.ts"
-import type { TenantRecord } from "../../port/tenant.ts"
+import type { Rewrite, TenantRecord } from "../../port/tenant.ts"
 import { rowsMax } from "../row.ts"
 import { checkQueue } from "./queue-check.ts"
 import { Jobs, jobColumns, type QueueContext, type Row, verified } from "./queue-job.ts"
 import { type Lane, Lanes } from "./queue-lane.ts"
 import { lease } from "./queue-lease.ts"
 import { forget, known, remember, schedule, schedules, unschedule } from "./queue-schedule.ts"
-import { eraseQueue, exportQueue, importQueue } from "./queue-tenant.ts"
+import { eraseQueue, exportQueue, importQueue, rewriteQueue } from "./queue-tenant.ts"
 import { statementsOf } from "./statement.ts"
 import type { Table, TableContext } from "./table.ts"
 import { TotalTable } from "./totals.ts"
@@ -233,6 +233,13 @@ export class QueueTable implements Table<QueueOperation, QueueQuestion> {
     const jobs = new Jobs(this.#context, group)
     importQueue(jobs, (key) => this.#lane(jobs, { tenant, key }), record)
     jobs.lanes.write()
+  }
+
+  rewrite(group: Group, operation: Rewrite): boolean {
+    const jobs = new Jobs(this.#context, group)
+    const isDone = rewriteQueue(jobs, operation)
+    jobs.lanes.write()
+    return isDone
   }
 
   erase(group: Group, tenant: Uint8Array, countMax: number): number {

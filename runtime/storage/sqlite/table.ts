@@ -5,7 +5,7 @@
 import type { DatabaseSync } from "node:sqlite"
 import type { StoreLimits } from "../../port/limits.ts"
 import type { Finding, Operation, Question } from "../../port/store.ts"
-import type { TenantRecord } from "../../port/tenant.ts"
+import type { Rewrite, TenantRecord } from "../../port/tenant.ts"
 import type { StoreClock } from "../clock.ts"
 import { BlobTable } from "./blob.ts"
 import { EventTable } from "./event.ts"
@@ -40,6 +40,11 @@ export interface Table<O extends Operation, Q extends Question> {
    * @throws StorageError `Record`
    */
   import(group: Group, tenant: Uint8Array, record: TenantRecord): void
+  /**
+   * Other bytes in a field of a record, if it has those of before; true when it had.
+   * @throws StorageError `Record`
+   */
+  rewrite?(group: Group, operation: Rewrite): boolean
   /** Removes up to `countMax` rows of a tenant and says how many; less means that none is left. */
   erase(group: Group, tenant: Uint8Array, countMax: number): number
 }

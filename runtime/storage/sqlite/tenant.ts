@@ -11,7 +11,7 @@ import {
   type TenantTotal,
 } from "../../port/tenant.ts"
 import { checkWhole } from "../operation.ts"
-import { bytesOfRecord, encodeRecord, importedMax } from "../record.ts"
+import { bytesOfRecord, checkRewrite, encodeRecord, importedMax } from "../record.ts"
 import { rowsMax } from "../row.ts"
 import { snapshot } from "./statement.ts"
 import type { Table, TableContext } from "./table.ts"
@@ -22,7 +22,7 @@ const eraseWord = utf8.encode("erase")
 const importWord = utf8.encode("import")
 
 export class TenantOperations {
-  static readonly operations = ["import", "erase"] as const
+  static readonly operations = ["import", "erase", "rewrite"] as const
   static readonly questions = ["export", "tenants", "tables", "totals"] as const
   readonly #database: DatabaseSync
   readonly #store: string
@@ -84,8 +84,14 @@ export class TenantOperations {
     }
   }
 
-  apply(group: Group, operation: TenantOperation): number | undefined {
+  apply(group: Group, operation: TenantOperation): number | boolean | undefined {
     const { tenant } = operation
+    if (operation.op === "rewrite") {
+      checkRewrite(operation)
+      const table = this.#table(operation.table)
+      if (table.rewrite === undefined) throw new StorageError("Record", { store: this.#store, table: table.name, detail: "nothing of it may be rewritten" })
+      return table.rewrite(group, operation)
+    }
     if (operation.op === "import") {
       checkWhole("revision", operation.revision, 0, importedMax)
       const table = this.#table(operation.table)

@@ -12,6 +12,7 @@ import type { Capability, Check, StoreCase } from "./case.ts"
 import { changeCases } from "./change.ts"
 import { keyValueCases } from "./key-value.ts"
 import { logCases } from "./log.ts"
+import { rewriteCases } from "./rewrite.ts"
 import { tenantCases } from "./tenant.ts"
 import { usageCases } from "./usage.ts"
 
@@ -65,6 +66,7 @@ export const storeCases: ReadonlyArray<StoreCase> = [
   ...logCases,
   ...blobCases,
   ...tenantCases,
+  ...rewriteCases,
   ...usageCases,
 ]
 
