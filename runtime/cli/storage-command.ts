@@ -31,7 +31,12 @@ const objects = text("objects", "ADDRESS", "Where its objects are, if not beside
 
 const storageCheck = Command.make(
   "check",
-  { address, objects, acceptLoss: isOn("accept-loss", "Go on without commits that were acknowledged and are gone") },
+  {
+    address,
+    objects,
+    storageKey: text("storage-key", "SOURCE", "The store's master key: whether everything that is sealed opens is looked at too"),
+    acceptLoss: isOn("accept-loss", "Go on without commits that were acknowledged and are gone"),
+  },
   Effect.fnUntraced(function* (flags) {
     const json = yield* Json
     yield* run(async () => (await import("./storage.ts")).check({ ...flags, json }))
@@ -39,7 +44,10 @@ const storageCheck = Command.make(
 ).pipe(
   Command.withDescription("Read every row and every object of a store and say what is not as it was written, or not there; exit code 3 when something is not."),
   Command.withShortDescription("Find damage in a store"),
-  Command.withExamples([{ command: "stele storage check sqlite:stele.db" }]),
+  Command.withExamples([
+    { command: "stele storage check sqlite:stele.db" },
+    { command: "stele storage check sqlite:stele.db --storage-key file:stele.key", description: "Of a sealed store" },
+  ]),
 )
 
 const storageCollect = Command.make(
@@ -180,6 +188,7 @@ const storageRotate = Command.make(
   {
     address,
     storageKey: text("storage-key", "SOURCE", "The store's master key: file:PATH or env:NAME"),
+    objects,
     newStorageKey: text("new-storage-key", "SOURCE", "Exchange the master key for this one, and leave the tenants' keys as they are"),
     tenant: text("tenant", "NAME", "Only this tenant's keys"),
     dryRun: isOn("dry-run", "Say how many tenants it concerns, and change nothing"),
@@ -190,7 +199,7 @@ const storageRotate = Command.make(
   }),
 ).pipe(
   Command.withDescription(
-    "Give tenants new data keys, seal everything by them, destroy the old ones; a store that is not sealed yet is sealed. Run it again after it was stopped at any step.",
+    "Give tenants new data keys, seal everything by them, objects and jobs too, destroy the old ones; a store that is not sealed yet is sealed. Run it again after it was stopped at any step.",
   ),
   Command.withShortDescription("Encrypt a store, rotate its keys"),
   Command.withExamples([

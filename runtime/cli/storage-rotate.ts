@@ -4,14 +4,18 @@ import { tenantPrefix } from "../../host/port/port.ts"
 import { placeOf } from "../port/place.ts"
 import { masterOf, openKeyring, reseal, resealAll, rotate, rotateMaster, roomForSeals, tenantsOf } from "../storage/sealed/mod.ts"
 import { SqliteReader, SqliteStore } from "../storage/sqlite/mod.ts"
-import { sqlitePath } from "../storage/storage.ts"
+import { objectsOf, openObjects, sqlitePath } from "../storage/storage.ts"
 import { countText } from "./quantity.ts"
 import { printLine } from "./terminal.ts"
+
+const { existsSync } = process.getBuiltinModule("node:fs")
 
 export interface RotateFlags {
   readonly address: string
   readonly storageKey: string | undefined
   readonly newStorageKey: string | undefined
+  /** Where the store's objects are, which are sealed by the same keys. */
+  readonly objects: string | undefined
   readonly tenant: string | undefined
   readonly dryRun: boolean
   readonly json: boolean
@@ -19,7 +23,7 @@ export interface RotateFlags {
 
 const counted = (count: number, what: string): string => `${countText(count)} ${what}${count === 1 ? "" : "s"}`
 
-export async function rotateKeys({ address, storageKey, newStorageKey, tenant, dryRun, json }: RotateFlags): Promise<void> {
+export async function rotateKeys({ address, storageKey, newStorageKey, objects: named, tenant, dryRun, json }: RotateFlags): Promise<void> {
   if (storageKey === undefined)
     throw new ConfigError("Usage", { detail: "Cannot rotate keys without the store's master key", advice: "name it: --storage-key file:PATH or env:NAME" })
   if (tenant !== undefined && newStorageKey !== undefined)
@@ -29,7 +33,10 @@ export async function rotateKeys({ address, storageKey, newStorageKey, tenant, d
   new SqliteReader(path).close()
   const next = newStorageKey === undefined ? undefined : masterOf(newStorageKey)
   await using store = await SqliteStore.open(path, roomForSeals({}))
-  const keyring = await openKeyring(storageKey, store, { isMade: !dryRun })
+  // Where it never had any, no folder for them is made; references to objects that are not found keep their keys.
+  const at = named ?? (existsSync(objectsOf(path)) ? `folder:${objectsOf(path)}` : undefined)
+  await using objects = at === undefined || dryRun ? undefined : await openObjects(at)
+  const keyring = await openKeyring(storageKey, store, { isMade: !dryRun, objects })
   const own = tenant === undefined ? undefined : placeOf(tenantPrefix(tenant)).tenant
   if (dryRun) {
     const tenants = own === undefined ? (await Array.fromAsync(tenantsOf(keyring))).length : 1
@@ -53,5 +60,5 @@ export async function rotateKeys({ address, storageKey, newStorageKey, tenant, d
     done = await resealAll(keyring)
   }
   if (json) printLine(JSON.stringify({ store: path, ...done }))
-  else printLine(`${counted(done.tenants, "tenant")}, ${counted(done.records, "value")} sealed by new keys; the old keys are destroyed`)
+  else printLine(`${counted(done.tenants, "tenant")}, ${counted(done.records, "record")} sealed by new keys; the old keys are destroyed`)
 }

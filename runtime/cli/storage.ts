@@ -84,12 +84,19 @@ export async function info({ address, json }: StorageFlags): Promise<void> {
 export interface CheckFlags extends StorageFlags {
   readonly acceptLoss: boolean
   readonly objects: string | undefined
+  /** Of a sealed store: whether everything opens is looked at as well. */
+  readonly storageKey: string | undefined
 }
 
 const rowsAreGood = "every row is as it was written"
 const allIsGood = `${rowsAreGood}, and every object that is referred to is there`
 
-export async function check({ address, json, acceptLoss, objects }: CheckFlags): Promise<void> {
+export async function check({ address, json, acceptLoss, objects, storageKey }: CheckFlags): Promise<void> {
+  if (storageKey !== undefined && !address.startsWith("sqlite:"))
+    throw new ConfigError("Usage", {
+      detail: "Cannot open what is sealed in a database from here",
+      advice: "leave out --storage-key: rows are checked as they are",
+    })
   if (isPostgres(address)) return await overseeing(address, (overseer) => checkDatabase(overseer, objects, json))
   const folder = pglitePath(address)
   if (folder !== undefined) {
@@ -104,7 +111,8 @@ export async function check({ address, json, acceptLoss, objects }: CheckFlags):
   if (acceptLoss) await (await SqliteStore.open(path, { acceptLoss })).close()
   using checked = new SqliteReader(path)
   const asked: Pick<Store, "ask"> = { ask: async (question) => checked.ask(question) }
-  const findings = [...checked.check(), ...(await checkObjects(asked, objects, objectsOf(path), acceptLoss))]
+  const rows = storageKey === undefined ? checked.check() : await checkSealed(path, objects, storageKey)
+  const findings = [...rows, ...(await checkObjects(asked, objects, objectsOf(path), acceptLoss))]
   report(path, findings, allIsGood, json)
 }
 
@@ -118,6 +126,15 @@ async function checkDatabase(overseer: Overseer, objects: string | undefined, js
   const [referred] = await store.ask({ ask: "references", beyond: undefined, countMax: 1 })
   if (referred !== undefined) noteLine("Objects were not looked at: this machine has none of this store. --objects says where they are")
   report(overseer.name, findings, rowsAreGood, json)
+}
+
+/** Rows as they are, and everything that is sealed opened. */
+async function checkSealed(path: string, address: string | undefined, storageKey: string): Promise<ReadonlyArray<Finding>> {
+  const { openKeyring, roomForSeals, sealed } = await import("../storage/sealed/mod.ts")
+  const at = address ?? (existsSync(objectsOf(path)) ? `folder:${objectsOf(path)}` : undefined)
+  await using objects = at === undefined ? undefined : await openObjects(at)
+  await using store = await SqliteStore.open(path, roomForSeals({}))
+  return await sealed(store, await openKeyring(storageKey, store, { isMade: false, objects })).check()
 }
 
 function report(store: string, findings: ReadonlyArray<Finding>, good: string, json: boolean): void {

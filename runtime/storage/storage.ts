@@ -5,6 +5,7 @@ import { StorageError } from "../../schemas/error/storage.ts"
 import type { Ports } from "../../host/port/mod.ts"
 import type { ObjectStore } from "../port/object.ts"
 import type { Store } from "../port/store.ts"
+import type { SealedObjects } from "./sealed/objects.ts"
 import { makeDataFolder } from "./default.ts"
 
 const { hash } = process.getBuiltinModule("node:crypto")
@@ -31,7 +32,7 @@ export interface StorageOptions {
   readonly objects?: string | undefined
   /**
    * The store's master key, 32 bytes: `file:PATH` or `env:NAME`. Values are sealed by it from the first time it is given, and the store is refused
-   * without it from then on; blobs, names of keys and sizes are not sealed (`docs/adr/0016-encryption.md`).
+   * without it from then on, and so are blobs and jobs; names of keys and sizes are not sealed (`docs/adr/0016-encryption.md`).
    */
   readonly storageKey?: string | undefined
 }
@@ -158,9 +159,11 @@ export async function openStores(address: string, options: StoresOptions = {}): 
   return both(`sqlite:${path}`, store, () => openObjects(objects, options))
 }
 
-async function sealedBy(key: string, store: Store): Promise<Store> {
-  const { openKeyring, sealed } = await import("./sealed/mod.ts")
-  return sealed(store, await openKeyring(key, store))
+/** A store and its objects as whoever has the master key uses them. */
+async function sealedBy(key: string, store: Store, objects: ObjectStore): Promise<{ readonly store: Store; readonly objects: SealedObjects }> {
+  const { openKeyring, sealed, SealedObjects } = await import("./sealed/mod.ts")
+  const keyring = await openKeyring(key, store, { objects })
+  return { store: sealed(store, keyring), objects: new SealedObjects(keyring, objects) }
 }
 
 /**
@@ -182,8 +185,9 @@ export async function openStorage(address: string, options: StorageOptions = {})
     if (from !== undefined) throw new StorageError("Moving", { store: stores.address, from })
     // What is written without the key would be refused by everybody who has it.
     if (options.storageKey === undefined) await refuseSealed(below)
-    const store = options.storageKey === undefined ? below : await sealedBy(options.storageKey, below)
-    return { ports: { keyValue: guestKeyValue(store), event: guestEvent(store), blob: guestBlob(store, objects) }, store, objects, close }
+    const found = options.storageKey === undefined ? undefined : await sealedBy(options.storageKey, below, objects)
+    const store = found?.store ?? below
+    return { ports: { keyValue: guestKeyValue(store), event: guestEvent(store), blob: guestBlob(store, objects, found?.objects) }, store, objects, close }
   } catch (error) {
     await close()
     throw error

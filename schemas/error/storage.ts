@@ -355,6 +355,15 @@ export class StorageError extends family("StorageError", {
     message: (d) => `Cannot read a storage key from "${d.source}": ${d.detail}`,
     fix: () => "make one with: openssl rand -hex 32 > stele.key, and name it: --storage-key file:stele.key, or env:NAME",
   }),
+  KeyStale: reason<Store & { readonly tenant: string; readonly key: string; readonly id: string }>({
+    code: "STELE-STO-0079",
+    status: 409,
+    exit: 6,
+    isRetryable: true,
+    message: (d) =>
+      `Cannot link "${d.key}" of the tenant "${d.tenant}" in the store "${d.store}": its object is sealed by key ${d.id}, which is not the newest`,
+    fix: () => "put the object again, which seals it by the newest key: the key was rotated meanwhile",
+  }),
   UsageConflict: reason<Store & { readonly id: string }>({
     code: "STELE-STO-0060",
     status: 409,

@@ -3,19 +3,22 @@
  * comes to, on the condition that the value it was added to is still there.
  */
 import { ConfigError } from "../../../schemas/error/config.ts"
+import { StorageError } from "../../../schemas/error/storage.ts"
 import { addCounter, readCounter } from "../../../host/port/key-value.ts"
 import { checkLimit } from "../../../host/port/port.ts"
 import type { KeyValueOperation } from "../../port/key-value.ts"
 import type { StoreLimits } from "../../port/limits.ts"
-import type { Place } from "../../port/place.ts"
+import { type Place, textOf } from "../../port/place.ts"
+import type { Leased } from "../../port/queue.ts"
 import type { Operation } from "../../port/store.ts"
-import { attemptsMax, type Held, isConflict, type Keyring, nameOf, table as keyValue } from "./keyring.ts"
-import { opened } from "./open.ts"
+import { convertedDigest, isFingerprinted, openedLease, queueFields, queueTable, sealedOperation, sealedQueueField, withFields } from "./job.ts"
+import { attemptsMax, type Held, hexOf, isConflict, type Keyring, nameOf, table as keyValue } from "./keyring.ts"
 import { checkReserved, host, nextKey, previousKey, ringKey, stateKey } from "./place.ts"
-import type { Ring } from "./ring.ts"
-import { seal } from "./seal.ts"
+import { newPrint, type Ring } from "./ring.ts"
+import { idBytes, isSameId, seal } from "./seal.ts"
 import { apply, ask, type Steps } from "./step.ts"
 import { isOwnRecord, roles, sealedField } from "./table.ts"
+import { opened } from "./value.ts"
 
 const utf8 = new TextEncoder()
 
@@ -48,8 +51,10 @@ export const placeName = ({ tenant, key }: Place): string => `${tenant.length}:$
 const isOf = (operation: Operation, tenant: Uint8Array): boolean =>
   "tenant" in operation && operation.tenant !== undefined && nameOf(operation.tenant) === nameOf(tenant)
 
-type KeyedOperation = Extract<Operation, { readonly op: "set" | "swap" | "publish" | "append" | "import" | "increment" }>
-const needsKey = (operation: Operation): operation is KeyedOperation => ["key_value", "event", "log", "import", "increment"].includes(roles[operation.op])
+const keyed = ["set", "swap", "publish", "append", "import", "increment", "link", "enqueue", "schedule", "fail"] as const
+type KeyedOperation = Extract<Operation, { readonly op: (typeof keyed)[number] }>
+const keyedRoles: ReadonlySet<string> = new Set(keyed.map((op) => roles[op]))
+const needsKey = (operation: Operation): operation is KeyedOperation => keyedRoles.has(roles[operation.op])
 
 /** Does the store below carry it out as it is? */
 export const isPlain = (batch: ReadonlyArray<Operation>): boolean => batch.every(({ op }) => roles[op] === "none")
@@ -59,16 +64,20 @@ export function* applied(keyring: Keyring, batch: ReadonlyArray<Operation>, limi
   for (const operation of batch) {
     checkReserved(operation)
     checkSize(operation, limits)
+    checkOwn(operation)
   }
   checkErasures(batch)
+  const [first] = batch
+  if (batch.length === 1 && first?.op === "erase" && first.tenant.length > 0) return yield* erased(keyring, first)
   if (isPlain(batch)) return yield* apply(batch)
   const isConditional = batch.some((operation) => operation.op === "require" || (operation.op === "append" && operation.expect !== undefined))
   for (let attempt = 0; ; attempt++) {
-    const plan = yield* planned(keyring, batch)
+    const plan = yield* planned(keyring, batch, limits)
     let found: ReadonlyArray<unknown>
     try {
       found = yield* apply(plan.operations)
     } catch (error) {
+      if (attempt < attemptsMax && (yield* isConverted(keyring, batch, error))) continue
       if (!isConflict(error) || attempt >= attemptsMax) throw error
       const isStale = yield* refreshed(keyring, plan)
       // None of ours: then it is a condition of the batch's own.
@@ -77,11 +86,43 @@ export function* applied(keyring: Keyring, batch: ReadonlyArray<Operation>, limi
     }
     for (const tenant of plan.erased) keyring.forget(tenant)
     for (const { tenant, ring, at } of plan.rings) keyring.remember(tenant, { ring, version: found[at] as number })
-    return plan.answers.map((answer) => {
+    const answers = plan.answers.map((answer) => {
       if ("sum" in answer) return answer.sum
       return answer.of === undefined ? found[answer.at] : answer.of(found[answer.at] as number)
     })
+    for (const [i, { op }] of batch.entries()) if (op === "lease") answers[i] = yield* openedLease(keyring, answers[i] as Leased, batch.length === 1)
+    return answers
   }
+}
+
+/** An erasure alone, in two batches, since a store may want its steps in batches of their own. Keys first: whatever becomes of the rest, nobody reads it again. */
+function* erased(keyring: Keyring, operation: Extract<Operation, { readonly op: "erase" }>): Steps<ReadonlyArray<unknown>> {
+  const { tenant, table } = operation
+  if (table === undefined) {
+    yield* apply([{ op: "delete", tenant, key: ringKey }])
+    keyring.forget(tenant)
+  }
+  return yield* apply([operation])
+}
+
+/** A job that seemed to be another one may be the same, from before the store was sealed: then its digest has been made one that can be compared. */
+function* isConverted(keyring: Keyring, batch: ReadonlyArray<Operation>, error: unknown): Steps<boolean> {
+  if (!(error instanceof StorageError) || error.reason._tag !== "JobConflict") return false
+  const { queue, idempotencyKey } = error.reason
+  for (const operation of batch)
+    if (operation.op === "enqueue" && textOf(operation.key) === queue && (yield* convertedDigest(keyring, operation, idempotencyKey))) return true
+  return false
+}
+
+/** @throws ConfigError for what a sealed store does itself, or cannot do */
+function checkOwn(operation: Operation): void {
+  if (operation.op === "rewrite") throw new ConfigError("Option", { option: "op", expected: "what a sealed store leaves to others", actual: "rewrite" })
+  if (operation.op === "erase" && operation.table === keyValue)
+    throw new ConfigError("Option", { option: "table", expected: "one that has not the tenant's keys in it", actual: keyValue })
+  if (operation.op === "link" && !(operation.keyId instanceof Uint8Array))
+    throw new ConfigError("Option", { option: "keyId", expected: "the key that the object was sealed by, as put answers it", actual: typeof operation.keyId })
+  if (operation.op === "enqueue" && operation.jobs.some((job) => job?.fingerprint !== undefined))
+    throw new ConfigError("Option", { option: "fingerprint", expected: "none for a sealed store, which makes it", actual: "one" })
 }
 
 /** With an erasure the tenant's keys go: what else the batch would keep of the tenant had none. */
@@ -92,7 +133,15 @@ function checkErasures(batch: ReadonlyArray<Operation>): void {
 }
 
 /** Held against the limits before it is sealed: the store below sees more bytes than it was asked to keep. */
-function checkSize(operation: Operation, { keyValue, event, log }: StoreLimits): void {
+function checkSize(operation: Operation, { keyValue, event, log, queue }: StoreLimits): void {
+  const checkJob = (payload: unknown): void => {
+    if (payload instanceof Uint8Array) checkLimit("queue", "payloadBytesMax", "bytes", queue.payloadBytesMax, payload.length)
+  }
+  if (operation.op === "enqueue") {
+    checkLimit("queue", "batchJobsMax", "jobs", queue.batchJobsMax, operation.jobs.length)
+    for (const job of operation.jobs) checkJob(job?.payload)
+  }
+  if (operation.op === "schedule") checkJob(operation.schedule?.job?.payload)
   if (operation.op === "set" || operation.op === "swap") checkLimit("keyValue", "valueBytesMax", "bytes", keyValue.valueBytesMax, operation.value.length)
   if (operation.op === "publish") checkLimit("event", "payloadBytesMax", "bytes", event.payloadBytesMax, operation.payload.length)
   if (operation.op === "append") checkLimit("log", "payloadBytesMax", "bytes", log.payloadBytesMax, operation.payload.length)
@@ -110,7 +159,7 @@ function* refreshed(keyring: Keyring, { conditions }: Plan): Steps<boolean> {
   return isStale
 }
 
-function* planned(keyring: Keyring, batch: ReadonlyArray<Operation>): Steps<Plan> {
+function* planned(keyring: Keyring, batch: ReadonlyArray<Operation>, limits: StoreLimits): Steps<Plan> {
   const operations: Array<Operation> = []
   const conditions: Array<Condition> = []
   const answers: Array<Plan["answers"][number]> = []
@@ -127,12 +176,14 @@ function* planned(keyring: Keyring, batch: ReadonlyArray<Operation>): Steps<Plan
     if (!(needsKey(operation) || renews)) continue
     const { tenant } = operation
     if (ringOf.has(nameOf(tenant))) continue
-    const held: Held | undefined = yield* keyring.held(tenant)
+    const held = yield* heldFor(keyring, batch, tenant)
     depend({ tenant, key: ringKey }, held?.version)
     if (held === undefined && renews && !batch.some((each) => needsKey(each) && isOf(each, tenant))) continue
-    const ring = held?.ring ?? (yield* keyring.draft(tenant))
+    const found = held?.ring ?? (yield* keyring.draft(tenant))
+    const isPrinted = found.print !== undefined || !batch.some((each) => isOf(each, tenant) && needsPrint(each))
+    const ring = isPrinted ? found : { ...found, print: newPrint() }
     ringOf.set(nameOf(tenant), ring)
-    if (held !== undefined && !batch.some((each) => each.op === "drop" && isOf(each, tenant))) continue
+    if (held !== undefined && isPrinted && !batch.some((each) => each.op === "drop" && isOf(each, tenant))) continue
     rings.push({ tenant, ring, at: operations.length })
     operations.push(keyring.ringOperation(tenant, ring))
   }
@@ -161,10 +212,23 @@ function* planned(keyring: Keyring, batch: ReadonlyArray<Operation>): Steps<Plan
         operations.push({ ...operation, payload: sealed("log", operation, operation.payload) })
         break
       case "import":
-        operations.push(imported(operation, sealed))
+        operations.push(imported(operation, sealed, ringOf.get(nameOf(operation.tenant)) as Ring))
         break
+      case "enqueue":
+      case "schedule":
+      case "fail":
+        operations.push(sealedOperation(ringOf.get(nameOf(operation.tenant)) as Ring, operation, limits.queue.errorBytesMax))
+        break
+      case "link": {
+        const { keyId: _, ...link } = operation
+        operations.push(link)
+        break
+      }
       case "erase":
-        // Keys first: whatever becomes of the rest, nobody reads it again.
+        if (operation.table !== undefined) {
+          operations.push(operation)
+          break
+        }
         operations.push({ op: "delete", tenant: operation.tenant, key: ringKey })
         erased.push(operation.tenant)
         answers[answers.length - 1] = operation.tenant.length === 0 ? yield* hostErased(operation, operations, depend) : { at: operations.push(operation) - 1 }
@@ -174,6 +238,27 @@ function* planned(keyring: Keyring, batch: ReadonlyArray<Operation>): Steps<Plan
     }
   }
   return { operations, conditions, answers, rings, erased }
+}
+
+const isJobs = (operation: Operation): operation is Extract<Operation, { readonly op: "enqueue" }> => operation.op === "enqueue"
+/** An idempotency key that is imported brings a digest as well. */
+const needsPrint = (operation: Operation): boolean =>
+  isJobs(operation) ? isFingerprinted(operation) : operation.op === "import" && operation.table === queueTable && operation.record?.order?.[0] === 2
+
+/**
+ * A tenant's keys, by the newest of which every object is sealed that the batch links.
+ * @throws StorageError `KeyStale`
+ */
+function* heldFor(keyring: Keyring, batch: ReadonlyArray<Operation>, tenant: Uint8Array): Steps<Held | undefined> {
+  const links = batch.flatMap((operation) => (operation.op === "link" && isOf(operation, tenant) ? [operation] : []))
+  const stale = (held: Held | undefined): (typeof links)[number] | undefined =>
+    links.find(({ keyId }) => held === undefined || keyId?.length !== idBytes || !isSameId(held.ring.keys[0].id, keyId))
+  let held = yield* keyring.held(tenant)
+  if (stale(held) !== undefined) held = yield* keyring.read(tenant)
+  const link = stale(held)
+  if (link === undefined) return held
+  const { store } = keyring
+  throw new StorageError("KeyStale", { store: store.name, tenant: textOf(tenant), key: textOf(link.key), id: hexOf(link.keyId as Uint8Array) })
 }
 
 /** Rows that the host's tenant has again after its erasure: at most three of the store's own, their changes, and what says that there were others. */
@@ -197,11 +282,19 @@ function* hostErased(
   return { at, of: (found) => (found < countMax + hostRowsMax ? Math.max(0, Math.min(found - hostRowsMax, countMax - 1)) : countMax) }
 }
 
-function imported(operation: Extract<Operation, { readonly op: "import" }>, sealed: (table: string, place: Place, bytes: Uint8Array) => Uint8Array): Operation {
+function imported(
+  operation: Extract<Operation, { readonly op: "import" }>,
+  sealed: (table: string, place: Place, bytes: Uint8Array) => Uint8Array,
+  ring: Ring,
+): Operation {
   const { table, tenant, record } = operation
   if (!(record?.order instanceof Uint8Array) || typeof record.fields !== "object" || record.fields === null) return operation
   if (isOwnRecord(table, record))
     throw new ConfigError("Option", { option: "record", expected: "a record of an export", actual: "a key of a sealed store's own" })
+  if (table === queueTable) {
+    const fields = queueFields(tenant, record).map((field) => [field, sealedQueueField(ring, field, field.stored)] as const)
+    return { ...operation, record: withFields(record, fields) }
+  }
   const field = sealedField(table, tenant, record)
   return field === undefined ? operation : { ...operation, record: field.with(sealed(table, field.place, field.bytes)) }
 }

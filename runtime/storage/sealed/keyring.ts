@@ -5,9 +5,10 @@
  */
 import { StorageError } from "../../../schemas/error/storage.ts"
 import { type Place, textOf } from "../../port/place.ts"
+import type { ObjectStore } from "../../port/object.ts"
 import type { Operation, Store } from "../../port/store.ts"
 import { host, nextKey, previousKey, ringKey, stateKey } from "./place.ts"
-import { decodeRing, decodeState, encodeRing, encodeState, newDataKey, type Ring, type SealedState } from "./ring.ts"
+import { decodeRing, decodeState, encodeRing, encodeState, newRing, type Ring, type SealedState } from "./ring.ts"
 import { idOf, isSameId, seal, type SealingKey, unseal } from "./seal.ts"
 import { masterFrom, masterOf } from "./source.ts"
 import { apply, ask, run, type Steps } from "./step.ts"
@@ -32,13 +33,18 @@ export const isConflict = (error: unknown): boolean => error instanceof StorageE
 export class Keyring {
   /** The store below, which sees sealed values only. */
   readonly store: Store
+  /** Where the objects of the store's references are, which are sealed by the same keys; absent: no key of a tenant that has references is given up. */
+  readonly objects: ObjectStore | undefined
   /** The first seals; others are there while a master key is exchanged. */
   #masters: readonly [SealingKey, ...ReadonlyArray<SealingKey>]
   #state: SealedState = { plainUpTo: undefined }
   readonly #held = new Map<string, Held>()
+  /** Errors that say that a master key is not known here. */
+  readonly #outdated = new WeakSet<object>()
 
-  constructor(store: Store, master: SealingKey) {
+  constructor(store: Store, master: SealingKey, objects?: ObjectStore) {
     this.store = store
+    this.objects = objects
     this.#masters = [master]
   }
 
@@ -58,6 +64,11 @@ export class Keyring {
     return new StorageError("KeyMissing", { store: this.store.name, tenant: textOf(tenant), id: hexOf(id) })
   }
 
+  /** Did a read fail because the store has a newer master key? Then nothing is wrong with what was read. */
+  isOutdated(error: unknown): boolean {
+    return typeof error === "object" && error !== null && this.#outdated.has(error)
+  }
+
   /** A record as it is put in its place, under the newest master key. */
   wrap(place: Place, record: Uint8Array): Uint8Array {
     return seal(this.master, table, place, record)
@@ -66,6 +77,11 @@ export class Keyring {
   ringOperation(tenant: Uint8Array, ring: Ring): Operation {
     const place = { tenant, key: ringKey }
     return { op: "set", ...place, value: this.wrap(place, encodeRing(ring)) }
+  }
+
+  /** What every batch depends on that seals by keys of this version. */
+  guard(tenant: Uint8Array, version: number | undefined): Extract<Operation, { readonly op: "require" }> {
+    return { op: "require", tenant, key: ringKey, version }
   }
 
   /** Opens what `wrap` made, here or in another process, whichever master key that one had. */
@@ -77,7 +93,11 @@ export class Keyring {
       yield* this.#learn()
       master = this.#masters.find((each) => isSameId(each.id, id))
     }
-    if (master === undefined) throw this.missing(place.tenant, id)
+    if (master === undefined) {
+      const missing = this.missing(place.tenant, id)
+      this.#outdated.add(missing)
+      throw missing
+    }
     const record = unseal(master, table, place, sealed)
     if (record === undefined) throw this.#broken(place)
     return record
@@ -208,10 +228,23 @@ export class Keyring {
     if (this.#state.plainUpTo !== undefined) {
       for (const name of yield* ask({ ask: "tables" })) {
         const { records, revision } = yield* ask({ ask: "export", table: name, tenant, after: undefined, countMax: 1 })
-        if (records.some((record) => !isOwnRecord(name, record))) return { keys: [newDataKey()], plainUpTo: revision }
+        if (records.some((record) => !isOwnRecord(name, record))) return newRing(revision)
       }
     }
-    return { keys: [newDataKey()], plainUpTo: undefined }
+    return newRing(undefined)
+  }
+
+  /** A tenant's keys, made when it has none; another process may have made them meanwhile. */
+  *ensured(tenant: Uint8Array): Steps<Held> {
+    const held = yield* this.held(tenant)
+    if (held !== undefined) return held
+    try {
+      return yield* this.write(tenant, undefined, yield* this.draft(tenant))
+    } catch (error) {
+      const made = isConflict(error) ? yield* this.read(tenant) : undefined
+      if (made === undefined) throw error
+      return made
+    }
   }
 
   /** Writes a tenant's keys if they are still those of this version; answers what is there now. */
@@ -226,6 +259,8 @@ export class Keyring {
 export interface KeyringOptions {
   /** Say in a store that is not sealed yet that it is from now on. Default true. */
   readonly isMade?: boolean
+  /** Where the store's objects are: without it, a tenant with references keeps its old keys. */
+  readonly objects?: ObjectStore | undefined
 }
 
 /**
@@ -233,8 +268,8 @@ export interface KeyringOptions {
  * no process may go on writing to it without the key.
  * @throws StorageError `KeySource`, `WrongKey`, `SealBroken`, and those of the store
  */
-export async function openKeyring(source: string, store: Store, { isMade = true }: KeyringOptions = {}): Promise<Keyring> {
-  const keyring = new Keyring(store, masterOf(source))
+export async function openKeyring(source: string, store: Store, { isMade = true, objects }: KeyringOptions = {}): Promise<Keyring> {
+  const keyring = new Keyring(store, masterOf(source), objects)
   await run(store, keyring.open(isMade))
   return keyring
 }

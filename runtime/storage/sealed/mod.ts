@@ -1,5 +1,8 @@
 export { Keyring, openKeyring } from "./keyring.ts"
 export { rotateMaster } from "./master.ts"
+export { sealedObjectBytes } from "./object.ts"
+export type { SealedKept, SealedUpload } from "./object-upload.ts"
+export { SealedObjects } from "./objects.ts"
 export { refuseSealed } from "./refuse.ts"
 export { reseal, resealAll, type ResealCursor, type ResealStep, resealStep, rotate, tenantsOf } from "./reseal.ts"
 export { ringBytes, stateBytes } from "./ring.ts"

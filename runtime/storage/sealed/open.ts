@@ -1,56 +1,17 @@
 /** Answers of a store with what is sealed in them opened, and what is the sealed store's own left out. */
 import { StorageError } from "../../../schemas/error/storage.ts"
-import { type Place, textOf } from "../../port/place.ts"
 import type { Answers, Question } from "../../port/store.ts"
+import { openedJob, openedQueueField, openedSchedules, queueFields, queueTable, withFields } from "./job.ts"
 import { type Keyring, table as keyValue } from "./keyring.ts"
 import { host, isOwn, ownMax, ownTexts } from "./place.ts"
-import type { Ring } from "./ring.ts"
-import { idOf, isSameId, sealBytes, unseal } from "./seal.ts"
+import { sealBytes } from "./seal.ts"
 import { ask, type Steps } from "./step.ts"
 import { isOwnRecord, sealedField } from "./table.ts"
+import { opened } from "./value.ts"
 
 /** How often an answer is asked for again whose keys were given up between its reading and theirs. */
 const rereadsMax = 4
 const utf8 = new TextEncoder()
-
-const broken = (keyring: Keyring, table: string, { key }: Place): StorageError =>
-  new StorageError("SealBroken", { store: keyring.store.name, table, key: textOf(key) })
-
-/**
- * A value by the keys at hand; undefined when none of them sealed it.
- * @throws StorageError `SealBroken`
- */
-export function openedBy(keyring: Keyring, ring: Ring, table: string, place: Place, bytes: Uint8Array): Uint8Array | undefined {
-  const id = idOf(bytes)
-  if (id === undefined) return undefined
-  for (const key of ring.keys) {
-    if (!isSameId(key.id, id)) continue
-    const plain = unseal(key, table, place, bytes)
-    if (plain === undefined) throw broken(keyring, table, place)
-    return plain
-  }
-  return undefined
-}
-
-/**
- * A value, opened; one from before the store was sealed as it is. No such value can name a key of the tenant: ids are drawn
- * later, and told to nobody. Where versions are known, they must agree.
- * @throws StorageError `SealBroken`, `KeyMissing`
- */
-export function* opened(keyring: Keyring, table: string, place: Place, bytes: Uint8Array, version?: number): Steps<Uint8Array> {
-  const id = idOf(bytes)
-  const wasPlain = (plainUpTo: number | undefined): boolean => plainUpTo !== undefined && (version === undefined || version <= plainUpTo)
-  let held = yield* keyring.held(place.tenant)
-  const plain = held === undefined ? undefined : openedBy(keyring, held.ring, table, place, bytes)
-  if (plain !== undefined) return plain
-  const isPlain = (): boolean => wasPlain(held === undefined ? keyring.state.plainUpTo : held.ring.plainUpTo)
-  if (id === undefined && isPlain()) return bytes
-  held = yield* keyring.read(place.tenant)
-  const now = held === undefined ? undefined : openedBy(keyring, held.ring, table, place, bytes)
-  if (now !== undefined) return now
-  if (isPlain()) return bytes
-  throw id === undefined ? broken(keyring, table, place) : keyring.missing(place.tenant, id)
-}
 
 /** The same question until its answer's keys are there: one that is read while its tenant is resealed may name keys that are gone since. */
 export function* asked<Q extends Question>(keyring: Keyring, question: Q): Steps<Answers[Q["ask"]]> {
@@ -114,6 +75,17 @@ function* openedAnswer(keyring: Keyring, question: Question, answer: unknown): S
         ),
       }
     }
+    case "job": {
+      const job = answer as Answers["job"]
+      return job === undefined ? undefined : yield* openedJob(keyring, question, job)
+    }
+    case "dead": {
+      const jobs: Array<Answers["dead"][number]> = []
+      for (const job of answer as Answers["dead"]) jobs.push(yield* openedJob(keyring, question, job))
+      return jobs
+    }
+    case "schedules":
+      return yield* openedSchedules(keyring, question, answer as Answers["schedules"])
     case "export":
       return yield* exported(keyring, question, answer as Answers["export"])
     case "tenants":
@@ -155,6 +127,12 @@ function* exported(keyring: Keyring, question: Extract<Question, { readonly ask:
   const open: Array<Answers["export"]["records"][number]> = []
   for (const record of page.records) {
     if (isOwnRecord(table, record)) continue
+    if (table === queueTable) {
+      const fields: Array<Parameters<typeof withFields>[1][number]> = []
+      for (const field of queueFields(tenant, record)) fields.push([field, yield* openedQueueField(keyring, field)])
+      open.push(withFields(record, fields))
+      continue
+    }
     const field = sealedField(table, tenant, record)
     const { version } = record.fields
     open.push(

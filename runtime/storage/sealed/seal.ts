@@ -34,7 +34,8 @@ function tableBytes(table: string): Buffer {
   return bytes
 }
 
-function beside(id: Uint8Array, table: string, { tenant, key }: Place): Buffer {
+/** What a value is bound to: format, id of the key, table, tenant, key, each with its length. */
+export function beside(id: Uint8Array, table: string, { tenant, key }: Place): Buffer {
   const name = tableBytes(table)
   const bytes = Buffer.allocUnsafe(1 + idBytes + 12 + name.length + tenant.length + key.length)
   bytes[0] = format

@@ -5,15 +5,20 @@
 import { type StoreLimitOptions, type StoreLimits, storeLimitsFrom } from "../../port/limits.ts"
 import { type Place, textOf } from "../../port/place.ts"
 import type { Answers, BatchResults, Finding, Operation, Question, Store } from "../../port/store.ts"
+import type { TenantRecord } from "../../port/tenant.ts"
 import { copyOf } from "../operation.ts"
 import { applied, placeName } from "./batch.ts"
 import { type Keyring, table as keyValue } from "./keyring.ts"
-import { asked, opened, openedBy } from "./open.ts"
+import { openedQueueField, plainTextBytes, queueFields, queueTable, sealedTextBytes } from "./job.ts"
+import { readAll, table as referenceTable } from "./object-read.ts"
+import { placeIn } from "../queue-row.ts"
+import { asked } from "./open.ts"
 import { isOwn } from "./place.ts"
 import { ringBytesMax } from "./ring.ts"
 import { sealBytes } from "./seal.ts"
-import { run, runSync } from "./step.ts"
+import { run, runSync, type Steps } from "./step.ts"
 import { isOwnRecord, isSealedTable, sealedField } from "./table.ts"
+import { opened, openedBy } from "./value.ts"
 
 const pageMax = 1_000
 
@@ -22,12 +27,13 @@ const pageMax = 1_000
  * `sealed` as well. Quotas count sealed bytes.
  */
 export function roomForSeals(limits: StoreLimitOptions): StoreLimitOptions {
-  const { keyValue, event, log } = storeLimitsFrom(limits)
+  const { keyValue, event, log, queue } = storeLimitsFrom(limits)
   return {
     ...limits,
     keyValue: { ...limits.keyValue, valueBytesMax: Math.max(keyValue.valueBytesMax + sealBytes, ringBytesMax) },
     event: { ...limits.event, payloadBytesMax: event.payloadBytesMax + sealBytes },
     log: { ...limits.log, payloadBytesMax: log.payloadBytesMax + sealBytes },
+    queue: { ...limits.queue, payloadBytesMax: queue.payloadBytesMax + sealBytes, errorBytesMax: sealedTextBytes(queue.errorBytesMax) },
   }
 }
 
@@ -44,13 +50,18 @@ class SealedStore implements Store {
   constructor(store: Store, keyring: Keyring, limits: StoreLimitOptions) {
     this.#store = store
     this.#keyring = keyring
-    const { keyValue, event, log } = store.limits
+    const { keyValue, event, log, queue } = store.limits
     const given = storeLimitsFrom(limits)
     this.limits = {
       ...store.limits,
       keyValue: { ...keyValue, valueBytesMax: Math.min(given.keyValue.valueBytesMax, lessSeals(keyValue.valueBytesMax)) },
       event: { ...event, payloadBytesMax: Math.min(given.event.payloadBytesMax, lessSeals(event.payloadBytesMax)) },
       log: { ...log, payloadBytesMax: Math.min(given.log.payloadBytesMax, lessSeals(log.payloadBytesMax)) },
+      queue: {
+        ...queue,
+        payloadBytesMax: Math.min(given.queue.payloadBytesMax, lessSeals(queue.payloadBytesMax)),
+        errorBytesMax: Math.min(given.queue.errorBytesMax, plainTextBytes(queue.errorBytesMax)),
+      },
     }
   }
 
@@ -105,15 +116,35 @@ class SealedStore implements Store {
     return this.#store.onCommit(listener)
   }
 
-  /** What the store below finds, and every value that does not open. */
+  /** What the store below finds, and every value, job and object that does not open; objects where the keyring knows them. */
   async check(): Promise<ReadonlyArray<Finding>> {
     const findings: Array<Finding> = [...(await this.#store.check())]
+    const tables = (await this.#store.ask({ ask: "tables" })).filter(
+      (table) => isSealedTable(table) || table === queueTable || (table === referenceTable && this.#keyring.objects !== undefined),
+    )
     for (let after: Uint8Array | undefined; ;) {
       const tenants = await this.#store.ask({ ask: "tenants", after, countMax: pageMax })
-      for (const tenant of tenants)
-        for (const table of await this.#store.ask({ ask: "tables" })) if (isSealedTable(table)) findings.push(...(await this.#checkTable(tenant, table)))
+      for (const tenant of tenants) for (const table of tables) findings.push(...(await this.#checkTable(tenant, table)))
       after = tenants.at(-1)
       if (after === undefined) return findings
+    }
+  }
+
+  /** What a record has sealed, each with how it is named and how it is opened. */
+  *#sealedIn(tenant: Uint8Array, table: string, record: TenantRecord): Generator<readonly [key: string, bytes: Uint8Array, steps: Steps<unknown>]> {
+    if (isOwnRecord(table, record)) return
+    const { digest, bytes, revision, version } = record.fields
+    if (table === referenceTable) {
+      if (!(digest instanceof Uint8Array)) return
+      const referred = { tenant, key: record.order, digest, bytes: Number(bytes), revision: Number(revision) }
+      yield [textOf(record.order), digest, readAll(this.#keyring, referred)]
+    } else if (table === queueTable) {
+      for (const each of queueFields(tenant, record))
+        yield [textOf(placeIn(record.order)?.key ?? record.order), each.stored, openedQueueField(this.#keyring, each)]
+    } else {
+      const field = sealedField(table, tenant, record)
+      const number = typeof version === "bigint" ? Number(version) : undefined
+      if (field !== undefined) yield [textOf(field.place.key), field.bytes, opened(this.#keyring, table, field.place, field.bytes, number)]
     }
   }
 
@@ -128,15 +159,13 @@ class SealedStore implements Store {
         return findings
       }
       for (const record of page.records) {
-        const field = isOwnRecord(table, record) ? undefined : sealedField(table, tenant, record)
-        if (field === undefined) continue
-        const version = record.fields["version"]
-        try {
-          await run(this.#store, opened(this.#keyring, table, field.place, field.bytes, typeof version === "bigint" ? Number(version) : undefined))
-        } catch (error) {
-          // A row that was resealed since the page was read is no finding: it is read again.
-          if (await this.#isStill(tenant, table, after, record.order, field.bytes))
-            findings.push({ table, key: textOf(field.place.key), detail: (error as Error).message })
+        for (const [key, bytes, steps] of this.#sealedIn(tenant, table, record)) {
+          try {
+            await run(this.#store, steps, this.#keyring.objects)
+          } catch (error) {
+            // A row that was resealed since the page was read is no finding: it is read again.
+            if (await this.#isStill(tenant, table, after, record.order, bytes)) findings.push({ table, key, detail: (error as Error).message })
+          }
         }
       }
       after = page.records.at(-1)?.order
@@ -144,11 +173,11 @@ class SealedStore implements Store {
     }
   }
 
-  /** Is this record still what it was, in the page that begins after `after`? */
+  /** Has this record still these bytes in it, in the page that begins after `after`? */
   async #isStill(tenant: Uint8Array, table: string, after: Uint8Array | undefined, order: Uint8Array, bytes: Uint8Array): Promise<boolean> {
     const { records } = await this.#store.ask({ ask: "export", tenant, table, after, countMax: pageMax })
     const found = records.find((record) => Buffer.compare(record.order, order) === 0)
-    return found !== undefined && Buffer.compare(sealedField(table, tenant, found)?.bytes ?? new Uint8Array(0), bytes) === 0
+    return found !== undefined && Object.values(found.fields).some((field) => field instanceof Uint8Array && Buffer.compare(field, bytes) === 0)
   }
 
   close(): Promise<void> {

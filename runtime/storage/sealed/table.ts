@@ -35,23 +35,27 @@ export const roles = {
   // Records of usage are added up by the store below.
   record: "none",
   forget: "none",
-  // Jobs are not sealed: they are leased for all tenants at once, by a store that has no keys.
-  enqueue: "none",
-  lease: "none",
+  enqueue: "job",
+  schedule: "job",
+  // What is said of a failed attempt.
+  fail: "job",
+  // Its answer is opened: what is leased is of all tenants, and the store below has no keys.
+  lease: "lease",
   extend: "none",
   complete: "none",
   release: "none",
-  fail: "none",
   cancel: "none",
   redrive: "none",
-  schedule: "none",
   // Services give their own tables what they want to be read there.
   sql: "none",
   unschedule: "none",
   require: "none",
   trim: "none",
-  link: "none",
+  // Depends on the keys that its object was sealed by.
+  link: "link",
   unlink: "none",
+  // Of layers like this one.
+  rewrite: "own",
 } as const satisfies Readonly<Record<Operation["op"], string>>
 
 export interface SealedField {
@@ -61,7 +65,7 @@ export interface SealedField {
   with(bytes: Uint8Array): TenantRecord
 }
 
-/** What of an exported record is sealed, if anything is. */
+/** What of an exported record is sealed, if anything is. Records of queues have more than one such field: see `job.ts`. */
 export function sealedField(table: string, tenant: Uint8Array, record: TenantRecord): SealedField | undefined {
   const kind = sealedTables[table]
   const bytes = kind === undefined ? undefined : record.fields[kind.field]

@@ -1,16 +1,21 @@
 /** Processes that write to a sealed store, rotate its keys and exchange its master key are killed at any moment: nothing acknowledged is lost, everything opens. */
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { mkdtemp, rm } from "node:fs/promises"
+import { mkdir, mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import t from "tap"
+import type { ObjectStore } from "../../../../runtime/port/object.ts"
 import type { Store } from "../../../../runtime/port/store.ts"
-import { masterFrom, resealAll, sealed } from "../../../../runtime/storage/sealed/mod.ts"
+import { checkReferred } from "../../../../runtime/service/object-check.ts"
+import { FolderStore } from "../../../../runtime/storage/folder/mod.ts"
+import { guestBlob } from "../../../../runtime/storage/guest.ts"
+import { masterFrom, resealAll, sealed, SealedObjects } from "../../../../runtime/storage/sealed/mod.ts"
 import { Keyring } from "../../../../runtime/storage/sealed/keyring.ts"
 import { run } from "../../../../runtime/storage/sealed/step.ts"
 import { SqliteStore } from "../../../../runtime/storage/sqlite/mod.ts"
+import { recordsOf } from "../../../../runtime/storage/record.ts"
 import { get } from "../suite/case.ts"
 
 t.setTimeout(600_000)
@@ -44,10 +49,10 @@ async function start(what: string, path: string): Promise<{ readonly said: () =>
 }
 
 /** By whichever of the two master keys opens it; both, while they are exchanged. */
-async function opened(below: Store): Promise<{ readonly store: Store; readonly keyring: Keyring }> {
+async function opened(below: Store, objects: ObjectStore): Promise<{ readonly store: Store; readonly keyring: Keyring }> {
   let refusal: unknown
   for (const byte of [1, 2]) {
-    const keyring = new Keyring(below, masterFrom(new Uint8Array(32).fill(byte)))
+    const keyring = new Keyring(below, masterFrom(new Uint8Array(32).fill(byte)), objects)
     try {
       await run(below, keyring.open(true))
       return { store: sealed(below, keyring), keyring }
@@ -58,8 +63,15 @@ async function opened(below: Store): Promise<{ readonly store: Store; readonly k
   throw refusal
 }
 
+/** Payloads of a tenant's jobs. */
+const jobsOf = async (store: Store, tenant: string): Promise<ReadonlyArray<string>> =>
+  (await Array.fromAsync(recordsOf(store, Buffer.from(tenant), "queue"))).flatMap(({ fields }) =>
+    fields["payload"] instanceof Uint8Array ? [Buffer.from(fields["payload"]).toString()] : [],
+  )
+
 t.test(`${rounds} kills in the middle of rotations, reseals and exchanges of the master key, while another process writes`, async (t) => {
   const path = join(folder, "killed.db")
+  await mkdir(`${path}-objects`)
   const newest = new Map<string, number>()
   let done = 0
   for (let round = 0; round < rounds; round++) {
@@ -75,12 +87,21 @@ t.test(`${rounds} kills in the middle of rotations, reseals and exchanges of the
     }
     for (const [tenant, number] of said) newest.set(tenant, number)
     await using below = await SqliteStore.open(path)
-    const { store } = await opened(below)
+    await using objects = await FolderStore.open(`${path}-objects`)
+    const { store, keyring } = await opened(below, objects)
     t.same(await store.check(), [], `check after kill ${round + 1}`)
-    for (const [tenant, number] of said) t.ok(Number(await get(store, "newest", tenant)) >= number, `${tenant} has ${number}`)
+    t.same(await checkReferred(below, objects), [], `objects after kill ${round + 1}`)
+    for (const [tenant, number] of said) {
+      t.ok(Number(await get(store, "newest", tenant)) >= number, `${tenant} has ${number}`)
+      const object = Buffer.from((await guestBlob(store, objects, new SealedObjects(keyring, objects)).get(`${tenant}/blob`)) ?? []).toString()
+      t.ok(Number(/^object (\d+) /.exec(object)?.[1]) >= number, `${tenant} has the object of ${number}`)
+      const jobs = await jobsOf(store, tenant)
+      t.ok(jobs.includes(String(number)), `${tenant} has job ${number} among ${jobs.length}`)
+    }
   }
   await using below = await SqliteStore.open(path)
-  const { store, keyring } = await opened(below)
+  await using objects = await FolderStore.open(`${path}-objects`)
+  const { store, keyring } = await opened(below, objects)
   await resealAll(keyring)
   t.same(await store.check(), [])
   t.equal(newest.size, 4)

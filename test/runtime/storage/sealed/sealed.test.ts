@@ -11,6 +11,7 @@ import { idOf } from "../../../../runtime/storage/sealed/seal.ts"
 import { MemoryStore, SqliteStore } from "../../../../runtime/storage/sqlite/mod.ts"
 import { append, at, bytes, get, raw, set, text } from "../suite/case.ts"
 import { sealedOver } from "./backend.ts"
+import { roomWithout } from "./room.ts"
 
 t.setTimeout(120_000)
 const folder = await mkdtemp(join(tmpdir(), "stele-sealed-"))
@@ -374,21 +375,7 @@ t.test("counters of several processes add up, alone and in batches, and keep the
   t.equal(await get(stores[0].store, "x"), "22")
 })
 
-/** A copy of the sealed room with one line of it another: what a rule is for shows when it is gone. */
-async function mutant(file: string, line: string, instead: string): Promise<typeof Sealed> {
-  const room = new URL("../../../../runtime/storage/sealed/", import.meta.url)
-  const copy = await mkdtemp(join(folder, "mutant-"))
-  for (const name of await readdir(room)) {
-    const source = await readFile(new URL(name, room), "utf8")
-    if (name === file && source.split(line).length !== 2) throw new Error(`Cannot find the line once in ${file}: ${line}`)
-    const other = name === file ? source.replace(line, instead) : source
-    await writeFile(
-      join(copy, name),
-      other.replaceAll(/from "(\.\.\/[^"]+)"/g, (_, path: string) => `from "${new URL(path, room).href}"`),
-    )
-  }
-  return (await import(join(copy, "mod.ts"))) as typeof Sealed
-}
+const mutant = (file: string, line: string, instead: string) => roomWithout(folder, file, line, instead)
 
 const over = async ({ sealed, Keyring }: typeof Sealed, store: Store, key: ReturnType<typeof master>) => {
   const { run } = await import("../../../../runtime/storage/sealed/step.ts")
