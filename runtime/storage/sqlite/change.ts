@@ -26,11 +26,13 @@ interface Row {
 }
 
 const noKey = new Uint8Array(0)
+/** A kind as it is summed. */
+const kindBytes = kinds.map((_, kind) => Uint8Array.of(kind))
 /** Changes that one step removes at most. */
 const stepMax = 256
 
 const sumOfRow = (tenant: Uint8Array, { revision, key, kind, changedUs }: Omit<Row, "sum">): number =>
-  sumOf({ tenant, key }, Uint8Array.of(kind), revision, changedUs)
+  sumOf({ tenant, key }, kindBytes[kind] ?? Uint8Array.of(kind), revision, changedUs)
 
 const newestRevision = "SELECT revision FROM commit_group ORDER BY sequence DESC LIMIT 1"
 
@@ -50,6 +52,7 @@ export class ChangeTable {
   readonly #first: StatementSync
   readonly #read: StatementSync
   readonly #writing: (sql: string) => StatementSync
+  readonly #removing: (sql: string) => StatementSync
   /** Whose changes were looked at last for their age. */
   #agedTenant: Uint8Array | undefined
 
@@ -57,6 +60,7 @@ export class ChangeTable {
     this.#database = database
     this.#store = store
     this.#writing = statementsOf(database)
+    this.#removing = statementsOf(database, { asArrays: true })
     this.totals = new TotalTable(database, "key_value_change_total")
     this.#newest = database.prepare(newestRevision)
     const columns = "revision, key, kind, changed_us AS changedUs, sum"
@@ -144,11 +148,11 @@ export class ChangeTable {
 
   #remove(group: Group, tenant: Uint8Array, revision: number): number {
     let [count, bytes, sums] = [0, 0, 0]
-    const removed = this.#writing("DELETE FROM key_value_change WHERE tenant = ? AND revision <= ? RETURNING length(key) AS length, sum").all(tenant, revision)
-    for (const row of removed) {
+    const removed = this.#removing("DELETE FROM key_value_change WHERE tenant = ? AND revision <= ? RETURNING length(key), sum").all(tenant, revision)
+    for (const [length, sum] of removed as unknown as ReadonlyArray<readonly [length: number, sum: number]>) {
       count++
-      bytes += Number(row["length"])
-      sums ^= Number(row["sum"])
+      bytes += length
+      sums ^= sum
     }
     group.totals(this.totals).add(tenant, -count, -bytes, sums)
     return count

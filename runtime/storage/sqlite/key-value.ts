@@ -27,6 +27,14 @@ interface Row {
   readonly expiresUs: number | null
 }
 
+/** What writing over a row must know of it: nothing of its value. */
+interface Before {
+  readonly id: number
+  readonly bytes: number
+  readonly sum: number
+  readonly expiresUs: number | null
+}
+
 const utf8 = new TextEncoder()
 const [setWord, deleteWord, expireWord] = ["set", "delete", "expire"].map((word) => utf8.encode(word)) as [Uint8Array, Uint8Array, Uint8Array]
 const columns = "value, revision, sum, expires_us AS expiresUs"
@@ -52,6 +60,7 @@ export class KeyValueTable implements Table<KeyValueOperation, KeyValueQuestion>
   readonly totals: TotalTable
   readonly totalsBeside: TotalTable
   readonly #writing: (sql: string) => StatementSync
+  readonly #before: (sql: string) => StatementSync
 
   constructor({ database, store, limits, clock }: TableContext) {
     this.#database = database
@@ -59,6 +68,7 @@ export class KeyValueTable implements Table<KeyValueOperation, KeyValueQuestion>
     this.#store = store
     this.#clock = clock
     this.#writing = statementsOf(database)
+    this.#before = statementsOf(database, { asArrays: true })
     this.#get = database.prepare(`SELECT ${columns} FROM key_value WHERE tenant = ? AND key = ?`)
     this.#list = database.prepare(
       "SELECT key FROM key_value WHERE tenant = ?1 AND key >= ?2 AND (?3 IS NULL OR key < ?3) AND (?4 IS NULL OR key > ?4) AND (expires_us IS NULL OR expires_us > ?5) ORDER BY key LIMIT ?6",
@@ -117,6 +127,14 @@ export class KeyValueTable implements Table<KeyValueOperation, KeyValueQuestion>
     return this.#get.get(tenant, key) as Row | undefined
   }
 
+  /** What there is in its place, whatever became of its bytes. */
+  #beforeOf({ tenant, key }: Place): Before | undefined {
+    const row = this.#before("SELECT id, length(value), sum, expires_us FROM key_value WHERE tenant = ? AND key = ?").get(tenant, key)
+    if (row === undefined) return undefined
+    const [id, bytes, sum, expiresUs] = row as unknown as [id: number, bytes: number, sum: number, expiresUs: number | null]
+    return { id, bytes, sum, expiresUs }
+  }
+
   /** A row as it was written, if its value has not ended: one whose end changed must not seem to be over. */
   #living(place: Place, row: Row | undefined, nowUs?: number): Row | undefined {
     if (row === undefined) return undefined
@@ -126,16 +144,16 @@ export class KeyValueTable implements Table<KeyValueOperation, KeyValueQuestion>
 
   apply(group: Group, operation: KeyValueOperation): KeyValueResults[KeyValueOperation["op"]] {
     // A row whose bytes changed can be written over and deleted; what depends on its value is refused.
-    const old = this.#row(operation)
+    const old = this.#beforeOf(operation)
     switch (operation.op) {
       case "set":
         return this.#write(group, operation, old, operation.value, this.#endOf(group, operation, old))
       case "swap": {
-        const version = this.#living(operation, old, group.nowUs)?.revision
+        const version = this.#livingAt(operation, old, group.nowUs)?.revision
         return version === operation.version ? this.#write(group, operation, old, operation.value, this.#end(group, operation.ttlMs)) : undefined
       }
       case "increment": {
-        const before = this.#living(operation, old, group.nowUs)
+        const before = this.#livingAt(operation, old, group.nowUs)
         const sum = addCounter(readCounter(before?.value), operation.delta, operation.min, operation.max)
         this.#write(group, operation, old, utf8.encode(sum.toString()), before?.expiresUs ?? null)
         return sum
@@ -147,7 +165,7 @@ export class KeyValueTable implements Table<KeyValueOperation, KeyValueQuestion>
         return !isOver
       }
       case "require": {
-        const version = this.#living(operation, old, group.nowUs)?.revision
+        const version = this.#livingAt(operation, old, group.nowUs)?.revision
         if (version === operation.version) return undefined
         const named = (which: number | undefined): string => (which === undefined ? "no version, absent" : `version ${which}`)
         const [expected, found] = [named(operation.version), named(version)]
@@ -156,10 +174,15 @@ export class KeyValueTable implements Table<KeyValueOperation, KeyValueQuestion>
     }
   }
 
-  #endOf(group: Group, operation: Extract<KeyValueOperation, { readonly op: "set" }>, old: Row | undefined): number | null {
+  /** The row whose outline is known. */
+  #livingAt(place: Place, old: Before | undefined, nowUs: number): Row | undefined {
+    return old === undefined ? undefined : this.#living(place, this.#row(place), nowUs)
+  }
+
+  #endOf(group: Group, operation: Extract<KeyValueOperation, { readonly op: "set" }>, old: Before | undefined): number | null {
     if (operation.keepsEnd !== true) return this.#end(group, operation.ttlMs)
     if (operation.ttlMs !== undefined) throw new ConfigError("Option", { option: "keepsEnd", expected: "no ttlMs beside it", actual: "both" })
-    return this.#living(operation, old, group.nowUs)?.expiresUs ?? null
+    return this.#livingAt(operation, old, group.nowUs)?.expiresUs ?? null
   }
 
   #end(group: Group, ttlMs: number | undefined): number | null {
@@ -168,15 +191,15 @@ export class KeyValueTable implements Table<KeyValueOperation, KeyValueQuestion>
     return group.nowUs + ttlMs * 1_000
   }
 
-  #remove(group: Group, place: Place, { value, sum }: Pick<Row, "value" | "sum">, kind: "delete" | "expire"): void {
+  #remove(group: Group, place: Place, { bytes, sum }: Pick<Before, "bytes" | "sum">, kind: "delete" | "expire"): void {
     const { tenant, key } = place
     const revision = group.change(kind === "delete" ? deleteWord : expireWord, tenant, key)
     this.#writing("DELETE FROM key_value WHERE tenant = ? AND key = ?").run(tenant, key)
-    group.totals(this.totals).add(tenant, -1, -(bytesOf(place) + value.length), sum)
+    group.totals(this.totals).add(tenant, -1, -(bytesOf(place) + bytes), sum)
     this.#changes.add(group, place, kind, revision, this.#limits)
   }
 
-  #write(group: Group, place: Place, old: Row | undefined, value: Uint8Array, expiresUs: number | null): number {
+  #write(group: Group, place: Place, old: Before | undefined, value: Uint8Array, expiresUs: number | null): number {
     this.#checkRoom(group, place, old, value)
     const { tenant, key } = place
     const revision = expiresUs === null ? group.change(setWord, tenant, key, value) : group.change(setWord, tenant, key, value, utf8.encode(String(expiresUs)))
@@ -185,24 +208,31 @@ export class KeyValueTable implements Table<KeyValueOperation, KeyValueQuestion>
     return revision
   }
 
-  #put(group: Group, place: Place, old: Row | undefined, { value, revision, expiresUs }: Omit<Row, "sum">): void {
+  #put(group: Group, place: Place, old: Before | undefined, { value, revision, expiresUs }: Omit<Row, "sum">): void {
     const { tenant, key } = place
     const sum = sumOfRow(place, { value, revision, expiresUs })
-    this.#writing(
-      "INSERT INTO key_value (tenant, key, value, revision, sum, expires_us) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, key) DO UPDATE SET value = excluded.value, revision = excluded.revision, sum = excluded.sum, expires_us = excluded.expires_us",
-    ).run(tenant, key, value, revision, sum, expiresUs)
-    const grown = value.length - (old === undefined ? -bytesOf(place) : old.value.length)
+    if (old === undefined)
+      this.#writing("INSERT INTO key_value (tenant, key, value, revision, sum, expires_us) VALUES (?, ?, ?, ?, ?, ?)").run(
+        tenant,
+        key,
+        value,
+        revision,
+        sum,
+        expiresUs,
+      )
+    else this.#writing("UPDATE key_value SET value = ?, revision = ?, sum = ?, expires_us = ? WHERE id = ?").run(value, revision, sum, expiresUs, old.id)
+    const grown = value.length - (old === undefined ? -bytesOf(place) : old.bytes)
     group.totals(this.totals).add(tenant, old === undefined ? 1 : 0, grown, sum ^ (old?.sum ?? 0))
   }
 
-  #checkRoom(group: Group, place: Place, old: Row | undefined, value: Uint8Array): void {
+  #checkRoom(group: Group, place: Place, old: Before | undefined, value: Uint8Array): void {
     const limits = this.#limits
     const totals = group.totals(this.totals)
     const size = bytesOf(place)
     checkLimit("keyValue", "keyBytesMax", "bytes", limits.keyBytesMax, size)
     checkLimit("keyValue", "valueBytesMax", "bytes", limits.valueBytesMax, value.length)
     const [used, all] = [totals.get(place.tenant), totals.get(everybody)]
-    const grown = value.length - (old === undefined ? -size : old.value.length)
+    const grown = value.length - (old === undefined ? -size : old.bytes)
     const added = old === undefined ? 1 : 0
     if (used.keys + added <= limits.tenantKeysMax && used.bytes + grown <= limits.tenantBytesMax && all.bytes + grown <= limits.totalBytesMax) return
     // What has ended is absent, also where it has not been removed yet.
@@ -227,7 +257,7 @@ export class KeyValueTable implements Table<KeyValueOperation, KeyValueQuestion>
     for (const each of rows) {
       const { tenant, key, ...row } = each as unknown as Row & Place
       // One whose bytes changed may not have ended: it stays, to be found.
-      if (sumOfRow({ tenant, key }, row) === row.sum) this.#remove(group, { tenant, key }, row, "expire")
+      if (sumOfRow({ tenant, key }, row) === row.sum) this.#remove(group, { tenant, key }, { bytes: row.value.length, sum: row.sum }, "expire")
     }
     this.#changes.sweep(group, this.#limits)
   }
@@ -251,7 +281,7 @@ export class KeyValueTable implements Table<KeyValueOperation, KeyValueQuestion>
     fields.end()
     if (revision > group.revision) throw fields.refusal(`its version ${revision} is above the revision of its export`)
     const place = { tenant, key: record.order }
-    const old = this.#row(place)
+    const old = this.#beforeOf(place)
     this.#checkRoom(group, place, old, value)
     this.#put(group, place, old, { value, revision, expiresUs })
     // Who watched here has missed what happened there.

@@ -1,13 +1,17 @@
 /** Statements that a table prepares when it needs them. */
 import type { DatabaseSync, StatementSync } from "node:sqlite"
 
-/** Statements by their text, each prepared when first used: one that writes is refused by a reader's connection. */
-export function statementsOf(database: DatabaseSync): (sql: string) => StatementSync {
+/**
+ * Statements by their text, each prepared when first used: one that writes is refused by a reader's connection. With `asArrays` their rows are arrays of
+ * columns, which take half the time of objects.
+ */
+export function statementsOf(database: DatabaseSync, { asArrays = false } = {}): (sql: string) => StatementSync {
   const known = new Map<string, StatementSync>()
   return (sql) => {
     let statement = known.get(sql)
     if (statement === undefined) {
       statement = database.prepare(sql)
+      if (asArrays) statement.setReturnArrays(true)
       known.set(sql, statement)
     }
     return statement

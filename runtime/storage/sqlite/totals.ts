@@ -76,37 +76,83 @@ export class TotalTable {
   }
 }
 
+interface Entry {
+  readonly tenant: Uint8Array
+  /** As the batch that is made leaves it. */
+  total: Total
+  /** As the batches before it left it. */
+  kept: Total
+  isInBatch: boolean
+  isChanged: boolean
+}
+
+const isSame = (a: Uint8Array, b: Uint8Array): boolean => {
+  if (a === b) return true
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
+}
+
 /** Totals while a group is made: read once, changed in memory, taken back with the batch that changed them. */
 export class Totals {
   readonly #table: TotalTable
-  readonly #kept = new Map<string, readonly [tenant: Uint8Array, total: Total]>()
-  readonly #batch = new Map<string, readonly [tenant: Uint8Array, total: Total]>()
+  readonly #entries = new Map<string, Entry>()
+  /** Found without their names: most rows of a group are of the tenant of the row before. */
+  #newest: Entry | undefined
+  #everybody: Entry | undefined
+  readonly #batch: Array<Entry> = []
 
   constructor(table: TotalTable) {
     this.#table = table
   }
 
-  get(tenant: Uint8Array): Total {
+  #of(tenant: Uint8Array): Entry {
+    if (tenant === everybody) return (this.#everybody ??= this.#find(tenant))
+    if (this.#newest === undefined || !isSame(this.#newest.tenant, tenant)) this.#newest = this.#find(tenant)
+    return this.#newest
+  }
+
+  #find(tenant: Uint8Array): Entry {
     const name = nameOf(tenant)
-    return (this.#batch.get(name) ?? this.#kept.get(name))?.[1] ?? this.#table.get(tenant)
+    let entry = this.#entries.get(name)
+    if (entry === undefined) {
+      const total = this.#table.get(tenant)
+      entry = { tenant, total, kept: total, isInBatch: false, isChanged: false }
+      this.#entries.set(name, entry)
+    }
+    return entry
+  }
+
+  get(tenant: Uint8Array): Total {
+    return this.#of(tenant).total
   }
 
   /** Adds to a tenant's row and to everybody's. */
   add(tenant: Uint8Array, keys: number, bytes: number, sums: number): void {
-    for (const whose of [tenant, everybody]) {
-      const total = this.get(whose)
-      this.#batch.set(nameOf(whose), [whose, { keys: total.keys + keys, bytes: total.bytes + bytes, sums: (total.sums ^ sums) >>> 0 }])
-    }
+    this.#add(this.#of(tenant), keys, bytes, sums)
+    this.#add(this.#of(everybody), keys, bytes, sums)
+  }
+
+  #add(entry: Entry, keys: number, bytes: number, sums: number): void {
+    const { total } = entry
+    entry.total = { keys: total.keys + keys, bytes: total.bytes + bytes, sums: (total.sums ^ sums) >>> 0 }
+    if (entry.isInBatch) return
+    entry.isInBatch = true
+    this.#batch.push(entry)
   }
 
   /** Ends a batch: what it changed stands, or never was. */
   end(isKept: boolean): void {
-    if (isKept) for (const [name, entry] of this.#batch) this.#kept.set(name, entry)
-    this.#batch.clear()
+    for (const entry of this.#batch) {
+      entry.total = entry.kept = isKept ? entry.total : entry.kept
+      entry.isChanged ||= isKept
+      entry.isInBatch = false
+    }
+    this.#batch.length = 0
   }
 
-  changed(): Iterable<readonly [tenant: Uint8Array, total: Total]> {
-    return this.#kept.values()
+  *changed(): Generator<readonly [tenant: Uint8Array, total: Total]> {
+    for (const { isChanged, tenant, kept } of this.#entries.values()) if (isChanged) yield [tenant, kept]
   }
 }
 
