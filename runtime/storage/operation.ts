@@ -17,11 +17,15 @@ export function copyOf(operation: Operation): Operation {
     else if (bytesFields.has(name)) throw new ConfigError("Option", { option: name, expected: "bytes", actual: typeof value })
     else if (typeof value === "object" && value !== null) copy[name] = copyOfAny(value)
   }
-  // Stores keep rows of their own under names that no UTF-8 starts with.
   const { tenant } = operation as { readonly tenant?: Uint8Array }
-  if (tenant !== undefined && !((tenant[0] as number) < 0xf8) && tenant.length > 0)
-    throw new ConfigError("Option", { option: "tenant", expected: "UTF-8", actual: `a byte ${tenant[0]}` })
+  if (tenant !== undefined) checkTenant(tenant)
   return copy as unknown as Operation
+}
+
+/** Stores keep rows of their own under names that no UTF-8 starts with. */
+export function checkTenant(tenant: Uint8Array): void {
+  if (!((tenant[0] as number) < 0xf8) && tenant.length > 0)
+    throw new ConfigError("Option", { option: "tenant", expected: "UTF-8", actual: `a byte ${tenant[0]}` })
 }
 
 function copyOfAny(value: unknown): unknown {

@@ -32,12 +32,16 @@ export class MemoryStore implements Store {
     this.limits = storeLimitsFrom(limits)
     const { writer, database } = SqliteWriter.memory(this.name, { limits: this.limits, clock })
     this.#writer = writer
-    this.#turns = new Turns(writer, this.name, this.limits.sql.transactionMsMax, Number.POSITIVE_INFINITY, (answers) => {
-      for (const { id, outcome } of answers) {
-        this.#waiting.get(id)?.(outcome)
-        this.#waiting.delete(id)
-        if ("answers" in outcome) for (const listener of this.#listeners) queueMicrotask(listener)
-      }
+    this.#turns = new Turns(writer, this.name, this.limits.sql.transactionMsMax, {
+      groupMax: Number.POSITIVE_INFINITY,
+      send: (answers) => {
+        for (const { id, outcome } of answers) {
+          this.#waiting.get(id)?.(outcome)
+          this.#waiting.delete(id)
+          if ("answers" in outcome) for (const listener of this.#listeners) queueMicrotask(listener)
+        }
+      },
+      more: () => [],
     })
     this.#reader = new SqliteReader(this.name, clock, database, this.limits)
   }

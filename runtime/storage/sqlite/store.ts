@@ -16,6 +16,7 @@ import { type ClockBase, clockBase, clockFrom } from "../clock.ts"
 import { copyOf } from "../operation.ts"
 import { busyMsMax, detailOf, identityOf } from "./database.ts"
 import { SqliteReader } from "./reader.ts"
+import { type Answered, Outbox, type Outcomes } from "./packet.ts"
 import { groupMax } from "./turns.ts"
 import type { Failure, Opening, Reply, Request, Step } from "./worker.ts"
 import { type Outcome, SqliteWriter } from "./writer.ts"
@@ -31,6 +32,14 @@ export interface SqliteOptions extends StoreLimitOptions {
 }
 
 const pendingMaxDefault = 10_000
+/**
+ * Requests that are sent before all of a turn are known, and four times as many the next time, up to `earlyMax`: the thread begins with them, and takes the
+ * others along while it works. Each message costs as much as a few requests.
+ */
+const earlyMin = 16
+const earlyMax = 1_024
+/** Callers that one turn of the event loop answers at most: what each of them does then is done in the same turn. */
+const answersMax = 64
 /** How long the thread may be silent before a blocked caller gives up: longer than it waits for another process. */
 const silenceMsMax = busyMsMax + 25_000
 
@@ -39,12 +48,21 @@ interface Waiting {
   reject(error: Error): void
 }
 
+/** Outcomes that their callers have not been told yet. */
+interface Heard extends Outcomes {
+  /** Those before it are told, or passed over. */
+  at: number
+  otherAt: number
+}
+
 function errorOf(store: string, failure: Failure): Error {
   if ("counter" in failure) return new CounterError(failure.counter)
   if ("message" in failure) return new StorageError("Failed", { store, detail: failure.message })
   const Family = { CapabilityError, ConfigError, StorageError }[failure.family] as (new (reason: string, data: object) => Error) | undefined
   return Family === undefined ? new StorageError("Failed", { store, detail: failure.reason }) : new Family(failure.reason, failure.data)
 }
+
+const isUnknown = (failure: Failure): boolean => "reason" in failure && failure.reason === "Unknown"
 
 const isBatch = (request: Request | Step): request is Request => !("step" in request)
 
@@ -82,7 +100,14 @@ export class SqliteStore implements Store {
   readonly #allowance = new Allowance()
   #port: MessagePort | undefined
   #worker: Worker | undefined
+  /** What waits while this thread writes. */
   #queue: Array<Request | Step> = []
+  /** What waits to be sent to the other. */
+  readonly #outbox = new Outbox()
+  #willFlush = false
+  /** Requests that are sent without waiting for the end of the turn. */
+  #early = earlyMin
+  readonly #heardOf: Array<Heard> = []
   #nextId = 0
   #heard = 0
   #refusal: Error | undefined
@@ -155,6 +180,8 @@ export class SqliteStore implements Store {
     this.#near = undefined
     // One that is being closed must still let go of the file.
     if (!this.#isClosed) this.#worker?.unref()
+    for (const request of this.#queue) this.#put(request)
+    this.#queue = []
     this.#flush()
   }
 
@@ -205,19 +232,19 @@ export class SqliteStore implements Store {
   /** In one commit with whatever else waits. */
   apply<const B extends ReadonlyArray<Operation>>(batch: B): Promise<BatchResults<B>> {
     return new Promise((resolve, reject) => {
-      this.#send({ batch: batch.map(copyOf) }, { resolve: resolve as (answers: ReadonlyArray<unknown>) => void, reject })
-      if (this.#queue.length === 1) queueMicrotask(() => this.#flush())
+      this.#send({ batch }, { resolve: resolve as (answers: ReadonlyArray<unknown>) => void, reject })
+      this.#flushSoon()
     })
   }
 
   applySync<const B extends ReadonlyArray<Operation>>(batch: B): BatchResults<B> {
     let outcome: { readonly answers: ReadonlyArray<unknown> } | { readonly error: Error } | undefined
-    this.#send({ batch: batch.map(copyOf), isBlocking: true }, { resolve: (answers) => (outcome = { answers }), reject: (error) => (outcome = { error }) })
+    const id = this.#send({ batch, isBlocking: true }, { resolve: (answers) => (outcome = { answers }), reject: (error) => (outcome = { error }) })
     if (this.#near === undefined) this.#flush()
     else this.#commitHere()
     let untilMs = performance.now() + silenceMsMax
     for (;;) {
-      for (let reply = this.#received(); reply !== undefined; reply = this.#received()) this.#hear(reply)
+      for (let reply = this.#received(); reply !== undefined; reply = this.#received()) this.#hear(reply, id)
       if (outcome !== undefined) break
       const leftMs = untilMs - performance.now()
       if (leftMs <= 0) throw new StorageError("Unknown", { store: this.path, detail: `its thread has been silent for ${silenceMsMax} ms` })
@@ -255,14 +282,22 @@ export class SqliteStore implements Store {
     return this.#port === undefined ? undefined : (receiveMessageOnPort(this.#port)?.message as Reply | undefined)
   }
 
-  #send(request: Omit<Request, "id"> | Omit<Step, "id">, waiting: Waiting): void {
+  /** Takes a request, if it may be asked at all; answers its id. */
+  #send(request: Omit<Request, "id"> | Omit<Step, "id">, waiting: Waiting): number {
     if (this.#isClosed) throw new StorageError("Closed", { store: this.path })
     if (this.#refusal !== undefined) throw this.#refusal
     if (this.#waiting.size >= this.#pendingMax) throw new StorageError("Overloaded", { store: this.path, pendingMax: this.#pendingMax })
     const id = this.#nextId++
+    if (this.#near === undefined) this.#put({ id, ...request })
+    else this.#queue.push("step" in request ? { id, ...request } : { id, ...request, batch: request.batch.map(copyOf) })
     if (this.#waiting.size === 0) this.#port?.ref()
     this.#waiting.set(id, waiting)
-    this.#queue.push({ id, ...request })
+    return id
+  }
+
+  #put(request: Request | Step): void {
+    if (isBatch(request)) this.#outbox.add(request.id, request.batch, request.isBlocking === true)
+    else this.#outbox.addStep(request)
   }
 
   /** Every batch asked for so far, in its order, on this thread. Who would begin a transaction waits for the other. */
@@ -290,7 +325,7 @@ export class SqliteStore implements Store {
       outcomes = this.#allowance.spend(() =>
         near.commit(
           queue.map(({ batch }) => batch),
-          false,
+          { isPatient: false },
         ),
       )
     } catch (error) {
@@ -303,18 +338,35 @@ export class SqliteStore implements Store {
     return true
   }
 
-  /** Everything asked for since the last time, in one message. */
+  /** Everything asked for in this turn, in few messages. */
+  #flushSoon(): void {
+    if (this.#outbox.count >= this.#early) {
+      this.#flush()
+      this.#early = Math.min(4 * this.#early, earlyMax)
+    }
+    if (this.#willFlush) return
+    this.#willFlush = true
+    queueMicrotask(() => {
+      this.#willFlush = false
+      this.#early = earlyMin
+      this.#flush()
+    })
+  }
+
+  /** Everything asked for since the last time: written here, or sent in one message. */
   #flush(): void {
-    if (this.#queue.length === 0) return
-    if (this.#near !== undefined) return this.#tryHere(this.#near) ? undefined : this.#start()
-    const queue = this.#queue
-    this.#queue = []
+    if (this.#near !== undefined) {
+      if (this.#queue.length > 0 && !this.#tryHere(this.#near)) this.#start()
+      return
+    }
+    if (this.#outbox.count === 0) return
+    const [packet, transfer] = this.#outbox.take()
     try {
-      this.#port?.postMessage(queue)
+      this.#port?.postMessage(packet, transfer)
     } catch (cause) {
       // What cannot be sent is nobody else's: it is answered here, and the next is sent without it.
       const error = new StorageError("Failed", { store: this.path, detail: cause instanceof Error ? cause.message : String(cause) }, { cause })
-      for (const { id } of queue) {
+      for (let id = packet.firstId; id < this.#nextId; id++) {
         this.#waiting.get(id)?.reject(error)
         this.#waiting.delete(id)
       }
@@ -334,21 +386,10 @@ export class SqliteStore implements Store {
     waiting?.reject(outcome.error)
   }
 
-  #hear(reply: Reply): void {
-    if ("outcomes" in reply) {
-      for (const { id, answers, failure } of reply.outcomes) {
-        const waiting = this.#waiting.get(id)
-        this.#waiting.delete(id)
-        if (failure === undefined) waiting?.resolve(answers ?? [])
-        else {
-          const error = errorOf(this.path, failure)
-          // No further write may build on a commit that nobody can vouch for.
-          if (error instanceof StorageError && error.reason._tag === "Unknown") this.#refusal ??= error
-          waiting?.reject(error)
-        }
-      }
-      if (reply.outcomes.some(({ failure }) => failure === undefined)) for (const listener of this.#listeners) queueMicrotask(listener)
-    } else if ("failed" in reply) this.#fail(errorOf(this.path, reply.failed))
+  /** Takes a message. Outcomes are told in turns of the event loop, in their order; a caller who blocks it for `blockingId` is told at once. */
+  #hear(reply: Reply, blockingId?: number): void {
+    if ("outcomes" in reply) this.#hearOutcomes({ ...reply, at: 0, otherAt: 0 }, blockingId)
+    else if ("failed" in reply) this.#fail(errorOf(this.path, reply.failed))
     else {
       if (reply.refusal !== undefined) this.#refusal = errorOf(this.path, reply.refusal)
       this.#handOver()
@@ -356,9 +397,61 @@ export class SqliteStore implements Store {
     if (this.#waiting.size === 0) this.#port?.unref()
   }
 
-  /** The thread is gone: whoever waits cannot know. */
+  #hearOutcomes(heard: Heard, blockingId: number | undefined): void {
+    const { outcomes, others } = heard
+    // No further write may build on a commit that nobody can vouch for.
+    for (const other of others) if ("failure" in other && isUnknown(other.failure)) this.#refusal ??= errorOf(this.path, other.failure)
+    this.#heardOf.push(heard)
+    if (blockingId !== undefined) this.#tellAhead(heard, blockingId)
+    // Those before it go on by themselves.
+    if (this.#heardOf.length === 1) this.#tellSome()
+    const failures = others.reduce((count, other) => count + Number("failure" in other), 0)
+    if (2 * failures < outcomes.length) for (const listener of this.#listeners) queueMicrotask(listener)
+  }
+
+  /** Tells up to `answersMax` callers, and the others in turns to come: what they ask for next is on its way before the last of them has its turn. */
+  #tellSome(): void {
+    for (let count = 0; count < answersMax; count++) {
+      const [heard] = this.#heardOf
+      if (heard === undefined) break
+      this.#tellNext(heard)
+      if (2 * heard.at === heard.outcomes.length) this.#heardOf.shift()
+    }
+    if (this.#heardOf.length > 0) setImmediate(() => this.#tellSome())
+  }
+
+  /** Tells the one whose turn it is. */
+  #tellNext(heard: Heard): void {
+    const [id, answer] = [heard.outcomes[2 * heard.at] as number, heard.outcomes[2 * heard.at + 1] as number]
+    heard.at++
+    const waiting = this.#waiting.get(id)
+    this.#waiting.delete(id)
+    if (!Number.isNaN(answer)) waiting?.resolve([answer])
+    else {
+      const other = heard.others[heard.otherAt++] as Answered
+      if ("failure" in other) waiting?.reject(errorOf(this.path, other.failure))
+      else waiting?.resolve(other.answers)
+    }
+    if (this.#waiting.size === 0) this.#port?.unref()
+  }
+
+  /** Tells one that cannot wait for its turn, which then passes it over. */
+  #tellAhead(heard: Heard, blockingId: number): void {
+    const ahead = { ...heard }
+    while (2 * ahead.at < ahead.outcomes.length) {
+      const id = ahead.outcomes[2 * ahead.at] as number
+      if (id === blockingId) return this.#tellNext(ahead)
+      if (Number.isNaN(ahead.outcomes[2 * ahead.at + 1])) ahead.otherAt++
+      ahead.at++
+    }
+  }
+
+  /** The thread is gone: who has no answer yet cannot know. */
   #end(error: StorageError): void {
+    // What it has said is heard to the end.
+    for (let reply = this.#received(); reply !== undefined; reply = this.#received()) this.#hear(reply)
     this.#refusal ??= error
+    for (const heard of this.#heardOf.splice(0)) while (2 * heard.at < heard.outcomes.length) this.#tellNext(heard)
     for (const waiting of this.#waiting.values()) waiting.reject(error)
     this.#waiting.clear()
     this.#port?.close()

@@ -4,16 +4,25 @@
  * same thread holds the transaction open, a blocking batch ends it.
  */
 import { StorageError } from "../../../schemas/error/storage.ts"
+import type { Operation } from "../../port/store.ts"
 import type { OpenTransaction, Outcome, SqliteWriter } from "./writer.ts"
 import type { Request, Step } from "./worker.ts"
 
-interface Answer {
+export interface Answer {
   readonly id: number
   readonly outcome: Outcome
 }
 
 /** Requests that one commit takes at most: the first of them waits for the last. */
 export const groupMax = 1_024
+export interface TurnsOptions {
+  /** Batches that one commit takes at most. */
+  readonly groupMax: number
+  send(answers: ReadonlyArray<Answer>): void
+  /** What else has been asked for by now, in its order; nothing: []. A group that is open takes it along. */
+  more(): ReadonlyArray<Request | Step>
+}
+
 /** Transactions that have ended without their owner: so many are remembered until it hears of it. */
 const endedMax = 1_000
 
@@ -21,61 +30,85 @@ export class Turns {
   readonly #writer: SqliteWriter
   readonly #store: string
   readonly #transactionMsMax: number
-  readonly #groupMax: number
-  readonly #send: (answers: ReadonlyArray<Answer>) => void
+  readonly #options: TurnsOptions
   #waiting: Array<Request | Step> = []
   #open: { readonly number: number; readonly transaction: OpenTransaction; readonly timer: NodeJS.Timeout } | undefined
   readonly #ended = new Map<number, StorageError>()
 
-  constructor(writer: SqliteWriter, store: string, transactionMsMax: number, groupMax: number, send: (answers: ReadonlyArray<Answer>) => void) {
+  constructor(writer: SqliteWriter, store: string, transactionMsMax: number, options: TurnsOptions) {
     this.#writer = writer
     this.#store = store
     this.#transactionMsMax = transactionMsMax
-    this.#groupMax = groupMax
-    this.#send = send
+    this.#options = options
   }
 
   take(requests: ReadonlyArray<Request | Step>): void {
-    for (const request of requests) {
-      if ("step" in request && request.step !== "begin") {
-        // What came before it waits for its end, or is done.
-        this.#continue(request)
-        continue
-      }
-      this.#waiting.push(request)
-    }
-    const blocking = this.#waiting.findLastIndex((request) => "isBlocking" in request)
-    if (blocking >= 0 && this.#open !== undefined) this.#end("a call that blocks its thread must not wait for it")
-    if (blocking >= 0) {
-      // The batches up to it, in their order; whoever would begin a transaction among them begins it afterwards.
-      const before = this.#waiting.slice(0, blocking + 1)
-      this.#waiting = [...before.filter((request) => "step" in request), ...this.#waiting.slice(blocking + 1)]
-      this.#commit(before.filter((request): request is Request => !("step" in request)))
-    }
+    this.#queue(requests)
     this.#advance()
+  }
+
+  #queue(requests: ReadonlyArray<Request | Step>): void {
+    for (const request of requests) {
+      // What came before a step that goes on waits for its transaction's end, or is done.
+      if ("step" in request && request.step !== "begin") this.#continue(request)
+      else this.#waiting.push(request)
+    }
   }
 
   /** Carries out what waits, up to a transaction that opens. */
   #advance(): void {
-    while (this.#open === undefined && this.#waiting.length > 0) {
-      const next = this.#waiting.findIndex((request) => "step" in request)
-      const batches = this.#waiting.splice(0, next < 0 ? this.#waiting.length : next)
-      this.#commit(batches as ReadonlyArray<Request>)
-      if (next >= 0) this.#begin(this.#waiting.shift() as Step)
+    for (;;) {
+      this.#letBlockingPass()
+      const [first] = this.#waiting
+      if (this.#open !== undefined || first === undefined) return
+      if ("step" in first) this.#begin(this.#waiting.shift() as Step)
+      else this.#commit()
     }
   }
 
-  #commit(requests: ReadonlyArray<Request>): void {
-    for (let from = 0; from < requests.length; from += this.#groupMax) {
-      const group = requests.slice(from, from + this.#groupMax)
-      let outcomes: ReadonlyArray<Outcome>
-      try {
-        outcomes = this.#writer.commit(group.map(({ batch }) => batch))
-      } catch (error) {
-        outcomes = group.map(() => ({ error: error as Error }))
-      }
-      this.#send(group.map(({ id }, i) => ({ id, outcome: outcomes[i] as Outcome })))
+  /** The batches up to a blocking one, in their order; whoever would begin a transaction among them begins it afterwards. */
+  #letBlockingPass(): void {
+    const blocking = this.#waiting.findLastIndex((request) => "isBlocking" in request)
+    if (blocking < 0) return
+    if (this.#open !== undefined) this.#end("a call that blocks its thread must not wait for it")
+    const before = this.#waiting.slice(0, blocking + 1)
+    this.#waiting = [
+      ...before.filter((request) => !("step" in request)),
+      ...before.filter((request) => "step" in request),
+      ...this.#waiting.slice(blocking + 1),
+    ]
+  }
+
+  /** One group: what waits, and what arrives while it is written. */
+  #commit(): void {
+    const group = this.#batchesThatWait(this.#options.groupMax)
+    const batchesOf = (requests: ReadonlyArray<Request>): ReadonlyArray<ReadonlyArray<Operation>> => requests.map(({ batch }) => batch)
+    let outcomes: ReadonlyArray<Outcome>
+    try {
+      outcomes = this.#writer.commit(batchesOf(group), {
+        more: () => {
+          const arrived = this.#arrivals(this.#options.groupMax - group.length)
+          group.push(...arrived)
+          return batchesOf(arrived)
+        },
+      })
+    } catch (error) {
+      outcomes = group.map(() => ({ error: error as Error }))
     }
+    this.#options.send(group.map(({ id }, i) => ({ id, outcome: outcomes[i] as Outcome })))
+  }
+
+  /** What has arrived by now and may still go into a group; nothing, if something waits already that may not. */
+  #arrivals(countMax: number): ReadonlyArray<Request> {
+    if (countMax <= 0 || this.#waiting.length > 0) return []
+    this.#queue(this.#options.more())
+    return this.#batchesThatWait(countMax)
+  }
+
+  /** Takes those before a transaction that would begin. */
+  #batchesThatWait(countMax: number): Array<Request> {
+    const step = this.#waiting.findIndex((request) => "step" in request)
+    return this.#waiting.splice(0, Math.min(countMax, step < 0 ? this.#waiting.length : step)) as Array<Request>
   }
 
   #begin({ id, transaction: number }: Step): void {
@@ -135,7 +168,7 @@ export class Turns {
     } catch (error) {
       outcome = { error: error as Error }
     }
-    this.#send([{ id, outcome }])
+    this.#options.send([{ id, outcome }])
   }
 
   /** What waits is still carried out; a transaction that is open is not kept. */

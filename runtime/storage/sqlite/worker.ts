@@ -1,6 +1,6 @@
 /**
- * The writer's thread. It takes whatever has arrived as one group, commits it, and says so: callers that wait at the same
- * moment share a sync of the disk. It is started with an `Opening`; then come lists of
+ * The writer's thread. It takes whatever has arrived as one group, and what arrives while that is written, commits it, and says so: callers
+ * that wait at the same moment share a sync of the disk. It is started with an `Opening`; then come packets of
  * requests, and "close" as the last message. See `store.ts` for the other side.
  */
 import type { MessagePort } from "node:worker_threads"
@@ -9,7 +9,8 @@ import { SteleError } from "../../../schemas/error/family.ts"
 import { type ClockBase, clockFrom } from "../clock.ts"
 import type { SqlOperation } from "../../port/sql.ts"
 import type { Operation } from "../../port/store.ts"
-import { groupMax, Turns } from "./turns.ts"
+import { type Outcomes, packOutcomes, type Packet, unpack } from "./packet.ts"
+import { type Answer, groupMax, Turns } from "./turns.ts"
 import { SqliteWriter, type WriterOptions } from "./writer.ts"
 
 const { isMainThread, receiveMessageOnPort, workerData } = process.getBuiltinModule("node:worker_threads")
@@ -42,10 +43,7 @@ export interface Step {
 /** An error as data: classes do not survive the way between threads. */
 export type Failure = { readonly family: string; readonly reason: string; readonly data: object } | { readonly counter: string } | { readonly message: string }
 
-export type Reply =
-  | { readonly opened: true; readonly refusal: Failure | undefined }
-  | { readonly failed: Failure }
-  | { readonly outcomes: ReadonlyArray<{ readonly id: number; readonly answers?: ReadonlyArray<unknown>; readonly failure?: Failure }> }
+export type Reply = { readonly opened: true; readonly refusal: Failure | undefined } | { readonly failed: Failure } | Outcomes
 
 function failureOf(error: unknown): Failure {
   if (error instanceof SteleError) {
@@ -59,8 +57,8 @@ function failureOf(error: unknown): Failure {
 if (!isMainThread) {
   const { path, options, clockBase, signal, port } = workerData as Opening
   const sent = new Int32Array(signal)
-  const send = (reply: Reply): void => {
-    port.postMessage(reply)
+  const send = (reply: Reply, transfer: Array<ArrayBuffer> = []): void => {
+    port.postMessage(reply, transfer)
     Atomics.add(sent, 0, 1)
     Atomics.notify(sent, 0)
   }
@@ -71,28 +69,25 @@ if (!isMainThread) {
   } catch (error) {
     send({ failed: failureOf(error) })
   }
-  const turns =
-    writer &&
-    new Turns(writer, path, options.limits.sql.transactionMsMax, groupMax, (outcomes) =>
-      send({
-        outcomes: outcomes.map(({ id, outcome }) => ("error" in outcome ? { id, failure: failureOf(outcome.error) } : { id, answers: outcome.answers })),
-      }),
-    )
-  port.on("message", (first: ReadonlyArray<Request | Step> | "close") => {
-    const requests: Array<Request | Step> = []
-    let isLast = false
-    for (let message: ReadonlyArray<Request | Step> | "close" | undefined = first; message !== undefined;) {
-      if (message === "close") {
-        isLast = true
-        break
-      }
-      requests.push(...message)
-      message = requests.length >= groupMax ? undefined : (receiveMessageOnPort(port)?.message as ReadonlyArray<Request | Step> | "close" | undefined)
-    }
-    turns?.take(requests)
-    if (!isLast) return
+  const end = (): void => {
     turns?.close()
     writer?.close()
     port.close()
+  }
+  /** What has arrived meanwhile, without waiting for it. */
+  const more = (): Array<Request | Step> => {
+    const message = receiveMessageOnPort(port)?.message as Packet | "close" | undefined
+    // The last message: whatever group is open is ended first.
+    if (message === "close") setImmediate(end)
+    return message === undefined || message === "close" ? [] : unpack(message)
+  }
+  const answer = (answers: ReadonlyArray<Answer>): void => {
+    const reply = packOutcomes(answers, failureOf)
+    send(reply, [reply.outcomes.buffer])
+  }
+  const turns = writer && new Turns(writer, path, options.limits.sql.transactionMsMax, { groupMax, send: answer, more })
+  port.on("message", (message: Packet | "close") => {
+    if (message === "close") end()
+    else turns?.take(unpack(message))
   })
 }

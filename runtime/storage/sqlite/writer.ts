@@ -36,8 +36,8 @@ export class Group {
   revision: number
   readonly #hash: Hash
   isEmpty = true
-  /** The store's time for everything in the group, µs since the Unix epoch. */
-  readonly nowUs: number
+  /** The store's time for what is written now, µs since the Unix epoch: not before it was asked for, or a lease would end before its holder thinks so. */
+  nowUs: number
   readonly #totals = new Map<TotalTable, Totals>()
   #gathered = 0
 
@@ -54,6 +54,11 @@ export class Group {
     this.revision++
     for (const part of parts) this.#add(part)
     return this.revision
+  }
+
+  /** Time goes on for what arrived while the group was written. */
+  goOn(nowUs: number): void {
+    this.nowUs = Math.max(nowUs, this.nowUs)
   }
 
   /** Revisions of this group are greater from here on. */
@@ -124,6 +129,13 @@ export interface OpenTransaction {
   rollback(): void
 }
 
+export interface CommitOptions {
+  /** Wait for another process's write. Default true. */
+  readonly isPatient?: boolean
+  /** Batches that have arrived meanwhile: they go into the same group. Default: none. */
+  more?(): ReadonlyArray<ReadonlyArray<Operation>>
+}
+
 export interface WriterOptions {
   /** Go on without commits that were acknowledged and are gone. Default false: such a store is read-only. */
   readonly acceptLoss: boolean
@@ -141,6 +153,8 @@ export class SqliteWriter implements Disposable {
   readonly #last: StatementSync
   readonly #insert: StatementSync
   readonly #forget: StatementSync
+  readonly #beginning: StatementSync
+  readonly #committing: StatementSync
   readonly #savepoint: StatementSync
   readonly #release: StatementSync
   /** Why nothing more can be written. */
@@ -155,6 +169,8 @@ export class SqliteWriter implements Disposable {
     this.#clock = clock
     this.#last = writer.prepare("SELECT sequence, revision, digest, committed_us AS committedUs FROM commit_group ORDER BY sequence DESC LIMIT 1")
     this.#insert = writer.prepare("INSERT INTO commit_group (sequence, revision, digest, committed_us) VALUES (?, ?, ?, ?)")
+    this.#beginning = writer.prepare("BEGIN IMMEDIATE")
+    this.#committing = writer.prepare("COMMIT")
     this.#savepoint = writer.prepare("SAVEPOINT batch")
     this.#release = writer.prepare("RELEASE batch")
     this.#forget = writer.prepare("DELETE FROM commit_group WHERE sequence <= ?")
@@ -211,7 +227,7 @@ export class SqliteWriter implements Disposable {
 
   /** Takes the lock and begins a group, in which what has ended is gone. */
   #begin(isPatient: boolean): Begun {
-    if (isPatient) this.#writer.exec("BEGIN IMMEDIATE")
+    if (isPatient) this.#beginning.run()
     else beginNow(this.#writer, this.path)
     const last = this.#lastCommit()
     this.#clock.advance?.(last.committedUs)
@@ -247,7 +263,7 @@ export class SqliteWriter implements Disposable {
       return this.#undo(error)
     }
     try {
-      writer.exec("COMMIT")
+      this.#committing.run()
     } catch (error) {
       if (((error as { readonly errcode?: number }).errcode ?? 0) === fullCode && writer.isTransaction) {
         writer.exec("ROLLBACK")
@@ -265,20 +281,22 @@ export class SqliteWriter implements Disposable {
   }
 
   /**
-   * Carries out a group of batches: on return every batch with answers is on the disk.
+   * Carries out a group of batches: on return every batch with answers is on the disk. When all are written, `more` is
+   * asked for those that have arrived meanwhile, until there are none.
    * @throws StorageError `Busy` or `Failed` when nothing of the group was kept; `Unknown` when nobody can tell, after
    * which the store must be opened again; `Lost` and `Closed`
-   *
-   * `isPatient`: wait for another process's write. Default true.
    */
-  commit(batches: ReadonlyArray<ReadonlyArray<Operation>>, isPatient = true): ReadonlyArray<Outcome> {
+  commit(batches: ReadonlyArray<ReadonlyArray<Operation>>, { isPatient = true, more = () => [] }: CommitOptions = {}): ReadonlyArray<Outcome> {
     this.#check()
     let begun: Begun
-    let outcomes: ReadonlyArray<Outcome>
+    const outcomes: Array<Outcome> = []
     try {
       begun = this.#begin(isPatient)
       const { group, fenced } = begun
-      outcomes = batches.map((batch) => (fenced === undefined || isFence(batch) ? this.#batch(group, batch) : { error: fenced }))
+      for (let some = batches; some.length > 0; some = more()) {
+        if (some !== batches) group.goOn(this.#clock())
+        for (const batch of some) outcomes.push(fenced === undefined || isFence(batch) ? this.#batch(group, batch) : { error: fenced })
+      }
     } catch (error) {
       return this.#undo(error)
     }

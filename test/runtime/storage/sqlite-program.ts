@@ -1,4 +1,4 @@
-/** A process that works on a store: `write PATH NAME` writes 1, 2, 3 … under NAME and says each number once it is acknowledged; `add PATH TIMES` counts one key up; `append PATH TIMES` appends to one log; `leave PATH` ends with a write under way; `read PATH` prints what is there. */
+/** A process that works on a store: `write PATH NAME` writes 1, 2, 3 … under NAME and says each number once it is acknowledged; `add PATH TIMES` counts one key up; `append PATH TIMES` appends to one log; `many PATH TIMES` asks for that many writes at once, of all sizes, and says what became of them; `leave PATH TIMES` ends with so many writes under way (one); `read PATH` prints what is there. */
 import { tenantKey } from "../../../host/port/mod.ts"
 import { placeOf } from "../../../runtime/port/place.ts"
 import { guestKeyValue } from "../../../runtime/storage/guest.ts"
@@ -21,9 +21,22 @@ if (what === "write") {
   for (let i = 0; i < Number(third); i++) keyValue.increment(tenantKey("ada", "count"), 1n, 0n, 1n << 62n)
 } else if (what === "append") {
   for (let i = 1; i <= Number(third); i++) store.applySync([{ op: "append", ...placeOf(tenantKey("ada", "log")), payload: Buffer.from(`${process.pid} ${i}`) }])
+} else if (what === "many") {
+  const value = (i: number): Uint8Array => new Uint8Array(i % 50 === 0 ? 1 << 20 : i % 50).fill(i)
+  const place = (i: number) => placeOf(tenantKey(`tenant-${i % 3}`, `many-${i}`))
+  // Each third is refused for a key that is too long.
+  const outcomes = await Promise.allSettled(
+    Array.from({ length: Number(third) }, (_, i) =>
+      store.apply(i % 3 === 2 ? [{ op: "set", ...placeOf(`tenant/${"k".repeat(5_000)}`), value: value(1) }] : [{ op: "set", ...place(i), value: value(i) }]),
+    ),
+  )
+  const kept = outcomes.map(
+    ({ status }, i) => status === "fulfilled" && Buffer.compare(value(i), store.askSync({ ask: "get", ...place(i) })?.value ?? new Uint8Array(7)) === 0,
+  )
+  console.log(JSON.stringify({ kept: kept.map((is) => (is ? "k" : "-")).join(""), findings: store.reader.check() }))
 } else if (what === "leave") {
-  // Asks for a write and says nothing more: the process stays until it is kept, and no longer.
-  void store.apply([{ op: "set", ...placeOf(tenantKey("ada", "left-behind")), value: Buffer.from("v") }])
+  // Asks for writes and says nothing more: the process stays until they are kept, and no longer.
+  for (let i = 0; i < Number(third || 1); i++) void store.apply([{ op: "set", ...placeOf(tenantKey("ada", `left-behind-${i}`)), value: Buffer.from("v") }])
 } else {
   const found = Object.fromEntries(keyValue.list(tenantKey("ada", ""), undefined, 1_000).map((key) => [key, text(keyValue.get(key))]))
   console.log(JSON.stringify({ found, findings: store.reader.check(), sequence: store.reader.sequence }))

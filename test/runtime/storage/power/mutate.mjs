@@ -8,7 +8,7 @@ const mutations = {
   "synchronous=OFF": ["sqlite/database.ts", "PRAGMA synchronous = FULL", "PRAGMA synchronous = OFF"],
   "synchronous=NORMAL": ["sqlite/database.ts", "PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"],
   "folder left to SQLite": ["sqlite/database.ts", "    syncFolder(folder)\n", ""],
-  "mark before COMMIT": ["sqlite/writer.ts", 'writer.exec("COMMIT")', 'this.#mark.write(commit); writer.exec("COMMIT")'],
+  "mark before COMMIT": ["sqlite/writer.ts", "this.#committing.run()", "this.#mark.write(commit); this.#committing.run()"],
   "refused batch not undone": ["sqlite/writer.ts", "ROLLBACK TO batch; RELEASE batch", "RELEASE batch"],
 }
 const [file, from, to] = mutations[process.env.STELE_POWER_MUTATION]
