@@ -14,8 +14,10 @@ import type { Context, Erased, Load, Query } from "./table.ts"
 export const name = "key_value_change"
 /** By the number in a row. */
 const kinds = ["set", "delete", "expire"] as const
-/** Changes that one step removes at most. */
+/** Changes that one step removes at least, where there are as many that are too old. */
 const stepMax = 256
+/** By how much more than the limit may be kept before a group removes it: removing costs each group that does it more than what it writes. */
+const slackOf = (most: number): number => Math.floor(most / 4)
 
 interface Kept {
   readonly revision: number
@@ -37,7 +39,7 @@ const keptOf = (row: Row): Kept => ({
 export class ChangeDraft {
   readonly load: ReadonlyArray<Statement>
   readonly #context: Context
-  readonly #added = new Map<number, Kept>()
+  readonly #added = new Map<number, ChangeRow>()
   #oldestUs: number | undefined
   /** Changes up to this revision go. */
   #cut = 0
@@ -54,10 +56,11 @@ export class ChangeDraft {
   }
 
   add(group: Group, key: Uint8Array, kind: Change["kind"], revision: number): void {
-    const change = { revision, key, kind: kinds.indexOf(kind), changedUs: group.nowUs }
+    const kept = { revision, key, kind: kinds.indexOf(kind), changedUs: group.nowUs }
+    const change = { ...kept, sum: sumOfRow(this.#context.tenant, kept) }
     this.#added.set(revision, change)
     group.undo(() => this.#added.delete(revision))
-    group.add(name, 1, key.length, sumOfRow(this.#context.tenant, change))
+    group.add(name, 1, key.length, change.sum)
   }
 
   /** Whatever is there up to a revision goes, once the group is decided. */
@@ -68,7 +71,7 @@ export class ChangeDraft {
 
   #isMuch(group: Group): boolean {
     const most = this.#context.limits.keyValue.tenantChangesMax
-    return group.total(name).keys > most + Math.min(stepMax, most / 4)
+    return group.total(name).keys > most + slackOf(most)
   }
 
   mustSettle(group: Group): boolean {
@@ -76,7 +79,7 @@ export class ChangeDraft {
   }
 
   rows(): ReadonlyArray<ChangeRow> {
-    return [...this.#added.values()].map((change) => ({ ...change, sum: sumOfRow(this.#context.tenant, change) }))
+    return [...this.#added.values()]
   }
 
   /** Removes what is too old or too much, and what was forgotten. */
@@ -103,7 +106,7 @@ export class ChangeDraft {
       this.#added.delete(change.revision)
       gone++
       bytes += change.key.length
-      sums ^= sumOfRow(tenant, change)
+      sums ^= change.sum
       this.#cut = Math.max(this.#cut, change.revision)
     }
     if (gone === 0) return
@@ -127,7 +130,7 @@ export class ChangeDraft {
           added.map(({ key }) => key),
           added.map(({ kind }) => kind),
           added.map(({ changedUs }) => BigInt(changedUs)),
-          added.map((change) => BigInt(sumOfRow(tenant, change))),
+          added.map(({ sum }) => BigInt(sum)),
         ],
       })
     return statements

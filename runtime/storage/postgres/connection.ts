@@ -135,19 +135,20 @@ export class Connection {
   async run(statements: ReadonlyArray<Statement>): Promise<ReadonlyArray<Answer | ServerError>> {
     const timer = setTimeout(() => this.abandon(), statementMsMax)
     try {
-      return await Promise.all(
-        statements.map(async ({ sql, parameters = [] }) => {
-          const exit = await Effect.runPromiseExit(this.#session.query(sql, parameters))
-          if (Exit.isSuccess(exit)) return exit.value
-          const failure = failureOf(exit)
-          if (failure instanceof ServerError) return failure
-          this.abandon()
-          throw failure
-        }),
-      )
+      const [first] = statements
+      return first !== undefined && statements.length === 1 ? [await this.#query(first)] : await Promise.all(statements.map((each) => this.#query(each)))
     } finally {
       clearTimeout(timer)
     }
+  }
+
+  async #query({ sql, parameters = [] }: Statement): Promise<Answer | ServerError> {
+    const exit = await Effect.runPromiseExit(this.#session.query(sql, parameters))
+    if (Exit.isSuccess(exit)) return exit.value
+    const failure = failureOf(exit)
+    if (failure instanceof ServerError) return failure
+    this.abandon()
+    throw failure
   }
 
   /** @throws ServerError the first of them */

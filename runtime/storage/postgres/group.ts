@@ -3,10 +3,9 @@
  * lock, so they are carried out in memory, each batch taken back by itself when it is refused, and what is left is written
  * at once. No savepoints, and no statement for each operation.
  */
-import type { Hash } from "node:crypto"
 import type { Row } from "./connection.ts"
 
-const { createHash } = process.getBuiltinModule("node:crypto")
+const { createHash, hash } = process.getBuiltinModule("node:crypto")
 
 /** The newest of a tenant's commits. */
 export interface Head {
@@ -29,11 +28,15 @@ export interface Total {
   readonly sums: number
 }
 
+/** Bytes that are gathered for one call of the digest. */
+const hashedMax = 65_536
+
 export const noTotal: Total = { keys: 0, bytes: 0, sums: 0 }
 
 export class Group {
   readonly #head: Head
-  readonly #hash: Hash
+  /** What the digest is of, after the one before: each part with its length. */
+  readonly #kept: Array<Uint8Array> = []
   readonly #undo: Array<() => void> = []
   readonly #parts: Array<Uint8Array> = []
   readonly #totals = new Map<string, Total>()
@@ -49,7 +52,6 @@ export class Group {
     this.#head = head
     this.revision = head.revision
     this.forgotten = head.forgotten
-    this.#hash = createHash("sha256").update(head.digest)
     this.#bytesOfAll = bytesOfAll
     for (const { name, keys, bytes, sums } of totals) this.#totals.set(name as string, { keys: Number(keys), bytes: Number(bytes), sums: Number(sums) })
   }
@@ -111,7 +113,7 @@ export class Group {
   end(isKept: boolean, revisionBefore: number): void {
     if (isKept) {
       if (this.revision > revisionBefore) this.isEmpty = false
-      for (const part of this.#parts) this.#hash.update(Uint32Array.of(part.length)).update(part)
+      for (const part of this.#parts) this.#kept.push(part)
     } else {
       for (const undo of this.#undo.toReversed()) undo()
       this.revision = revisionBefore
@@ -130,6 +132,29 @@ export class Group {
   }
 
   digest(): Uint8Array {
-    return this.#hash.digest()
+    const { digest } = this.#head
+    const size = this.#kept.reduce((sum, part) => sum + 4 + part.length, digest.length)
+    const all = new Uint8Array(Math.min(size, hashedMax))
+    all.set(digest)
+    let at = digest.length
+    // Gathered in pieces: two calls for each part took longer than the bytes.
+    const big = size > hashedMax ? createHash("sha256") : undefined
+    for (const part of this.#kept) {
+      if (at + 4 + part.length > all.length) {
+        big?.update(all.subarray(0, at))
+        at = 0
+      }
+      // As the machine has a number of 4 bytes, least first.
+      for (let i = 0; i < 4; i++) all[at++] = (part.length >>> (8 * i)) & 0xff
+      if (part.length > all.length - 4) {
+        big?.update(all.subarray(0, at)).update(part)
+        at = 0
+      } else {
+        all.set(part, at)
+        at += part.length
+      }
+    }
+    const last = all.subarray(0, at)
+    return big === undefined ? hash("sha256", last, "buffer") : big.update(last).digest()
   }
 }

@@ -15,7 +15,7 @@ import type { Answer, Row, Statement } from "./connection.ts"
 import type { Group } from "./group.ts"
 import { cut, eachOf, eraseRows, rowsOf } from "./rows.ts"
 import type { Context, Draft, Import, Load, Page, Query, Table } from "./table.ts"
-import { bytesOf, hexOf } from "./tenant.ts"
+import { bytesOf, hexOf, idOf } from "./tenant.ts"
 
 const name = "key_value"
 const utf8 = new TextEncoder()
@@ -61,8 +61,8 @@ function verified({ store, tenant }: Context, found: Found): Found & { readonly 
 }
 
 export class KeyValueDraft implements Draft<KeyValueOperation | Import> {
-  readonly load: ReadonlyArray<Statement>
   readonly #context: Context
+  readonly #operations: ReadonlyArray<KeyValueOperation | Import>
   readonly #limits: StoreLimits["keyValue"]
   readonly #found = new Map<string, Found>()
   readonly #changed = new Map<string, Uint8Array>()
@@ -73,15 +73,21 @@ export class KeyValueDraft implements Draft<KeyValueOperation | Import> {
 
   constructor(context: Context, operations: ReadonlyArray<KeyValueOperation | Import>) {
     this.#context = context
+    this.#operations = operations
     this.#limits = context.limits.keyValue
     this.#changes = new ChangeDraft(context)
+  }
+
+  get load(): ReadonlyArray<Statement> {
+    const context = this.#context
+    const operations = this.#operations
     const keyOf = (operation: KeyValueOperation | Import): Uint8Array => (operation.op === "import" ? operation.record.order : operation.key)
-    const keys = new Map(operations.map((operation) => [hexOf(keyOf(operation)), keyOf(operation)]))
+    const keys = new Map(operations.map((operation) => [idOf(keyOf(operation)), keyOf(operation)]))
     // What a value depends on is read; otherwise its length is enough.
     const reads = (operation: KeyValueOperation | Import): boolean =>
       operation.op === "set" ? operation.keepsEnd === true : operation.op === "swap" || operation.op === "increment" || operation.op === "require"
-    const read = new Set(operations.filter(reads).map((operation) => hexOf(keyOf(operation))))
-    this.load = [
+    const read = new Set(operations.filter(reads).map((operation) => idOf(keyOf(operation))))
+    return [
       {
         sql: `SELECT asked.key, CASE WHEN is_read THEN value END AS value, bytes, revision, expires_us, sum FROM unnest($2::bytea[], $3::boolean[]) AS asked(key, is_read) ${eachOf("key_value", "value, length(value) AS bytes, revision, expires_us, sum")}`,
         parameters: [context.tenant, [...keys.values()], [...keys.keys()].map((id) => read.has(id))],
@@ -97,7 +103,7 @@ export class KeyValueDraft implements Draft<KeyValueOperation | Import> {
   async take([found, ended, ...changes]: ReadonlyArray<Answer>, load: Load): Promise<void> {
     for (const row of found?.rows ?? []) {
       const entry = foundOf(row)
-      this.#found.set(hexOf(entry.key), entry)
+      this.#found.set(idOf(entry.key), entry)
     }
     this.#changes.take(changes)
     this.#ended = (ended?.rows ?? []).map(foundOf)
@@ -116,7 +122,7 @@ export class KeyValueDraft implements Draft<KeyValueOperation | Import> {
     for (const found of this.#ended) {
       // One whose bytes changed may not have ended: it stays, to be found.
       if (!isWhole(this.#context.tenant, found) || found.expiresUs === null || found.expiresUs > group.nowUs) continue
-      this.#found.set(hexOf(found.key), found)
+      this.#found.set(idOf(found.key), found)
       this.#remove(group, found, "expire")
       const { keys, bytes } = this.#over
       this.#over = { keys: Math.max(0, keys - 1), bytes: Math.max(0, bytes - found.bytes - bytesOf(this.#context.tenant, found.key)) }
@@ -134,7 +140,7 @@ export class KeyValueDraft implements Draft<KeyValueOperation | Import> {
     if (operation.op === "import") return this.#import(group, operation)
     const { key } = operation
     // A row whose bytes changed can be written over and deleted; what depends on its value is refused.
-    const old = this.#found.get(hexOf(key))
+    const old = this.#found.get(idOf(key))
     switch (operation.op) {
       case "set":
         return this.#write(group, key, old, operation.value, this.#endOf(group, operation, old))
@@ -216,7 +222,7 @@ export class KeyValueDraft implements Draft<KeyValueOperation | Import> {
   }
 
   #put(group: Group, key: Uint8Array, found: Found | undefined): void {
-    const id = hexOf(key)
+    const id = idOf(key)
     const before = this.#found.get(id)
     const put = (to: Found | undefined): void => void (to === undefined ? this.#found.delete(id) : this.#found.set(id, to))
     if (!this.#changed.has(id)) {
@@ -232,7 +238,7 @@ export class KeyValueDraft implements Draft<KeyValueOperation | Import> {
     const [value, revision, expiresUs] = [fields.bytes("value"), fields.integer("version", 1), fields.integerOrNone("expiresAtUs")]
     fields.end()
     if (revision > group.revision) throw fields.refusal(`its version ${revision} is above the revision of its export`)
-    const old = this.#found.get(hexOf(record.order))
+    const old = this.#found.get(idOf(record.order))
     this.#checkRoom(group, record.order, old, value)
     group.change(importWord, this.#context.tenant, record.order, value)
     this.#keep(group, record.order, old, value, revision, expiresUs)
@@ -287,6 +293,7 @@ export class KeyValueDraft implements Draft<KeyValueOperation | Import> {
 const noKey = new Uint8Array(0)
 const nowUs = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_us"
 const columns = "key, value, revision, expires_us, sum"
+const one = `SELECT ${columns}, ${nowUs} FROM stele.key_value WHERE tenant = $1 AND key = $2`
 const living = "(expires_us IS NULL OR expires_us > (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)"
 /** Rows with what comes before each of them, in bytes. */
 const measured = (where: string, limit: string): string =>
@@ -306,10 +313,10 @@ function ask(context: Context, question: KeyValueQuestion): Query {
   switch (question.ask) {
     case "get":
       return {
-        statements: [{ sql: `SELECT ${columns}, ${nowUs} FROM stele.key_value WHERE tenant = $1 AND key = $2`, parameters: [tenant, question.key] }],
-        alone: { sql: "SELECT value, revision, expires_us, sum, now_us FROM stele.key_value_get($1, $2)", parameters: [hexOf(tenant), question.key] },
+        statements: [{ sql: one, parameters: [tenant, question.key] }],
+        alone: { sql: "SELECT value, revision, expires_us, sum, now_us FROM stele.key_value_read($1, $2)", parameters: [hexOf(tenant), question.key] },
         answer([row]) {
-          if (row === undefined) return undefined
+          if (row === undefined || row["sum"] === null) return undefined
           const found = verified(context, foundOf({ ...row, key: question.key }))
           return isLiving(found, Number(row["now_us"])) ? { value: found.value, version: found.revision, expiresAtUs: found.expiresUs ?? undefined } : undefined
         },

@@ -37,6 +37,11 @@ export class Pool {
     this.#prepare = prepare
   }
 
+  /** Would the next session be lent at once, or opened? */
+  get isReady(): boolean {
+    return !this.#isClosed && (this.#idle.length > 0 || this.#lent.size + this.#opening < this.#connectionsMax)
+  }
+
   /**
    * Lends a session to `use`, and takes it back; one that died is not lent again.
    * @throws what `use` throws; StorageError `Unreachable`, `Login`, `NoDatabase`, `Closed`

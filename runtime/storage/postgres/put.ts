@@ -51,8 +51,7 @@ export function putOf(
   const { tenant } = context
   const nowUs = Math.max(known.head.nowUs, known.head.nowUs + Math.floor((performance.now() - known.atMs) * 1_000))
   const before = { ...known.head, nowUs }
-  const totals = [totalRow(name, known.keyValue), totalRow(changeName, known.changes)]
-  const group = new Group(before, totals, bytesOfAll)
+  const group = new Group(before, [totalRow(name, known.keyValue), totalRow(changeName, known.changes)], bytesOfAll)
   const draft = new KeyValueDraft(context, operations as ConstructorParameters<typeof KeyValueDraft>[1])
   const answers: Array<ReadonlyArray<unknown>> = []
   try {
@@ -66,43 +65,87 @@ export function putOf(
     throw error
   }
   if (draft.mustSettle(group)) return undefined
-  const { rows, changes } = draft.put()
+  const made = draft.put()
   const head: Head = { revision: group.revision, sequence: known.head.sequence + 1, digest: group.digest(), forgotten: known.head.forgotten, nowUs }
-  const [keyValue, changed] = [group.total(name), group.total(changeName)]
-  const big = (numbers: ReadonlyArray<number>): ReadonlyArray<bigint> => numbers.map(BigInt)
+  const totals = { keyValue: group.total(name), changes: group.total(changeName) }
   return {
     group,
     head,
     answers,
-    statement: {
-      sql: "SELECT keys, bytes, sums FROM stele.key_value_put($1, $2::bigint[], $3, $4::bigint, $5::bigint, $6::bigint, $7, $8::bigint, $9, $10::bigint[], $11::bigint[], $12::bytea[], $13::bytea[], $14::bigint[], $15::bigint[], $16::bytea[], $17::bigint[], $18::bigint)",
-      parameters: [
-        hexOf(tenant),
-        big([known.head.revision, known.head.sequence, known.head.forgotten, known.head.nowUs]),
-        known.head.digest,
-        BigInt(nowUs),
-        BigInt(head.revision),
-        BigInt(head.sequence),
-        head.digest,
-        BigInt(sumOfHead(tenant, head.digest, head, nowUs)),
-        operationId,
-        big([keyValue.keys, keyValue.bytes, keyValue.sums, changed.keys, changed.bytes, changed.sums]),
-        big(rows.map(({ revision }) => revision)),
-        rows.map(({ key }) => key),
-        rows.map(({ value }) => value),
-        big(rows.map(({ sum }) => sum)),
-        big(changes.map(({ revision }) => revision)),
-        changes.map(({ key }) => key),
-        big(changes.map(({ sum }) => sum)),
-        BigInt(bytesOf(tenant, noKey)),
-      ],
-    },
+    statement: (made.rows.length === 1 && made.changes.length === 1 ? setStatement : putStatement)({ tenant, known, head, operationId, ...made, totals }),
     known: ({ keys, bytes, sums }) => ({
       head,
       keyValue: { keys: Number(keys), bytes: Number(bytes), sums: Number(sums) },
-      changes: changed,
+      changes: totals.changes,
       atMs: known.atMs + (nowUs - known.head.nowUs) / 1_000,
     }),
+  }
+}
+
+interface Made extends ReturnType<KeyValueDraft["put"]> {
+  readonly tenant: Uint8Array
+  readonly known: Known
+  readonly head: Head
+  readonly operationId: Uint8Array
+  readonly totals: { readonly keyValue: Total; readonly changes: Total }
+}
+
+const big = (numbers: ReadonlyArray<number>): ReadonlyArray<bigint> => numbers.map(BigInt)
+
+function putStatement({ tenant, known, head, operationId, rows, changes, totals: { keyValue, changes: changed } }: Made): Statement {
+  return {
+    sql: "SELECT keys, bytes, sums FROM stele.key_value_put($1, $2::bigint[], $3, $4::bigint, $5::bigint, $6::bigint, $7, $8::bigint, $9, $10::bigint[], $11::bigint[], $12::bytea[], $13::bytea[], $14::bigint[], $15::bigint[], $16::bytea[], $17::bigint[], $18::bigint)",
+    parameters: [
+      hexOf(tenant),
+      big([known.head.revision, known.head.sequence, known.head.forgotten, known.head.nowUs]),
+      known.head.digest,
+      BigInt(head.nowUs),
+      BigInt(head.revision),
+      BigInt(head.sequence),
+      head.digest,
+      BigInt(sumOfHead(tenant, head.digest, head, head.nowUs)),
+      operationId,
+      big([keyValue.keys, keyValue.bytes, keyValue.sums, changed.keys, changed.bytes, changed.sums]),
+      big(rows.map(({ revision }) => revision)),
+      rows.map(({ key }) => key),
+      rows.map(({ value }) => value),
+      big(rows.map(({ sum }) => sum)),
+      big(changes.map(({ revision }) => revision)),
+      changes.map(({ key }) => key),
+      big(changes.map(({ sum }) => sum)),
+      BigInt(bytesOf(tenant, noKey)),
+    ],
+  }
+}
+
+/** The same of one row: values instead of arrays. */
+function setStatement({ tenant, known, head, operationId, rows, changes, totals: { keyValue, changes: changed } }: Made): Statement {
+  const [{ key, value, sum }, change] = [rows[0] as (typeof rows)[number], changes[0] as (typeof changes)[number]]
+  return {
+    sql: "SELECT keys, bytes, sums FROM stele.key_value_set($1, $2::bigint, $3::bigint, $4::bigint, $5::bigint, $6, $7::bigint, $8, $9::bigint, $10, $11, $12, $13::bigint, $14::bigint, $15::bigint, $16::bigint, $17::bigint, $18::bigint, $19::bigint, $20::bigint, $21::bigint) WHERE keys IS NOT NULL",
+    parameters: [
+      hexOf(tenant),
+      BigInt(known.head.revision),
+      BigInt(known.head.sequence),
+      BigInt(known.head.forgotten),
+      BigInt(known.head.nowUs),
+      known.head.digest,
+      BigInt(head.nowUs),
+      head.digest,
+      BigInt(sumOfHead(tenant, head.digest, head, head.nowUs)),
+      operationId,
+      key,
+      value,
+      BigInt(sum),
+      BigInt(change.sum),
+      BigInt(bytesOf(tenant, key)),
+      BigInt(changed.keys),
+      BigInt(changed.bytes),
+      BigInt(changed.sums),
+      BigInt(keyValue.keys),
+      BigInt(keyValue.bytes),
+      BigInt(keyValue.sums),
+    ],
   }
 }
 

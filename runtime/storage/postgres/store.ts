@@ -11,6 +11,7 @@ import { copyOf } from "../operation.ts"
 import { parseAddress, passwordOf, workerPasswordOf } from "./address.ts"
 import { Asker } from "./asker.ts"
 import type { ConnectionSettings } from "./connection.ts"
+import { Direct } from "./direct.ts"
 import { Pool } from "./pool.ts"
 import { isOfAll, Overseer } from "./overseer.ts"
 import { serviceRole, workerRole } from "./schema.ts"
@@ -40,8 +41,11 @@ const silenceMsMax = 90_000
 const keyBytesMost = 2_600
 
 /** A question whose bytes are its own: a view would send all of the buffer below it. */
-export const copied = <Q extends Question>(question: Q): Q =>
-  Object.fromEntries(Object.entries(question).map(([name, value]) => [name, value instanceof Uint8Array ? new Uint8Array(value) : value])) as unknown as Q
+export function copied<Q extends Question>(question: Q): Q {
+  const copy: Record<string, unknown> = { ...question }
+  for (const name in copy) if (copy[name] instanceof Uint8Array) copy[name] = new Uint8Array(copy[name])
+  return copy as unknown as Q
+}
 
 /** @throws ConfigError for keys that no index of the server takes */
 export function postgresLimitsFrom(options: StoreLimitOptions): StoreLimits {
@@ -65,6 +69,7 @@ export class PostgresStore implements Store {
   readonly #bridge: Bridge
   readonly #pool: Pool
   readonly #asker: Asker
+  readonly #direct: Direct
   /** For what concerns all tenants. */
   readonly #overseer: Overseer | undefined
   readonly #listeners = new Set<() => void>()
@@ -81,6 +86,7 @@ export class PostgresStore implements Store {
     })
     this.#pool = new Pool(settings, connectionsMax, (connection) => checkService(connection, address))
     this.#asker = new Asker(this.#pool, limits)
+    this.#direct = new Direct(this.#pool, this.#bridge, limits, pendingMax)
     this.#overseer = worker === undefined ? undefined : Overseer.of(worker)
   }
 
@@ -114,13 +120,15 @@ export class PostgresStore implements Store {
       await this.#overseeing("fence").fence(first.fence)
       return [undefined] as unknown as BatchResults<B>
     }
-    const answers = await this.#open().ask("apply", batch.map(copyOf))
+    this.#open()
+    const answers = await this.#direct.apply(batch.map(copyOf))
     this.#committed()
     return answers as BatchResults<B>
   }
 
   applySync<const B extends ReadonlyArray<Operation>>(batch: B): BatchResults<B> {
-    const answers = this.#open().askSync("apply", batch.map(copyOf))
+    this.#open()
+    const answers = this.#direct.applySync(batch.map(copyOf))
     this.#committed()
     return answers as BatchResults<B>
   }
@@ -165,6 +173,7 @@ export class PostgresStore implements Store {
   close(): Promise<void> {
     this.#closed ??= (async () => {
       this.#asker.close()
+      await this.#direct.close()
       await Promise.all([this.#bridge.close(), this.#pool.close(), this.#overseer?.close()])
     })()
     return this.#closed

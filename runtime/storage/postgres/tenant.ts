@@ -18,6 +18,9 @@ export function tenantId(store: string, tenant: Uint8Array): Uint8Array {
 /** As a key of a map, and as the setting that the policies read. */
 export const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex")
 
+/** As a key of a map alone. */
+export const idOf = (bytes: Uint8Array): string => Buffer.prototype.latin1Slice.call(bytes, 0, bytes.length)
+
 /** What a key counts against a quota: as in every store, and the host's tenant has no length. */
 export const bytesOf = (id: Uint8Array, key: Uint8Array): number => (id[0] === host[0] ? 0 : id.length) + 1 + key.length
 

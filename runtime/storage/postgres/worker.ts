@@ -8,6 +8,7 @@ import type { Operation, Question } from "../../port/store.ts"
 import { type Line, serve } from "../bridge.ts"
 import { Asker } from "./asker.ts"
 import type { ConnectionSettings } from "./connection.ts"
+import type { Handed, Seen } from "./handed.ts"
 import { isOfAll, type Overseer } from "./overseer.ts"
 import { Pool } from "./pool.ts"
 import { type LeaseOfAll, noRing, Ring } from "./queue-ring.ts"
@@ -26,6 +27,25 @@ export interface Opening {
   readonly connectionsMax: number
   readonly pendingMax: number
   readonly line: Line
+}
+
+/** A batch for the thread from a caller that also writes itself, with what it knows of the tenant; the answer says it of `wanted`. */
+export interface Writing {
+  readonly batch: ReadonlyArray<Operation>
+  readonly handed: Handed | undefined
+  readonly wanted: Uint8Array | undefined
+}
+
+export interface Written {
+  readonly answers: ReadonlyArray<unknown>
+  readonly handed: Handed | undefined
+}
+
+/** A commit that a caller asked for and got no answer to. */
+export interface Doubt {
+  readonly tenant: Uint8Array
+  readonly seen: Seen
+  readonly operation: Uint8Array
 }
 
 export interface Serving {
@@ -60,6 +80,12 @@ export function serveStore(
     {
       open: () => pool.use(async () => {}),
       apply,
+      async write({ batch, handed, wanted }: Writing): Promise<Written> {
+        if (handed !== undefined) writer.take(handed)
+        const answers = await apply(batch)
+        return { answers, handed: wanted === undefined ? undefined : writer.hand(wanted) }
+      },
+      wasKept: ({ tenant, seen, operation }: Doubt) => writer.wasKept(tenant, seen, operation),
       ask(question: Question) {
         if (question.ask === "queue" && question.tenant === undefined && ring !== undefined) return ring.depth(question.key)
         return overseer !== undefined && isOfAll(question) ? overseer.ask(question) : asker.ask(question)

@@ -13,10 +13,12 @@ import type { StoreLimits } from "../../port/limits.ts"
 import type { NewJob } from "../../port/queue.ts"
 import type { Operation } from "../../port/store.ts"
 import { checkWhole } from "../operation.ts"
-import { bytesOfRecord, checkRewrite, Fields, importedMax } from "../record.ts"
+import { checkRewrite, Fields, importedMax } from "../record.ts"
 import { type Answer, type Connection, lockMsMax, type Row, ServerError, type Statement } from "./connection.ts"
+import { Estimate } from "./estimate.ts"
 import { detailOf, isContended, isLost, storageError } from "./failure.ts"
 import { Group, type Head } from "./group.ts"
+import { type Handed, ownMs, type Seen, sharedMs } from "./handed.ts"
 import { fencedBy, headOf, lock, makeAndLock, update } from "./head.ts"
 import { type Pool, pause } from "./pool.ts"
 import { isPut, type Known, putOf } from "./put.ts"
@@ -26,6 +28,17 @@ import { bind, bindWriter, hexOf, tenantId, tenantText } from "./tenant.ts"
 const utf8 = new TextEncoder()
 const keyValue = tables[0] as Table
 const { randomBytes } = process.getBuiltinModule("node:crypto")
+
+const idBytes = 16
+let ids = new Uint8Array(0)
+
+/** Random, from a supply: asking for each took longer than to make it. */
+export function operationId(): Uint8Array {
+  if (ids.length === 0) ids = randomBytes(256 * idBytes)
+  const id = ids.subarray(0, idBytes)
+  ids = ids.subarray(idBytes)
+  return id
+}
 
 interface Waiting {
   readonly batch: ReadonlyArray<Operation>
@@ -41,12 +54,14 @@ interface Lane {
   /** Values with an end were written: what has ended is looked for. */
   hasEnds: boolean
   /** The newest commit that this process has seen: the server must have it. */
-  seen: Pick<Head, "sequence" | "digest"> | undefined
+  seen: Seen | undefined
   /** What a group of sets can begin with; see `put.ts`. */
   known: Known | undefined
   /** Of `performance.now()`, when what had ended, or was too old, was looked for. */
   sweptAtMs: number
-  /** Of the pool, when it was seen. */
+  /** The newest commit when old ones were forgotten. */
+  forgotAt: number | undefined
+  /** Of the pool, when it was seen; -1: by another thread, whose sessions were lost since. */
   generation: number
   /** Why nothing more is written for this tenant. */
   refusal: StorageError | undefined
@@ -86,14 +101,14 @@ const resolveMsMax = 30_000
 /** Commits that a tenant's rows tell of, at least, and for how long, in µs: longer than anybody asks what became of one. */
 const commitRowsMax = 1_000
 const commitAgeUsMax = 120_000_000
-/** How many commits of a tenant there are between two that forget old ones. */
+/** How many commits of a tenant there are at least between two that forget old ones. */
 const commitsSwept = 64
-/** How long groups of sets go the short way, in ms, before one looks for what has ended. */
-const sweepMsMax = 1_000
+/** Commits that one forgets at most. */
+const commitsForgottenMax = 16_384
+/** How long groups of sets go the short way, in ms, before one looks for what has ended, and forgets old commits. */
+export const sweepMsMax = 1_000
 /** Tenants that an empty batch looks at. */
 const lanesSweptMax = 16
-/** How long it is believed what all tenants have together, in ms, while it is not near a limit. */
-const bytesOfAllAgeMsMax = 1_000
 
 /** Nothing of the group was kept, and it may be tried again. */
 class NotKept extends Error {}
@@ -110,7 +125,7 @@ function bytesOf(operation: Operation): number {
 const bytesOfJobs = (jobs: ReadonlyArray<NewJob>): number => jobs.reduce((sum, { payload }) => sum + 64 + (payload?.length ?? 0), 0)
 
 /** Whose an operation is: those on leases name a tenant with each. What is no table's may have none. @throws StorageError `Unsupported`, `Tenant` */
-function tenantsOf(store: string, operation: Operation): ReadonlyArray<Uint8Array> {
+export function tenantsOf(store: string, operation: Operation): ReadonlyArray<Uint8Array> {
   if ("leases" in operation) return operation.leases.map(({ tenant }) => tenantId(store, tenant))
   if (!("tenant" in operation) || operation.tenant === undefined) throw new StorageError("Unsupported", { store, asked: operation.op })
   return [tenantId(store, operation.tenant)]
@@ -122,8 +137,7 @@ export class Writer {
   readonly #limits: StoreLimits
   readonly #pendingMax: number
   readonly #lanes = new Map<string, Lane>()
-  readonly #bytesOfAll = new Map<string, number>()
-  #bytesOfAllAtMs = Number.NEGATIVE_INFINITY
+  readonly #ofAll = new Estimate()
   #pending = 0
   #swept = 0
   #running = 0
@@ -200,6 +214,7 @@ export class Writer {
         seen: undefined,
         known: undefined,
         sweptAtMs: Number.NEGATIVE_INFINITY,
+        forgotAt: undefined,
         generation: this.#pool.generation,
         refusal: undefined,
       }
@@ -269,7 +284,7 @@ export class Writer {
   }
 
   async #attempt(lane: Lane, batches: ReadonlyArray<ReadonlyArray<Operation>>): Promise<ReadonlyArray<Outcome>> {
-    const operation = randomBytes(16)
+    const operation = operationId()
     const attempt = await this.#pool.use(async (connection): Promise<Attempt> => {
       const put = await this.#put(lane, batches, operation, connection)
       if (put !== undefined) return put
@@ -289,7 +304,7 @@ export class Writer {
       const sequence = head.sequence + 1
       const digest = group.digest()
       const isErased = prepared.isErased === true
-      const record = isErased ? forgetTenant(lane.tenant, group) : this.#record(lane.tenant, { sequence, digest, group, operation })
+      const record = isErased ? forgetTenant(lane.tenant, group) : this.#record(lane, { sequence, digest, group, operation })
       const answers = await connection.run([...writes, ...record, { sql: "COMMIT" }])
       const commit = answers.at(-1)
       const failed = answers.find((answer): answer is ServerError => answer instanceof ServerError && !answer.isLost)
@@ -300,11 +315,11 @@ export class Writer {
       lane.seen = isErased ? undefined : { sequence, digest }
       lane.known = isErased ? undefined : knownOf({ revision: group.revision, sequence, digest, forgotten: group.forgotten, nowUs: group.nowUs }, group, atMs)
       lane.generation = this.#pool.generation
-      for (const [table, grown] of group.grown) this.#bytesOfAll.set(table, (this.#bytesOfAll.get(table) ?? 0) + grown)
+      this.#ofAll.add(group.grown)
       return { outcomes, asked: undefined }
     })
     // Nobody said whether the commit was made: the rows do, as soon as whoever made it is gone.
-    if (attempt.asked !== undefined && !(await this.#wasKept(lane, attempt.asked, operation)))
+    if (attempt.asked !== undefined && !(await this.#wasKept(lane.tenant, attempt.asked, operation)))
       throw new NotKept("the connection was lost before the server committed")
     return attempt.outcomes
   }
@@ -315,9 +330,8 @@ export class Writer {
     const operations = batches.flat()
     if (operations.length === 0 || !operations.every(isPut)) return undefined
     if (known === undefined || lane.generation !== this.#pool.generation || performance.now() - lane.sweptAtMs > sweepMsMax) return undefined
-    // The long way now and then, which also forgets old commits.
-    if ((known.head.sequence + 1) % commitsSwept === 0 || this.#mustAskAll(new Map([[keyValue, operations]]))) return undefined
-    const put = putOf({ store: this.#store, limits: this.#limits, tenant }, known, batches, this.#bytesOfAll, operation)
+    if (this.#ofAll.isVague(new Map([[keyValue, operations]]), this.#limits)) return undefined
+    const put = putOf({ store: this.#store, limits: this.#limits, tenant }, known, batches, this.#ofAll.bytes, operation)
     if (put === undefined) return undefined
     lane.known = undefined
     const outcomes = put.answers.map((answers) => ({ answers }))
@@ -330,7 +344,7 @@ export class Writer {
     if (row === undefined) return undefined
     lane.known = put.known(row)
     lane.seen = { sequence: put.head.sequence, digest: put.head.digest }
-    for (const [table, grown] of put.group.grown) this.#bytesOfAll.set(table, (this.#bytesOfAll.get(table) ?? 0) + grown)
+    this.#ofAll.add(put.group.grown)
     return { outcomes, asked: undefined }
   }
 
@@ -348,7 +362,7 @@ export class Writer {
     }
     if (lane.hasEnds && !byTable.has(keyValue)) byTable.set(keyValue, [])
     const drafts = new Map([...byTable].map(([table, operations]) => [table, table.draft(context, operations)]))
-    const asksAll = this.#mustAskAll(byTable)
+    const asksAll = this.#ofAll.isVague(byTable, this.#limits)
     const opening: ReadonlyArray<Statement> = [{ sql: "BEGIN ISOLATION LEVEL READ COMMITTED" }, bindWriter(tenant)]
     const reading: ReadonlyArray<Statement> = [
       { sql: "SELECT name, keys, bytes, sums FROM stele.total WHERE tenant = $1", parameters: [tenant] },
@@ -363,16 +377,16 @@ export class Writer {
     const head = headOf(this.#store, tenant, answers[0]?.rows[0] as Row)
     await this.#compare(lane, head, connection)
     const fenced = fencedBy(this.#store, answers[0]?.rows[0] as Row)
-    if (fenced !== undefined) return { head, group: new Group(head, [], this.#bytesOfAll), outcomes: batches.map(() => ({ error: fenced })), writes: [] }
+    if (fenced !== undefined) return { head, group: new Group(head, [], this.#ofAll.bytes), outcomes: batches.map(() => ({ error: fenced })), writes: [] }
     const totals = (answers[1] as Answer).rows
     let at = 2
     if (asksAll) {
-      for (const { name } of tables) this.#bytesOfAll.set(name, Number(answers[at++]?.rows[0]?.["bytes"] ?? 0))
-      this.#bytesOfAllAtMs = performance.now()
+      for (const { name } of tables) this.#ofAll.bytes.set(name, Number(answers[at++]?.rows[0]?.["bytes"] ?? 0))
+      this.#ofAll.atMs = performance.now()
     }
     const load: Load = (statements) => connection.all(statements)
     for (const draft of drafts.values()) await draft.take(answers.slice(at, (at += draft.load.length)), load)
-    const group = new Group(head, totals, this.#bytesOfAll)
+    const group = new Group(head, totals, this.#ofAll.bytes)
     const [first] = batches[0] ?? []
     if (first?.op === "erase") return await this.#erase(group, head, context, first, connection)
     for (const draft of drafts.values()) draft.sweep?.(group)
@@ -425,25 +439,11 @@ export class Writer {
     return { head, group, outcomes: [{ answers: [count] }], writes: [], isErased: count < countMax && named === undefined }
   }
 
-  /** What all tenants have is asked for when it was long ago, and each time near a limit. */
-  #mustAskAll(byTable: ReadonlyMap<Table, ReadonlyArray<Operation>>): boolean {
-    if (performance.now() - this.#bytesOfAllAtMs > bytesOfAllAgeMsMax) return true
-    for (const [table, operations] of byTable) {
-      const asked = operations.reduce(
-        (sum, operation) =>
-          sum + (operation.op === "import" ? bytesOfRecord(operation.record) : operation.op === "rewrite" ? operation.to.length : table.grows(operation)),
-        0,
-      )
-      if ((this.#bytesOfAll.get(table.name) ?? 0) + asked > 0.9 * table.bytesMax(this.#limits)) return true
-    }
-    return false
-  }
-
   /** What this process saw committed must be there: a server that lost it, or another that took its place, is not written to. */
   async #compare(lane: Lane, head: Head, connection: Connection): Promise<void> {
     const { seen } = lane
     const refuse = (): never => {
-      throw new StorageError("Lost", { store: this.#store, found: head.sequence, known: (seen as Head).sequence })
+      throw new StorageError("Lost", { store: this.#store, found: head.sequence, known: (seen as Seen).sequence })
     }
     if (seen !== undefined) {
       if (head.sequence < seen.sequence) refuse()
@@ -459,9 +459,10 @@ export class Writer {
 
   /** The group itself: totals, the tenant's newest commit, and the row by which the commit is found again. */
   #record(
-    tenant: Uint8Array,
+    lane: Lane,
     { sequence, digest, group, operation }: { readonly sequence: number; readonly digest: Uint8Array; readonly group: Group; readonly operation: Uint8Array },
   ): ReadonlyArray<Statement> {
+    const { tenant } = lane
     const totals = group.changedTotals()
     const [number, revision, now] = [BigInt(sequence), BigInt(group.revision), BigInt(group.nowUs)]
     return [
@@ -484,14 +485,20 @@ export class Writer {
         parameters: [tenant, number, revision, operation, digest, now],
       },
       update(tenant, { revision: group.revision, sequence, digest, nowUs: group.nowUs, forgotten: group.forgotten }),
-      ...(sequence % commitsSwept === 0
-        ? [
-            {
-              sql: "DELETE FROM stele.commit_group WHERE tenant = $1 AND sequence <= $2::bigint AND committed_us < $3::bigint",
-              parameters: [tenant, BigInt(sequence - commitRowsMax), BigInt(group.nowUs - commitAgeUsMax)],
-            },
-          ]
-        : []),
+      ...this.#forget(lane, sequence, group.nowUs),
+    ]
+  }
+
+  /** Old commits, when a multiple of `commitsSwept` was passed since the last time. They are in the order of their times: the oldest are enough. */
+  #forget(lane: Lane, sequence: number, nowUs: number): ReadonlyArray<Statement> {
+    const isDue = Math.floor(sequence / commitsSwept) > Math.floor((lane.forgotAt ?? sequence - 1) / commitsSwept)
+    if (isDue || lane.forgotAt === undefined) lane.forgotAt = sequence
+    if (!isDue) return []
+    return [
+      {
+        sql: "DELETE FROM stele.commit_group WHERE tenant = $1 AND sequence <= (SELECT max(sequence) FROM (SELECT sequence, committed_us FROM stele.commit_group WHERE tenant = $1 AND sequence <= $2::bigint ORDER BY sequence LIMIT $4) AS oldest WHERE committed_us < $3::bigint)",
+        parameters: [lane.tenant, BigInt(sequence - commitRowsMax), BigInt(nowUs - commitAgeUsMax), commitsForgottenMax],
+      },
     ]
   }
 
@@ -499,12 +506,11 @@ export class Writer {
    * Was the commit made whose answer was lost? The tenant's lock is free when the session that asked for it is over, and
    * then the rows tell. @throws StorageError `Unknown` when the server cannot be asked for `resolveMsMax`
    */
-  async #wasKept(lane: Lane, sequence: number, operation: Uint8Array): Promise<boolean> {
+  async #wasKept(tenant: Uint8Array, sequence: number, operation: Uint8Array): Promise<boolean> {
     const untilMs = performance.now() + resolveMsMax
     for (let attempt = 0; ; attempt++) {
       try {
         return await this.#pool.use(async (connection) => {
-          const { tenant } = lane
           const found = await connection.run([
             { sql: "BEGIN" },
             bind(tenant),
@@ -525,6 +531,44 @@ export class Writer {
         await pause(attempt)
       }
     }
+  }
+
+  /** What another thread knows of a tenant that it wrote for. */
+  take({ tenant, seen, known, sweptAtMs, bytesOfAll }: Handed): void {
+    this.#ofAll.add(bytesOfAll)
+    const lane = this.#laneOf(hexOf(tenant), tenant)
+    if (seen === undefined || (lane.seen !== undefined && lane.seen.sequence > seen.sequence)) return
+    lane.seen = seen
+    lane.generation = known === undefined ? -1 : this.#pool.generation
+    lane.known = known === undefined ? undefined : { ...known, atMs: ownMs(known.atMs) }
+    lane.sweptAtMs = ownMs(sweptAtMs)
+  }
+
+  /** What is known here, for another thread that writes next; undefined while there is more to do. */
+  hand(tenant: Uint8Array): Handed | undefined {
+    const lane = this.#lanes.get(hexOf(tenant))
+    if (lane?.known === undefined || lane.isRunning || lane.refusal !== undefined || lane.generation !== this.#pool.generation) return undefined
+    const { known, seen, sweptAtMs } = lane
+    lane.known = undefined
+    return {
+      tenant,
+      seen,
+      known: { ...known, atMs: sharedMs(known.atMs) },
+      sweptAtMs: sharedMs(sweptAtMs),
+      bytesOfAll: this.#ofAll.bytes,
+      bytesOfAllAtMs: sharedMs(this.#ofAll.atMs),
+    }
+  }
+
+  /** The same for a commit of another thread, which is seen here if it was made. */
+  async wasKept(tenant: Uint8Array, { sequence, digest }: Seen, operation: Uint8Array): Promise<boolean> {
+    const lane = this.#laneOf(hexOf(tenant), tenant)
+    const isKept = await this.#wasKept(tenant, sequence, operation)
+    if (isKept && (lane.seen === undefined || lane.seen.sequence < sequence)) {
+      lane.seen = { sequence, digest }
+      lane.generation = -1
+    }
+    return isKept
   }
 
   /** Waits for what was asked for. */

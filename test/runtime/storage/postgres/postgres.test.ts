@@ -10,8 +10,10 @@ import type { Operation, Question } from "../../../../runtime/port/store.ts"
 import { collectGarbage } from "../../../../runtime/service/garbage.ts"
 import { FolderStore } from "../../../../runtime/storage/folder/mod.ts"
 import { migratePostgres, PostgresReader, PostgresStore } from "../../../../runtime/storage/postgres/mod.ts"
+import { format } from "../../../../runtime/storage/postgres/schema.ts"
 import { MemoryStore } from "../../../../runtime/storage/sqlite/mod.ts"
 import { StorageError } from "../../../../schemas/error/storage.ts"
+import { mutant } from "../mutant.ts"
 import { startProxy } from "./proxy.ts"
 import { type Database, migrated, missing, type Server, startServer } from "./server.ts"
 
@@ -61,11 +63,39 @@ function tests(server: Server): void {
     t.equal(await open(database.service), "STELE-STO-0004 Newer")
     t.equal(await refused(() => migratePostgres(database.owner, { password })), "STELE-STO-0004 Newer")
     // What the next version only adds to, this one serves beside it.
-    server.sql("UPDATE stele.format SET number = 2, serves_from = 1", name)
+    server.sql(`UPDATE stele.format SET number = ${format + 1}, serves_from = ${format}`, name)
     t.equal(await open(database.service), "nothing")
     server.sql("ALTER TABLE stele.event NO FORCE ROW LEVEL SECURITY", name)
     t.equal(await open(database.service), "STELE-STO-0022 Role")
     t.equal(await refused(() => PostgresReader.open(database.service, { password })), "STELE-STO-0022 Role")
+  })
+
+  t.test("a store of the first format is refused until it is migrated, and then has what it had", async (t) => {
+    server.database("first")
+    const at = (user: string) => server.address(user, "first")
+    const older = await mutant<{ readonly migratePostgres: typeof migratePostgres }>(
+      new URL("../../../../runtime/storage/postgres/mod.ts", import.meta.url),
+      "postgres/migrate.ts",
+      "next < migrations.length",
+      "next < 1",
+    )
+    await older.migratePostgres(at("owner"), { password })
+    t.equal(server.sql("SELECT number FROM stele.format", "first"), "1")
+    t.equal(await refused(async () => (await PostgresStore.open(at("stele_service"), { password })).close()), "STELE-STO-0023 Older")
+    const number = (to: number) => server.sql(`UPDATE stele.format SET number = ${to}`, "first")
+    // What a count writes is in both formats the same.
+    number(format)
+    {
+      await using store = await PostgresStore.open(at("stele_service"), { password })
+      await store.apply([add("ada/n"), { ...set("ada/a", "before"), ttlMs: 60_000 }])
+    }
+    number(1)
+    const { from, to } = await migratePostgres(at("owner"), { password })
+    t.same([from, to], [1, format])
+    await using store = await PostgresStore.open(at("stele_service"), { password })
+    for (const value of ["1", "2", "3"]) await store.apply([set("ada/a", value)])
+    t.same([await get(store, "ada/n"), await get(store, "ada/a"), await get(store, "ada/none")], ["1", "3", undefined])
+    t.same(await checked({ name: "first", owner: at("owner"), service: at("stele_service"), worker: at("stele_worker") }, password), [])
   })
 
   t.test("`migratePostgres()` sets up once, whoever else does at the same time, and says what is missing", async (t) => {
