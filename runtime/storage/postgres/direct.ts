@@ -49,7 +49,13 @@ interface Lane {
 const lanesMax = 10_000
 /** Rows of a group that is written here: making a larger one would take the caller's thread too long. */
 const rowsMax = 64
-const bytesMax = 1 << 20
+/**
+ * And their bytes, with keys: so few that a socket which has nothing else to send takes all of them at once. Of a message that was cut off in the
+ * middle the server may have what it is to do, and not yet that it is to commit; a caller that blocks now would wait for that lock.
+ */
+const bytesMax = 32_768
+/** What a row needs beside its key and value, at most. */
+const rowBytes = 128
 
 export class Direct {
   readonly #store: string
@@ -162,7 +168,9 @@ export class Direct {
       rows += batch.length
       for (const each of batch) {
         if (!isPut(each)) return undefined
-        bytes += (each as { readonly value: Uint8Array }).value.length
+        const { key, value } = each as { readonly key: Uint8Array; readonly value: Uint8Array }
+        // A change has the key too.
+        bytes += 2 * key.length + value.length + rowBytes
       }
     }
     if (rows === 0 || rows > rowsMax || bytes > bytesMax) return undefined

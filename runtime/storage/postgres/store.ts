@@ -1,6 +1,6 @@
 /**
- * A store in a PostgreSQL database that others use at the same time. Writes are made by the thread of `worker.ts`, awaited
- * or blocking; reads that are awaited go over sessions of the calling thread, those of guests over the thread's.
+ * A store in a PostgreSQL database that others use at the same time. Writes are made by the thread of `worker.ts`, but sets that are awaited
+ * (`direct.ts`); those and reads that are awaited go over sessions of the calling thread, what guests ask over the thread's.
  */
 import { ConfigError } from "../../../schemas/error/config.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"

@@ -1,6 +1,6 @@
 /**
- * The thread that writes, and that answers guests, who wait in their calls. All writes of a process are made here: a caller that
- * blocks its thread would otherwise wait for a lock that the same thread holds in a transaction it cannot end.
+ * The thread that writes, and that answers guests, who wait in their calls. Whatever holds a lock from one message to the next is made here: a caller
+ * that blocks its thread would otherwise wait for a lock that the same thread holds in a transaction it cannot end.
  */
 import type { Fence } from "../../port/fence.ts"
 import type { StoreLimits } from "../../port/limits.ts"
