@@ -161,7 +161,7 @@ export class Direct {
 
   #putOf(lane: Lane, taken: ReadonlyArray<Waiting>, operation: Uint8Array): Put | undefined {
     const { known, tenant } = lane
-    if (known === undefined || lane.generation !== this.#pool.generation || !this.#pool.isReady || performance.now() - lane.sweptAtMs > sweepMsMax)
+    if (known === undefined || lane.generation !== this.#pool.generation || !this.#pool.isReady() || performance.now() - lane.sweptAtMs > sweepMsMax)
       return undefined
     let [rows, bytes] = [0, 0]
     for (const { batch } of taken) {

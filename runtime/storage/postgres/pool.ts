@@ -37,9 +37,11 @@ export class Pool {
     this.#prepare = prepare
   }
 
-  /** Would the next session be lent at once, or opened? */
-  get isReady(): boolean {
-    return !this.#isClosed && (this.#idle.length > 0 || this.#lent.size + this.#opening < this.#connectionsMax)
+  /** Is there a session that would be lent at once? If not, one is opened for the next time. */
+  isReady(): boolean {
+    if (this.#idle.length > 0) return true
+    if (!this.#isClosed && this.#opening === 0 && this.#lent.size < this.#connectionsMax) void this.#open(false)
+    return false
   }
 
   /**
@@ -91,8 +93,8 @@ export class Pool {
     if (this.#lent.size === 0) for (const done of this.#idleWaiters.splice(0)) done()
   }
 
-  /** Opens a session for whoever waits; a server that starts, or is not there for a moment, is tried again. */
-  async #open(): Promise<void> {
+  /** Opens a session for whoever waits, or nobody yet; a server that starts, or is not there for a moment, is tried again. */
+  async #open(isAwaited = true): Promise<void> {
     this.#opening++
     try {
       const connection = await this.#connect()
@@ -107,7 +109,7 @@ export class Pool {
       }
     } catch (error) {
       // Whoever waits for this session has no other coming; the others have theirs.
-      this.#waiting.shift()?.reject(storageError(this.address, error))
+      if (isAwaited) this.#waiting.shift()?.reject(storageError(this.address, error))
     } finally {
       this.#opening--
     }

@@ -3,6 +3,7 @@ import { join } from "node:path"
 import t from "tap"
 import { placeOf } from "../../../../runtime/port/place.ts"
 import * as whole from "../../../../runtime/storage/postgres/mod.ts"
+import { StorageError } from "../../../../schemas/error/storage.ts"
 import { mutant } from "../mutant.ts"
 import { startProxy } from "./proxy.ts"
 import { type Database, migrated, missing, type Server, startServer } from "./server.ts"
@@ -18,8 +19,11 @@ const get = async (store: whole.PostgresStore, key: string): Promise<string | un
   const found = await store.ask({ ask: "get", ...placeOf(key) })
   return found === undefined ? undefined : Buffer.from(found.value).toString()
 }
-/** The next set of the tenant does not go by the thread, unless that takes more than a second. */
-const known = (store: whole.PostgresStore, tenant = "ada") => store.apply([set(`${tenant}/known`, "v")])
+/** The next set of the tenant does not go by the thread, unless that takes more than a second: there is a session, and the tenant is known. */
+const known = async (store: whole.PostgresStore): Promise<void> => {
+  await get(store, "ada/known")
+  await store.apply([set("ada/known", "v")])
+}
 
 const outcome = async (run: () => Promise<unknown>): Promise<string> => {
   try {
@@ -48,7 +52,7 @@ function tests(server: Server): void {
       t.not(await outcome(async () => attack(without, await migrated(server))), expected, "without it")
     })
 
-  rule("a set whose answer was lost is not made again", 'await this.#bridge.ask("wasKept", doubt)', "false", "[3,0]", async ({ PostgresStore }, database) => {
+  rule("a set whose answer was lost is not made again", 'await this.#bridge.ask("wasKept", doubt)', "false", "[2,0]", async ({ PostgresStore }, database) => {
     const { proxy, address } = await through(database)
     const store = await PostgresStore.open(address, { password })
     // The second opens the session that the third is sent over.
@@ -62,7 +66,7 @@ function tests(server: Server): void {
     return [revision, Math.max(cuts, 0)]
   })
 
-  rule("a set that did not reach the server is made", 'await this.#bridge.ask("wasKept", doubt)', "true", '["1",3]', async ({ PostgresStore }, database) => {
+  rule("a set that did not reach the server is made", 'await this.#bridge.ask("wasKept", doubt)', "true", '["1",2]', async ({ PostgresStore }, database) => {
     const { proxy, address } = await through(database)
     const store = await PostgresStore.open(address, { password })
     for (let i = 0; i < 2; i++) await known(store)
@@ -81,11 +85,14 @@ function tests(server: Server): void {
     "if (seen !== null) return",
     '"STELE-STO-0006"',
     async ({ PostgresStore }, database) => {
-      await using store = await PostgresStore.open(database.service, { password })
-      // Once a second a set goes by the thread: on a busy machine again, until this one did not.
-      for (let atMs = Number.NEGATIVE_INFINITY; performance.now() - atMs > 900;) {
-        atMs = performance.now()
-        await known(store)
+      // Once a second a set goes by the thread: on a busy machine with another store, until this one did not.
+      let [store, startedMs]: [whole.PostgresStore | undefined, number] = [undefined, Number.NEGATIVE_INFINITY]
+      while (store === undefined || performance.now() - startedMs > 900) {
+        await store?.close()
+        store = await PostgresStore.open(database.service, { password })
+        await get(store, "ada/known")
+        startedMs = performance.now()
+        await store.apply([set("ada/known", "v")])
         server.sql(
           "DROP TABLE IF EXISTS public.was, public.groups; CREATE TABLE public.was AS SELECT * FROM stele.tenant; CREATE TABLE public.groups AS SELECT * FROM stele.commit_group",
           database.name,
@@ -96,7 +103,9 @@ function tests(server: Server): void {
         "DELETE FROM stele.tenant; INSERT INTO stele.tenant SELECT * FROM public.was; DELETE FROM stele.commit_group; INSERT INTO stele.commit_group SELECT * FROM public.groups",
         database.name,
       )
-      return await outcome(() => store.apply([set("ada/a", "2")]))
+      const found = await outcome(async () => store.apply([set("ada/a", "2")]))
+      await store.close()
+      return found
     },
   )
 
@@ -108,7 +117,7 @@ function tests(server: Server): void {
     async ({ PostgresStore }, database) => {
       const { proxy, address } = await through(database)
       const store = await PostgresStore.open(address, { password })
-      for (let i = 0; i < 2; i++) await known(store)
+      await known(store)
       let delays = 1
       proxy.at = (sql) => (sql.includes("key_value_set") && delays-- > 0 ? 500 : undefined)
       const first = store.apply([set("ada/n", "10")])
@@ -179,11 +188,17 @@ function tests(server: Server): void {
     const database = await migrated(server)
     await using store = await whole.PostgresStore.open(database.service, { password })
     await known(store)
-    const state = { acknowledged: 0, isOver: false }
+    const state = { acknowledged: 0, count: 0, isOver: false }
     const writing = (async () => {
       for (let n = 1; !state.isOver || n < 20; n++) {
-        await store.apply([set("ada/a", String(n))])
-        state.acknowledged = n
+        try {
+          await store.apply([set("ada/a", String(n))])
+          state.acknowledged = n
+          state.count++
+        } catch (error) {
+          // A server that takes long to start: nothing was kept.
+          if (!(error instanceof StorageError && ["Failed", "Unreachable"].includes(error.reason._tag))) throw error
+        }
       }
     })()
     for (let round = 0; round < 4; round++) {
@@ -197,7 +212,7 @@ function tests(server: Server): void {
     state.isOver = true
     await writing
     t.equal(await get(store, "ada/a"), String(state.acknowledged))
-    t.equal(await store.ask({ ask: "revision", ...placeOf("ada/a") }), state.acknowledged + 1)
+    t.equal(await store.ask({ ask: "revision", ...placeOf("ada/a") }), state.count + 1)
     t.same(await findings(database), [])
   })
 }

@@ -23,6 +23,8 @@ function* messagesOf(buffer: Buffer, isStarted: boolean): Generator<Buffer> {
   }
 }
 
+const ready = "Z".charCodeAt(0)
+
 const textAt = (message: Buffer, from: number): string => message.subarray(from, message.indexOf(0, from)).toString()
 
 export async function startProxy(to: { readonly path: string }): Promise<Proxy> {
@@ -45,8 +47,15 @@ export async function startProxy(to: { readonly path: string }): Promise<Proxy> 
     const statements = new Map<string, string>()
     let [left, isStarted, isMute]: [Buffer, boolean, boolean] = [Buffer.alloc(0), false, false]
     let queue = Promise.resolve()
-    server.on("data", (data) => {
+    // Each statement ends with a Sync, and its answer with that the server is ready; so is the greeting.
+    let [asked, answered, cutAt, heard] = [0, -1, Number.POSITIVE_INFINITY, Buffer.alloc(0) as Buffer]
+    server.on("data", (data: Buffer) => {
       if (!isMute) client.write(data)
+      heard = Buffer.concat([heard, data])
+      for (const message of messagesOf(heard, true)) {
+        if (message[0] === ready && ++answered >= cutAt) return cut()
+        heard = heard.subarray(message.length)
+      }
     })
     const pass = async (message: Buffer): Promise<void> => {
       const kind = String.fromCharCode(message[0] as number)
@@ -58,9 +67,10 @@ export async function startProxy(to: { readonly path: string }): Promise<Proxy> 
         if (what === "cut after") {
           // The server gets it and answers; nobody hears.
           isMute = true
-          setTimeout(cut, 100)
+          cutAt = asked + 1
         } else if (what !== undefined) await new Promise((done) => setTimeout(done, what))
       }
+      if (kind === "S") asked++
       if (!server.destroyed) server.write(message)
     }
     client.on("data", (data: Buffer) => {
