@@ -152,6 +152,9 @@ export class Bridge {
   /** The thread is gone: whoever waits cannot know. */
   #end(error: StorageError): void {
     this.#ended ??= error
+    // What it answered last may be heard after its end.
+    for (let message = receiveMessageOnPort(this.#port); message !== undefined; message = receiveMessageOnPort(this.#port))
+      this.#hear(message.message as ReadonlyArray<Reply>)
     for (const waiting of this.#waiting.values()) waiting.reject(error)
     this.#waiting.clear()
     this.#port.close()
