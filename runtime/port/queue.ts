@@ -145,6 +145,8 @@ export type QueueQuestion =
   /** Dead jobs with an id greater than `after`, oldest first. */
   | (QueuePlace & { readonly ask: "dead"; readonly after: number; readonly countMax: number })
   | (QueuePlace & { readonly ask: "schedules" })
+  /** Names of the tenant's queues that start with `key` and in which a lease would find something: a job that is ready, or one whose time has come. */
+  | (QueuePlace & { readonly ask: "ready"; readonly countMax: number })
 
 export interface QueueDepth extends Readonly<Record<JobState, number>> {
   /** With jobs in the queue. */
@@ -158,6 +160,7 @@ export interface QueueAnswers {
   readonly queue: QueueDepth
   readonly dead: ReadonlyArray<JobInfo>
   readonly schedules: ReadonlyArray<{ readonly schedule: Schedule; readonly nextUs: number }>
+  readonly ready: ReadonlyArray<Uint8Array>
 }
 
 export const queueLimits = {

@@ -49,7 +49,8 @@ export function after(prefix: Uint8Array): Uint8Array | undefined {
   let end = prefix.length
   while (end > 0 && prefix[end - 1] === 0xff) end--
   if (end === 0) return undefined
-  const next = prefix.slice(0, end)
+  // A `Buffer`'s own slice would share the bytes of whoever asks.
+  const next = new Uint8Array(prefix.subarray(0, end))
   next[end - 1] = (next[end - 1] as number) + 1
   return next
 }

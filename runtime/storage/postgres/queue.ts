@@ -4,7 +4,7 @@ import { exportBytesMax } from "../../port/tenant.ts"
 import { states } from "../queue.ts"
 import { fieldsOfJob, kinds, orderIn, placeIn, scheduleOf } from "../queue-row.ts"
 import { orderOf, placeOfOrder } from "../record.ts"
-import { rowsMax } from "../row.ts"
+import { after, rowsMax } from "../row.ts"
 import type { Connection, Row, Statement } from "./connection.ts"
 import type { Total } from "./group.ts"
 import { checkQueue } from "./queue-check.ts"
@@ -69,6 +69,18 @@ function ask({ store, tenant }: Context, question: QueueQuestion): Query {
       }
     case "queue":
       return depthOf(key, tenant)
+    case "ready": {
+      const end = after(key)
+      return {
+        statements: [
+          {
+            sql: `SELECT key FROM stele.queue_ring WHERE tenant = $1 AND key >= $2 AND (turn IS NOT NULL OR wake_us <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)${end === undefined ? "" : " AND key < $4"} ORDER BY key LIMIT $3`,
+            parameters: [tenant, key, BigInt(rowsMax(question.countMax)), ...(end === undefined ? [] : [end])],
+          },
+        ],
+        answer: (rows) => rows.map((row) => row["key"] as Uint8Array),
+      }
+    }
   }
 }
 
@@ -183,7 +195,7 @@ export const queueTable: Table<QueueOperation, QueueQuestion> = {
   name,
   counts: "job",
   operations: ["enqueue", "lease", "extend", "complete", "release", "fail", "cancel", "redrive", "schedule", "unschedule"],
-  questions: ["job", "queue", "dead", "schedules"],
+  questions: ["job", "queue", "dead", "schedules", "ready"],
   bytesMax: ({ queue }) => queue.totalBytesMax,
   grows: (operation) =>
     operation.op === "enqueue"

@@ -7,6 +7,7 @@ import type { StatementSync } from "node:sqlite"
 import type { JobState } from "../../port/queue.ts"
 import type { Place } from "../../port/place.ts"
 import { states } from "../queue.ts"
+import { after } from "../row.ts"
 
 export interface Lane extends Place, Record<JobState, number> {
   readonly id: number
@@ -68,6 +69,15 @@ export class Lanes {
     return this.#sql(sql)
       .all(key, nowUs, countMax)
       .map((row) => this.#taken(row))
+  }
+
+  /** Names of a tenant's lanes that start with `key` and have something to lease. */
+  ready({ tenant, key }: Place, nowUs: number, countMax: number): ReadonlyArray<Uint8Array> {
+    const sql =
+      "SELECT key FROM queue_lane WHERE tenant = ?1 AND key >= ?2 AND (?3 IS NULL OR key < ?3) AND (ready > 0 OR wake_us <= ?4) ORDER BY key LIMIT ?5"
+    return this.#sql(sql)
+      .all(tenant, key, after(key) ?? null, nowUs, countMax)
+      .map((row) => row["key"] as Uint8Array)
   }
 
   /** The first lanes of the ring. */

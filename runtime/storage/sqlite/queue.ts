@@ -7,6 +7,7 @@ import type { JobInfo, LeaseRef, NewJob, QueueAnswers, QueueDepth, QueueOperatio
 import { backoffMsOf, bytesOfJob, cut, numbers, stateOf, states, whole } from "../queue.ts"
 import type { Finding } from "../../port/store.ts"
 import type { Rewrite, TenantRecord } from "../../port/tenant.ts"
+import type { StoreClock } from "../clock.ts"
 import { rowsMax } from "../row.ts"
 import { checkQueue } from "./queue-check.ts"
 import { Jobs, jobColumns, type QueueContext, type Row, verified } from "./queue-job.ts"
@@ -24,16 +25,18 @@ const utf8 = new TextEncoder()
 export class QueueTable implements Table<QueueOperation, QueueQuestion> {
   static readonly operations = ["enqueue", "lease", "extend", "complete", "release", "fail", "cancel", "redrive", "schedule", "unschedule"] as const
   static readonly refusedFirst = [] as const
-  static readonly questions = ["job", "queue", "dead", "schedules"] as const
+  static readonly questions = ["job", "queue", "dead", "schedules", "ready"] as const
   readonly name = "queue"
   readonly counts = "job"
   readonly totals: TotalTable
   readonly #database: DatabaseSync
   readonly #context: QueueContext
   readonly #sql: (sql: string) => StatementSync
+  readonly #clock: StoreClock
 
-  constructor({ database, store, limits }: TableContext) {
+  constructor({ database, store, limits, clock }: TableContext) {
     this.#database = database
+    this.#clock = clock
     this.#sql = statementsOf(database)
     this.totals = new TotalTable(database, "queue_total")
     this.#context = { sql: this.#sql, store, limits: limits.queue, totals: this.totals }
@@ -184,6 +187,7 @@ export class QueueTable implements Table<QueueOperation, QueueQuestion> {
 
   ask(question: QueueQuestion): QueueAnswers[QueueQuestion["ask"]] {
     if (question.ask === "queue") return this.#depth(question.key, question.tenant)
+    if (question.ask === "ready") return new Lanes(this.#sql).ready(question, this.#clock(), rowsMax(question.countMax))
     const lane = new Lanes(this.#sql).find(question)
     switch (question.ask) {
       case "job": {

@@ -413,6 +413,33 @@ export const queueCases: ReadonlyArray<QueueCase> = [
       assert.equal(store.apply([{ op: "unschedule", ...placeOf(), name: "s" }])[0], false)
     },
   },
+  {
+    title: "the question `ready` names the queues of a tenant in which a lease finds something, by the start of their names",
+    run(store) {
+      const at = (name: string, tenant = "ada") => ({ tenant: bytes(tenant), key: bytes(name) })
+      const put = (name: string, options: Partial<NewJob> = {}, tenant = "ada") =>
+        store.apply([{ op: "enqueue", ...at(name, tenant), jobs: [{ payload: bytes(name), ...options }] }])[0][0]?.id as number
+      const ready = (start: string, countMax = 10) => store.ask({ ask: "ready", ...at(start), countMax }).map(textOf)
+      const leaseOf = (name: string, leaseMs = 10_000) => store.apply([{ op: "lease", ...at(name), countMax: 9, leaseMs }])[0]
+      assert.deepEqual(ready("s/"), [])
+      for (const name of ["s/1", "s/2", "s", "t/1"]) put(name)
+      put("s/3", { delayMs: 60_000 })
+      put("s/4", {}, "bob")
+      assert.deepEqual(ready("s/"), ["s/1", "s/2"])
+      assert.deepEqual(ready(""), ["s", "s/1", "s/2", "t/1"])
+      assert.deepEqual(ready("s/", 1), ["s/1"])
+      const job = only(leaseOf("s/1"))
+      assert.deepEqual(ready("s/"), ["s/2"], "one that is leased is not to be had")
+      store.nowUs += 10 * secondUs
+      assert.deepEqual(ready("s/"), ["s/1", "s/2"], "until its lease ends")
+      store.nowUs += 50 * secondUs
+      assert.deepEqual(ready("s/"), ["s/1", "s/2", "s/3"], "a delay is over")
+      assert.deepEqual(names(leaseOf("s/3")), ["s/3"])
+      leaseOf("s/2")
+      store.apply([{ op: "cancel", ...at("s/1"), id: job.id }])
+      assert.deepEqual(ready("s/"), [])
+    },
+  },
   ...(
     [
       ["once", 0, 1],

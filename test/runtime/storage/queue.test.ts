@@ -44,7 +44,7 @@ function open(
     reopen() {
       opened.close()
       writer = made()
-      reader = new SqliteReader(path)
+      reader = new SqliteReader(path, () => opened.nowUs)
     },
     check: () => reader.check(),
     close() {
@@ -53,7 +53,7 @@ function open(
     },
   }
   let writer = made()
-  let reader = new SqliteReader(path)
+  let reader = new SqliteReader(path, () => opened.nowUs)
   return opened as unknown as ReturnType<typeof open>
 }
 
@@ -89,6 +89,7 @@ const mutations: ReadonlyArray<readonly [rule: string, file: string, from: strin
     "AND ready = 0 AND wake_us <= ? ORDER BY wake_us LIMIT ?",
     "AND ready = 0 AND wake_us <= ? ORDER BY wake_us LIMIT min(1, ?)",
   ],
+  ["a queue whose time has come", "sqlite/queue-lane.ts", "(ready > 0 OR wake_us <= ?4)", "(ready > 0 OR wake_us < min(0, ?4))"],
   ["aging", "storage/queue.ts", "dueUs - priority * priorityAgingMs * 1_000", "dueUs - priority * 1e15"],
   ["priority", "storage/queue.ts", "dueUs - priority * priorityAgingMs * 1_000", "dueUs"],
   ["backoff", "storage/queue.ts", "2 ** Math.min(40, Math.max(0, job.attempts - 1))", "1"],
