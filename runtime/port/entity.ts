@@ -49,7 +49,7 @@ export interface EntityMessage {
 
 /** What becomes of a message: all of it is kept together with its completion, or nothing. */
 export interface Decision<S> {
-  /** The state from now on; null: none, as before the first message. Left out: as it is in the store. */
+  /** The state from now on; null: none, as before the first message. Left out: the one that was given, which `receive` has then not changed. */
   readonly state?: S | null
   /** For whoever asked; dropped when nobody did. */
   readonly reply?: Uint8Array

@@ -4,15 +4,18 @@
  */
 import { registerHooks } from "node:module"
 
-interface Mutation {
+interface Change {
   readonly file: string
   readonly from: string
   readonly to: string
+}
+
+interface Mutation extends Change {
   /** How often the text was replaced: each time the file was loaded. */
   count: number
 }
 
-const mutations: Array<Mutation> = []
+const mutations: Array<ReadonlyArray<Mutation>> = []
 const numberOf = (url: string | undefined): string | undefined => /[?&]mutant=(\d+)/.exec(url ?? "")?.[1]
 
 registerHooks({
@@ -23,20 +26,26 @@ registerHooks({
     return { ...found, url: `${found.url}?mutant=${number}` }
   },
   load(url, context, next) {
-    const mutation = mutations[Number(numberOf(url))]
+    const own = mutations[Number(numberOf(url))]?.filter(({ file }) => new URL(url).pathname.endsWith(file)) ?? []
     const found = next(url, context)
-    if (mutation === undefined || !new URL(url).pathname.endsWith(mutation.file)) return found
-    const source = typeof found.source === "string" ? found.source : Buffer.from(found.source as Uint8Array).toString()
-    if (source.split(mutation.from).length !== 2) throw new Error(`"${mutation.from}" is not once in ${mutation.file}`)
-    mutation.count++
-    return { ...found, source: source.replace(mutation.from, () => mutation.to) }
+    if (own.length === 0) return found
+    let source = typeof found.source === "string" ? found.source : Buffer.from(found.source as Uint8Array).toString()
+    for (const mutation of own) {
+      if (source.split(mutation.from).length !== 2) throw new Error(`"${mutation.from}" is not once in ${mutation.file}`)
+      mutation.count++
+      source = source.replace(mutation.from, () => mutation.to)
+    }
+    return { ...found, source }
   },
 })
 
-/** A module loaded with the change; throws when the text is not in the file, exactly once. */
-export async function mutant<M>(module: URL, file: string, from: string, to: string): Promise<M> {
-  const mutation: Mutation = { file, from, to, count: 0 }
+/** A module loaded with the changes; throws when a text is not in its file, exactly once. */
+export async function mutantOf<M>(module: URL, changes: ReadonlyArray<Change>): Promise<M> {
+  const mutation = changes.map((change): Mutation => ({ ...change, count: 0 }))
   const loaded = (await import(`${module.href}?mutant=${mutations.push(mutation) - 1}`)) as M
-  if (mutation.count === 0) throw new Error(`${file} is not loaded by ${module.href}`)
+  for (const { file, count } of mutation) if (count === 0) throw new Error(`${file} is not loaded by ${module.href}`)
   return loaded
 }
+
+/** A module loaded with one change. */
+export const mutant = <M>(module: URL, file: string, from: string, to: string): Promise<M> => mutantOf<M>(module, [{ file, from, to }])
