@@ -15,6 +15,8 @@ const { clearInterval, clearTimeout, setInterval, setTimeout } = process.getBuil
 
 /** Messages of a shard that a completion takes along, beside the next one of its own place. */
 const alongMax = 7
+/** Least time between two looks for messages, ms. */
+const lookGapMs = 5
 const errorTextMax = 1_024
 
 const isReason = (error: unknown, ...tags: ReadonlyArray<string>): boolean => error instanceof StorageError && tags.includes(error.reason._tag)
@@ -160,9 +162,13 @@ export class EntityHost<S> {
   async #readMail(): Promise<void> {
     try {
       while (!this.#isEnding) {
+        const sinceMs = performance.now()
         const free = this.#options.concurrency - this.#taken
         if (free > 0 && this.#membership.shards.size > 0) await this.#look(free)
         await this.#mail.sleep(this.#options.pollMs)
+        // Whoever writes all the time is not looked after each time.
+        const restMs = sinceMs + lookGapMs - performance.now()
+        if (restMs > 0) await new Promise((resume) => setTimeout(resume, restMs))
       }
     } catch (error) {
       this.#break(error)
@@ -259,7 +265,9 @@ export class EntityHost<S> {
   #batchOf(id: string, { state, reply, operations = [] }: Decision<S>, asked: string | undefined): ReadonlyArray<Operation> {
     const place = this.#places.state(id)
     return [
-      ...(state === undefined ? [] : [state === null ? ({ op: "delete", ...place } as const) : ({ op: "set", ...place, value: this.#kind.encode(state) } as const)]),
+      ...(state === undefined
+        ? []
+        : [state === null ? ({ op: "delete", ...place } as const) : ({ op: "set", ...place, value: this.#kind.encode(state) } as const)]),
       ...(asked === undefined ? [] : [replyRow(this.#places, asked, reply ?? new Uint8Array(0))]),
       ...operations,
     ]

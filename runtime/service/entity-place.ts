@@ -121,7 +121,10 @@ export function enveloped(payload: Uint8Array, reply: string | undefined): Uint8
 }
 
 /** Undefined for a job that was put into the queue by something else. */
-export function opened({ payload, orderKey }: LeasedJob): { readonly id: string; readonly payload: Uint8Array; readonly reply: string | undefined } | undefined {
+export function opened({
+  payload,
+  orderKey,
+}: LeasedJob): { readonly id: string; readonly payload: Uint8Array; readonly reply: string | undefined } | undefined {
   const length = payload[0]
   if (length === undefined || payload.length < 1 + length || orderKey === undefined) return undefined
   return { id: orderKey, payload: payload.subarray(1 + length), reply: length === 0 ? undefined : textOf(payload.subarray(1, 1 + length)) }

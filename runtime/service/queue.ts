@@ -20,7 +20,7 @@ export interface WorkerOptions {
   readonly concurrency?: number
   /** How long others wait for a worker that died, ms. Renewed at a third of it. Default 30,000. */
   readonly leaseMs?: number
-  /** How long the worker sleeps when there is nothing to do, ms: other processes enqueue unheard. Default 250. */
+  /** How long the worker sleeps when there is nothing to do, ms: what comes without a hint waits for so long. One that works for all tenants hears none. Default 250. */
   readonly pollMsMax?: number
   /** How long running jobs are waited for at the end, ms. Default 10,000. */
   readonly graceMs?: number
@@ -49,6 +49,8 @@ const isLost = (error: unknown): boolean => error instanceof StorageError && err
 /** Nothing was kept, and the same may go well a moment later. */
 const isPassing = (error: unknown): boolean => error instanceof StorageError && ["Busy", "Failed", "Overloaded"].includes(error.reason._tag)
 
+/** Least time between two looks of a worker that sleeps, ms. */
+const lookGapMs = 5
 /** A store that is busy is asked again, less and less often, for this long. */
 const patienceMs = 60_000
 
@@ -75,6 +77,8 @@ export async function work(store: Store, queue: string, handler: Handler, option
   const report = { completed: 0, failed: 0, lost: 0 }
   let broken: { readonly error: unknown } | undefined
   let wake = (): void => {}
+  /** It sleeps because there was nothing to do. */
+  let isResting = false
   const rest = (ms: number): Promise<void> =>
     new Promise((resume) => {
       const timer = setTimeout(resume, ms)
@@ -140,6 +144,26 @@ export async function work(store: Store, queue: string, handler: Handler, option
       }),
     )
   }
+  let isLooking = false
+  let isHinted = false
+  /** Something was committed: a question costs no commit, as a lease would. Whoever writes all the time is not looked after each time. */
+  async function look(only: Uint8Array): Promise<void> {
+    isHinted = true
+    if (isLooking) return
+    isLooking = true
+    while (isHinted && isResting) {
+      isHinted = false
+      try {
+        const ready = await store.ask({ ask: "ready", tenant: only, key, countMax: 1_000 })
+        if (ready.some((name) => Buffer.compare(name, key) === 0)) wake()
+      } catch {
+        // The next turn meets it too.
+      }
+      await new Promise((resume) => setTimeout(resume, lookGapMs))
+    }
+    isLooking = false
+  }
+  const stopListening = tenant === undefined ? undefined : store.onCommit(() => void look(tenant))
   const renewal = setInterval(() => void renew(), Math.max(1, Math.floor(leaseMs / 3)))
 
   try {
@@ -149,10 +173,16 @@ export async function work(store: Store, queue: string, handler: Handler, option
         await rest(leaseMs)
         continue
       }
+      isHinted = false
       const [leased] = await patiently(() => store.apply([{ op: "lease", key, countMax: free, leaseMs, ...(tenant === undefined ? {} : { tenant }) }]))
       for (const job of leased.jobs) take(job)
       const soonMs = leased.nextUs === undefined ? pollMsMax : (leased.nextUs - leased.nowUs) / 1_000
-      if (leased.jobs.length === 0) await rest(Math.max(1, Math.min(pollMsMax, soonMs)))
+      if (leased.jobs.length > 0) continue
+      isResting = true
+      // What came while the lease was on its way may not be in it.
+      if (isHinted && tenant !== undefined) void look(tenant)
+      await rest(Math.max(1, Math.min(pollMsMax, soonMs)))
+      isResting = false
     }
     if (broken === undefined && running.size > 0) {
       const over = Promise.withResolvers<void>()
@@ -162,6 +192,7 @@ export async function work(store: Store, queue: string, handler: Handler, option
     }
   } finally {
     clearInterval(renewal)
+    stopListening?.()
     signal.removeEventListener("abort", stopped)
     const left = [...running.values()]
     for (const { stop } of left) stop.abort(new DOMException("The worker ends", "AbortError"))

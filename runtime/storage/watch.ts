@@ -15,14 +15,14 @@ export interface WatchOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** How long a change of another process stays unseen at most, and one of this process whose hint was lost, ms. */
+/** How long a change stays unseen at most of which no hint came: another process's on SQLite, or one whose hint was lost, ms. */
 const pollMs = 250
 /** Changes read at once. */
 const pageMax = 1_000
 
 /**
  * Changes of a tenant's keys as they are committed, until the signal ends it. The store says when to look again, and is asked every
- * 250 ms beside, since what other processes commit comes without a hint.
+ * 250 ms beside, since what other processes commit may come without a hint.
  * @throws StorageError `Compacted` when changes that were not seen yet are not kept any more: read what is there and
  * watch from the revision that comes with it; and whatever the store throws
  */

@@ -7,6 +7,7 @@ import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
@@ -69,7 +70,7 @@ function socketTo({ host, port }: Address): Socket {
 }
 
 export class Connection {
-  readonly #session: PgConnection.PgConnection
+  #session: PgConnection.PgConnection
   readonly #scope: Scope.Closeable
   readonly #stream: Duplex
   #isDead = false
@@ -163,6 +164,23 @@ export class Connection {
   /** One statement's rows. @throws ServerError */
   async one(sql: string, parameters: ReadonlyArray<unknown> = []): Promise<ReadonlyArray<Row>> {
     return ((await this.all([{ sql, parameters }]))[0] as Answer).rows
+  }
+
+  /**
+   * Hears what is said on a channel, until the session ends, which `ended` is told. The session is this caller's alone from now on.
+   * @throws ServerError
+   */
+  async listen(channel: string, heard: (said: { readonly payload: string; readonly isOwn: boolean }) => void, ended: () => void): Promise<void> {
+    const listening = Effect.gen({ self: this }, function* () {
+      const pinned = yield* this.#session.pin
+      return [pinned, yield* pinned.listen(channel)] as const
+    })
+    const exit = await Effect.runPromiseExit(Scope.provide(listening, this.#scope))
+    if (Exit.isFailure(exit)) throw failureOf(exit)
+    const [pinned, queue] = exit.value
+    this.#session = pinned
+    const hearing = Effect.forever(Effect.map(Queue.take(queue), ({ payload, processId }) => heard({ payload, isOwn: processId === pinned.processId })))
+    void Effect.runPromiseExit(hearing).then(ended)
   }
 
   /** While it is used it keeps the process; idle it does not. */

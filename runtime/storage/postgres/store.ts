@@ -10,6 +10,7 @@ import { Bridge } from "../bridge.ts"
 import { copyOf } from "../operation.ts"
 import { parseAddress, passwordOf, workerPasswordOf } from "./address.ts"
 import { Asker } from "./asker.ts"
+import { Hints } from "./hints.ts"
 import type { ConnectionSettings } from "./connection.ts"
 import { Direct } from "./direct.ts"
 import { Pool } from "./pool.ts"
@@ -31,6 +32,11 @@ export interface PostgresOptions extends StoreLimitOptions {
   readonly connectionsMax?: number
   /** Batches that may wait; the next is refused. Default 10,000. */
   readonly pendingMax?: number
+  /**
+   * Tell other processes that something was committed, and hear it of them, over a session more: who watches need not wait for the next look. That
+   * somebody committed is all that is said. Default true.
+   */
+  readonly hints?: boolean
 }
 
 const connectionsMaxDefault = 8
@@ -39,6 +45,9 @@ const pendingMaxDefault = 10_000
 const silenceMsMax = 90_000
 /** A row of an index holds at most 2,704 bytes, and a key's begins with its tenant. */
 const keyBytesMost = 2_600
+
+/** Nobody elsewhere waits for these: workers that look for jobs would wake each other. */
+const unheard: ReadonlySet<Operation["op"]> = new Set(["lease", "extend", "require"])
 
 /** A question whose bytes are its own: a view would send all of the buffer below it. */
 export function copied<Q extends Question>(question: Q): Q {
@@ -73,9 +82,17 @@ export class PostgresStore implements Store {
   /** For what concerns all tenants. */
   readonly #overseer: Overseer | undefined
   readonly #listeners = new Set<() => void>()
+  readonly #hints: Hints | undefined
   #closed: Promise<void> | undefined
 
-  private constructor(settings: ConnectionSettings, worker: ConnectionSettings | undefined, limits: StoreLimits, connectionsMax: number, pendingMax: number) {
+  private constructor(
+    settings: ConnectionSettings,
+    worker: ConnectionSettings | undefined,
+    limits: StoreLimits,
+    connectionsMax: number,
+    pendingMax: number,
+    hints: boolean,
+  ) {
     const { address, password } = settings
     this.name = address.name
     this.limits = limits
@@ -88,6 +105,7 @@ export class PostgresStore implements Store {
     this.#asker = new Asker(this.#pool, limits)
     this.#direct = new Direct(this.#pool, this.#bridge, limits, pendingMax)
     this.#overseer = worker === undefined ? undefined : Overseer.of(worker)
+    this.#hints = hints ? new Hints(settings, () => this.#wake()) : undefined
   }
 
   /**
@@ -96,13 +114,13 @@ export class PostgresStore implements Store {
    */
   static async open(
     address: string,
-    { password, worker, workerPassword, connectionsMax = connectionsMaxDefault, pendingMax = pendingMaxDefault, ...limits }: PostgresOptions = {},
+    { password, worker, workerPassword, connectionsMax = connectionsMaxDefault, pendingMax = pendingMaxDefault, hints = true, ...limits }: PostgresOptions = {},
   ): Promise<PostgresStore> {
     const parsed = parseAddress(address)
     const settings = { address: parsed, password: password ?? passwordOf(parsed) }
     const seeing = worker === undefined ? undefined : parseAddress(worker)
     const overseer = seeing === undefined ? undefined : { address: seeing, password: workerPassword ?? workerPasswordOf(seeing) ?? settings.password }
-    const store = new PostgresStore(settings, overseer, postgresLimitsFrom(limits), connectionsMax, pendingMax)
+    const store = new PostgresStore(settings, overseer, postgresLimitsFrom(limits), connectionsMax, pendingMax, hints)
     try {
       await store.#bridge.ask("open", undefined)
     } catch (error) {
@@ -122,14 +140,14 @@ export class PostgresStore implements Store {
     }
     this.#open()
     const answers = await this.#direct.apply(batch.map(copyOf))
-    this.#committed()
+    this.#committed(batch)
     return answers as BatchResults<B>
   }
 
   applySync<const B extends ReadonlyArray<Operation>>(batch: B): BatchResults<B> {
     this.#open()
     const answers = this.#direct.applySync(batch.map(copyOf))
-    this.#committed()
+    this.#committed(batch)
     return answers as BatchResults<B>
   }
 
@@ -151,10 +169,16 @@ export class PostgresStore implements Store {
   onCommit(listener: () => void): () => void {
     const own = (): void => listener()
     this.#listeners.add(own)
+    this.#hints?.listen()
     return () => void this.#listeners.delete(own)
   }
 
-  #committed(): void {
+  #committed(batch: ReadonlyArray<Operation>): void {
+    this.#wake()
+    if (!batch.every(({ op }) => unheard.has(op))) this.#hints?.committed()
+  }
+
+  #wake(): void {
     for (const listener of this.#listeners) queueMicrotask(listener)
   }
 
@@ -174,7 +198,7 @@ export class PostgresStore implements Store {
     this.#closed ??= (async () => {
       this.#asker.close()
       await this.#direct.close()
-      await Promise.all([this.#bridge.close(), this.#pool.close(), this.#overseer?.close()])
+      await Promise.all([this.#bridge.close(), this.#pool.close(), this.#overseer?.close(), this.#hints?.close()])
     })()
     return this.#closed
   }

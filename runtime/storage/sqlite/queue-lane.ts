@@ -73,8 +73,7 @@ export class Lanes {
 
   /** Names of a tenant's lanes that start with `key` and have something to lease. */
   ready({ tenant, key }: Place, nowUs: number, countMax: number): ReadonlyArray<Uint8Array> {
-    const sql =
-      "SELECT key FROM queue_lane WHERE tenant = ?1 AND key >= ?2 AND (?3 IS NULL OR key < ?3) AND (ready > 0 OR wake_us <= ?4) ORDER BY key LIMIT ?5"
+    const sql = "SELECT key FROM queue_lane WHERE tenant = ?1 AND key >= ?2 AND (?3 IS NULL OR key < ?3) AND (ready > 0 OR wake_us <= ?4) ORDER BY key LIMIT ?5"
     return this.#sql(sql)
       .all(tenant, key, after(key) ?? null, nowUs, countMax)
       .map((row) => row["key"] as Uint8Array)

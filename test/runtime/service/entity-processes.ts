@@ -62,14 +62,14 @@ export async function course(store: Store, address: string, { mode, entities, me
   }
   const ids = Array.from({ length: entities }, (_, i) => `account ${i}`)
   let sent = 0
-  /** The next number to each entity, as many entities in a batch as are quick. */
-  const send = async (): Promise<void> => {
-    const payload = Buffer.from(String(sent++))
+  /** The next number to each entity, fifty in a batch, until so many were sent. */
+  const sendUpTo = async (count: number): Promise<void> => {
+    for (; sent < count; sent++) await send(Buffer.from(String(sent)))
+  }
+  const send = async (payload: Uint8Array): Promise<void> => {
     const batches: Array<Promise<unknown>> = []
     for (let from = 0; from < ids.length; from += 50)
-      batches.push(
-        store.apply(ids.slice(from, from + 50).map((id) => accounts.message(id, payload, { attemptsMax: 1_000, backoffMs: 5, backoffMsMax: 50 }))),
-      )
+      batches.push(store.apply(ids.slice(from, from + 50).map((id) => accounts.message(id, payload, { attemptsMax: 1_000, backoffMs: 5, backoffMsMax: 50 }))))
     await Promise.all(batches)
   }
   /** That so many entities have taken their `count` first messages: others went on. */
@@ -83,7 +83,7 @@ export async function course(store: Store, address: string, { mode, entities, me
     for (const name of ["a", "b", "c"]) begin(name)
     await until("three that share the shards", () => divided(["a", "b", "c"]))
     const beganMs = performance.now()
-    while (sent < parts) await send()
+    await sendUpTo(parts)
     // Whoever is to be stopped has states in memory.
     await progressed(parts, 0.98)
     let stops = 0
@@ -99,11 +99,11 @@ export async function course(store: Store, address: string, { mode, entities, me
       },
       150_000,
     )
-    while (sent < 2 * parts) await send()
+    await sendUpTo(2 * parts)
     await progressed(2 * parts, 0.9)
-    while (sent < 3 * parts) await send()
+    await sendUpTo(3 * parts)
     children.get("a")?.kill("SIGCONT")
-    while (sent < 4 * parts) await send()
+    await sendUpTo(4 * parts)
     const gone = once(children.get("b") as ChildProcess, "exit")
     children.get("b")?.kill("SIGKILL")
     await gone
@@ -118,7 +118,7 @@ export async function course(store: Store, address: string, { mode, entities, me
     await until("another", async () => ((await accounts.owners()).has("d") ? true : undefined))
     const seenMs = performance.now()
     const joinMs = (await settled(["a", "c", "d"])) - seenMs
-    while (sent < messages) await send()
+    await sendUpTo(messages)
     const wrongNow = async (): Promise<ReadonlyArray<string>> => {
       const wanted = JSON.stringify(Array.from({ length: messages }, (_, i) => i))
       const found = await Promise.all(ids.map(async (id) => JSON.stringify(listOf(await accounts.stateOf(id)))))

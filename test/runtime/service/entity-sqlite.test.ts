@@ -10,7 +10,12 @@ t.setTimeout(600_000)
 const isFull = process.env["STELE_TEST_FULL"] === "1"
 const folder = await mkdtemp(join(tmpdir(), "stele-entity-"))
 t.teardown(() => rm(folder, { recursive: true, force: true }))
-async function run(t: { comment(text: string): void; strictSame(found: unknown, wanted: unknown): boolean }, mode: "KEEP" | "BLIND" | "DROP", entities: number, messages: number) {
+async function run(
+  t: { comment(text: string): void; strictSame(found: unknown, wanted: unknown): boolean },
+  mode: "KEEP" | "BLIND" | "DROP",
+  entities: number,
+  messages: number,
+) {
   const path = join(folder, `${mode}.db`)
   await using store = await SqliteStore.open(path)
   const found = await course(store, path, { mode, entities, messages })

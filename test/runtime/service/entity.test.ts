@@ -86,10 +86,7 @@ t.test("`ask()` answers with the reply, which is empty when there is none, and l
   await using store = new MemoryStore()
   const entities = await Entities.open(store, "counter", { tenant, shards: 4 })
   await using _ = serving(entities, (seen, message) => (numberIn(message) < 0 ? undefined : adds(seen, message, new AbortController().signal)))
-  t.strictSame(
-    (await Promise.all(numbers(50).map((i) => entities.ask(`a ${i % 7}`, bytes(String(i)))))).map(textOf),
-    numbers(50).map(String),
-  )
+  t.strictSame((await Promise.all(numbers(50).map((i) => entities.ask(`a ${i % 7}`, bytes(String(i)))))).map(textOf), numbers(50).map(String))
   t.equal((await entities.ask("a 0", bytes("-1"))).length, 0)
   await until("no replies", async () =>
     (await store.ask({ ask: "list", tenant, key: bytes("entity/counter/reply/"), beyond: undefined, countMax: 10 })).length === 0 ? true : undefined,
@@ -331,7 +328,16 @@ t.test("`Entities.open()` and `serve()` refuse names, numbers and options out of
   await t.rejects(entities.send("a", new Uint8Array(256 << 10)), { message: /messageBytesMax/ })
   await entities.send("x".repeat(256), new Uint8Array((256 << 10) - 64))
   const none = { signal: new AbortController().signal }
-  for (const options of [{ leaseMs: 99 }, { leaseMs: 3_600_001 }, { pollMs: 0 }, { leaseMs: 100, pollMs: 51 }, { concurrency: 0 }, { entitiesMax: -1 }, { holder: "" }, { holder: "x".repeat(257) }])
+  for (const options of [
+    { leaseMs: 99 },
+    { leaseMs: 3_600_001 },
+    { pollMs: 0 },
+    { leaseMs: 100, pollMs: 51 },
+    { concurrency: 0 },
+    { entitiesMax: -1 },
+    { holder: "" },
+    { holder: "x".repeat(257) },
+  ])
     await t.rejects(entities.serve(kindOf(adds), { ...none, ...options }), { code: "STELE-CFG-0002" }, JSON.stringify(options).slice(0, 40))
 })
 
@@ -393,7 +399,12 @@ t.test("a source with one rule taken out does not pass", async (t) => {
   const delivers = "      if (isTaking) this.#deliver(shard, (answers.at(-1) as { readonly jobs: ReadonlyArray<LeasedJob> }).jobs, leasedMs)\n"
   t.equal(await outcome((await import(at.href)) as EntitySources), wanted)
   for (const [rule, file, from, to] of [
-    ["a state that a failed handler changed is forgotten", "service/entity-host.ts", "    this.#cells.delete(id)\n    if (error instanceof Gone", "    if (error instanceof Gone"],
+    [
+      "a state that a failed handler changed is forgotten",
+      "service/entity-host.ts",
+      "    this.#cells.delete(id)\n    if (error instanceof Gone",
+      "    if (error instanceof Gone",
+    ],
     ["the new state is in memory before the next message is delivered", "service/entity-host.ts", `      kept?.()\n${delivers}`, `${delivers}      kept?.()\n`],
   ] as const)
     t.not(await outcome(await mutantOf<EntitySources>(at, [{ file, from, to }])), wanted, rule)

@@ -12,7 +12,12 @@ else {
   const server = await startServer()
   t.teardown(() => server.close())
   const { password } = server
-  const run = async (t: { comment(text: string): void; strictSame(found: unknown, wanted: unknown): boolean }, mode: "KEEP" | "BLIND" | "DROP", entities: number, messages: number) => {
+  const run = async (
+    t: { comment(text: string): void; strictSame(found: unknown, wanted: unknown): boolean },
+    mode: "KEEP" | "BLIND" | "DROP",
+    entities: number,
+    messages: number,
+  ) => {
     const { service, worker } = await migrated(server)
     await using store = await PostgresStore.open(service, { password, worker, connectionsMax: 2 })
     const found = await course(store, service, { mode, entities, messages, environment: { PGPASSWORD: password } })
