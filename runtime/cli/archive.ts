@@ -1,6 +1,7 @@
 /** `stele storage backup|restore|drill`, and `info` of an archive. */
 import { ConfigError } from "../../schemas/error/config.ts"
 import { quote } from "../../schemas/value/form.ts"
+import type * as Servers from "./archive-postgres.ts"
 import {
   type Archive,
   Archiver,
@@ -18,7 +19,8 @@ import {
 } from "../storage/archive/mod.ts"
 import { SqliteReader } from "../storage/sqlite/mod.ts"
 import { FolderStore } from "../storage/folder/mod.ts"
-import { objectsOf, sqlitePath } from "../storage/storage.ts"
+import { isServerArchive } from "../storage/archive-postgres/catalogue.ts"
+import { isPostgres, objectsOf, openObjects as openObjectsAt, sqlitePath } from "../storage/storage.ts"
 import { bytesText, countText, parseCount, timeText } from "./quantity.ts"
 import { columns, noteLine, out, printLine, table, withProgress } from "./terminal.ts"
 
@@ -30,13 +32,13 @@ interface Shared {
   readonly json: boolean
 }
 
-const msText = (ms: number): string => timeText(ms * 1e6)
-const momentText = (us: number): string => new Date(us / 1_000).toISOString()
+export const msText = (ms: number): string => timeText(ms * 1e6)
+export const momentText = (us: number): string => new Date(us / 1_000).toISOString()
 const commitText = ({ commit, at }: Pick<Plan, "commit" | "at">): string =>
   commit === 0 ? "no commit yet" : `commit ${countText(commit)} of ${momentText(at.committedUs)}`
-const keyFor = ({ keyFile }: Shared): Uint8Array | undefined => readKey(keyFile, process.env)
+export const keyFor = ({ keyFile }: Pick<Shared, "keyFile">): Uint8Array | undefined => readKey(keyFile, process.env)
 const openObjects = (folder: string): Promise<FolderStore> => FolderStore.open(folder)
-const show = (rows: ReadonlyArray<ReadonlyArray<string>>): void => {
+export const show = (rows: ReadonlyArray<ReadonlyArray<string>>): void => {
   for (const line of table(rows, columns(process.stdout), 2, [out.dim])) printLine(line)
 }
 
@@ -45,12 +47,18 @@ export interface BackupFlags extends Shared {
   readonly to: string
   readonly follow: boolean
   readonly keep: string | undefined
+  /** Where the store's objects are, if not where it keeps them by itself. */
+  readonly objects: string | undefined
   readonly dryRun: boolean
   readonly skipDrill: boolean
 }
 
+/** What is said of servers is in a file of its own, loaded when one is meant. */
+const ofServers = (): Promise<typeof Servers> => import("./archive-postgres.ts")
+
 export async function backup(flags: BackupFlags): Promise<void> {
   const { address, to, json, dryRun } = flags
+  if (isPostgres(address)) return (await ofServers()).backup(flags)
   const path = sqlitePath(address)
   const key = keyFor(flags)
   const files = folderFiles(resolve(to))
@@ -64,7 +72,8 @@ export async function backup(flags: BackupFlags): Promise<void> {
   }
   {
     // Only what is there: a backup makes nothing in the place of the store.
-    await using objects = existsSync(objectsOf(path)) ? await FolderStore.open(objectsOf(path)) : undefined
+    const at = flags.objects ?? (existsSync(objectsOf(path)) ? `folder:${objectsOf(path)}` : undefined)
+    await using objects = at === undefined ? undefined : await openObjectsAt(at)
     await using archiver = await Archiver.open({ path, files, key, generationsMax, objects })
     if (flags.follow) return await followUntilTold(archiver, json)
     const synced = await withProgress("Backing up", json, () => archiver.sync())
@@ -83,7 +92,8 @@ export async function backup(flags: BackupFlags): Promise<void> {
   else showDrill(found)
 }
 
-async function followUntilTold(archiver: Archiver, json: boolean): Promise<void> {
+/** Works until somebody interrupts or ends this process. */
+export async function untilTold(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
   const told = new AbortController()
   let ending: NodeJS.Signals | undefined
   const end = (signal: NodeJS.Signals): void => {
@@ -91,10 +101,19 @@ async function followUntilTold(archiver: Archiver, json: boolean): Promise<void>
     told.abort()
   }
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, end)
+  try {
+    await work(told.signal)
+  } finally {
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.off(signal, end)
+  }
+  if (ending === "SIGINT") process.exitCode = 130
+}
+
+async function followUntilTold(archiver: Archiver, json: boolean): Promise<void> {
   const sayJson = (what: object): void => printLine(JSON.stringify({ at: new Date().toISOString(), ...what }))
   let isFailing = false
-  try {
-    await follow(archiver, told.signal, (event) => {
+  await untilTold((told) =>
+    follow(archiver, told, (event) => {
       if (event.what === "archived") {
         if (json) sayJson({ what: event.what, ...event.synced })
         else if (isFailing || event.synced.snapshot !== undefined)
@@ -106,11 +125,8 @@ async function followUntilTold(archiver: Archiver, json: boolean): Promise<void>
         isFailing = true
       } else if (json) sayJson({ what: event.what })
       else noteLine("The store's log has grown too long: it is let go, and the archive will have a gap")
-    })
-  } finally {
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.off(signal, end)
-  }
-  if (ending === "SIGINT") process.exitCode = 130
+    }),
+  )
 }
 
 export interface RestoreFlags extends Shared {
@@ -120,11 +136,15 @@ export interface RestoreFlags extends Shared {
   readonly atCommit: string | undefined
   readonly generation: string | undefined
   readonly replace: boolean
+  /** Where its objects are made, if not beside it. */
+  readonly objects: string | undefined
+  /** Of a server: without starting it here. */
+  readonly unproved: boolean
   readonly dryRun: boolean
 }
 
 /** A moment of the calendar, in µs since 1970; a time without its zone is this machine's. */
-function parseMoment(text: string): number {
+export function parseMoment(text: string): number {
   const ms = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN
   if (Number.isNaN(ms)) throw new ConfigError("Option", { option: "--at", expected: "a time such as 2026-11-20T18:30:00Z", actual: quote(text) })
   return ms * 1_000
@@ -139,8 +159,14 @@ function targetOf({ at, atCommit, generation }: Pick<RestoreFlags, "at" | "atCom
 
 export async function restore(flags: RestoreFlags): Promise<void> {
   const { to, json, replace } = flags
+  const files = folderFiles(resolve(flags.folder))
+  if (await isServerArchive(files)) return (await ofServers()).restore(flags)
+  if (flags.unproved)
+    throw new ConfigError("Usage", { detail: "--unproved is for the archive of a server", advice: "leave it out: a SQLite store is proved anywhere" })
   const path = sqlitePath(to)
-  const options = { files: folderFiles(resolve(flags.folder)), key: keyFor(flags), target: targetOf(flags), replace, objects: openObjects }
+  const { objects } = flags
+  const openTarget = objects === undefined ? openObjects : (): ReturnType<typeof openObjectsAt> => openObjectsAt(objects)
+  const options = { files, key: keyFor(flags), target: targetOf(flags), replace, objects: openTarget }
   if (flags.dryRun) {
     const planned = await plan(options)
     const { generation, objects, bytes } = planned
@@ -159,8 +185,9 @@ export interface DrillFlags extends Shared {
 }
 
 export async function drill(flags: DrillFlags): Promise<void> {
-  const path = flags.store === undefined ? undefined : sqlitePath(flags.store)
   const files = folderFiles(resolve(flags.folder))
+  if (await isServerArchive(files)) return (await ofServers()).drill(flags)
+  const path = flags.store === undefined ? undefined : sqlitePath(flags.store)
   const found = await withProgress("Restoring for practice", flags.json, () => runDrill({ files, key: keyFor(flags), path, objects: openObjects }))
   if (flags.json) printLine(JSON.stringify(found))
   else showDrill(found)
@@ -183,7 +210,7 @@ function showDrill({ restored, storeBytes, rtoMs, rpoMs, isAgainstStore, missing
   noteMissing(restored.missingBlobs)
 }
 
-function noteMissing(missing: ReadonlyArray<string>): void {
+export function noteMissing(missing: ReadonlyArray<string>): void {
   if (missing.length === 0) return
   noteLine(`${countText(missing.length)} objects that rows refer to are not in the archive: ${missing.slice(0, 3).join(", ")}${missing.length > 3 ? " …" : ""}`)
   process.exitCode = 3
@@ -203,7 +230,9 @@ function generationText({ first, last, segments, bytes, isContinued }: Generatio
 
 /** What an archive holds, and what it lacks: exit code 3 when objects are missing or damaged. */
 export async function info(folder: string, json: boolean): Promise<void> {
-  const archive = await readArchive(folderFiles(resolve(folder)))
+  const files = folderFiles(resolve(folder))
+  if (await isServerArchive(files)) return (await ofServers()).info(folder, json)
+  const archive = await readArchive(files)
   if (archive.problems.length > 0) process.exitCode = 3
   if (json) {
     const generations = archive.generations.map(({ generation, first, last, segments, bytes, isContinued }) => {

@@ -97,11 +97,12 @@ const archive = Argument.String("FOLDER").pipe(Argument.withDescription("The fol
 const storageBackup = Command.make(
   "backup",
   {
-    address,
+    address: Argument.String("ADDRESS").pipe(Argument.withDescription("A store: sqlite:PATH, or postgres://ROLE@HOST/DATABASE, ROLE having REPLICATION")),
     to: Flag.String("to").pipe(Flag.withMetavar("FOLDER"), Flag.withDescription("The folder of the archive, made when it is not there")),
     keyFile,
     follow: isOn("follow", "Go on: what is committed is archived within a second"),
     keep: text("keep", "N", "Generations to keep; older ones are deleted (default all)"),
+    objects,
     skipDrill: isOn("skip-drill", "Do not restore the backup for practice"),
     dryRun: isOn("dry-run", "Say what would be archived, and write nothing"),
   },
@@ -110,7 +111,9 @@ const storageBackup = Command.make(
     yield* run(async () => (await import("./archive.ts")).backup({ ...flags, json }))
   }),
 ).pipe(
-  Command.withDescription("Archive a store while it is used: a snapshot and every commit after it. Then restore it for practice, and say how long that took."),
+  Command.withDescription(
+    "Archive a store while it is used: a snapshot and every commit after it; of a PostgreSQL server a base backup and its log. Then restore it for practice, and say how long that took.",
+  ),
   Command.withShortDescription("Archive a store while it is used"),
   Command.withExamples([
     { command: "stele storage backup sqlite:stele.db --to backup/", description: "Now, and proved by restoring it" },
@@ -119,6 +122,7 @@ const storageBackup = Command.make(
       command: "stele storage backup sqlite:stele.db --to backup/ --key-file stele.key",
       description: "Encrypted; head -c 32 /dev/urandom > stele.key makes a key",
     },
+    { command: "stele storage backup postgres://archiver@db.example.com/stele --to backup/ --follow", description: "A server, from any machine" },
   ]),
 )
 
@@ -126,12 +130,14 @@ const storageRestore = Command.make(
   "restore",
   {
     folder: archive,
-    to: Flag.String("to").pipe(Flag.withMetavar("ADDRESS"), Flag.withDescription("Where the store is made: sqlite:PATH")),
-    at: text("at", "TIME", "The state at a time, such as 2026-11-20T18:30:00Z (default the newest)"),
-    atCommit: text("at-commit", "N", "The state after a commit"),
+    to: Flag.String("to").pipe(Flag.withMetavar("ADDRESS"), Flag.withDescription("Where the store is made: sqlite:PATH; a folder for a server's data")),
+    at: text("at", "TIME", "The state at a time, such as 2026-11-20T18:30:00Z, or at a place in a server's log, such as 16/B374D848 (default the newest)"),
+    atCommit: text("at-commit", "N", "The state after a commit of a SQLite store"),
     generation: text("generation", "N", "Of this generation instead of the newest that has it"),
     keyFile,
+    objects,
     replace: isOn("replace", "Put it in the place of a store that is there and that nobody has open"),
+    unproved: isOn("unproved", "Write a server's data folder and start no server on it here: nothing is proved"),
     dryRun: isOn("dry-run", "Say what would be restored, and write nothing"),
   },
   Effect.fnUntraced(function* (flags) {
@@ -139,12 +145,15 @@ const storageRestore = Command.make(
     yield* run(async () => (await import("./archive.ts")).restore({ ...flags, json }))
   }),
 ).pipe(
-  Command.withDescription("Make a store from an archive, as it was at any commit or time. It gets its name when every row of it is proved."),
+  Command.withDescription(
+    "Make a store from an archive, as it was at any commit or time. It gets its name when every row of it is proved; for a server's data folder that takes the server's programs.",
+  ),
   Command.withShortDescription("Make a store from an archive"),
   Command.withExamples([
     { command: "stele storage restore backup/ --to sqlite:stele.db", description: "The newest state" },
     { command: "stele storage restore backup/ --to sqlite:then.db --at 2026-11-20T18:30:00Z" },
     { command: "stele storage restore backup/ --to sqlite:then.db --at-commit 4711 --dry-run" },
+    { command: "stele storage restore backup/ --to /var/lib/postgresql/restored", description: "A server's data folder, ready to be started" },
   ]),
 )
 

@@ -108,7 +108,13 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-STO-0036": "A restore never overwrites a store unless it is told to, and then only one that nobody has open.",
   "STELE-STO-0037": "The restored store was checked row by row and against the digest of its commit before it got its name, and did not pass.",
   "STELE-STO-0038": "A newer version has written the archive in a format that this one does not know.",
-  "STELE-STO-0039": "Frames of the write-ahead log were gone, or not as they were written, before they could be copied.",
+  "STELE-STO-0039": "Parts of the store's log were gone, or not as they were written, before they could be copied.",
+  "STELE-STO-0076":
+    "A server is archived over its replication protocol: it must write enough into its log, have sessions and slots left for it, and let the role in for replication.",
+  "STELE-STO-0077":
+    "What is restored from the archive of a server is proved by a server of the same major version, which is started on it here and which nobody else can reach.",
+  "STELE-STO-0078":
+    "An archive holds the log of one server, known by the identifier that was made with its data folder, and one database of it is proved when it is restored.",
   "STELE-STO-0020":
     "The database server refused the login, or asked for a password where none was given. Passwords are read from the environment or a file, never from an address.",
   "STELE-STO-0021": "The server runs and has no database of this name. It is not made unasked: a misspelt name would look like an empty store.",

@@ -46,6 +46,32 @@ export async function archiveBlob(files: ArchiveFiles, objects: ObjectSource, di
 }
 
 /**
+ * Makes all objects of the archive again; answers how many these are.
+ * @throws StorageError `ArchiveDamaged`, `ArchiveKey`, `ArchiveUnreachable`, and those of taking objects in
+ */
+export async function restoreAllBlobs(files: ArchiveFiles, openTarget: () => Promise<ObjectTarget>, key: Uint8Array | undefined): Promise<number> {
+  const names = (await files.list()).map(({ name }) => name).filter((name) => name.startsWith("blob/"))
+  if (names.length === 0) return 0
+  const target = await openTarget()
+  try {
+    for (const name of names) {
+      const opened = await openObject(name, files.place, files.get(name), key)
+      try {
+        await using upload = await target.upload()
+        for await (const part of opened.body) await upload.write(part)
+        const { digest } = await upload.commit()
+        if (blobName(key, digest) !== name) throw new StorageError("ArchiveDamaged", { archive: files.place, object: name, detail: "it is another blob" })
+      } finally {
+        await opened.close()
+      }
+    }
+  } finally {
+    await target.close()
+  }
+  return names.length
+}
+
+/**
  * Makes objects again from the archive; answers which it has not.
  * @throws StorageError `ArchiveDamaged`, `ArchiveKey`, `ArchiveUnreachable`, and those of taking objects in
  */

@@ -14,6 +14,14 @@ export interface DrillOptions extends Omit<RestoreOptions, "replace"> {
   readonly folder?: string | undefined
 }
 
+/** In ms, over objects that hold commits. */
+export interface Lag {
+  readonly p50: number
+  readonly p99: number
+  readonly max: number
+  readonly segments: number
+}
+
 /** What a loss of the store at this moment would cost, as measured. */
 export interface Drill {
   readonly restored: Restored
@@ -26,15 +34,14 @@ export interface Drill {
   /** Commits of the store that the archive lacks; undefined without the store. */
   readonly missing: number | undefined
   /** How long commits waited for the archive, over all segments: from when the oldest in it was made to when it was written. */
-  readonly lagMs: { readonly p50: number; readonly p99: number; readonly max: number; readonly segments: number }
+  readonly lagMs: Lag
   readonly gaps: Archive["gaps"]
 }
 
-function lagOf(archive: Archive): Drill["lagMs"] {
-  const lags = archive.generations
-    .flatMap(({ segments }) =>
-      segments.flatMap(({ header }) => (header.firstCommittedUs === undefined ? [] : [Math.max(0, header.archivedUs - header.firstCommittedUs) / 1_000])),
-    )
+/** From when the oldest commit in an object was made to when it was written. */
+export function lagOf(headers: ReadonlyArray<{ readonly archivedUs: number; readonly firstCommittedUs?: number | undefined }>): Lag {
+  const lags = headers
+    .flatMap(({ archivedUs, firstCommittedUs }) => (firstCommittedUs === undefined ? [] : [Math.max(0, archivedUs - firstCommittedUs) / 1_000]))
     .toSorted((a, b) => a - b)
   const at = (part: number): number => lags[Math.min(lags.length - 1, Math.floor(part * lags.length))] ?? 0
   return { p50: at(0.5), p99: at(0.99), max: at(1), segments: lags.length }
@@ -67,7 +74,7 @@ export async function drill(options: DrillOptions): Promise<Drill> {
       rpoMs: Math.max(0, lostUs / 1_000),
       isAgainstStore: options.path !== undefined,
       missing,
-      lagMs: lagOf(archive),
+      lagMs: lagOf(archive.generations.flatMap(({ segments }) => segments.map(({ header }) => header))),
       gaps: archive.gaps,
     }
   } finally {

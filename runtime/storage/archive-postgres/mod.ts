@@ -1,0 +1,7 @@
+export { type ServerArchived, ServerArchiver, type ServerArchiverOptions } from "./archiver.ts"
+export { isServerArchive, readServerArchive, type ServerArchive, type ServerGap, type ServerGeneration } from "./catalogue.ts"
+export type { ServerPlan, ServerTarget } from "./choose.ts"
+export { drillServer, type ServerDrill, type ServerDrillOptions } from "./drill.ts"
+export { followServer } from "./follow.ts"
+export { lsnOf, lsnText } from "./lsn.ts"
+export { planServer, restoreServer, type ServerRestored, type ServerRestoreOptions } from "./restore.ts"
