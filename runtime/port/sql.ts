@@ -7,10 +7,16 @@
 export type SqlValue = null | number | bigint | string | Uint8Array
 
 export interface SqlStatement {
-  /** `[a-z][a-z0-9]*`: whose tables are meant. */
+  /** `[a-z][a-z0-9]*`, of at most 31 characters: whose tables are meant. */
   readonly service: string
-  /** One statement, or with `isScript` several without parameters. */
+  /**
+   * Whose rows. A server's row-level security holds the statement to them; SQLite does not, so a statement names the tenant on
+   * both. Default: the tenant of the batch it is in, or the host's own.
+   */
+  readonly tenant?: Uint8Array | undefined
+  /** One statement, or with `isScript` several without parameters. SQLite marks values as `?`, PostgreSQL as `$1`. */
   readonly text: string
+  /** Text is well-formed and has no U+0000, which a server's text cannot hold. */
   readonly params?: ReadonlyArray<SqlValue>
   readonly isScript?: boolean
   /** Integers as bigint; without it one beyond 2^53 is refused. */
@@ -28,11 +34,21 @@ export interface SqlResults {
   readonly sql: { readonly rows: SqlRows; readonly changes: number }
 }
 
-export type SqlQuestion = SqlStatement & { readonly ask: "sql" }
+export type SqlQuestion = SqlStatement & {
+  readonly ask: "sql"
+  /** Rows of all tenants: for services that hold the role for it, out of reach of guests. */
+  readonly isOfAll?: true | undefined
+}
+
+/** Services that have rows, in whatever tables but the histories of their migrations. */
+export interface ServicesQuestion {
+  readonly ask: "services"
+}
 
 export interface SqlAnswers {
   /** Undefined when the statement writes: it is for `apply`. */
   readonly sql: SqlRows | undefined
+  readonly services: ReadonlyArray<string>
 }
 
 /** A transaction that stays open while its owner decides. Whoever else writes waits for it. */
@@ -46,7 +62,7 @@ export interface SqlTransaction {
 }
 
 export const sqlLimits = {
-  /** How long a transaction may stay open, ms: below the time that another process waits for the store. */
+  /** How long a transaction may stay open, and on a server also a statement may take, ms: below the time that another process waits for the store. */
   transactionMsMax: 2_000,
   /** Bytes of one statement. */
   textBytesMax: 1 << 20,

@@ -10,7 +10,7 @@ import type { KeyValueAnswers, KeyValueOperation, KeyValueQuestion, KeyValueResu
 import type { StoreLimits } from "./limits.ts"
 import type { LogAnswers, LogOperation, LogQuestion, LogResults } from "./log.ts"
 import type { QueueAnswers, QueueOperation, QueueQuestion, QueueResults } from "./queue.ts"
-import type { SqlAnswers, SqlOperation, SqlQuestion, SqlResults } from "./sql.ts"
+import type { ServicesQuestion, SqlAnswers, SqlOperation, SqlQuestion, SqlResults } from "./sql.ts"
 import type { TenantAnswers, TenantOperation, TenantQuestion, TenantResults } from "./tenant.ts"
 import type { UsageAnswers, UsageOperation, UsageQuestion, UsageResults } from "./usage.ts"
 
@@ -34,6 +34,7 @@ export type Question =
   | UsageQuestion
   | QueueQuestion
   | SqlQuestion
+  | ServicesQuestion
   | TenantQuestion
   | FenceQuestion
 export interface Answers extends KeyValueAnswers, EventAnswers, LogAnswers, BlobAnswers, UsageAnswers, QueueAnswers, SqlAnswers, TenantAnswers, FenceAnswers {}

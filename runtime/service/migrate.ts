@@ -24,13 +24,23 @@ export interface Migration {
   readonly down?: Statements
   /** Does `down` take away what was written since? */
   readonly losesData?: boolean
+  /**
+   * Tables it makes that have no tenant: on PostgreSQL any tenant's statements read them and the host's own alone change them. Every other
+   * table has a column `tenant`, BLOB or bytea, NOT NULL, that begins each unique key. SQLite holds nobody to either.
+   */
+  readonly shared?: ReadonlyArray<string>
+}
+
+export interface MigrationStatement {
+  readonly text: string
+  readonly params?: ReadonlyArray<string | number>
 }
 
 export interface MigrationTarget {
   readonly name: string
   readonly dialect: Dialect
-  /** All of it or nothing, as if nobody else ran. */
-  batch(statements: ReadonlyArray<{ readonly text: string; readonly params?: ReadonlyArray<string | number> }>): Promise<void>
+  /** All of it or nothing, as if nobody else ran. `shared`: see `Migration`. */
+  batch(statements: ReadonlyArray<MigrationStatement>, shared?: ReadonlyArray<string>): Promise<void>
   rows(text: string): Promise<ReadonlyArray<Readonly<Record<string, unknown>>>>
 }
 
@@ -80,8 +90,8 @@ const statementsOf = (statements: Statements | undefined, dialect: Dialect): Rea
       ? (statements as ReadonlyArray<string>)
       : (statements as Readonly<Record<Dialect, ReadonlyArray<string>>>)[dialect]
 
-const digestOf = ({ number, name, expand, contract }: Migration, dialect: Dialect): string =>
-  hash("sha256", JSON.stringify([number, name, statementsOf(expand, dialect), statementsOf(contract, dialect)]))
+const digestOf = ({ number, name, expand, contract, shared }: Migration, dialect: Dialect): string =>
+  hash("sha256", JSON.stringify([number, name, statementsOf(expand, dialect), statementsOf(contract, dialect), ...(shared === undefined ? [] : [shared])]))
 
 /** The two databases write parameters in different ways. */
 const marks = (dialect: Dialect, count: number): string => Array.from({ length: count }, (_, i) => (dialect === "postgres" ? `$${i + 1}` : "?")).join(", ")
@@ -180,7 +190,7 @@ export async function migrate(target: MigrationTarget, options: MigrateOptions):
   for (const [i, { kind, number, name, migration }] of steps.entries()) {
     onStep?.(done[i] as Step)
     try {
-      await target.batch(batchOf(target.dialect, service, kind, migration))
+      await target.batch(batchOf(target.dialect, service, kind, migration), migration.shared)
       carriedOut.push(done[i] as Step)
     } catch (error) {
       // Somebody else may have done it at the same moment.
@@ -204,7 +214,7 @@ function batchOf(
   service: string,
   kind: Step["kind"],
   migration: Migration,
-): ReadonlyArray<{ readonly text: string; readonly params?: ReadonlyArray<string | number> }> {
+): ReadonlyArray<MigrationStatement> {
   const table = `${service}_migration`
   if (kind === "down")
     return [

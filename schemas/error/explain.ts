@@ -96,6 +96,8 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-STO-0065": "A store that is moved takes no more writes, so that none is left behind; what it holds can still be read.",
   "STELE-STO-0066": "A store that is filled by a move holds part of what it will: it opens for the move alone until both sides are equal.",
   "STELE-STO-0067": "A move makes two stores equal, and would remove whatever else is in the one it fills.",
+  "STELE-STO-0084":
+    "Tables of services are whatever their migrations made of them, in the words of one database: a move copies what every store has, and would leave them behind.",
   "STELE-STO-0068": "A move stops writers once, for as long as the last of what changed takes to copy, and not longer than it is allowed.",
   "STELE-STO-0030":
     "The folder of the archive is not there, is full, or may not be used. A store that is archived goes on; what it commits meanwhile is copied later, or is a gap.",

@@ -217,7 +217,15 @@ export class StorageError extends family("StorageError", {
       `Cannot enqueue under the idempotency key "${d.idempotencyKey}" in the queue "${d.queue}": job ${d.job} has it with another payload or order key`,
     fix: () => "give another job another key",
   }),
-  Sql: reason<Store & { readonly service: string; readonly sqlite: number; readonly detail: string }>({
+  Sql: reason<
+    Store & {
+      readonly service: string
+      readonly detail: string
+      /** SQLite's result code, or the five characters of PostgreSQL. */
+      readonly sqlite?: number
+      readonly sqlState?: string
+    }
+  >({
     code: "STELE-STO-0052",
     status: 422,
     exit: 1,
@@ -231,7 +239,8 @@ export class StorageError extends family("StorageError", {
     exit: 5,
     isRetryable: false,
     message: (d) => `Cannot run a statement of "${d.service}" in the store "${d.store}": ${d.detail}`,
-    fix: (d) => `name tables, indexes, views and triggers ${d.service}_…, refer to no others, and make tables STRICT`,
+    fix: (d) =>
+      `name tables, indexes, views and triggers ${d.service}_… and refer to no others; SQLite: make tables STRICT; PostgreSQL: lead every key by tenant, and leave grants, policies and other changes of tables to migrations`,
   }),
   MigrationPending: reason<Store & { readonly service: string; readonly number: number; readonly known: number }>({
     code: "STELE-STO-0054",
@@ -314,6 +323,14 @@ export class StorageError extends family("StorageError", {
     message: (d) =>
       `Cannot move the store "${d.store}" within a pause of pauseMsMax ${d.pauseMsMax} ms: so much is written that it would take about ${d.pauseMs} ms`,
     fix: () => "let writers rest, or allow a longer pause: --pause 10s; what was copied is kept, and the source is as it was",
+  }),
+  ServiceRows: reason<Store & { readonly services: ReadonlyArray<string> }>({
+    code: "STELE-STO-0084",
+    status: 409,
+    exit: 6,
+    isRetryable: false,
+    message: (d) => `Cannot move the store "${d.store}": tables of ${d.services.map((name) => `"${name}"`).join(", ")} have rows, which a move does not carry`,
+    fix: () => "move such a store with the database's own means (a backup and its restore, pg_dump), or let its services empty their tables first",
   }),
   SealBroken: reason<Store & { readonly table: string; readonly key: string }>({
     code: "STELE-STO-0070",

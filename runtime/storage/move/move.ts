@@ -53,6 +53,12 @@ async function totalsOf(store: Store): Promise<Map<string, Pair & Total>> {
 
 const fence = (store: Store, set: Fence | undefined): Promise<unknown> => store.apply([{ op: "fence", tenant: hostTenant, fence: set }])
 
+/** Tables of services are theirs alone, and in the words of one database. @throws StorageError `ServiceRows` */
+async function refuseServices({ address, store }: Side): Promise<void> {
+  const services = await store.ask({ ask: "services" })
+  if (services.length > 0) throw new StorageError("ServiceRows", { store: address, services })
+}
+
 export class Move {
   readonly #from: Side
   readonly #to: Side
@@ -72,12 +78,13 @@ export class Move {
 
   /**
    * Begins a move, or goes on with one that was begun.
-   * @throws StorageError `Occupied` when the target holds something else; `Moved` when the source went elsewhere
+   * @throws StorageError `Occupied` when the target holds something else; `Moved` when the source went elsewhere; `ServiceRows` when services have tables of their own with rows
    */
   static async open(from: Side, to: Side, options: MoveOptions): Promise<Move> {
     const found = await from.store.ask({ ask: "fence" })
     if (found !== undefined && found.to !== to.address) throw new StorageError("Moved", { store: from.address, to: found.to, isOpen: found.state === "moved" })
     const origin = await originOf(to.store)
+    if (found === undefined) await refuseServices(from)
     if (origin !== undefined && origin !== from.address) throw new StorageError("Occupied", { store: to.address, detail: `it is being filled from ${origin}` })
     if (origin === undefined) {
       if (found?.state === "moved") throw new StorageError("Moved", { store: from.address, to: found.to, isOpen: true })
@@ -171,6 +178,7 @@ export class Move {
     const startedMs = performance.now()
     await fence(from, { to: this.#to.address, state: "moving" })
     try {
+      await refuseServices(this.#from)
       const isLate = (): boolean => performance.now() - startedMs > pauseMsMax
       await this.#pass()
       if (isLate() && !wasFenced) return await this.#goOn()

@@ -4,12 +4,16 @@
  */
 import { StorageError } from "../../../schemas/error/storage.ts"
 import type { StoreLimitOptions, StoreLimits } from "../../port/limits.ts"
-import type { Answers, BatchResults, Finding, Operation, Question, Store } from "../../port/store.ts"
+import type { SqlTransaction } from "../../port/sql.ts"
+import type { Answers, BatchResults, Finding, Operation, Question } from "../../port/store.ts"
+import type { MigrationTarget } from "../../service/migrate.ts"
 import { Bridge } from "../bridge.ts"
 import { copyOf } from "../operation.ts"
+import type { SqlStore } from "../sql-client.ts"
 import type { PostgresInfo } from "../postgres/reader.ts"
 import { copied, postgresLimitsFrom } from "../postgres/store.ts"
 import { addressOf } from "./cluster.ts"
+import { beginOver } from "../postgres/sql-transaction.ts"
 import type { Opening } from "./worker.ts"
 
 const { resolve } = process.getBuiltinModule("node:path")
@@ -26,7 +30,7 @@ const pendingMaxDefault = 10_000
 /** How long the thread may be silent before a blocked caller gives up, in ms: longer than a statement may take. */
 const silenceMsMax = 90_000
 
-export class PgliteStore implements Store {
+export class PgliteStore implements SqlStore {
   readonly name: string
   readonly limits: StoreLimits
   readonly #bridge: Bridge
@@ -68,7 +72,7 @@ export class PgliteStore implements Store {
   }
 
   applySync<const B extends ReadonlyArray<Operation>>(batch: B): BatchResults<B> {
-    const answers = this.#open().askSync("apply", batch.map(copyOf))
+    const answers = this.#open().askSync("applySync", batch.map(copyOf))
     this.#committed()
     return answers as BatchResults<B>
   }
@@ -78,7 +82,7 @@ export class PgliteStore implements Store {
   }
 
   askSync<Q extends Question>(question: Q): Answers[Q["ask"]] {
-    return this.#open().askSync("ask", copied(question)) as Answers[Q["ask"]]
+    return this.#open().askSync("askSync", copied(question)) as Answers[Q["ask"]]
   }
 
   /** What the store holds, in numbers. */
@@ -88,6 +92,32 @@ export class PgliteStore implements Store {
 
   async check(): Promise<ReadonlyArray<Finding>> {
     return (await this.#open().ask("check", undefined)) as ReadonlyArray<Finding>
+  }
+
+  /**
+   * Begins a transaction that other writes of the tenant wait for, the host's own by default. It ends by itself after
+   * `sql.transactionMsMax`, and when a call of this thread blocks it.
+   * @throws as `apply`
+   */
+  async transaction(tenant?: Uint8Array): Promise<SqlTransaction> {
+    const { commit, ...rest } = await beginOver(this.#open(), tenant)
+    return {
+      ...rest,
+      commit: async () => {
+        await commit()
+        this.#committed()
+      },
+    }
+  }
+
+  /** Where services' tables are migrated: a folder has no owner apart from the process that has it. */
+  migrationTarget(service: string): MigrationTarget {
+    return {
+      name: this.name,
+      dialect: "postgres",
+      batch: async (statements, shared = []) => void (await this.#open().ask("migrate", { service, statements, shared })),
+      rows: async (text) => (await this.#open().ask("migrated", { service, text })) as ReadonlyArray<Readonly<Record<string, unknown>>>,
+    }
   }
 
   onCommit(listener: () => void): () => void {

@@ -2,6 +2,8 @@
 import { serve } from "../bridge.ts"
 import type { Address } from "../postgres/address.ts"
 import type { Connection } from "../postgres/connection.ts"
+import type { MigrationStatement } from "../../service/migrate.ts"
+import { faultOf, migrateRows, migrateSpace, migrateStep } from "../postgres/migration-target.ts"
 import { Overseer } from "../postgres/overseer.ts"
 import type { Pool } from "../postgres/pool.ts"
 import { Ring } from "../postgres/queue-ring.ts"
@@ -38,6 +40,33 @@ const actingAsWorker = (pool: Pool): ConstructorParameters<typeof Overseer>[0] =
   close: () => pool.close(),
 })
 
+interface Migrating {
+  readonly service: string
+}
+
+/** The owner is whom the session is of. */
+const migrating = (pool: Pool) => {
+  const asOwner = <A>(service: string, run: (connection: Connection) => Promise<A>): Promise<A> =>
+    pool.use(async (connection) => {
+      await connection.one("RESET ROLE")
+      try {
+        return await run(connection)
+      } catch (error) {
+        throw faultOf(pool.address, service, error)
+      } finally {
+        await connection.all([{ sql: "RESET ALL" }, { sql: `SET ROLE ${serviceRole}` }]).catch(() => connection.abandon())
+      }
+    })
+  return {
+    migrate: ({ service, statements, shared }: Migrating & { readonly statements: ReadonlyArray<MigrationStatement>; readonly shared: ReadonlyArray<string> }) =>
+      asOwner(service, async (connection) => {
+        await migrateSpace(connection, pool.address.name, service)
+        await migrateStep(connection, pool.address.name, service, statements, shared)
+      }),
+    migrated: ({ service, text }: Migrating & { readonly text: string }) => asOwner(service, (connection) => migrateRows(connection, service, text)),
+  }
+}
+
 async function run(opening: Opening): Promise<void> {
   const { address, path, driver, line } = opening
   let cluster: Cluster
@@ -50,8 +79,9 @@ async function run(opening: Opening): Promise<void> {
     { ...opening, worker: undefined, connectionsMax: 1 },
     { address, password: undefined, stream: streamsOver(cluster.instance), role: serviceRole },
     {
-      overseer: (pool) => new Overseer(actingAsWorker(pool)),
+      overseer: (pool) => new Overseer(actingAsWorker(pool), opening.limits),
       ring: (pool, writer) => new Ring(actingAsWorker(pool), opening.limits.queue, (batch) => writer.apply(batch)),
+      more: migrating,
       after: () => cluster.close(),
     },
   )

@@ -1,6 +1,7 @@
 /** Reads: questions of one tenant that are asked at the same moment share a transaction that is bound to it, and one way to the server. */
 import { StorageError } from "../../../schemas/error/storage.ts"
 import type { StoreLimits } from "../../port/limits.ts"
+import type { SqlQuestion } from "../../port/sql.ts"
 import type { Question } from "../../port/store.ts"
 import type { TenantPage } from "../../port/tenant.ts"
 import { newest } from "./change.ts"
@@ -9,6 +10,7 @@ import { isLost, storageError } from "./failure.ts"
 import { type Pool, pause } from "./pool.ts"
 import { workerRole } from "./schema.ts"
 import { isOfAll } from "./overseer.ts"
+import { askSql } from "./sql.ts"
 import { type Context, type Query, isServed, type Table, tableAsked, tableNamed, tables } from "./table.ts"
 import { bind, hexOf, tenantId } from "./tenant.ts"
 
@@ -44,6 +46,7 @@ export class Asker {
       const store = this.#pool.address.name
       if (this.#isClosed) throw new StorageError("Closed", { store })
       if (question.ask === "tables") return resolve(tables.map(({ name }) => name))
+      if (question.ask === "sql" && question.isOfAll !== true) return resolve(this.#sql(question))
       if (isOfAll(question))
         throw new StorageError("Role", {
           store,
@@ -51,7 +54,7 @@ export class Asker {
           detail: `it sees one tenant at a time, and "${question.ask}" concerns all`,
           wanted: workerRole,
         })
-      if (!isServed(question)) throw new StorageError("Unsupported", { store, asked: question.ask })
+      if (!isServed(question)) throw new StorageError("Unsupported", { store, asked: (question as Question).ask })
       const tenant = tenantId(store, question.tenant)
       const context = { store, limits: this.#limits, tenant }
       const query = question.ask === "export" ? exportOf(context, question) : (tableAsked(question) as Table).ask(context, question)
@@ -65,6 +68,20 @@ export class Asker {
         for (let from = 0; from < waiting.length; from += questionsMax) void this.#answer(tenant, waiting.slice(from, from + questionsMax))
       })
     })
+  }
+
+  /** In a transaction of its own: a statement that fails would end those of others too. */
+  async #sql(question: SqlQuestion): Promise<unknown> {
+    const { address } = this.#pool
+    const asker = { store: address.name, limits: this.#limits.sql, tenant: tenantId(address.name, question.tenant ?? new Uint8Array(0)) }
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#pool.use((connection) => askSql(asker, connection, question))
+      } catch (error) {
+        if (!isLost(error) || attempt >= attemptsMax) throw storageError(address, error)
+        await pause(attempt)
+      }
+    }
   }
 
   async #answer(tenant: Uint8Array, waiting: ReadonlyArray<Waiting>): Promise<void> {

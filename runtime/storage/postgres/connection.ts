@@ -54,10 +54,11 @@ export interface ConnectionSettings {
   readonly stream?: () => Duplex
   /** The role to act as, where one cannot log in as it. */
   readonly role?: string
+  /** How long one statement may take, in ms, before the session is given up. Default 30,000. */
+  readonly statementMsMax?: number
 }
 
-/** How long one statement may take, in ms, before the session is given up. */
-const statementMsMax = 30_000
+const statementMsMaxDefault = 30_000
 /** How long a statement waits for another session's lock, in ms. */
 export const lockMsMax = 4_000
 /** How long a session may hold a transaction open and say nothing, in ms: a process that was stopped lets go of its locks. */
@@ -73,9 +74,11 @@ export class Connection {
   #session: PgConnection.PgConnection
   readonly #scope: Scope.Closeable
   readonly #stream: Duplex
+  readonly #statementMsMax: number
   #isDead = false
 
-  private constructor(session: PgConnection.PgConnection, scope: Scope.Closeable, stream: Duplex) {
+  private constructor(session: PgConnection.PgConnection, scope: Scope.Closeable, stream: Duplex, statementMsMax: number) {
+    this.#statementMsMax = statementMsMax
     this.#session = session
     this.#scope = scope
     this.#stream = stream
@@ -83,7 +86,7 @@ export class Connection {
   }
 
   /** @throws ServerError */
-  static async open({ address, password, stream: streamOf, role }: ConnectionSettings): Promise<Connection> {
+  static async open({ address, password, stream: streamOf, role, statementMsMax = statementMsMaxDefault }: ConnectionSettings): Promise<Connection> {
     let stream: Duplex | undefined
     const scope = Effect.runSync(Scope.make())
     const isTls = address.tls !== "disable" && streamOf === undefined
@@ -123,7 +126,7 @@ export class Connection {
       stream?.destroy()
       throw failureOf(exit)
     }
-    const connection = new Connection(exit.value, scope, stream as unknown as Duplex)
+    const connection = new Connection(exit.value, scope, stream as unknown as Duplex, statementMsMax)
     if (role !== undefined) await connection.one(`SET ROLE ${role}`)
     return connection
   }
@@ -134,7 +137,7 @@ export class Connection {
 
   /** All at once, in order; each has its own answer or error, and one that fails fails what follows it in a transaction. */
   async run(statements: ReadonlyArray<Statement>): Promise<ReadonlyArray<Answer | ServerError>> {
-    const timer = setTimeout(() => this.abandon(), statementMsMax)
+    const timer = setTimeout(() => this.abandon(), this.#statementMsMax)
     try {
       const [first] = statements
       return first !== undefined && statements.length === 1 ? [await this.#query(first)] : await Promise.all(statements.map((each) => this.#query(each)))

@@ -101,7 +101,7 @@ export class Direct {
   applySync(batch: ReadonlyArray<Operation>): ReadonlyArray<unknown> {
     const lane = this.#laneOf(batch)
     if (lane !== undefined) this.#send(lane, lane.waiting.splice(0))
-    const { answers, handed } = this.#bridge.askSync("write", this.#writing(lane, batch)) as Written
+    const { answers, handed } = this.#bridge.askSync("write", { ...this.#writing(lane, batch), isBlocking: true }) as Written
     if (lane !== undefined) this.#heard(lane, handed)
     return answers
   }

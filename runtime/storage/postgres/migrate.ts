@@ -69,7 +69,7 @@ export async function migrateOver(settings: ConnectionSettings, { isDryRun = fal
 }
 
 /** Missing rights are said with the statement that somebody else has to run. */
-async function permitted(connection: Connection, store: string, sql: string, shown = sql): Promise<void> {
+export async function permitted(connection: Connection, store: string, sql: string, shown = sql): Promise<void> {
   try {
     await connection.one(sql)
   } catch (error) {

@@ -1,6 +1,7 @@
 /** What concerns all tenants, as the role that sees them: garbage, backup, moves, checks. Made for services, out of reach of guests. */
 import type { Finding, Question } from "../../port/store.ts"
 import type { Fence } from "../../port/fence.ts"
+import { type StoreLimits, storeLimits } from "../../port/limits.ts"
 import { rowsMax } from "../row.ts"
 import { askOfAll } from "./blob.ts"
 import type { ConnectionSettings } from "./connection.ts"
@@ -9,17 +10,20 @@ import { Pool } from "./pool.ts"
 import { depthOf } from "./queue.ts"
 import { checkAll, infoOf, type PostgresInfo, readerSettings, snapshot } from "./reader.ts"
 import { checkWorker } from "./session.ts"
+import { askSql, servicesWithRows } from "./sql.ts"
 import { type Query, tables } from "./table.ts"
 import { usageTenants } from "./usage.ts"
 import { sumsOf } from "./usage-sums.ts"
 import { fenceKey, nameOfTenant, tenantName } from "./tenant.ts"
 
-type OfAll = Extract<Question, { readonly ask: "linked" | "references" | "tenants" | "totals" | "fence" | "usage" | "usageTenants" | "queue" }>
-const ofAll: ReadonlyArray<Question["ask"]> = ["linked", "references", "tenants", "totals", "fence", "usageTenants"]
+type OfAll = Extract<Question, { readonly ask: "linked" | "references" | "tenants" | "totals" | "fence" | "usage" | "usageTenants" | "queue" | "sql" | "services" }>
+const ofAll: ReadonlyArray<Question["ask"]> = ["linked", "references", "tenants", "totals", "fence", "usageTenants", "services"]
 export const isOfAll = (question: Question): question is OfAll =>
-  ofAll.includes(question.ask) || ((question.ask === "usage" || question.ask === "queue") && question.tenant === undefined)
+  ofAll.includes(question.ask) ||
+  (question.ask === "sql" && question.isOfAll === true) ||
+  ((question.ask === "usage" || question.ask === "queue") && question.tenant === undefined)
 
-function queryOf(store: string, question: Exclude<OfAll, { readonly ask: "usage" }>): Query {
+function queryOf(store: string, question: Exclude<OfAll, { readonly ask: "usage" | "sql" | "services" }>): Query {
   if (question.ask === "usageTenants") return usageTenants
   if (question.ask === "queue") return depthOf(question.key, undefined)
   if (question.ask === "fence")
@@ -59,14 +63,16 @@ function queryOf(store: string, question: Exclude<OfAll, { readonly ask: "usage"
 
 export class Overseer {
   readonly #pool: Pick<Pool, "address" | "use" | "close">
+  readonly #limits: StoreLimits
 
   /** `pool` lends sessions that act as `workerRole`. */
-  constructor(pool: Pick<Pool, "address" | "use" | "close">) {
+  constructor(pool: Pick<Pool, "address" | "use" | "close">, limits: StoreLimits = storeLimits) {
     this.#pool = pool
+    this.#limits = limits
   }
 
-  static of(settings: ConnectionSettings): Overseer {
-    return new Overseer(new Pool(settings, 1, (connection) => checkWorker(connection, settings.address)))
+  static of(settings: ConnectionSettings, limits?: StoreLimits): Overseer {
+    return new Overseer(new Pool(settings, 1, (connection) => checkWorker(connection, settings.address)), limits)
   }
 
   /** Over the database of an address, as the role that it names. */
@@ -77,8 +83,11 @@ export class Overseer {
   async ask(question: OfAll): Promise<unknown> {
     const { address } = this.#pool
     if (question.ask === "usage") return await this.#pool.use((connection) => snapshot(address, connection, () => sumsOf(address.name, connection, question)))
-    const query = queryOf(address.name, question)
     try {
+      if (question.ask === "sql")
+        return await this.#pool.use((connection) => askSql({ store: address.name, limits: this.#limits.sql }, connection, question))
+      if (question.ask === "services") return await this.#pool.use(servicesWithRows)
+      const query = queryOf(address.name, question)
       return query.answer(...(await this.#pool.use((connection) => connection.all(query.statements))).map(({ rows }) => rows))
     } catch (error) {
       throw storageError(address, error)

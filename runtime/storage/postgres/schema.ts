@@ -3,12 +3,11 @@
  * writes as a role that owns nothing and that the server's row-level security binds to one tenant at a time.
  */
 import { queueTables } from "./queue-schema.ts"
+import { serviceRole, workerRole } from "./roles.ts"
+import { sqlFormat } from "./sql-schema.ts"
 import { fenceKey } from "./tenant.ts"
 
-/** The role that services log in as. */
-export const serviceRole = "stele_service"
-/** The role for what concerns all tenants: checks, garbage, moves. No guest's port has a session of it. */
-export const workerRole = "stele_worker"
+export { serviceRole, workerRole }
 
 /** How far the time of a commit may be from the server's, in µs, when it was reckoned from what the server said before. */
 const putSkewUsMax = 100_000
@@ -186,6 +185,7 @@ ${queueTables(table, [serviceRole, workerRole])}
   ${readFunction}
   `,
   },
+  { servesFrom: 1, sql: sqlFormat },
 ]
 
 /** The format that this code writes. */

@@ -4,6 +4,9 @@ import type { Address } from "./address.ts"
 import type { Connection, Row } from "./connection.ts"
 import { format, serverMin, serviceRole, workerRole } from "./schema.ts"
 
+/** Schemas of the store's tables and of services'. */
+const ours = "(nspname = 'stele' OR starts_with(nspname, 'stele_sql_'))"
+
 /** Membership counts as much as being it: a role can be taken on. */
 const question = `
   SELECT current_setting('server_version_num')::int AS number, current_setting('server_version') AS version, current_user::text AS role,
@@ -12,10 +15,10 @@ const question = `
     EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = '${serviceRole}' AND pg_has_role(current_user, oid, 'USAGE')) AS is_service,
     EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = '${workerRole}' AND pg_has_role(current_user, oid, 'MEMBER')) AS is_worker,
     EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
-      WHERE nspname = 'stele' AND (pg_has_role(current_user, relowner, 'MEMBER') OR pg_has_role(current_user, nspowner, 'MEMBER'))) AS is_owner,
+      WHERE ${ours} AND (pg_has_role(current_user, relowner, 'MEMBER') OR pg_has_role(current_user, nspowner, 'MEMBER'))) AS is_owner,
     EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace WHERE nspname = 'stele' AND relname = 'format') AS is_set_up,
     (SELECT min(relname::text) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
-      WHERE nspname = 'stele' AND relkind IN ('r', 'p') AND relname <> 'format' AND NOT (relrowsecurity AND relforcerowsecurity)) AS open_table,
+      WHERE ${ours} AND relkind IN ('r', 'p') AND relname <> 'format' AND NOT (relrowsecurity AND relforcerowsecurity)) AS open_table,
     CASE WHEN current_setting('synchronous_commit') = 'off' THEN set_config('synchronous_commit', 'on', false) END AS made_durable`
 
 /** @throws StorageError `Server` */

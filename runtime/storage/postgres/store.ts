@@ -5,9 +5,11 @@
 import { ConfigError } from "../../../schemas/error/config.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import { type StoreLimitOptions, type StoreLimits, storeLimitsFrom } from "../../port/limits.ts"
-import type { Answers, BatchResults, Finding, Operation, Question, Store } from "../../port/store.ts"
+import type { SqlTransaction } from "../../port/sql.ts"
+import type { Answers, BatchResults, Finding, Operation, Question } from "../../port/store.ts"
 import { Bridge } from "../bridge.ts"
 import { copyOf } from "../operation.ts"
+import type { SqlStore } from "../sql-client.ts"
 import { parseAddress, passwordOf, workerPasswordOf } from "./address.ts"
 import { Asker } from "./asker.ts"
 import { Hints } from "./hints.ts"
@@ -17,6 +19,7 @@ import { Pool } from "./pool.ts"
 import { isOfAll, Overseer } from "./overseer.ts"
 import { serviceRole, workerRole } from "./schema.ts"
 import { checkService } from "./session.ts"
+import { beginOver } from "./sql-transaction.ts"
 import type { Opening } from "./worker.ts"
 
 const { Worker: Thread } = process.getBuiltinModule("node:worker_threads")
@@ -72,7 +75,7 @@ export function postgresLimitsFrom(options: StoreLimitOptions): StoreLimits {
   return limits
 }
 
-export class PostgresStore implements Store {
+export class PostgresStore implements SqlStore {
   readonly name: string
   readonly limits: StoreLimits
   readonly #bridge: Bridge
@@ -104,7 +107,7 @@ export class PostgresStore implements Store {
     this.#pool = new Pool(settings, connectionsMax, (connection) => checkService(connection, address))
     this.#asker = new Asker(this.#pool, limits)
     this.#direct = new Direct(this.#pool, this.#bridge, limits, pendingMax)
-    this.#overseer = worker === undefined ? undefined : Overseer.of(worker)
+    this.#overseer = worker === undefined ? undefined : Overseer.of(worker, limits)
     this.#hints = hints ? new Hints(settings, () => this.#wake()) : undefined
   }
 
@@ -158,12 +161,28 @@ export class PostgresStore implements Store {
   }
 
   askSync<Q extends Question>(question: Q): Answers[Q["ask"]] {
-    return this.#open().askSync("ask", copied(question)) as Answers[Q["ask"]]
+    return this.#open().askSync("askSync", copied(question)) as Answers[Q["ask"]]
   }
 
   async check(): Promise<ReadonlyArray<Finding>> {
     this.#open()
     return await this.#overseeing("check").check()
+  }
+
+  /**
+   * Begins a transaction that other writes of the tenant wait for, the host's own by default. It ends by itself after
+   * `sql.transactionMsMax`, and when a call of this thread blocks it.
+   * @throws as `apply`
+   */
+  async transaction(tenant?: Uint8Array): Promise<SqlTransaction> {
+    const { commit, ...rest } = await beginOver(this.#open(), tenant)
+    return {
+      ...rest,
+      commit: async () => {
+        await commit()
+        this.#told()
+      },
+    }
   }
 
   onCommit(listener: () => void): () => void {
@@ -174,8 +193,14 @@ export class PostgresStore implements Store {
   }
 
   #committed(batch: ReadonlyArray<Operation>): void {
+    if (batch.every(({ op }) => unheard.has(op))) this.#wake()
+    else this.#told()
+  }
+
+  /** Something was committed that others may wait for, here and elsewhere. */
+  #told(): void {
     this.#wake()
-    if (!batch.every(({ op }) => unheard.has(op))) this.#hints?.committed()
+    this.#hints?.committed()
   }
 
   #wake(): void {

@@ -96,7 +96,7 @@ export function tableNamed(store: string, name: string): Table {
   return table
 }
 
-/** Whose rows an operation changes; undefined for what concerns all of a tenant's. */
+/** Whose rows an operation changes; undefined for what concerns all of a tenant's, and for services' own statements. */
 export function tableOf(store: string, operation: Operation): Table | undefined {
   if (operation.op === "import") return tableNamed(store, operation.table)
   if (operation.op === "rewrite") {
@@ -105,7 +105,7 @@ export function tableOf(store: string, operation: Operation): Table | undefined 
     return table
   }
   const table = byOperation.get(operation.op)
-  if (table === undefined && operation.op !== "erase") throw new StorageError("Unsupported", { store, asked: operation.op })
+  if (table === undefined && operation.op !== "erase" && operation.op !== "sql") throw new StorageError("Unsupported", { store, asked: operation.op })
   return table
 }
 /** Is it a question about one tenant that some table answers? */

@@ -6,6 +6,7 @@ const { isUtf8 } = process.getBuiltinModule("node:buffer")
 
 /** The host's own: in ports its tenant is the empty text, which is nobody here. No UTF-8 is this byte, so no guest is called so. */
 const host = Uint8Array.of(0xfe)
+export const hostHex = "fe"
 const tenantBytesMax = 512
 
 /** @throws StorageError `Tenant` */

@@ -13,6 +13,7 @@ import { isOfAll, type Overseer } from "./overseer.ts"
 import { Pool } from "./pool.ts"
 import { type LeaseOfAll, noRing, Ring } from "./queue-ring.ts"
 import { checkService } from "./session.ts"
+import { transactionsOf } from "./sql-transaction.ts"
 import { Writer } from "./writer.ts"
 
 const { isMainThread, workerData } = process.getBuiltinModule("node:worker_threads")
@@ -34,6 +35,8 @@ export interface Writing {
   readonly batch: ReadonlyArray<Operation>
   readonly handed: Handed | undefined
   readonly wanted: Uint8Array | undefined
+  /** Its caller's thread stands still until it is answered. */
+  readonly isBlocking?: boolean
 }
 
 export interface Written {
@@ -53,6 +56,8 @@ export interface Serving {
   readonly overseer?: (pool: Pool) => Overseer
   /** And hands out jobs of all tenants. */
   readonly ring?: (pool: Pool, writer: Writer) => Ring
+  /** What else is answered here. */
+  readonly more?: (pool: Pool) => Readonly<Record<string, (argument: never) => Promise<unknown>>>
   /** When the last session is over. */
   readonly after?: () => Promise<void>
 }
@@ -61,35 +66,51 @@ export interface Serving {
 export function serveStore(
   { worker, limits, connectionsMax, pendingMax, line }: Pick<Opening, "worker" | "limits" | "connectionsMax" | "pendingMax" | "line">,
   settings: ConnectionSettings,
-  { overseer: overseerOf, ring: ringOf, after = async () => {} }: Serving = {},
+  { overseer: overseerOf, ring: ringOf, more, after = async () => {} }: Serving = {},
 ): void {
   const { address } = settings
   const pool = new Pool(settings, connectionsMax, (connection) => checkService(connection, address))
   const writer = new Writer(pool, limits, pendingMax)
   const asker = new Asker(pool, limits)
   const ring = ringOf?.(pool, writer) ?? (worker === undefined ? undefined : Ring.of(worker, limits.queue, (batch) => writer.apply(batch)))
-  const apply = async (batch: ReadonlyArray<Operation>): Promise<ReadonlyArray<unknown>> => {
+  const apply = async (batch: ReadonlyArray<Operation>, isBlocking = false): Promise<ReadonlyArray<unknown>> => {
     const [first] = batch
-    if (batch.length !== 1 || first?.op !== "lease" || first.tenant !== undefined) return await writer.apply(batch)
+    if (batch.length !== 1 || first?.op !== "lease" || first.tenant !== undefined) return await writer.apply(batch, isBlocking)
     if (ring === undefined) throw noRing(address.name)
     return [await ring.lease(first as LeaseOfAll)]
   }
   const overseer = overseerOf?.(pool)
+  const ask = async (question: Question): Promise<unknown> => {
+    if (question.ask === "queue" && question.tenant === undefined && ring !== undefined) return await ring.depth(question.key)
+    return await (overseer !== undefined && isOfAll(question) ? overseer.ask(question) : asker.ask(question))
+  }
+  /** Where there is one session, an open transaction has it. */
+  const block = (): void => {
+    if (connectionsMax === 1) writer.endAll()
+  }
   serve(
     line,
     {
       open: () => pool.use(async () => {}),
-      apply,
-      async write({ batch, handed, wanted }: Writing): Promise<Written> {
+      apply: (batch: ReadonlyArray<Operation>) => apply(batch),
+      async write({ batch, handed, wanted, isBlocking = false }: Writing): Promise<Written> {
+        if (isBlocking) block()
         if (handed !== undefined) writer.take(handed)
-        const answers = await apply(batch)
+        const answers = await apply(batch, isBlocking)
         return { answers, handed: wanted === undefined ? undefined : writer.hand(wanted) }
       },
       wasKept: ({ tenant, seen, operation }: Doubt) => writer.wasKept(tenant, seen, operation),
-      ask(question: Question) {
-        if (question.ask === "queue" && question.tenant === undefined && ring !== undefined) return ring.depth(question.key)
-        return overseer !== undefined && isOfAll(question) ? overseer.ask(question) : asker.ask(question)
+      ask,
+      applySync(batch: ReadonlyArray<Operation>) {
+        block()
+        return apply(batch, true)
       },
+      askSync(question: Question) {
+        block()
+        return ask(question)
+      },
+      ...transactionsOf(writer),
+      ...more?.(pool),
       ...(overseer === undefined
         ? {}
         : { info: () => overseer.info(), check: () => overseer.check(), fence: (fence: Fence | undefined) => overseer.fence(fence) }),

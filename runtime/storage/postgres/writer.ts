@@ -22,6 +22,9 @@ import { type Handed, ownMs, type Seen, sharedMs } from "./handed.ts"
 import { fencedBy, headOf, lock, makeAndLock, update } from "./head.ts"
 import { type Pool, pause } from "./pool.ts"
 import { isPut, type Known, putOf } from "./put.ts"
+import { changeOf } from "../sql-statement.ts"
+import { eraseSql, runSql } from "./sql.ts"
+import { Hold } from "./sql-hold.ts"
 import { type Context, type Draft, type Load, type Table, tableNamed, tableOf, tables } from "./table.ts"
 import { bind, bindWriter, hexOf, tenantId, tenantText } from "./tenant.ts"
 
@@ -42,6 +45,8 @@ export function operationId(): Uint8Array {
 
 interface Waiting {
   readonly batch: ReadonlyArray<Operation>
+  /** A transaction that begins when it is its turn. */
+  readonly hold?: Hold
   resolve(answers: ReadonlyArray<unknown>): void
   reject(error: Error): void
 }
@@ -51,6 +56,8 @@ interface Lane {
   readonly tenant: Uint8Array
   waiting: Array<Waiting>
   isRunning: boolean
+  /** The transaction that is open. */
+  hold: Hold | undefined
   /** Values with an end were written: what has ended is looked for. */
   hasEnds: boolean
   /** The newest commit that this process has seen: the server must have it. */
@@ -110,8 +117,14 @@ export const sweepMsMax = 1_000
 /** Tenants that an empty batch looks at. */
 const lanesSweptMax = 16
 
+/** Why a transaction ends for somebody else's sake. */
+const blocked = "a call that blocks its thread must not wait for it"
+
 /** Nothing of the group was kept, and it may be tried again. */
 class NotKept extends Error {}
+
+/** Is it a group of its own: a step of an erasure, or one with statements that cannot be taken back without the whole transaction? */
+const isApart = (batch: ReadonlyArray<Operation>): boolean => batch.some(({ op }) => op === "erase" || op === "sql")
 
 const bytesIn = (batch: ReadonlyArray<Operation>): number => batch.reduce((sum, operation) => sum + bytesOf(operation), 0)
 
@@ -124,9 +137,10 @@ function bytesOf(operation: Operation): number {
 
 const bytesOfJobs = (jobs: ReadonlyArray<NewJob>): number => jobs.reduce((sum, { payload }) => sum + 64 + (payload?.length ?? 0), 0)
 
-/** Whose an operation is: those on leases name a tenant with each. What is no table's may have none. @throws StorageError `Unsupported`, `Tenant` */
+/** Whose an operation is: those on leases name a tenant with each, and one of SQL that names none is its batch's. What is no table's may have none. @throws StorageError `Unsupported`, `Tenant` */
 export function tenantsOf(store: string, operation: Operation): ReadonlyArray<Uint8Array> {
   if ("leases" in operation) return operation.leases.map(({ tenant }) => tenantId(store, tenant))
+  if (operation.op === "sql" && operation.tenant === undefined) return []
   if (!("tenant" in operation) || operation.tenant === undefined) throw new StorageError("Unsupported", { store, asked: operation.op })
   return [tenantId(store, operation.tenant)]
 }
@@ -151,7 +165,8 @@ export class Writer {
     this.#pendingMax = pendingMax
   }
 
-  apply(batch: ReadonlyArray<Operation>): Promise<ReadonlyArray<unknown>> {
+  /** `isBlocking`: a thread waits that may be the owner's of a transaction, and could never end it. */
+  apply(batch: ReadonlyArray<Operation>, isBlocking = false): Promise<ReadonlyArray<unknown>> {
     return new Promise((resolve, reject) => {
       if (this.#isClosed) throw new StorageError("Closed", { store: this.#store })
       if (this.#pending >= this.#pendingMax) throw new StorageError("Overloaded", { store: this.#store, pendingMax: this.#pendingMax })
@@ -174,7 +189,40 @@ export class Writer {
       if (lane.refusal !== undefined) throw lane.refusal
       if (batch.some((operation) => "ttlMs" in operation && operation.ttlMs !== undefined)) lane.hasEnds = true
       this.#enqueue(lane, { batch, resolve, reject })
+      if (isBlocking) this.#goBefore(lane)
     })
+  }
+
+  /**
+   * Begins a transaction, for which others of the tenant wait; it ends by itself.
+   * @throws as `apply`
+   */
+  begin(tenant: Uint8Array): Promise<Hold> {
+    return new Promise((resolve, reject) => {
+      if (this.#isClosed) throw new StorageError("Closed", { store: this.#store })
+      if (this.#pending >= this.#pendingMax) throw new StorageError("Overloaded", { store: this.#store, pendingMax: this.#pendingMax })
+      const id = tenantId(this.#store, tenant)
+      const lane = this.#laneOf(hexOf(id), id)
+      if (lane.refusal !== undefined) throw lane.refusal
+      const hold = new Hold(this.#store, this.#limits.sql.transactionMsMax)
+      this.#enqueue(lane, { batch: [], hold, resolve: () => resolve(hold), reject })
+    })
+  }
+
+  /** What a transaction's owner is told that nobody knows any more. */
+  ended(): StorageError {
+    return new StorageError("Preempted", { store: this.#store, detail: "it has ended" })
+  }
+
+  /** Ends every transaction that is open: they may have the sessions that a blocked thread waits for. */
+  endAll(): void {
+    for (const { hold } of this.#lanes.values()) hold?.end(blocked)
+  }
+
+  /** Transactions that have not begun begin after whoever blocks a thread. */
+  #goBefore(lane: Lane): void {
+    lane.hold?.end(blocked)
+    lane.waiting = [...lane.waiting.filter(({ hold }) => hold === undefined), ...lane.waiting.filter(({ hold }) => hold !== undefined)]
   }
 
   /** Removes what has ended of tenants that this process gave values with an end, some at a time. */
@@ -210,6 +258,7 @@ export class Writer {
         tenant: new Uint8Array(tenant),
         waiting: [],
         isRunning: false,
+        hold: undefined,
         hasEnds: false,
         seen: undefined,
         known: undefined,
@@ -225,13 +274,17 @@ export class Writer {
 
   async #serve(lane: Lane): Promise<void> {
     while (lane.waiting.length > 0) {
+      if (lane.waiting[0]?.hold !== undefined) {
+        await this.#hold(lane, lane.waiting.shift() as Waiting & { readonly hold: Hold })
+        this.#pending--
+        continue
+      }
       let count = 0
       for (let bytes = 0; count < Math.min(lane.waiting.length, groupMax) && (count === 0 || bytes < groupBytesMax); count++) {
-        const { batch } = lane.waiting[count] as Waiting
-        // A step of an erasure is a group of its own.
-        if (batch[0]?.op === "erase" && count > 0) break
+        const { batch, hold } = lane.waiting[count] as Waiting
+        if ((hold !== undefined || isApart(batch)) && count > 0) break
         bytes += bytesIn(batch)
-        if (batch[0]?.op === "erase") bytes = groupBytesMax
+        if (isApart(batch)) bytes = groupBytesMax
       }
       const taken = lane.waiting.splice(0, count)
       let outcomes: ReadonlyArray<Outcome>
@@ -295,33 +348,80 @@ export class Writer {
         if (!connection.isDead) await connection.run([{ sql: "ROLLBACK" }])
         throw error
       }
-      const { head, group, outcomes, writes, atMs = 0 } = prepared
+      const { group, outcomes } = prepared
       if (group.isEmpty) {
         // What nobody wrote needs no commit: the tenant's new row neither.
         await connection.run([{ sql: "ROLLBACK" }])
         return { outcomes, asked: undefined }
       }
-      const sequence = head.sequence + 1
-      const digest = group.digest()
-      const isErased = prepared.isErased === true
-      const record = isErased ? forgetTenant(lane.tenant, group) : this.#record(lane, { sequence, digest, group, operation })
-      const answers = await connection.run([...writes, ...record, { sql: "COMMIT" }])
-      const commit = answers.at(-1)
-      const failed = answers.find((answer): answer is ServerError => answer instanceof ServerError && !answer.isLost)
-      // A transaction in which something failed answers its COMMIT so, or not at all: either way nothing is kept.
-      if (failed !== undefined && failed !== commit) throw failed
-      if (commit instanceof ServerError) return { outcomes, asked: sequence }
-      if ((commit as Answer).command !== "COMMIT") throw new NotKept("the server rolled the transaction back")
-      lane.seen = isErased ? undefined : { sequence, digest }
-      lane.known = isErased ? undefined : knownOf({ revision: group.revision, sequence, digest, forgotten: group.forgotten, nowUs: group.nowUs }, group, atMs)
-      lane.generation = this.#pool.generation
-      this.#ofAll.add(group.grown)
-      return { outcomes, asked: undefined }
+      return await this.#finish(lane, prepared, operation, connection)
     })
     // Nobody said whether the commit was made: the rows do, as soon as whoever made it is gone.
     if (attempt.asked !== undefined && !(await this.#wasKept(lane.tenant, attempt.asked, operation)))
       throw new NotKept("the connection was lost before the server committed")
     return attempt.outcomes
+  }
+
+  /** Writes what was decided, and commits. */
+  async #finish(lane: Lane, prepared: Prepared, operation: Uint8Array, connection: Connection): Promise<Attempt> {
+    const { head, group, outcomes, writes, atMs = 0 } = prepared
+    const sequence = head.sequence + 1
+    const digest = group.digest()
+    const isErased = prepared.isErased === true
+    const record = isErased ? forgetTenant(lane.tenant, group) : this.#record(lane, { sequence, digest, group, operation })
+    const answers = await connection.run([...writes, ...record, { sql: "COMMIT" }])
+    const commit = answers.at(-1)
+    const failed = answers.find((answer): answer is ServerError => answer instanceof ServerError && !answer.isLost)
+    // A transaction in which something failed answers its COMMIT so, or not at all: either way nothing is kept.
+    if (failed !== undefined && failed !== commit) throw failed
+    if (commit instanceof ServerError) return { outcomes, asked: sequence }
+    if ((commit as Answer).command !== "COMMIT") throw new NotKept("the server rolled the transaction back")
+    lane.seen = isErased ? undefined : { sequence, digest }
+    lane.known = isErased ? undefined : knownOf({ revision: group.revision, sequence, digest, forgotten: group.forgotten, nowUs: group.nowUs }, group, atMs)
+    lane.generation = this.#pool.generation
+    this.#ofAll.add(group.grown)
+    return { outcomes, asked: undefined }
+  }
+
+  /** Holds a transaction open until its owner ends it, or its time has come. */
+  async #hold(lane: Lane, { hold, resolve, reject }: Waiting & { readonly hold: Hold }): Promise<void> {
+    const operation = operationId()
+    lane.hold = hold
+    let committing: Awaited<ReturnType<Hold["carryOut"]>>
+    try {
+      const asked = await this.#pool.use(async (connection): Promise<number | undefined> => {
+        try {
+          const prepared = await this.#prepare(lane, [[]], connection)
+          const [only] = prepared.outcomes
+          if (only !== undefined && "error" in only) throw only.error
+          resolve([])
+          const { group } = prepared
+          committing = await hold.carryOut({ connection, group, store: this.#store, limits: this.#limits.sql, tenant: lane.tenant })
+          if (committing !== undefined && !group.isEmpty) return (await this.#finish(lane, prepared, operation, connection)).asked
+          await connection.run([{ sql: "ROLLBACK" }])
+          return undefined
+        } catch (error) {
+          if (!connection.isDead) await connection.run([{ sql: "ROLLBACK" }])
+          throw error
+        }
+      })
+      if (asked !== undefined && !(await this.#wasKept(lane.tenant, asked, operation))) throw new NotKept("the connection was lost before the server committed")
+      committing?.resolve(undefined)
+    } catch (error) {
+      const failure = this.#failureOf(error)
+      if (committing === undefined) reject(failure)
+      else committing.reject(failure)
+    } finally {
+      lane.hold = undefined
+      hold.close()
+    }
+  }
+
+  /** Why nothing of a transaction was kept. */
+  #failureOf(error: unknown): Error {
+    if (error instanceof SteleError && !(error instanceof StorageError && error.reason._tag === "Unreachable")) return error
+    if (isContended(error)) return new StorageError("Busy", { store: this.#store, waitedMs: lockMsMax }, { cause: error })
+    return new StorageError("Failed", { store: this.#store, detail: detailOf(error) }, { cause: error })
   }
 
   /** The group in one statement, if it is one of sets and the tenant is as it was left; undefined: nothing was done. */
@@ -391,6 +491,7 @@ export class Writer {
     if (first?.op === "erase") return await this.#erase(group, head, context, first, connection)
     for (const draft of drafts.values()) draft.sweep?.(group)
     group.keep()
+    const sql = (batches[0] ?? []).filter((operation) => operation.op === "sql")
     const outcomes = batches.map((batch): Outcome => {
       const before = group.revision
       try {
@@ -399,6 +500,7 @@ export class Writer {
             checkWhole("revision", operation.revision, 0, importedMax)
             group.raise(operation.revision)
           }
+          if (operation.op === "sql") return void group.change(...changeOf(operation))
           return (drafts.get(this.#tableOf(operation) as Table) as Draft).apply(group, operation)
         })
         group.end(true, before)
@@ -410,6 +512,17 @@ export class Writer {
         return { error }
       }
     })
+    const [only] = outcomes
+    if (sql.length > 0 && only !== undefined && "answers" in only) {
+      try {
+        const results = (await runSql({ ...context, limits: this.#limits.sql }, connection, sql)).values()
+        outcomes[0] = { answers: only.answers.map((answer, i) => (batches[0]?.[i]?.op === "sql" ? results.next().value : answer)) }
+      } catch (error) {
+        if (!(error instanceof SteleError)) throw error
+        // The server has given the transaction up: there is nothing left to write.
+        return { head, group: new Group(head, [], this.#ofAll.bytes), outcomes: [{ error }], writes: [] }
+      }
+    }
     for (const draft of drafts.values()) await draft.answer?.(group, load)
     if (group.isEmpty) return { head, group, outcomes, writes: [] }
     for (const draft of drafts.values()) await draft.settle?.(group, load)
@@ -435,6 +548,7 @@ export class Writer {
       count += erased.count
       for (const [name, { keys, bytes, sums }] of erased.parts) group.add(name, keys, bytes, sums)
     }
+    if (named === undefined && count < countMax) count += await eraseSql(context, connection, countMax - count)
     group.keep()
     return { head, group, outcomes: [{ answers: [count] }], writes: [], isErased: count < countMax && named === undefined }
   }
@@ -574,6 +688,7 @@ export class Writer {
   /** Waits for what was asked for. */
   async close(): Promise<void> {
     this.#isClosed = true
+    for (const { hold, waiting } of this.#lanes.values()) for (const each of [hold, ...waiting.map(({ hold }) => hold)]) each?.end("the store is closed")
     if (this.#running > 0) await new Promise<void>((done) => this.#whenDone.push(done))
   }
 }

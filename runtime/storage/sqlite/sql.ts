@@ -3,10 +3,11 @@
  * authorizer, and held against the schema when it changed that. Every statement is part of the digest.
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite"
-import { ConfigError } from "../../../schemas/error/config.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import { checkLimit } from "../../../host/port/port.ts"
-import type { SqlLimits, SqlOperation, SqlQuestion, SqlResults, SqlRows, SqlStatement } from "../../port/sql.ts"
+import type { ServicesQuestion, SqlLimits, SqlOperation, SqlQuestion, SqlResults, SqlRows, SqlStatement } from "../../port/sql.ts"
+import { changeOf, checkStatement } from "../sql-statement.ts"
+import { servicesWithRows } from "./sql-tenant.ts"
 import type { TableContext } from "./table.ts"
 import type { Group } from "./writer.ts"
 
@@ -34,9 +35,6 @@ const actions = {
 } as const
 const [allow, deny] = [0, 1]
 
-/** Whose tables nobody else's may be called like: the store's own. */
-const ownNames = new Set(["commit", "key", "event", "log", "blob", "queue", "usage", "fence", "sqlite", "stele", "archive", "mark"])
-const servicePattern = /^[a-z][a-z0-9]{0,30}$/
 /** Table-valued functions that read nothing but their arguments. */
 const functionTables = new Set(["json_each", "json_tree"])
 const schemaTables = new Set(["sqlite_master", "sqlite_schema"])
@@ -149,7 +147,7 @@ function mayDo(seen: Seen, action: number, first: string | null, second: string 
 
 export class SqlTable {
   static readonly operations = ["sql"] as const
-  static readonly questions = ["sql"] as const
+  static readonly questions = ["sql", "services"] as const
   readonly #database: DatabaseSync
   readonly #store: string
   readonly #limits: SqlLimits
@@ -201,21 +199,6 @@ export class SqlTable {
     return found
   }
 
-  #checked({ service, text, params = [] }: SqlStatement): void {
-    if (!servicePattern.test(service) || ownNames.has(service))
-      throw new ConfigError("Option", {
-        option: "service",
-        expected: "a name of lower-case letters and digits that is none of the store's own",
-        actual: JSON.stringify(service),
-      })
-    if (typeof text !== "string") throw new ConfigError("Option", { option: "text", expected: "a statement", actual: typeof text })
-    checkLimit("sql", "textBytesMax", "bytes", this.#limits.textBytesMax, text.length)
-    // An object would be taken for values by name.
-    for (const [i, param] of params.entries())
-      if (param !== null && !["number", "bigint", "string"].includes(typeof param) && !(param instanceof Uint8Array))
-        throw new ConfigError("Option", { option: `params[${i}]`, expected: "null, a number, a bigint, a string or bytes", actual: typeof param })
-  }
-
   /** What changes the schema prepares more while it runs. */
   #rows(given: SqlStatement, statement: StatementSync, isSchema = false): SqlRows {
     statement.setReadBigInts(given.isSafe === true)
@@ -240,16 +223,17 @@ export class SqlTable {
     )
   }
 
-  ask(question: SqlQuestion): SqlRows | undefined {
-    this.#checked(question)
+  ask(question: SqlQuestion | ServicesQuestion): SqlRows | ReadonlyArray<string> | undefined {
+    if (question.ask === "services") return servicesWithRows(this.#database)
+    checkStatement(question, this.#limits)
     const { statement, writes } = this.#prepared(question)
     return writes ? undefined : this.#rows(question, statement)
   }
 
   apply(group: Group, operation: SqlOperation): SqlResults["sql"] {
-    this.#checked(operation)
-    const { service, text, params = [] } = operation
-    group.change(utf8.encode("sql"), utf8.encode(service), utf8.encode(text), utf8.encode(JSON.stringify(params, asText)))
+    checkStatement(operation, this.#limits)
+    const { service, text } = operation
+    group.change(...changeOf(operation))
     if (operation.isScript === true) {
       const names = this.#names()
       const isChanged = this.#guarded(service, (seen) => {
@@ -297,7 +281,3 @@ export class SqlTable {
     }
   }
 }
-
-const utf8 = new TextEncoder()
-const asText = (_: string, value: unknown): unknown =>
-  typeof value === "bigint" ? `${value}n` : value instanceof Uint8Array ? { bytes: Buffer.from(value).toString("base64") } : value

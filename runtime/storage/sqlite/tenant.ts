@@ -13,6 +13,7 @@ import {
 import { checkWhole } from "../operation.ts"
 import { bytesOfRecord, checkRewrite, encodeRecord, importedMax } from "../record.ts"
 import { rowsMax } from "../row.ts"
+import { eraseServices } from "./sql-tenant.ts"
 import { snapshot } from "./statement.ts"
 import type { Table, TableContext } from "./table.ts"
 import type { Group } from "./writer.ts"
@@ -105,6 +106,7 @@ export class TenantOperations {
     let count = 0
     const tables = operation.table === undefined ? this.#tables : [this.#table(operation.table)]
     for (const table of tables) if (count < operation.countMax) count += table.erase(group, tenant, operation.countMax - count)
+    if (operation.table === undefined && count < operation.countMax) count += eraseServices(this.#database, tenant, operation.countMax - count)
     return count
   }
 }

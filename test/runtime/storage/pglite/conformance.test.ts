@@ -4,6 +4,7 @@
  */
 import t from "tap"
 import { conformance, storeCases } from "../suite/conformance.ts"
+import { sqlBackends } from "../suite/sql.ts"
 import { folders } from "./pglite.ts"
 
 t.setTimeout(600_000)
@@ -17,4 +18,15 @@ const isRare = (limits: object = {}): boolean => (sets.get(JSON.stringify(limits
 const left = isFull ? [] : storeCases.filter(({ limits }) => isRare(limits)).map(({ title }) => title)
 if (left.length > 0) t.comment(`${left.length} cases with limits of their own run with --full`)
 
-conformance(t, [{ name: "pglite", skips: new Set(left), openMax: 2, open: (limits) => made.open(limits) }])
+conformance(t, [
+  {
+    name: "pglite",
+    skips: new Set(left),
+    openMax: 2,
+    async open(limits) {
+      const store = await made.open(limits)
+      sqlBackends.set(store, { dialect: "postgres", target: async (name) => store.migrationTarget(name) })
+      return store
+    },
+  },
+])

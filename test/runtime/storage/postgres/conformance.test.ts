@@ -1,6 +1,7 @@
 import t from "tap"
-import { PostgresStore } from "../../../../runtime/storage/postgres/mod.ts"
+import { postgresTarget, PostgresStore } from "../../../../runtime/storage/postgres/mod.ts"
 import { conformance } from "../suite/conformance.ts"
+import { sqlBackends } from "../suite/sql.ts"
 import { migrated, missing, startServer } from "./server.ts"
 
 t.setTimeout(600_000)
@@ -14,8 +15,10 @@ else {
     {
       name: "postgres",
       async open(limits) {
-        const { service, worker } = await migrated(server)
-        return await PostgresStore.open(service, { password, worker, ...limits, connectionsMax: 2 })
+        const { owner, service, worker } = await migrated(server)
+        const store = await PostgresStore.open(service, { password, worker, ...limits, connectionsMax: 2 })
+        sqlBackends.set(store, { dialect: "postgres", target: (name) => postgresTarget(owner, name, { password }) })
+        return store
       },
     },
   ])

@@ -11,7 +11,7 @@ export interface Check {
 }
 
 /** What a backend may declare that it does not have. */
-export type Capability = "blocking" | "watch" | "usage"
+export type Capability = "blocking" | "watch" | "usage" | "sql"
 
 export interface StoreCase {
   readonly group: string

@@ -13,6 +13,7 @@ import { changeCases } from "./change.ts"
 import { keyValueCases } from "./key-value.ts"
 import { logCases } from "./log.ts"
 import { rewriteCases } from "./rewrite.ts"
+import { sqlCases } from "./sql.ts"
 import { tenantCases } from "./tenant.ts"
 import { usageCases } from "./usage.ts"
 
@@ -68,6 +69,7 @@ export const storeCases: ReadonlyArray<StoreCase> = [
   ...tenantCases,
   ...rewriteCases,
   ...usageCases,
+  ...sqlCases,
 ]
 
 function checkOf(t: Pick<TAP, "strictSame" | "match">): Check {
