@@ -209,12 +209,7 @@ export async function migrate(target: MigrationTarget, options: MigrateOptions):
 }
 
 /** The history first: who comes second fails there, before anything else of it. */
-function batchOf(
-  dialect: Dialect,
-  service: string,
-  kind: Step["kind"],
-  migration: Migration,
-): ReadonlyArray<MigrationStatement> {
+function batchOf(dialect: Dialect, service: string, kind: Step["kind"], migration: Migration): ReadonlyArray<MigrationStatement> {
   const table = `${service}_migration`
   if (kind === "down")
     return [

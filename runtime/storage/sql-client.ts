@@ -64,7 +64,9 @@ type Run = (statement: Omit<SqlStatement, "service">) => Promise<SqlRows>
 /** A connection that runs each statement by itself, or all within one transaction. */
 function connectionOf(flavour: Flavour, run: Run): Connection {
   const rows = (text: string, params: ReadonlyArray<unknown>, isArrays: boolean): Effect.Effect<SqlRows, SqlError> =>
-    Effect.flatMap(Effect.service(Client.SafeIntegers), (isSafe) => attempt(flavour, "execute", () => run({ text, params: params.map(valueOf), isArrays, isSafe })))
+    Effect.flatMap(Effect.service(Client.SafeIntegers), (isSafe) =>
+      attempt(flavour, "execute", () => run({ text, params: params.map(valueOf), isArrays, isSafe })),
+    )
   const execute: Connection["execute"] = (sql, params, transform) =>
     Effect.map(rows(sql, params, false), (found) => (transform === undefined ? found : transform(found as ReadonlyArray<object>)))
   return {

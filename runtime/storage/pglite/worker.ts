@@ -58,7 +58,11 @@ const migrating = (pool: Pool) => {
       }
     })
   return {
-    migrate: ({ service, statements, shared }: Migrating & { readonly statements: ReadonlyArray<MigrationStatement>; readonly shared: ReadonlyArray<string> }) =>
+    migrate: ({
+      service,
+      statements,
+      shared,
+    }: Migrating & { readonly statements: ReadonlyArray<MigrationStatement>; readonly shared: ReadonlyArray<string> }) =>
       asOwner(service, async (connection) => {
         await migrateSpace(connection, pool.address.name, service)
         await migrateStep(connection, pool.address.name, service, statements, shared)

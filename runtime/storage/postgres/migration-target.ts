@@ -34,7 +34,12 @@ async function makeSpace(connection: Connection, store: string, service: string)
       [role],
     )
     if (is?.["is_more"] === true)
-      throw new StorageError("Role", { store, role, detail: "a service's statements would run with its rights", wanted: `${role} without LOGIN, SUPERUSER and BYPASSRLS` })
+      throw new StorageError("Role", {
+        store,
+        role,
+        detail: "a service's statements would run with its rights",
+        wanted: `${role} without LOGIN, SUPERUSER and BYPASSRLS`,
+      })
     if (is === undefined) await makeRole(connection, store, role)
     if (is?.["is_member"] !== true) await permitted(connection, store, `GRANT ${role} TO CURRENT_USER`)
   }
@@ -51,7 +56,13 @@ async function makeRole(connection: Connection, store: string, role: string): Pr
 }
 
 /** Everything in one transaction, which leaves the schema as the rules want it. @throws ServerError; StorageError `SqlForbidden` */
-async function step(connection: Connection, store: string, service: string, statements: ReadonlyArray<MigrationStatement>, shared: ReadonlyArray<string>): Promise<void> {
+async function step(
+  connection: Connection,
+  store: string,
+  service: string,
+  statements: ReadonlyArray<MigrationStatement>,
+  shared: ReadonlyArray<string>,
+): Promise<void> {
   const begin = [
     { sql: "BEGIN ISOLATION LEVEL READ COMMITTED" },
     { sql: "SELECT pg_advisory_xact_lock($1)", parameters: [lockKey] },
@@ -62,19 +73,27 @@ async function step(connection: Connection, store: string, service: string, stat
     const before = new Set((await connection.all(begin)).at(-1)?.rows.map(({ policy }) => policy))
     const after = await connection.all([...statements.map(({ text, params = [] }) => ({ sql: text, parameters: params })), { sql: policiesSql(service) }])
     const changed = after.at(-1)?.rows.find(({ policy }) => !before.has(policy))
-    if (changed !== undefined) throw new StorageError("SqlForbidden", { store, service, detail: `a policy of "${changed["relname"] as string}" was made or changed` })
+    if (changed !== undefined)
+      throw new StorageError("SqlForbidden", { store, service, detail: `a policy of "${changed["relname"] as string}" was made or changed` })
     await connection.one(settleSql(service, shared))
     const [answer] = await connection.all([{ sql: "COMMIT" }])
     if (answer?.command !== "COMMIT") throw new StorageError("Failed", { store, detail: "the server rolled the step back" })
   } catch (error) {
     if (!connection.isDead) await connection.run([{ sql: "ROLLBACK" }, { sql: "RESET ALL" }])
-    if (error instanceof ServerError && error.sqlState === refusedState) throw new StorageError("SqlForbidden", { store, service, detail: error.message }, { cause: error })
+    if (error instanceof ServerError && error.sqlState === refusedState)
+      throw new StorageError("SqlForbidden", { store, service, detail: error.message }, { cause: error })
     throw error
   }
 }
 
 /** What the target asks of a connection that acts as the owner. */
-export async function migrateStep(connection: Connection, store: string, service: string, statements: ReadonlyArray<MigrationStatement>, shared: ReadonlyArray<string>): Promise<void> {
+export async function migrateStep(
+  connection: Connection,
+  store: string,
+  service: string,
+  statements: ReadonlyArray<MigrationStatement>,
+  shared: ReadonlyArray<string>,
+): Promise<void> {
   checkService(service)
   for (let attempt = 1; ; attempt++) {
     try {
@@ -153,7 +172,12 @@ export const servedTarget = (store: Store, service: string): MigrationTarget => 
   name: store.name,
   dialect: "postgres",
   batch() {
-    throw new StorageError("Role", { store: store.name, role: spaceOf(service), detail: "it makes no tables", wanted: "the owner of the database, by postgresTarget" })
+    throw new StorageError("Role", {
+      store: store.name,
+      role: spaceOf(service),
+      detail: "it makes no tables",
+      wanted: "the owner of the database, by postgresTarget",
+    })
   },
   async rows(text) {
     try {

@@ -16,7 +16,10 @@ import { usageTenants } from "./usage.ts"
 import { sumsOf } from "./usage-sums.ts"
 import { fenceKey, nameOfTenant, tenantName } from "./tenant.ts"
 
-type OfAll = Extract<Question, { readonly ask: "linked" | "references" | "tenants" | "totals" | "fence" | "usage" | "usageTenants" | "queue" | "sql" | "services" }>
+type OfAll = Extract<
+  Question,
+  { readonly ask: "linked" | "references" | "tenants" | "totals" | "fence" | "usage" | "usageTenants" | "queue" | "sql" | "services" }
+>
 const ofAll: ReadonlyArray<Question["ask"]> = ["linked", "references", "tenants", "totals", "fence", "usageTenants", "services"]
 export const isOfAll = (question: Question): question is OfAll =>
   ofAll.includes(question.ask) ||
@@ -84,8 +87,7 @@ export class Overseer {
     const { address } = this.#pool
     if (question.ask === "usage") return await this.#pool.use((connection) => snapshot(address, connection, () => sumsOf(address.name, connection, question)))
     try {
-      if (question.ask === "sql")
-        return await this.#pool.use((connection) => askSql({ store: address.name, limits: this.#limits.sql }, connection, question))
+      if (question.ask === "sql") return await this.#pool.use((connection) => askSql({ store: address.name, limits: this.#limits.sql }, connection, question))
       if (question.ask === "services") return await this.#pool.use(servicesWithRows)
       const query = queryOf(address.name, question)
       return query.answer(...(await this.#pool.use((connection) => connection.all(query.statements))).map(({ rows }) => rows))

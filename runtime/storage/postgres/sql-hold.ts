@@ -9,7 +9,7 @@ import { changeOf } from "../sql-statement.ts"
 import type { Connection } from "./connection.ts"
 import { detailOf } from "./failure.ts"
 import type { Group } from "./group.ts"
-import { runSql } from "./sql.ts"
+import { runSql, unlocked } from "./sql.ts"
 
 type Wanted = SqlStatement | "commit" | "rollback"
 
@@ -121,7 +121,7 @@ async function run({ connection, group, ...asker }: Ground, statement: SqlStatem
     group.end(true, before)
     return result as SqlResults["sql"]
   } catch (error) {
-    if (error instanceof SteleError) await connection.all([{ sql: "ROLLBACK TO SAVEPOINT stele_step" }, { sql: "RELEASE SAVEPOINT stele_step" }])
+    if (error instanceof SteleError) await connection.all([{ sql: "ROLLBACK TO SAVEPOINT stele_step" }, { sql: "RELEASE SAVEPOINT stele_step" }, unlocked])
     throw error
   }
 }

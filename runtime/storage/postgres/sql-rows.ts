@@ -37,7 +37,8 @@ export function rowsOfSql(store: string, { service, isSafe = false, isArrays = f
   }
   const valueOf = (type: number, raw: Uint8Array, name: string): SqlValue => {
     const decode = decoders[type]
-    if (decode === undefined) return refuse("0A000", `column "${name}" is of a type (${type}) that has no value here: cast it to text, bigint, double precision or bytea`)
+    if (decode === undefined)
+      return refuse("0A000", `column "${name}" is of a type (${type}) that has no value here: cast it to text, bigint, double precision or bytea`)
     const value = decode(new DataView(raw.buffer, raw.byteOffset, raw.length), raw)
     if (typeof value !== "bigint" || isSafe) return value
     const number = Number(value)

@@ -19,6 +19,9 @@ const cleaning: ReadonlyArray<Statement> = [
   { sql: "DISCARD TEMP" },
 ]
 
+/** What a statement may have taken that no rollback lets go of. */
+export const unlocked: Statement = { sql: "SELECT pg_advisory_unlock_all()" }
+
 interface Asker {
   readonly store: string
   readonly limits: SqlLimits
@@ -37,7 +40,8 @@ function sent({ store, limits }: Omit<Asker, "tenant">, statement: SqlStatement,
   if (statements.length === 0) refuse("42601", "there is no statement")
   if (statements.length > 1 && !isScript) refuse("42601", "there are several statements")
   return statements.map(({ text, word }) => {
-    if (!words.has(word)) throw new StorageError("SqlForbidden", { store, service, detail: `it begins with "${word.slice(0, 100)}", and not with one of ${[...words].join(", ")}` })
+    if (!words.has(word))
+      throw new StorageError("SqlForbidden", { store, service, detail: `it begins with "${word.slice(0, 100)}", and not with one of ${[...words].join(", ")}` })
     const { integers, numbers, texts, bytes } = values
     return {
       sql: `SELECT names, body, changes FROM ${run}($1::text, $2::bigint[], $3::double precision[], $4::text[], $5::bytea[], $6::bigint)`,
@@ -53,7 +57,8 @@ export function refusalOf(store: string, { service }: Pick<SqlStatement, "servic
   // The function is not there, or the schema: no migration was run. A statement's own names are looked for in it.
   if ((sqlState === "42883" || sqlState === "3F000") && message.includes(runOf(service).slice("stele_sql.".length)))
     return new StorageError("MigrationPending", { store, service, number: 0, known: 1 }, { cause: error })
-  if (sqlState === rowsState) return new CapabilityError("PortLimit", { port: "sql", limit: "rowsMax", unit: "rows", max: limits.rowsMax, actual: limits.rowsMax + 1 })
+  if (sqlState === rowsState)
+    return new CapabilityError("PortLimit", { port: "sql", limit: "rowsMax", unit: "rows", max: limits.rowsMax, actual: limits.rowsMax + 1 })
   if (sqlState === "57014") return new StorageError("Preempted", { store, detail: `a statement has run for ${limits.transactionMsMax} ms` }, { cause: error })
   if (sqlState === "42501") return new StorageError("SqlForbidden", { store, service, detail: message }, { cause: error })
   return new StorageError("Sql", { store, service, sqlState, detail: message }, { cause: error })
@@ -83,7 +88,10 @@ export async function runSql(
 ): Promise<ReadonlyArray<SqlResults["sql"]>> {
   const { store, tenant, limits } = asker
   const each = statements.map((statement) => sent(asker, statement, runOf(statement.service)))
-  const [before, after] = [[bound(tenant), timed(msMax)], [...cleaning, bind(tenant)]]
+  const [before, after] = [
+    [bound(tenant), timed(msMax)],
+    [...cleaning, bind(tenant)],
+  ]
   const answers = await connection.run(each.flatMap((own) => [...before, ...own, ...after]))
   const failed = (statement: SqlStatement, found: ReadonlyArray<Answer | ServerError>): void => {
     for (const answer of found) if (answer instanceof ServerError) throw refusalOf(store, statement, limits, answer)
@@ -101,11 +109,15 @@ export async function runSql(
  * Reads in a transaction of its own, of which nothing is left. Undefined: the statement writes.
  * @throws what the statement is refused for; ServerError
  */
-export async function askSql(asker: Omit<Asker, "tenant"> & { readonly tenant?: Uint8Array }, connection: Connection, question: SqlQuestion): Promise<SqlRows | undefined> {
+export async function askSql(
+  asker: Omit<Asker, "tenant"> & { readonly tenant?: Uint8Array },
+  connection: Connection,
+  question: SqlQuestion,
+): Promise<SqlRows | undefined> {
   const { store, limits, tenant } = asker
   const own = sent(asker, question, tenant === undefined ? runOfAll(question.service) : runOf(question.service))
   const opening = [{ sql: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" }, ...(tenant === undefined ? [] : [bound(tenant)]), timed(limits.transactionMsMax)]
-  const answers = await connection.run([...opening, ...own, { sql: "ROLLBACK" }, { sql: "SELECT pg_advisory_unlock_all()" }])
+  const answers = await connection.run([...opening, ...own, { sql: "ROLLBACK" }, unlocked])
   for (const answer of answers) {
     if (!(answer instanceof ServerError)) continue
     if (isWrite(answer)) return undefined
@@ -122,7 +134,10 @@ export async function eraseSql({ tenant }: Pick<Asker, "tenant">, connection: Co
   let count = 0
   for (const { name } of services) {
     if (count >= countMax) break
-    const [, found] = await connection.all([bound(tenant), { sql: `SELECT stele_sql.${name as string}($1::bigint) AS count`, parameters: [BigInt(countMax - count)] }])
+    const [, found] = await connection.all([
+      bound(tenant),
+      { sql: `SELECT stele_sql.${name as string}($1::bigint) AS count`, parameters: [BigInt(countMax - count)] },
+    ])
     count += Number(found?.rows[0]?.["count"] ?? 0)
   }
   return count

@@ -23,7 +23,7 @@ import { fencedBy, headOf, lock, makeAndLock, update } from "./head.ts"
 import { type Pool, pause } from "./pool.ts"
 import { isPut, type Known, putOf } from "./put.ts"
 import { changeOf } from "../sql-statement.ts"
-import { eraseSql, runSql } from "./sql.ts"
+import { eraseSql, runSql, unlocked } from "./sql.ts"
 import { Hold } from "./sql-hold.ts"
 import { type Context, type Draft, type Load, type Table, tableNamed, tableOf, tables } from "./table.ts"
 import { bind, bindWriter, hexOf, tenantId, tenantText } from "./tenant.ts"
@@ -520,6 +520,7 @@ export class Writer {
       } catch (error) {
         if (!(error instanceof SteleError)) throw error
         // The server has given the transaction up: there is nothing left to write.
+        await connection.run([{ sql: "ROLLBACK" }, unlocked])
         return { head, group: new Group(head, [], this.#ofAll.bytes), outcomes: [{ error }], writes: [] }
       }
     }

@@ -14,7 +14,9 @@ function tablesOf(database: DatabaseSync, where = ""): ReadonlyArray<string> {
 
 /** Services that have rows in any table but their histories. */
 export function servicesWithRows(database: DatabaseSync): ReadonlyArray<string> {
-  const full = tablesOf(database).filter((name) => !name.endsWith("_migration") && database.prepare(`SELECT 1 FROM ${quoted(name)} LIMIT 1`).get() !== undefined)
+  const full = tablesOf(database).filter(
+    (name) => !name.endsWith("_migration") && database.prepare(`SELECT 1 FROM ${quoted(name)} LIMIT 1`).get() !== undefined,
+  )
   return [...new Set(full.map((name) => name.slice(0, name.indexOf("_"))))]
 }
 
@@ -26,7 +28,9 @@ export function eraseServices(database: DatabaseSync, tenant: Uint8Array, countM
       .all(name)
       .map(({ name }) => quoted(String(name)))
     const place = key.length === 0 ? "rowid" : `(${key.join(", ")})`
-    return database.prepare(`DELETE FROM ${quoted(name)} WHERE ${place} IN (SELECT ${key.length === 0 ? "rowid" : key.join(", ")} FROM ${quoted(name)} WHERE tenant = ? LIMIT ?)`)
+    return database.prepare(
+      `DELETE FROM ${quoted(name)} WHERE ${place} IN (SELECT ${key.length === 0 ? "rowid" : key.join(", ")} FROM ${quoted(name)} WHERE tenant = ? LIMIT ?)`,
+    )
   })
   let count = 0
   for (;;) {

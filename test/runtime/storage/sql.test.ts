@@ -392,7 +392,7 @@ t.test("SQL with one rule taken out does not pass", async (t) => {
     ["names of the store's own", "sql-statement.ts", "|| ownNames.has(service)", ""],
     ["rows of an answer", "sqlite/sql.ts", 'checkLimit("sql", "rowsMax", "rows", this.#limits.rowsMax, rows.length)', ""],
     ["writes told from reads", "sqlite/sql.ts", "if (writes.has(action) && !isSchema) seen.writes = true", ""],
-    ["values of known types", "sql-statement.ts", "|| value instanceof Uint8Array) return undefined", "|| typeof value === \"object\") return undefined"],
+    ["values of known types", "sql-statement.ts", "|| value instanceof Uint8Array) return undefined", '|| typeof value === "object") return undefined'],
     ["a blocking call's precedence", "sqlite/turns.ts", 'this.#end("a call that blocks its thread must not wait for it")', "return"],
     ["a transaction's time", "sqlite/turns.ts", "}, this.#transactionMsMax)", "}, 60_000)"],
     ["waiting for a transaction", "sqlite/turns.ts", "if (this.#open !== undefined || first === undefined) return", "if (first === undefined) return"],

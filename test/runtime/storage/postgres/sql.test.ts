@@ -42,13 +42,18 @@ async function tests(): Promise<void> {
     },
     shared: ["shop_rate"],
   }
-  const other: Migration = { number: 1, name: "secrets", expand: { sqlite: [], postgres: ["CREATE TABLE other_secret (tenant bytea NOT NULL, secret text, PRIMARY KEY (tenant, secret))"] } }
+  const other: Migration = {
+    number: 1,
+    name: "secrets",
+    expand: { sqlite: [], postgres: ["CREATE TABLE other_secret (tenant bytea NOT NULL, secret text, PRIMARY KEY (tenant, secret))"] },
+  }
 
   async function run(database: Database, name: string, migrations: ReadonlyArray<Migration>, more = {}) {
     await using target = await postgresTarget(database.owner, name, { password })
     return await migrate(target, { service: name, migrations, ...more })
   }
-  const open = (database: Database, more: PostgresOptions = {}) => PostgresStore.open(database.service, { password, worker: database.worker, connectionsMax: 2, ...more })
+  const open = (database: Database, more: PostgresOptions = {}) =>
+    PostgresStore.open(database.service, { password, worker: database.worker, connectionsMax: 2, ...more })
 
   /** A database with items of two tenants and another service's secrets. */
   async function shop(): Promise<Database> {
@@ -57,7 +62,9 @@ async function tests(): Promise<void> {
     await run(database, "other", [other])
     await using store = await open(database)
     for (const tenant of [ada, bob]) {
-      await store.apply([{ op: "sql", service, tenant, text: "INSERT INTO shop_item (tenant, name, price) VALUES ($1, $2, 5)", params: [tenant, `${tenant.toString()}'s`] }])
+      await store.apply([
+        { op: "sql", service, tenant, text: "INSERT INTO shop_item (tenant, name, price) VALUES ($1, $2, 5)", params: [tenant, `${tenant.toString()}'s`] },
+      ])
       await store.apply([{ op: "sql", service: "other", tenant, text: "INSERT INTO other_secret VALUES ($1, 'secret of the other')", params: [tenant] }])
       await store.apply([{ op: "set", ...place(tenant, "k"), value: Buffer.from(`stored by ${tenant.toString()}`) }])
     }
@@ -92,11 +99,19 @@ async function tests(): Promise<void> {
       const found = JSON.stringify((await ask(text).catch((error: { readonly code: string }) => error.code)) ?? "it writes")
       t.notMatch(found, /bob/, `${text} gave ${found}`)
     }
-    for (const text of ["UPDATE shop_item SET price = 0", "DELETE FROM shop_item WHERE name LIKE 'bob%'", "INSERT INTO shop_item (tenant, name) VALUES ('bob', 'x') ON CONFLICT DO NOTHING"])
+    for (const text of [
+      "UPDATE shop_item SET price = 0",
+      "DELETE FROM shop_item WHERE name LIKE 'bob%'",
+      "INSERT INTO shop_item (tenant, name) VALUES ('bob', 'x') ON CONFLICT DO NOTHING",
+    ])
       await apply(text).catch(() => undefined)
     t.match(await refused(() => apply("UPDATE shop_item SET tenant = 'bob'")), /^STELE-STO-0053$/)
     t.match(await refused(() => apply("INSERT INTO shop_item (tenant, name) VALUES ('', 'nobody')")), /^STELE-STO-005[23]$/, "a tenant without a name")
-    t.same(await store.ask({ ask: "sql", service, tenant: bob, text: "SELECT name, price FROM shop_item", isArrays: true }), [["bob's", 5]], "the other's are as they were")
+    t.same(
+      await store.ask({ ask: "sql", service, tenant: bob, text: "SELECT name, price FROM shop_item", isArrays: true }),
+      [["bob's", 5]],
+      "the other's are as they were",
+    )
     t.same(await store.ask({ ask: "sql", service, text: "SELECT name FROM shop_item" }), [], "the host's own has none")
     t.same(server.sql("SELECT count(*) FROM stele_sql_shop.shop_item WHERE length(tenant) = 0", database.name), "0")
     t.same(await store.check(), [])
@@ -105,10 +120,23 @@ async function tests(): Promise<void> {
   t.test("a signature that was seen in one transaction is worth nothing in the next, on the same session", async (t) => {
     const database = await shop()
     await using store = await open(database, { connectionsMax: 1 })
-    const seen = await store.ask({ ask: "sql", service, tenant: bob, text: "SELECT current_setting('stele.sql_tenant') AS bound, pg_backend_pid() AS pid", isArrays: true })
-    const [bound, pid] = seen?.[0] as [string, number]
+    const seen = await store.ask({
+      ask: "sql",
+      service,
+      tenant: bob,
+      text: "SELECT current_setting('stele.sql_tenant') AS bound, pg_backend_pid() AS pid",
+      isArrays: true,
+    })
+    const [bound, pid] = (seen ?? [])[0] as [string, number]
     t.match(bound, /^626f62\.[0-9a-f]{64}$/)
-    const found = await store.ask({ ask: "sql", service, tenant: ada, text: "WITH b AS MATERIALIZED (SELECT set_config('stele.sql_tenant', $1, true)) SELECT name, pg_backend_pid() AS pid FROM b LEFT JOIN shop_item ON true", params: [bound], isArrays: true })
+    const found = await store.ask({
+      ask: "sql",
+      service,
+      tenant: ada,
+      text: "WITH b AS MATERIALIZED (SELECT set_config('stele.sql_tenant', $1, true)) SELECT name, pg_backend_pid() AS pid FROM b LEFT JOIN shop_item ON true",
+      params: [bound],
+      isArrays: true,
+    })
     t.same(found, [[null, pid]])
   })
 
@@ -182,7 +210,20 @@ async function tests(): Promise<void> {
 
   t.test("what the server's own function would carry out for a statement that is not looked at first is held by the role alone", async (t) => {
     const database = await shop()
-    const bodies = ["RESET ROLE", "SET ROLE stele_service", "COMMIT", "DO $x$ BEGIN EXECUTE 'RESET ROLE'; END $x$", "DO $x$ BEGIN COMMIT; END $x$", "SELECT * FROM stele.key_value", "SELECT 1; RESET SESSION AUTHORIZATION", "COPY shop_item TO STDOUT", "ALTER TABLE shop_item NO FORCE ROW LEVEL SECURITY", "CREATE TABLE shop_x (a int)", "TRUNCATE shop_item", "SELECT stele_sql.bind('626f62')"]
+    const bodies = [
+      "RESET ROLE",
+      "SET ROLE stele_service",
+      "COMMIT",
+      "DO $x$ BEGIN EXECUTE 'RESET ROLE'; END $x$",
+      "DO $x$ BEGIN COMMIT; END $x$",
+      "SELECT * FROM stele.key_value",
+      "SELECT 1; RESET SESSION AUTHORIZATION",
+      "COPY shop_item TO STDOUT",
+      "ALTER TABLE shop_item NO FORCE ROW LEVEL SECURITY",
+      "CREATE TABLE shop_x (a int)",
+      "TRUNCATE shop_item",
+      "SELECT stele_sql.bind('626f62')",
+    ]
     for (const body of bodies) {
       const call = `SET SESSION AUTHORIZATION stele_service; SELECT stele_sql.bind('616461'); SELECT * FROM stele_sql.run_shop($q$${body}$q$, '{}', '{}', '{}', '{}', 10)`
       t.throws(() => server.sql(call, database.name), /ERROR/, body)
@@ -193,9 +234,18 @@ async function tests(): Promise<void> {
     const database = await shop()
     await using store = await open(database, { connectionsMax: 1 })
     const settings = "'synchronous_commit', 'lock_timeout', 'search_path', 'stele.tenant', 'statement_timeout', 'row_security', 'default_transaction_read_only'"
-    const seen = () => store.ask({ ask: "sql", service, tenant: ada, text: `SELECT string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_settings WHERE name IN (${settings})`, isArrays: true })
+    const seen = () =>
+      store.ask({
+        ask: "sql",
+        service,
+        tenant: ada,
+        text: `SELECT string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_settings WHERE name IN (${settings})`,
+        isArrays: true,
+      })
     const before = await seen()
-    const mean = ["synchronous_commit", "row_security", "default_transaction_read_only"].map((name) => `set_config('${name}', '${name === "default_transaction_read_only" ? "on" : "off"}', false)`)
+    const mean = ["synchronous_commit", "row_security", "default_transaction_read_only"].map(
+      (name) => `set_config('${name}', '${name === "default_transaction_read_only" ? "on" : "off"}', false)`,
+    )
     await store.apply([
       {
         op: "sql",
@@ -208,6 +258,12 @@ async function tests(): Promise<void> {
     ])
     t.same(await store.ask({ ask: "get", ...place(ada, "after") }).then((found) => found?.value), new Uint8Array(value))
     t.same(await seen(), before)
+    const failing = { service, tenant: ada, text: "SELECT pg_advisory_lock(7) IS NULL AS locked, price / 0 FROM shop_item" } as const
+    t.equal(await refused(() => store.apply([{ op: "sql", ...failing }])), "STELE-STO-0052")
+    t.equal(await refused(() => store.ask({ ask: "sql", ...failing })), "STELE-STO-0052")
+    const transaction = await store.transaction(ada)
+    t.equal(await refused(() => transaction.run(failing)), "STELE-STO-0052")
+    await transaction.commit()
     t.equal(server.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7", database.name), "0")
     await store.apply([{ op: "set", ...place(ada, "more"), value }])
     t.same(await store.check(), [])
@@ -218,7 +274,15 @@ async function tests(): Promise<void> {
     await using store = await open(database, { sql: { transactionMsMax: 200 } })
     const slow = { service, tenant: ada, text: "SELECT pg_sleep(20)::text || set_config('statement_timeout', '0', false)" } as const
     t.equal(await refused(() => store.ask({ ask: "sql", ...slow })), "STELE-STO-0055")
-    t.equal(await refused(() => store.apply([{ op: "set", ...place(ada, "slow"), value }, { op: "sql", ...slow }])), "STELE-STO-0055")
+    t.equal(
+      await refused(() =>
+        store.apply([
+          { op: "set", ...place(ada, "slow"), value },
+          { op: "sql", ...slow },
+        ]),
+      ),
+      "STELE-STO-0055",
+    )
     t.equal(await store.ask({ ask: "has", ...place(ada, "slow") }), false)
   })
 
@@ -233,7 +297,9 @@ async function tests(): Promise<void> {
     await using narrow = await PostgresStore.open(database.service, { password, connectionsMax: 1 })
     t.equal(await refused(() => narrow.ask(all)), "STELE-STO-0022", "without the role")
     const rate = (tenant: Uint8Array, rate: number) =>
-      store.apply([{ op: "sql", service, tenant, text: "INSERT INTO shop_rate VALUES ('eur', $1) ON CONFLICT (name) DO UPDATE SET rate = excluded.rate", params: [rate] }])
+      store.apply([
+        { op: "sql", service, tenant, text: "INSERT INTO shop_rate VALUES ('eur', $1) ON CONFLICT (name) DO UPDATE SET rate = excluded.rate", params: [rate] },
+      ])
     await rate(host, 1.5)
     t.equal(await refused(() => rate(ada, 9.5)), "STELE-STO-0053")
     t.same(await store.ask({ ask: "sql", service, tenant: ada, text: "SELECT rate FROM shop_rate", isArrays: true }), [[1.5]])
@@ -278,7 +344,13 @@ async function tests(): Promise<void> {
       const bad: Migration = { number: 2, name: "bad", expand }
       t.match(await refused(() => run(database, service, [items, bad])), /^STELE-STO-0059$/, expand.join("; "))
     }
-    t.equal(server.sql("SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'stele_sql_shop'::regnamespace AND relkind IN ('r', 'v', 'm')", database.name), "shop_cheap shop_item shop_migration shop_rate")
+    t.equal(
+      server.sql(
+        "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'stele_sql_shop'::regnamespace AND relkind IN ('r', 'v', 'm')",
+        database.name,
+      ),
+      "shop_cheap shop_item shop_migration shop_rate",
+    )
     const good: Migration = {
       number: 2,
       name: "parts",
@@ -296,7 +368,8 @@ async function tests(): Promise<void> {
       [ada, [[8]]],
       [bob, []],
     ] as const)
-      for (const name of ["shop_part", "shop_part0"]) t.same(await store.ask({ ask: "sql", service, tenant, text: `SELECT id FROM ${name}`, isArrays: true }), rows, name)
+      for (const name of ["shop_part", "shop_part0"])
+        t.same(await store.ask({ ask: "sql", service, tenant, text: `SELECT id FROM ${name}`, isArrays: true }), rows, name)
   })
 
   t.test("a store whose services' tables were opened by hand is refused", async (t) => {
@@ -430,7 +503,11 @@ async function tests(): Promise<void> {
     t.same(await names(), ["ada's"])
     await store.apply([effect, { op: "complete", leases: [refOf(second)] }])
     t.same((await names())?.toSorted(), ["ada's", "sent"])
-    t.equal(await refused(() => store.apply([effect, { op: "set", ...place(bob, "k"), value }, { op: "set", ...place(ada, "k"), value }])), "STELE-STO-0028", "of two tenants")
+    t.equal(
+      await refused(() => store.apply([effect, { op: "set", ...place(bob, "k"), value }, { op: "set", ...place(ada, "k"), value }])),
+      "STELE-STO-0028",
+      "of two tenants",
+    )
     t.same(await store.check(), [])
   })
 
@@ -481,11 +558,18 @@ async function tests(): Promise<void> {
         if (said.split("\n").length > diesAt && !child.killed) setTimeout(() => child.kill("SIGKILL"), (diesAt * 7) % 23)
       })
       await once(child, "exit")
-      const rows = server.sql("SELECT coalesce((SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relname LIKE 'shop_t_' AND relkind = 'r'), '')", database.name)
+      const rows = server.sql(
+        "SELECT coalesce((SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relname LIKE 'shop_t_' AND relkind = 'r'), '')",
+        database.name,
+      )
       const [again, beside] = await Promise.all([run(database, service, steps), run(database, service, steps)])
       t.equal(Math.max(again.to, beside.to), steps.length, `killed at step ${diesAt}, when there were: ${rows}`)
       for (let i = 0; i < steps.length; i++)
-        t.equal(server.sql(`SELECT count(*) || ' ' || min(steps) || ' ' || max(steps) FROM stele_sql_shop.shop_t${i}`, database.name), i < steps.length - 1 ? "3000 1 1" : "3000 0 0", `table ${i}`)
+        t.equal(
+          server.sql(`SELECT count(*) || ' ' || min(steps) || ' ' || max(steps) FROM stele_sql_shop.shop_t${i}`, database.name),
+          i < steps.length - 1 ? "3000 1 1" : "3000 0 0",
+          `table ${i}`,
+        )
       await using store = await open(database)
       await ensureMigrated(servedTarget(store, service), { service, migrations: steps })
     }

@@ -19,7 +19,9 @@ const made = (service: string): Migration => ({
   number: 1,
   name: "items",
   expand: {
-    sqlite: [`CREATE TABLE ${service}_item (tenant BLOB NOT NULL, id INTEGER NOT NULL, name TEXT, price INTEGER, rate REAL, data BLOB, PRIMARY KEY (tenant, id), UNIQUE (tenant, name)) STRICT`],
+    sqlite: [
+      `CREATE TABLE ${service}_item (tenant BLOB NOT NULL, id INTEGER NOT NULL, name TEXT, price INTEGER, rate REAL, data BLOB, PRIMARY KEY (tenant, id), UNIQUE (tenant, name)) STRICT`,
+    ],
     postgres: [
       `CREATE TABLE ${service}_item (tenant bytea NOT NULL, id bigint NOT NULL, name text, price bigint, rate double precision, data bytea, PRIMARY KEY (tenant, id), UNIQUE (tenant, name))`,
     ],
@@ -71,7 +73,11 @@ class Service {
     return (await this.#store.apply([this.op(text, params, more)]))[0]
   }
 
-  ask(text: string, params: ReadonlyArray<SqlValue> = [], more: { readonly tenant?: Uint8Array; readonly isSafe?: boolean; readonly isArrays?: boolean } = {}): Promise<SqlRows | undefined> {
+  ask(
+    text: string,
+    params: ReadonlyArray<SqlValue> = [],
+    more: { readonly tenant?: Uint8Array; readonly isSafe?: boolean; readonly isArrays?: boolean } = {},
+  ): Promise<SqlRows | undefined> {
     return this.#store.ask({ ask: "sql", service: this.name, tenant: ada, text: this.#text(text), params, isArrays: true, ...more })
   }
 }
@@ -95,14 +101,33 @@ export const sqlCases: ReadonlyArray<StoreCase> = [
       const shop = await service(store)
       const values: ReadonlyArray<SqlValue> = [ada, 1, "naïve 🪨 'quoted' $1 ?", -9_007_199_254_740_991, 0.1, new Uint8Array([0, 255, 0])]
       await shop.run(`INSERT INTO ${shop.name}_item (tenant, id, name, price, rate, data) VALUES (?, ?, ?, ?, ?, ?)`, values)
-      check.same(await shop.ask(`SELECT tenant, id, name, price, rate, data FROM ${shop.name}_item`), [values.map((value) => (value instanceof Uint8Array ? new Uint8Array(value) : value))], "all")
-      await shop.run(`INSERT INTO ${shop.name}_item (tenant, id, name, price, rate, data) VALUES (?, ?, ?, ?, ?, ?)`, [ada, 2n, "", null, null, new Uint8Array(0)])
-      check.same(await shop.ask(`SELECT name, price, rate, data FROM ${shop.name}_item WHERE id = 2`), [["", null, null, new Uint8Array(0)]], "none and nothing")
+      check.same(
+        await shop.ask(`SELECT tenant, id, name, price, rate, data FROM ${shop.name}_item`),
+        [values.map((value) => (value instanceof Uint8Array ? new Uint8Array(value) : value))],
+        "all",
+      )
+      await shop.run(`INSERT INTO ${shop.name}_item (tenant, id, name, price, rate, data) VALUES (?, ?, ?, ?, ?, ?)`, [
+        ada,
+        2n,
+        "",
+        null,
+        null,
+        new Uint8Array(0),
+      ])
+      check.same(
+        await shop.ask(`SELECT name, price, rate, data FROM ${shop.name}_item WHERE id = 2`),
+        [["", null, null, new Uint8Array(0)]],
+        "none and nothing",
+      )
       await shop.run(`UPDATE ${shop.name}_item SET price = ? WHERE id = 2`, [2n ** 63n - 1n])
       check.same(await shop.ask(`SELECT price FROM ${shop.name}_item WHERE id = 2`, [], { isSafe: true }), [[2n ** 63n - 1n]], "64 bits")
       await check.refused(() => shop.ask(`SELECT price FROM ${shop.name}_item WHERE id = 2`), { code: sqlRefused }, "no safe number")
       const named = await shop.ask(`SELECT id, name FROM ${shop.name}_item WHERE id = 1`, [], { isArrays: false })
-      check.same(named?.map((row) => ({ ...row })), [{ id: 1, name: values[2] }], "by name")
+      check.same(
+        named?.map((row) => ({ ...row })),
+        [{ id: 1, name: values[2] }],
+        "by name",
+      )
     },
   },
   {
@@ -139,8 +164,16 @@ export const sqlCases: ReadonlyArray<StoreCase> = [
       const shop = await service(store)
       const insert = (id: number) => shop.run(`INSERT INTO ${shop.name}_item (tenant, id) VALUES (?, ?)`, [ada, id])
       const found = await Promise.allSettled([insert(1), store.apply([set("n")]), insert(1), shop.run("SELEC 1"), insert(2), store.apply([set("m")])])
-      check.same(found.map(({ status }) => status), ["fulfilled", "fulfilled", "rejected", "rejected", "fulfilled", "fulfilled"], "each by itself")
-      check.same([await get(store, "n"), await get(store, "m"), (await shop.ask(`SELECT id FROM ${shop.name}_item ORDER BY id`))?.flat()], ["n", "m", [1, 2]], "what was kept")
+      check.same(
+        found.map(({ status }) => status),
+        ["fulfilled", "fulfilled", "rejected", "rejected", "fulfilled", "fulfilled"],
+        "each by itself",
+      )
+      check.same(
+        [await get(store, "n"), await get(store, "m"), (await shop.ask(`SELECT id FROM ${shop.name}_item ORDER BY id`))?.flat()],
+        ["n", "m", [1, 2]],
+        "what was kept",
+      )
     },
   },
   {
@@ -151,7 +184,13 @@ export const sqlCases: ReadonlyArray<StoreCase> = [
       const shop = await service(store)
       check.same(
         await shop.run(`INSERT INTO ${shop.name}_item (tenant, id, name) VALUES (?, 1, 'a'), (?, 2, 'b') RETURNING id, name`, [ada, ada], { isArrays: true }),
-        { rows: [[1, "a"], [2, "b"]], changes: 2 },
+        {
+          rows: [
+            [1, "a"],
+            [2, "b"],
+          ],
+          changes: 2,
+        },
         "insert",
       )
       check.same(await shop.run(`UPDATE ${shop.name}_item SET price = id`), { rows: [], changes: 2 }, "update")
@@ -222,8 +261,12 @@ export const sqlCases: ReadonlyArray<StoreCase> = [
           number: 2,
           name: "parts",
           expand: {
-            sqlite: [`CREATE TABLE ${name}_part (tenant BLOB NOT NULL, id INTEGER NOT NULL, item INTEGER NOT NULL, PRIMARY KEY (tenant, id), FOREIGN KEY (tenant, item) REFERENCES ${name}_item (tenant, id)) STRICT`],
-            postgres: [`CREATE TABLE ${name}_part (tenant bytea NOT NULL, id bigint NOT NULL, item bigint NOT NULL, PRIMARY KEY (tenant, id), FOREIGN KEY (tenant, item) REFERENCES ${name}_item (tenant, id))`],
+            sqlite: [
+              `CREATE TABLE ${name}_part (tenant BLOB NOT NULL, id INTEGER NOT NULL, item INTEGER NOT NULL, PRIMARY KEY (tenant, id), FOREIGN KEY (tenant, item) REFERENCES ${name}_item (tenant, id)) STRICT`,
+            ],
+            postgres: [
+              `CREATE TABLE ${name}_part (tenant bytea NOT NULL, id bigint NOT NULL, item bigint NOT NULL, PRIMARY KEY (tenant, id), FOREIGN KEY (tenant, item) REFERENCES ${name}_item (tenant, id))`,
+            ],
           },
         },
       ])
@@ -238,8 +281,13 @@ export const sqlCases: ReadonlyArray<StoreCase> = [
         return counts
       }
       const counts = await erase()
-      check.same(counts.reduce((sum, count) => sum + count, 0) >= 14, true, `${counts}`)
-      const rows = (tenant: Uint8Array) => shop.ask(`SELECT (SELECT count(*) FROM ${shop.name}_item WHERE tenant = ?), (SELECT count(*) FROM ${shop.name}_part WHERE tenant = ?)`, [tenant, tenant], { tenant })
+      check.same(counts.reduce((sum, count) => sum + count, 0) >= 14, true, `${counts.join(" ")}`)
+      const rows = (tenant: Uint8Array) =>
+        shop.ask(
+          `SELECT (SELECT count(*) FROM ${shop.name}_item WHERE tenant = ?), (SELECT count(*) FROM ${shop.name}_part WHERE tenant = ?)`,
+          [tenant, tenant],
+          { tenant },
+        )
       check.same([await rows(ada), await rows(bob)], [[[0, 0]], [[7, 7]]], "what is left")
     },
   },
@@ -263,7 +311,11 @@ export const sqlCases: ReadonlyArray<StoreCase> = [
       check.same((await shop.migrate([first])).steps.length, 1, "first")
       await shop.run(`INSERT INTO ${shop.name}_item (tenant, id, name) VALUES (?, 1, 'old')`, [ada])
       await shop.run(`INSERT INTO ${shop.name}_item (tenant, id, name) VALUES (?, 1, 'bobs')`, [bob], { tenant: bob })
-      check.same((await shop.migrate([first, second])).steps.map(({ kind, number }) => `${kind} ${number}`), ["expand 2"], "second")
+      check.same(
+        (await shop.migrate([first, second])).steps.map(({ kind, number }) => `${kind} ${number}`),
+        ["expand 2"],
+        "second",
+      )
       check.same(await shop.ask(`SELECT title FROM ${shop.name}_item WHERE tenant = ?`, [bob], { tenant: bob }), [["bobs"]], "rows of every tenant were filled")
       await shop.ensure([first])
       await shop.ensure([first, second])
@@ -271,7 +323,11 @@ export const sqlCases: ReadonlyArray<StoreCase> = [
       await shop.run(`INSERT INTO ${shop.name}_item (tenant, id, title) VALUES (?, 3, 'by the newer')`, [ada])
       await check.refused(() => shop.migrate([first, second], { to: 0 }), { code: "STELE-STO-0058" }, "data would be lost")
       await check.refused(() => shop.migrate([first, second], { to: 0, allowsLoss: true }), { code: "STELE-STO-0058" }, "no backup")
-      check.same((await shop.migrate([first, second], { to: 1 })).steps.map(({ kind }) => kind), ["down"], "back where nothing of the first is lost")
+      check.same(
+        (await shop.migrate([first, second], { to: 1 })).steps.map(({ kind }) => kind),
+        ["down"],
+        "back where nothing of the first is lost",
+      )
       await shop.migrate([first, second], { contractTo: 2 })
       await check.refused(() => shop.ensure([first]), { code: "STELE-STO-0057" }, "the older has had its time")
       await check.refused(() => shop.migrate([first, second], { to: 1 }), { code: "STELE-STO-0058" }, "no way back")
