@@ -5,7 +5,7 @@ import type { Connection, Row } from "./connection.ts"
 import { format, serverMin, serviceRole, workerRole } from "./schema.ts"
 
 /** Schemas of the store's tables and of services'. */
-const ours = "(nspname = 'stele' OR starts_with(nspname, 'stele_sql_'))"
+const ours = "(nspname = 'stele' OR starts_with(nspname, 'stele_sql'))"
 
 /** Membership counts as much as being it: a role can be taken on. */
 const question = `

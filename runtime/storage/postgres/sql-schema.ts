@@ -25,13 +25,13 @@ export const [rowsState, refusedState] = ["STROW", "STREF"] as const
 export const sqlFormat = `
   CREATE SCHEMA stele_sql;
   GRANT USAGE ON SCHEMA stele_sql TO ${serviceRole}, ${workerRole};
-  CREATE TABLE stele.sql_secret (is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only), secret bytea NOT NULL CHECK (length(secret) = 32));
-  INSERT INTO stele.sql_secret (secret) SELECT sha256(string_agg(uuid_send(gen_random_uuid()), '')) FROM generate_series(1, 4);
-  ALTER TABLE stele.sql_secret ENABLE ROW LEVEL SECURITY;
-  ALTER TABLE stele.sql_secret FORCE ROW LEVEL SECURITY;
-  CREATE POLICY own ON stele.sql_secret FOR SELECT TO CURRENT_USER USING (true);
+  CREATE TABLE stele_sql.secret (is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only), secret bytea NOT NULL CHECK (length(secret) = 32));
+  INSERT INTO stele_sql.secret (secret) SELECT sha256(string_agg(uuid_send(gen_random_uuid()), '')) FROM generate_series(1, 4);
+  ALTER TABLE stele_sql.secret ENABLE ROW LEVEL SECURITY;
+  ALTER TABLE stele_sql.secret FORCE ROW LEVEL SECURITY;
+  CREATE POLICY own ON stele_sql.secret FOR SELECT TO CURRENT_USER USING (true);
   CREATE FUNCTION stele_sql.signed(whose text) RETURNS text LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $f$
-    SELECT encode(sha256(secret || convert_to(whose || ' ' || pg_backend_pid() || ' ' || extract(epoch FROM transaction_timestamp()), 'UTF8') || secret), 'hex') FROM stele.sql_secret
+    SELECT encode(sha256(secret || convert_to(whose || ' ' || pg_backend_pid() || ' ' || extract(epoch FROM transaction_timestamp()), 'UTF8') || secret), 'hex') FROM stele_sql.secret
   $f$;
   REVOKE ALL ON FUNCTION stele_sql.signed(text) FROM PUBLIC;
   CREATE FUNCTION stele_sql.bind(whose text) RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $f$ BEGIN

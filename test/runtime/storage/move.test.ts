@@ -51,6 +51,30 @@ async function digests({ store }: Stores): Promise<Record<string, string>> {
   return found
 }
 
+t.test("a move leaves no rows of services behind: it is refused, also when they come in its course, and goes on when they are gone", async (t) => {
+  const [from, to] = [await openStores(newAddress()), await openStores(newAddress())]
+  const sql = (text: string) => ({ op: "sql" as const, service: "shop", text })
+  await from.store.apply([{ op: "set", tenant: ada, key: bytes("k"), value: bytes("v") }])
+  await from.store.apply([sql("CREATE TABLE shop_item (tenant BLOB NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (tenant, id)) STRICT")])
+  await from.store.apply([sql("CREATE TABLE shop_migration (number INTEGER PRIMARY KEY) STRICT"), sql("INSERT INTO shop_migration VALUES (1)")])
+  t.same(await from.store.ask({ ask: "services" }), [], "tables without rows, and the history, are no loss")
+  const insert = sql("INSERT INTO shop_item VALUES (x'616461', 1)")
+  await from.store.apply([insert])
+  t.same(await from.store.ask({ ask: "services" }), ["shop"])
+  await t.rejects(move(from, to, { pauseMsMax }), { code: "STELE-STO-0078", reason: { services: ["shop"] } })
+  t.equal(await originOf(to.store), undefined, "nothing was begun")
+  await from.store.apply([sql("DELETE FROM shop_item")])
+  let passes = 0
+  const report = (): void => {
+    if (passes++ === 0) from.store.applySync([insert])
+  }
+  await t.rejects(move(from, to, { pauseMsMax, report }), { code: "STELE-STO-0078" })
+  await from.store.apply([sql("DELETE FROM shop_item")])
+  await move(from, to, { pauseMsMax })
+  t.same((await to.store.ask({ ask: "get", tenant: ada, key: bytes("k") }))?.value, bytes("v"))
+  for (const each of [from, to]) await each.close()
+})
+
 t.test("`move()` makes two stores equal, versions, ends, offsets and objects included, and closes the first", async (t) => {
   const [from, to] = [await openStores(newAddress()), await openStores(newAddress())]
   await fill(from)
