@@ -281,7 +281,7 @@ export const sqlCases: ReadonlyArray<StoreCase> = [
         return counts
       }
       const counts = await erase()
-      check.same(counts.reduce((sum, count) => sum + count, 0) >= 14, true, `${counts.join(" ")}`)
+      check.same(counts.reduce((sum, count) => sum + count, 0) >= 14, true, counts.join(" "))
       const rows = (tenant: Uint8Array) =>
         shop.ask(
           `SELECT (SELECT count(*) FROM ${shop.name}_item WHERE tenant = ?), (SELECT count(*) FROM ${shop.name}_part WHERE tenant = ?)`,
