@@ -11,6 +11,7 @@ import { Connection, type ConnectionSettings, type Row, ServerError } from "./co
 import { isContended, storageError } from "./failure.ts"
 import { permitted } from "./migrate.ts"
 import { pause } from "./pool.ts"
+import { format } from "./schema.ts"
 import { policiesSql, refusedState, seeingRole, settleSql, spaceOf, spaceSql } from "./sql-schema.ts"
 
 /** "sqlm": one migrates at a time, whatever the service: roles and functions are shared. */
@@ -27,7 +28,7 @@ export interface OwnedTarget extends MigrationTarget, AsyncDisposable {
 /** Makes roles, schema and functions of a service, or brings them to this version. @throws StorageError `Older`, `Privilege` */
 async function makeSpace(connection: Connection, store: string, service: string): Promise<void> {
   const [found] = await connection.one("SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'stele_sql') AS is_there")
-  if (found?.["is_there"] !== true) throw new StorageError("Older", { store, format: 0, known: 2 })
+  if (found?.["is_there"] !== true) throw new StorageError("Older", { store, format: 0, known: format })
   for (const role of [spaceOf(service), seeingRole(service)]) {
     const [is] = await connection.one(
       "SELECT pg_has_role(current_user, oid, 'MEMBER') AS is_member, rolsuper OR rolbypassrls OR rolcanlogin AS is_more FROM pg_catalog.pg_roles WHERE rolname = $1",

@@ -61,14 +61,14 @@ t.test("a move leaves no rows of services behind: it is refused, also when they 
   const insert = sql("INSERT INTO shop_item VALUES (x'616461', 1)")
   await from.store.apply([insert])
   t.same(await from.store.ask({ ask: "services" }), ["shop"])
-  await t.rejects(move(from, to, { pauseMsMax }), { code: "STELE-STO-0078", reason: { services: ["shop"] } })
+  await t.rejects(move(from, to, { pauseMsMax }), { code: "STELE-STO-0084", reason: { services: ["shop"] } })
   t.equal(await originOf(to.store), undefined, "nothing was begun")
   await from.store.apply([sql("DELETE FROM shop_item")])
   let passes = 0
   const report = (): void => {
     if (passes++ === 0) from.store.applySync([insert])
   }
-  await t.rejects(move(from, to, { pauseMsMax, report }), { code: "STELE-STO-0078" })
+  await t.rejects(move(from, to, { pauseMsMax, report }), { code: "STELE-STO-0084" })
   await from.store.apply([sql("DELETE FROM shop_item")])
   await move(from, to, { pauseMsMax })
   t.same((await to.store.ask({ ask: "get", tenant: ada, key: bytes("k") }))?.value, bytes("v"))
