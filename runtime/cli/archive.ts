@@ -1,5 +1,6 @@
 /** `stele storage backup|restore|drill`, and `info` of an archive. */
 import { ConfigError } from "../../schemas/error/config.ts"
+import { StorageError } from "../../schemas/error/storage.ts"
 import { quote } from "../../schemas/value/form.ts"
 import type * as Servers from "./archive-postgres.ts"
 import {
@@ -20,7 +21,7 @@ import {
 import { SqliteReader } from "../storage/sqlite/mod.ts"
 import { FolderStore } from "../storage/folder/mod.ts"
 import { isServerArchive } from "../storage/archive-postgres/catalogue.ts"
-import { isPostgres, objectsOf, openObjects as openObjectsAt, sqlitePath } from "../storage/storage.ts"
+import { isPostgres, objectsOf, openObjects as openObjectsAt, sqlitePath, tenantsFolder } from "../storage/storage.ts"
 import { bytesText, countText, parseCount, timeText } from "./quantity.ts"
 import { columns, noteLine, out, printLine, table, withProgress } from "./terminal.ts"
 
@@ -42,6 +43,12 @@ export const show = (rows: ReadonlyArray<ReadonlyArray<string>>): void => {
   for (const line of table(rows, columns(process.stdout), 2, [out.dim])) printLine(line)
 }
 
+/** An archive is of one file. Throws `StorageError` `NotOneFile` for a folder of them. */
+function oneFile(asked: string, address: string): string {
+  if (tenantsFolder(address) !== undefined) throw new StorageError("NotOneFile", { store: address, asked })
+  return sqlitePath(address)
+}
+
 export interface BackupFlags extends Shared {
   readonly address: string
   readonly to: string
@@ -59,7 +66,7 @@ const ofServers = (): Promise<typeof Servers> => import("./archive-postgres.ts")
 export async function backup(flags: BackupFlags): Promise<void> {
   const { address, to, json, dryRun } = flags
   if (isPostgres(address)) return (await ofServers()).backup(flags)
-  const path = sqlitePath(address)
+  const path = oneFile("back up", address)
   const key = keyFor(flags)
   const files = folderFiles(resolve(to))
   const generationsMax = flags.keep === undefined ? undefined : Number(parseCount("--keep", flags.keep))
@@ -163,7 +170,7 @@ export async function restore(flags: RestoreFlags): Promise<void> {
   if (await isServerArchive(files)) return (await ofServers()).restore(flags)
   if (flags.unproved)
     throw new ConfigError("Usage", { detail: "--unproved is for the archive of a server", advice: "leave it out: a SQLite store is proved anywhere" })
-  const path = sqlitePath(to)
+  const path = oneFile("restore into", to)
   const { objects } = flags
   const openTarget = objects === undefined ? openObjects : (): ReturnType<typeof openObjectsAt> => openObjectsAt(objects)
   const options = { files, key: keyFor(flags), target: targetOf(flags), replace, objects: openTarget }
@@ -187,7 +194,7 @@ export interface DrillFlags extends Shared {
 export async function drill(flags: DrillFlags): Promise<void> {
   const files = folderFiles(resolve(flags.folder))
   if (await isServerArchive(files)) return (await ofServers()).drill(flags)
-  const path = flags.store === undefined ? undefined : sqlitePath(flags.store)
+  const path = flags.store === undefined ? undefined : oneFile("practise with", flags.store)
   const found = await withProgress("Restoring for practice", flags.json, () => runDrill({ files, key: keyFor(flags), path, objects: openObjects }))
   if (flags.json) printLine(JSON.stringify(found))
   else showDrill(found)

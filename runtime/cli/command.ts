@@ -22,7 +22,11 @@ export const loadFlags = {
   ),
 }
 
-const storage = text("storage", "ADDRESS", "Where what plugins store is kept: memory (default), sqlite:PATH, postgres://USER@HOST/DATABASE or pglite:PATH")
+const storage = text(
+  "storage",
+  "ADDRESS",
+  "Where what plugins store is kept: memory (default), sqlite:PATH, sqlite-tenants:FOLDER, postgres://USER@HOST/DATABASE or pglite:PATH",
+)
 const storageKey = text("storage-key", "SOURCE", "The master key that stored values are sealed by, 32 bytes: file:PATH or env:NAME")
 const objects = text("objects", "ADDRESS", "Where blobs are kept: folder:PATH or s3://BUCKET/PREFIX (default: beside the store, or in your data folder)")
 
@@ -112,7 +116,7 @@ const explain = Command.make(
 const kept = text(
   "storage",
   "ADDRESS",
-  "Where plugins and their data are kept: sqlite:PATH, postgres://USER@HOST/DATABASE, pglite:PATH or memory (default: a file in your data folder)",
+  "Where plugins and their data are kept: sqlite:PATH, sqlite-tenants:FOLDER, postgres://USER@HOST/DATABASE, pglite:PATH or memory (default: a file in your data folder)",
 )
 
 const up = Command.make(

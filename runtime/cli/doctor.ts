@@ -1,9 +1,9 @@
 /** `stele doctor [ADDRESS]`: is what a store stands on sound, and what to do where it is not. */
 import { platform } from "../../host/platform/mod.ts"
 import { type Diagnosis, fail, ok } from "../doctor/diagnosis.ts"
-import { diagnoseSqlite } from "../doctor/sqlite.ts"
+import { diagnoseSqlite, diagnoseTenants } from "../doctor/sqlite.ts"
 import { defaultStorage } from "../storage/default.ts"
-import { isPostgres, pglitePath, sqlitePath } from "../storage/storage.ts"
+import { isPostgres, pglitePath, sqlitePath, tenantsFolder } from "../storage/storage.ts"
 import { columns, out, printLine, wrap } from "./terminal.ts"
 import { version } from "./version.ts"
 
@@ -31,6 +31,8 @@ async function diagnose(address: string): Promise<ReadonlyArray<Diagnosis>> {
   if (isPostgres(address)) return (await import("../doctor/postgres.ts")).diagnosePostgres(address)
   const folder = pglitePath(address)
   if (folder !== undefined) return (await import("../doctor/pglite.ts")).diagnosePglite(folder)
+  const tenants = tenantsFolder(address)
+  if (tenants !== undefined) return diagnoseTenants(tenants)
   return address === "memory" ? [ok("store", "memory: nothing is kept when the process ends")] : diagnoseSqlite(sqlitePath(address))
 }
 

@@ -4,11 +4,13 @@ import { tenantPrefix } from "../../host/port/port.ts"
 import { placeOf } from "../port/place.ts"
 import { masterOf, openKeyring, reseal, resealAll, rotate, rotateMaster, roomForSeals, tenantsOf } from "../storage/sealed/mod.ts"
 import { SqliteReader, SqliteStore } from "../storage/sqlite/mod.ts"
-import { objectsOf, openObjects, sqlitePath } from "../storage/storage.ts"
+import { objectsOf, openObjects, sqlitePath, tenantsFolder } from "../storage/storage.ts"
+import { objectsName, TenantFilesStore, tenantReaders } from "../storage/tenants/mod.ts"
 import { countText } from "./quantity.ts"
 import { printLine } from "./terminal.ts"
 
 const { existsSync } = process.getBuiltinModule("node:fs")
+const { join } = process.getBuiltinModule("node:path")
 
 export interface RotateFlags {
   readonly address: string
@@ -28,13 +30,16 @@ export async function rotateKeys({ address, storageKey, newStorageKey, objects: 
     throw new ConfigError("Usage", { detail: "Cannot rotate keys without the store's master key", advice: "name it: --storage-key file:PATH or env:NAME" })
   if (tenant !== undefined && newStorageKey !== undefined)
     throw new ConfigError("Usage", { detail: "Cannot exchange the master key for one tenant", advice: "leave out --tenant or --new-storage-key" })
-  const path = sqlitePath(address)
-  // A file that is not there is not made.
-  new SqliteReader(path).close()
+  const folder = tenantsFolder(address)
+  const path = folder ?? sqlitePath(address)
+  // What is not there is not made.
+  if (folder === undefined) new SqliteReader(path).close()
+  else tenantReaders(folder).close()
   const next = newStorageKey === undefined ? undefined : masterOf(newStorageKey)
-  await using store = await SqliteStore.open(path, roomForSeals({}))
+  await using store = await (folder === undefined ? SqliteStore : TenantFilesStore).open(path, roomForSeals({}))
   // Where it never had any, no folder for them is made; references to objects that are not found keep their keys.
-  const at = named ?? (existsSync(objectsOf(path)) ? `folder:${objectsOf(path)}` : undefined)
+  const beside = folder === undefined ? objectsOf(path) : join(folder, objectsName)
+  const at = named ?? (existsSync(beside) ? `folder:${beside}` : undefined)
   await using objects = at === undefined || dryRun ? undefined : await openObjects(at)
   const keyring = await openKeyring(storageKey, store, { isMade: !dryRun, objects })
   const own = tenant === undefined ? undefined : placeOf(tenantPrefix(tenant)).tenant

@@ -3,13 +3,15 @@ import type { Finding, Store } from "../port/store.ts"
 import type { PgliteStore } from "../storage/pglite/mod.ts"
 import type { Migrated, Overseer, PostgresInfo } from "../storage/postgres/mod.ts"
 import { migrateSqlite, SqliteReader, SqliteStore, type StoreInfo } from "../storage/sqlite/mod.ts"
-import { isPostgres, objectsOf, objectsOfDatabase, openObjects, openStores, pglitePath, sqlitePath } from "../storage/storage.ts"
+import { isPostgres, objectsOf, objectsOfDatabase, openObjects, openStores, pglitePath, sqlitePath, tenantsFolder } from "../storage/storage.ts"
+import { objectsName, TenantFilesStore, tenantReaders } from "../storage/tenants/mod.ts"
 import { ConfigError } from "../../schemas/error/config.ts"
 import { StorageError } from "../../schemas/error/storage.ts"
 import { bytesText, countText, parseDuration } from "./quantity.ts"
 import { columns, noteLine, out, printLine, table } from "./terminal.ts"
 
 const { existsSync, statSync } = process.getBuiltinModule("node:fs")
+const { join } = process.getBuiltinModule("node:path")
 
 export interface StorageFlags {
   readonly address: string
@@ -17,7 +19,7 @@ export interface StorageFlags {
 }
 
 /** A folder is an archive; a store has its kind before its path. */
-const isArchive = (address: string): boolean => !/^[a-z][a-z\d]+:/.test(address) && statSync(address, { throwIfNoEntry: false })?.isDirectory() === true
+const isArchive = (address: string): boolean => !/^[a-z][a-z\d-]+:/.test(address) && statSync(address, { throwIfNoEntry: false })?.isDirectory() === true
 
 async function infoOf(address: string): Promise<StoreInfo | PostgresInfo> {
   if (isPostgres(address)) return await overseeing(address, (overseer) => overseer.info())
@@ -25,6 +27,11 @@ async function infoOf(address: string): Promise<StoreInfo | PostgresInfo> {
   if (folder !== undefined) {
     await using store = await pglite(folder)
     return await store.info()
+  }
+  const tenants = tenantsFolder(address)
+  if (tenants !== undefined) {
+    using readers = tenantReaders(tenants)
+    return readers.info()
   }
   using reader = new SqliteReader(sqlitePath(address))
   return reader.info()
@@ -47,6 +54,8 @@ async function overseeing<A>(address: string, use: (overseer: Overseer) => Promi
 function refuseMissing(address: string): void {
   const folder = pglitePath(address)
   if (folder !== undefined && !existsSync(folder)) throw new StorageError("Unreachable", { store: `pglite:${folder}`, detail: "there is no such folder" })
+  const tenants = tenantsFolder(address)
+  if (tenants !== undefined) tenantReaders(tenants).close()
   if (address.startsWith("sqlite:")) new SqliteReader(sqlitePath(address)).close()
 }
 
@@ -104,6 +113,8 @@ export async function check({ address, json, acceptLoss, objects, storageKey }: 
     const findings = [...(await store.check()), ...(await checkObjects(store, objects, objectsOf(folder), acceptLoss))]
     return report(store.name, findings, allIsGood, json)
   }
+  const tenants = tenantsFolder(address)
+  if (tenants !== undefined) return await checkTenants(tenants, objects, acceptLoss, json)
   const path = sqlitePath(address)
   // First without: a file that is not there is not made.
   const reader = new SqliteReader(path)
@@ -114,6 +125,16 @@ export async function check({ address, json, acceptLoss, objects, storageKey }: 
   const rows = storageKey === undefined ? checked.check() : await checkSealed(path, objects, storageKey)
   const findings = [...rows, ...(await checkObjects(asked, objects, objectsOf(path), acceptLoss))]
   report(path, findings, allIsGood, json)
+}
+
+async function checkTenants(folder: string, objects: string | undefined, acceptLoss: boolean, json: boolean): Promise<void> {
+  refuseMissing(`sqlite-tenants:${folder}`)
+  if (acceptLoss) await (await TenantFilesStore.open(folder, { acceptLoss })).close()
+  using readers = tenantReaders(folder)
+  const found = await readers.check()
+  // Where a tenant's file cannot be read nobody knows its references: that is found already.
+  const isRead = found.every(({ table: name }) => name !== "tenant")
+  report(folder, isRead ? [...found, ...(await checkObjects(readers, objects, join(folder, objectsName), acceptLoss))] : found, allIsGood, json)
 }
 
 /** Objects of a database may be anywhere: where nobody says, and this machine has none, they are not looked at. */

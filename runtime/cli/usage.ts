@@ -6,7 +6,7 @@ import { escapeText } from "../../host/port/log.ts"
 import { dayText, type UsageBy, type UsageGroup, type UsageQuestion, type UsageSums } from "../port/usage.ts"
 import { defaultStorage } from "../storage/default.ts"
 import { SqliteReader } from "../storage/sqlite/mod.ts"
-import { isPostgres, sqlitePath } from "../storage/storage.ts"
+import { isPostgres, sqlitePath, tenantsFolder } from "../storage/storage.ts"
 import { tenantBytes } from "../storage/usage.ts"
 import { bar } from "../up/picture.ts"
 import { bytesText, countText, timeText } from "./quantity.ts"
@@ -131,6 +131,11 @@ async function open(address: string): Promise<Reader> {
   if (isPostgres(address)) {
     const { PostgresReader, workerAddress } = await import("../storage/postgres/mod.ts")
     return await PostgresReader.open(workerAddress(address))
+  }
+  const folder = tenantsFolder(address)
+  if (folder !== undefined) {
+    const readers = (await import("../storage/tenants/mod.ts")).tenantReaders(folder)
+    return { name: address, usage: (question) => readers.ask(question), [Symbol.asyncDispose]: async () => readers.close() }
   }
   const reader = new SqliteReader(sqlitePath(address))
   return {

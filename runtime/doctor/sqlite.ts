@@ -1,6 +1,7 @@
 /** What the doctor looks at in a store that is one file: the disk below it, the engine, and what the store says of itself. */
 import { SteleError } from "../../schemas/error/family.ts"
 import { SqliteReader } from "../storage/sqlite/mod.ts"
+import { tenantReaders } from "../storage/tenants/mod.ts"
 import { type Diagnosis, fail, ok, warn } from "./diagnosis.ts"
 import { folderOf, space, syncHonesty } from "./disk.ts"
 
@@ -58,5 +59,37 @@ export function diagnoseSqlite(path: string): ReadonlyArray<Diagnosis> {
     folder,
     ...(folder.status === "ok" ? [space(dirname(path)), syncHonesty(dirname(path))] : []),
     ...store(path),
+  ]
+}
+
+/** Tenants whose files are looked at: opening each costs about a millisecond. */
+const lookedAtMax = 1_000
+
+function tenants(folder: string): ReadonlyArray<Diagnosis> {
+  if (!existsSync(folder)) return [ok("store", `${folder} is made when it is first used`)]
+  try {
+    using readers = tenantReaders(folder)
+    const { count, losses, strays } = readers.losses(lookedAtMax)
+    const found = [ok("store", `${folder}: ${count.toLocaleString("en-US")} tenants, a file each`)]
+    const [loss] = losses
+    const accept = `put the files back, or stele storage check sqlite-tenants:${folder} --accept-loss`
+    if (loss !== undefined) found.push(fail("commits", `${losses.length} tenants' files are not what was acknowledged, the first: ${loss}`, accept))
+    else found.push(ok("commits", count <= lookedAtMax ? "the newest that were acknowledged are there" : `looked at the first ${lookedAtMax} tenants`))
+    if (strays[0] !== undefined) found.push(fail("files", `${strays.length} files belong to no tenant, the first: ${strays[0]}`, accept))
+    return found
+  } catch (error) {
+    if (!(error instanceof SteleError)) throw error
+    return [fail("store", error.message, error.fix)]
+  }
+}
+
+/** `folder`: of a `sqlite-tenants:FOLDER`. Writes nothing but a file of its own beside it, which is gone afterwards. */
+export function diagnoseTenants(folder: string): ReadonlyArray<Diagnosis> {
+  const above = folderOf(folder)
+  return [
+    ok("sqlite", process.versions["sqlite"] ?? "built in"),
+    above,
+    ...(above.status === "ok" ? [space(dirname(folder)), syncHonesty(dirname(folder))] : []),
+    ...tenants(folder),
   ]
 }

@@ -45,7 +45,7 @@ export interface StoresOptions extends StorageOptions {
   readonly overseer?: boolean
 }
 
-const known = ["memory", "sqlite:PATH", "postgres://USER@HOST/DATABASE", "pglite:PATH"]
+const known = ["memory", "sqlite:PATH", "sqlite-tenants:FOLDER", "postgres://USER@HOST/DATABASE", "pglite:PATH"]
 
 /** A password in an address is never shown. */
 const shown = (address: string): string => address.replace(/:\/\/[^@/]*@/, "://…@")
@@ -67,6 +67,12 @@ export function sqlitePath(address: string): string {
 export function pglitePath(address: string): string | undefined {
   const path = /^pglite:(.+)$/s.exec(address)?.[1]
   return path === undefined ? undefined : process.getBuiltinModule("node:path").resolve(path)
+}
+
+/** The folder of a `sqlite-tenants:FOLDER`, absolute; undefined for every other kind of store. */
+export function tenantsFolder(address: string): string | undefined {
+  const folder = /^sqlite-tenants:(.+)$/s.exec(address)?.[1]
+  return folder === undefined ? undefined : process.getBuiltinModule("node:path").resolve(folder)
 }
 
 /** A store and its objects, as services and commands use them. */
@@ -136,8 +142,16 @@ async function openPglite(path: string | undefined, options: StorageOptions): Pr
   }
 }
 
+/** A file for each tenant, and the objects of all in one folder beside them. */
+async function openTenants(folder: string, options: StorageOptions): Promise<Stores> {
+  const { nameOf, objectsName, TenantFilesStore } = await import("./tenants/mod.ts")
+  const { acceptLoss } = options
+  const store = await TenantFilesStore.open(folder, acceptLoss === undefined ? {} : { acceptLoss })
+  return both(nameOf(folder), Promise.resolve(store), () => openObjects(options.objects ?? `folder:${join(folder, objectsName)}`, options))
+}
+
 /**
- * Opens `sqlite:PATH`, `postgres://USER@HOST/DATABASE`, `pglite:PATH` or `pglite:` (in memory) with its objects, also a store that is being filled by a move.
+ * Opens `sqlite:PATH`, `sqlite-tenants:FOLDER`, `postgres://USER@HOST/DATABASE`, `pglite:PATH` or `pglite:` (in memory) with its objects, also a store that is being filled by a move.
  * @throws StorageError `Address` and those of opening; PluginError `NotBuilt`
  */
 export async function openStores(address: string, options: StoresOptions = {}): Promise<Stores> {
@@ -149,6 +163,8 @@ export async function openStores(address: string, options: StoresOptions = {}): 
   }
   const pglite = /^pglite:(.*)$/s.exec(address)?.[1]
   if (pglite !== undefined) return openPglite(pglite === "" ? undefined : pglite, options)
+  const folder = tenantsFolder(address)
+  if (folder !== undefined) return openTenants(folder, options)
   const path = sqlitePath(address)
   // Loaded when asked for: a host in memory, or in a browser, has no use for it.
   const { SqliteStore } = await import("./sqlite/mod.ts")
@@ -167,7 +183,7 @@ async function sealedBy(key: string, store: Store, objects: ObjectStore): Promis
 }
 
 /**
- * Opens `memory`, `sqlite:PATH`, `pglite:PATH`, or `postgres://USER@HOST/DATABASE`, whose password is in the file of `STELE_STORAGE_PASSWORD_FILE` or in `PGPASSWORD`.
+ * Opens `memory`, `sqlite:PATH`, `sqlite-tenants:FOLDER`, `pglite:PATH`, or `postgres://USER@HOST/DATABASE`, whose password is in the file of `STELE_STORAGE_PASSWORD_FILE` or in `PGPASSWORD`.
  * @throws ConfigError for something else than text; StorageError `Address`, `Moving`, `KeyRequired`, `WrongKey` and those of opening; PluginError `NotBuilt`
  */
 export async function openStorage(address: string, options: StorageOptions = {}): Promise<Storage> {

@@ -634,6 +634,22 @@ export class StorageError extends family("StorageError", {
     message: (d) => `Cannot deliver job ${d.job} of the queue "${d.queue}" in the store "${d.store}": it is no message to an entity`,
     fix: () => "put messages into the queue by Entities.send or Entities.message, and cancel this one",
   }),
+  TenantFile: reason<Store & { readonly file: string; readonly detail: string }>({
+    code: "STELE-STO-0085",
+    status: 409,
+    exit: 3,
+    isRetryable: false,
+    message: (d) => `Cannot use the file "${d.file}" of the store "${d.store}": ${d.detail}`,
+    fix: () => "put the files back as they were, each under its own name, or go on with what is there: stele storage check --accept-loss",
+  }),
+  NotOneFile: reason<Store & { readonly asked: string }>({
+    code: "STELE-STO-0086",
+    status: 501,
+    exit: 2,
+    isRetryable: false,
+    message: (d) => `Cannot ${d.asked} "${d.store}": it is a folder with a file for each tenant`,
+    fix: () => "name one file: sqlite:PATH, from or to which stele storage move takes a folder, or that of one tenant: sqlite:FOLDER/tenants/FILE.db",
+  }),
   Unsupported: reason<Store & { readonly asked: string }>({
     code: "STELE-STO-0069",
     status: 501,

@@ -95,6 +95,9 @@ export class Mark {
   }
 }
 
+/** What a writer needs of a mark, wherever it is kept. */
+export type CommitMark = Pick<Mark, "read" | "write" | "reset" | "close">
+
 /** Commits whose digests a store keeps, newest first: a mark is older only after a loss of power. */
 export const commitRowsMax = 1_000
 

@@ -13,7 +13,7 @@ import type { Operation } from "../../port/store.ts"
 import type { SqlOperation } from "../../port/sql.ts"
 import type { StoreClock } from "../clock.ts"
 import { beginNow, detailOf, isBusy, isDamaged, openMemory, openWriter, storageError } from "./database.ts"
-import { type Commit, commitRowsMax, lossOf, Mark } from "./mark.ts"
+import { type Commit, type CommitMark, commitRowsMax, lossOf, Mark } from "./mark.ts"
 import { isFence } from "./fence.ts"
 import { needsNoSavepoint, Tables } from "./table.ts"
 import { Totals, type TotalTable } from "./totals.ts"
@@ -141,15 +141,18 @@ export interface WriterOptions {
   readonly acceptLoss: boolean
   readonly limits: StoreLimits
   readonly clock: StoreClock
+  /** Asked under the lock of each group: what everything but a fence is refused with, if it is. */
+  readonly guard?: () => StorageError | undefined
 }
 
 export class SqliteWriter implements Disposable {
   readonly path: string
   readonly #writer: DatabaseSync
   /** Undefined where nothing outlives the process. */
-  readonly #mark: Mark | undefined
+  readonly #mark: CommitMark | undefined
   readonly #tables: Tables
   readonly #clock: StoreClock
+  readonly #guard: WriterOptions["guard"]
   readonly #last: StatementSync
   readonly #insert: StatementSync
   readonly #forget: StatementSync
@@ -161,12 +164,13 @@ export class SqliteWriter implements Disposable {
   #refusal: StorageError | undefined
   #isClosed = false
 
-  private constructor(path: string, writer: DatabaseSync, mark: Mark | undefined, { limits, clock }: Pick<WriterOptions, "limits" | "clock">) {
+  private constructor(path: string, writer: DatabaseSync, mark: CommitMark | undefined, { limits, clock, guard }: Omit<WriterOptions, "acceptLoss">) {
     this.path = path
     this.#writer = writer
     this.#mark = mark
     this.#tables = new Tables({ database: writer, store: path, limits, clock })
     this.#clock = clock
+    this.#guard = guard
     this.#last = writer.prepare("SELECT sequence, revision, digest, committed_us AS committedUs FROM commit_group ORDER BY sequence DESC LIMIT 1")
     this.#insert = writer.prepare("INSERT INTO commit_group (sequence, revision, digest, committed_us) VALUES (?, ?, ?, ?)")
     this.#beginning = writer.prepare("BEGIN IMMEDIATE")
@@ -180,16 +184,24 @@ export class SqliteWriter implements Disposable {
    * Opens the file, or makes it.
    * @throws StorageError `Unreachable`, `Foreign`, `Newer`, `Busy`
    */
-  static open(path: string, { acceptLoss, ...options }: WriterOptions): SqliteWriter {
+  static open(path: string, options: WriterOptions): SqliteWriter {
     const database = openWriter(path)
-    let mark: Mark | undefined
     try {
-      mark = Mark.open(`${path}-mark`)
+      return SqliteWriter.over(path, database, Mark.open(`${path}-mark`), options)
+    } catch (error) {
+      if (database.isOpen) database.close()
+      throw storageError(path, error)
+    }
+  }
+
+  /** Over a database that is open for writing and a mark kept anywhere: both are the writer's from here on, also when it throws. */
+  static over(path: string, database: DatabaseSync, mark: CommitMark, { acceptLoss, ...options }: WriterOptions): SqliteWriter {
+    try {
       const writer = new SqliteWriter(path, database, mark, options)
       writer.#compare(acceptLoss)
       return writer
     } catch (error) {
-      mark?.close()
+      mark.close()
       database.close()
       throw storageError(path, error)
     }
@@ -233,7 +245,7 @@ export class SqliteWriter implements Disposable {
     this.#clock.advance?.(last.committedUs)
     const group = new Group(last, this.#clock())
     // Read under the lock of the group: what is committed after the fence's own commit would be in neither store.
-    const fenced = this.#tables.fence.refusal()
+    const fenced = this.#tables.fence.refusal() ?? this.#guard?.()
     if (fenced === undefined) {
       this.#tables.sweep(group)
       group.end(true)
