@@ -164,11 +164,63 @@ export async function runCase({ limits = {}, run }: StoreCase, backend: Backend,
   }
 }
 
+/** What became of the cases on a backend, by group. */
+export interface Result {
+  readonly groups: Readonly<Record<string, { readonly passed: number; readonly run: number }>>
+  /** The titles of those that failed, with what they said. */
+  readonly failed: ReadonlyArray<string>
+}
+
+const applies = ({ lacks, skips }: Backend, { needs, title }: StoreCase): boolean =>
+  !(needs !== undefined && lacks?.includes(needs) === true) && skips?.has(title) !== true
+
+/** Runs every case on a backend without a test runner: for programs that other engines run. */
+export async function runAll(backend: Backend, check: Check): Promise<Result> {
+  const stores = new Stores(backend)
+  const groups: Record<string, { passed: number; run: number }> = {}
+  const failed: Array<string> = []
+  for (const each of storeCases.filter((one) => applies(backend, one))) {
+    const { group, title, limits = {}, run } = each
+    const count = (groups[group] ??= { passed: 0, run: 0 })
+    count.run++
+    const others: Array<Store> = []
+    try {
+      const store = await stores.get(limits)
+      await run(store, check, async () => {
+        const other = await backend.open({})
+        others.push(other)
+        return other
+      })
+      check.same(await store.check(), [], "check")
+      await empty(store)
+      check.same(await store.check(), [], "check when empty")
+      count.passed++
+    } catch (error) {
+      failed.push(`${title}: ${error instanceof Error ? error.message : String(error)}`)
+      await stores.drop(limits)
+    } finally {
+      for (const other of others) await other.close()
+    }
+  }
+  await stores.close()
+  return { groups, failed }
+}
+
+/** A row of the table that another process makes. */
+export interface Elsewhere {
+  readonly name: string
+  readonly run: () => Promise<Result>
+}
+
 type Counts = Map<string, { passed: number; run: number }>
 const groupsOf = (all: ReadonlyArray<{ readonly group: string }>): ReadonlyArray<string> => [...new Set(all.map(({ group }) => group))]
 
 /** The cases on each backend, as tests, and at the end the table of them. */
-export function conformance(t: TAP, backends: ReadonlyArray<Backend>, { isWithHost = false } = {}): void {
+export function conformance(
+  t: TAP,
+  backends: ReadonlyArray<Backend>,
+  { isWithHost = false, elsewhere = [] }: { readonly isWithHost?: boolean; readonly elsewhere?: ReadonlyArray<Elsewhere> } = {},
+): void {
   const table = new Map<string, Counts>()
   const note = (name: string, group: string, isPassed: boolean): void => {
     const counts: Counts = table.get(name) ?? new Map<string, { passed: number; run: number }>()
@@ -184,9 +236,7 @@ export function conformance(t: TAP, backends: ReadonlyArray<Backend>, { isWithHo
       })
   for (const backend of backends) {
     const stores = new Stores(backend)
-    for (const { group, title, limits = {}, needs, run } of storeCases) {
-      if (needs !== undefined && backend.lacks?.includes(needs) === true) continue
-      if (backend.skips?.has(title) === true) continue
+    for (const { group, title, limits = {}, run } of storeCases.filter((each) => applies(backend, each))) {
       void t.test(`${backend.name}: ${title}`, async (t) => {
         const store = await stores.get(limits)
         const others: Array<Store> = []
@@ -208,6 +258,16 @@ export function conformance(t: TAP, backends: ReadonlyArray<Backend>, { isWithHo
     }
     void t.test(`${backend.name}: its stores close`, () => stores.close())
   }
+  for (const { name, run } of elsewhere)
+    void t.test(`${name}: all cases`, async (t) => {
+      const { groups, failed } = await run()
+      t.strictSame(failed, [])
+      t.equal(
+        Object.values(groups).reduce((sum, each) => sum + each.run, 0),
+        storeCases.length,
+      )
+      table.set(name, new Map(Object.entries(groups)))
+    })
   t.teardown(() => {
     const groups = groupsOf(storeCases)
     const names = [...table.keys()]
@@ -222,6 +282,13 @@ export function conformance(t: TAP, backends: ReadonlyArray<Backend>, { isWithHo
       ]),
       ["all", ...names.map((name) => String([...(table.get(name)?.values() ?? [])].reduce((sum, { passed }) => sum + passed, 0)))],
     ]
-    for (const row of rows) t.comment(row.map((cell, i) => cell.padEnd(i === 0 ? 20 : 12)).join(""))
+    const width = Math.max(12, ...names.map(({ length }) => length + 2))
+    for (const row of rows)
+      t.comment(
+        row
+          .map((cell, i) => cell.padEnd(i === 0 ? 20 : width))
+          .join("")
+          .trimEnd(),
+      )
   })
 }
