@@ -26,7 +26,7 @@ export interface TenantFilesOptions extends StoreLimitOptions {
   readonly pendingMax?: number
   /** Threads that write, 1 to 16. Default 4; each is started when a tenant of its has something to write. */
   readonly threadsMax?: number
-  /** Tenants' files that are open for writing at once, and as many for reading, 1 to 4,096; three file descriptors each. Default 64. */
+  /** Tenants' files that are open for writing at once (at least one a thread), and as many for reading, 1 to 4,096; three file descriptors each. Default 64. */
   readonly openMax?: number
   /** From when on a file that nobody writes to is closed, ms, at least 1. Default 30,000. */
   readonly idleMs?: number
@@ -67,6 +67,7 @@ export class TenantFilesStore implements Store {
   readonly #options: typeof defaults
   readonly #base: ClockBase = clockBase()
   readonly #totals = sharedTotals()
+  readonly #openCount = new SharedArrayBuffer(4)
   readonly #writing: Array<Writing | undefined> = []
   readonly #listeners = new Set<() => void>()
   #readers: TenantReaders | undefined
@@ -107,15 +108,16 @@ export class TenantFilesStore implements Store {
   }
 
   #start(index: number, acceptLoss = false): Writing {
-    const { threadsMax, openMax, idleMs } = this.#options
+    const { openMax, idleMs } = this.#options
     const options: Opening["options"] = {
       folder: this.folder,
       store: this.name,
       acceptLoss,
       limits: this.limits,
-      openMax: Math.ceil(openMax / threadsMax),
+      openMax,
       idleMs,
       totals: this.#totals,
+      openCount: this.#openCount,
     }
     const bridge = new Bridge(this.name, silenceMsMax, (line) => {
       const opening: Opening = { kind: "stele-tenants", options, clockBase: this.#base, isFirst: index === 0, line }

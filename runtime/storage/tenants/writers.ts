@@ -44,11 +44,13 @@ export interface WritersOptions {
   readonly acceptLoss: boolean
   readonly limits: StoreLimits
   readonly clock: StoreClock
-  /** Files that are open at once. */
+  /** Files that are open at once, of all threads. */
   readonly openMax: number
   /** From when on a file that nobody writes to is closed, ms. */
   readonly idleMs: number
   readonly totals: SharedArrayBuffer
+  /** Int32: how many files all threads have open. */
+  readonly openCount: SharedArrayBuffer
 }
 
 const wholeErasure = (batches: ReadonlyArray<ReadonlyArray<Operation>>, outcomes: ReadonlyArray<Outcome>): boolean =>
@@ -63,6 +65,7 @@ export class TenantWriters implements Disposable {
   readonly #control: Control
   readonly #slots: Slots
   readonly #totals: AllTotals
+  readonly #openCount: Int32Array
   /** The one used longest ago first. */
   readonly #open = new Map<string, OpenFile>()
   /** Tenants of whose last commit nobody knows whether it was kept: nothing builds on it until the store is opened again. */
@@ -76,6 +79,7 @@ export class TenantWriters implements Disposable {
     this.#options = options
     this.#control = Control.open(options.folder, options.store, options.acceptLoss)
     this.#slots = Slots.open(join(options.folder, slotsName))
+    this.#openCount = new Int32Array(options.openCount)
     this.#totals = new AllTotals(options.totals, this.#control, this.#slots)
   }
 
@@ -86,8 +90,9 @@ export class TenantWriters implements Disposable {
   /** Undefined when the tenant was erased meanwhile. */
   #openFile(tenant: Uint8Array, acceptLoss: boolean): OpenFile | undefined {
     const { clock, limits, openMax } = this.#options
+    // Threads share what may be open; one that has none of it opens one all the same.
     for (const id of [...this.#open.keys()]) {
-      if (this.#open.size < openMax) break
+      if (Atomics.load(this.#openCount, 0) < openMax) break
       this.#close(id)
     }
     const known = this.#control.find(tenant)
@@ -116,14 +121,15 @@ export class TenantWriters implements Disposable {
     const open = this.#open.get(id) ?? this.#openFile(tenant, acceptLoss)
     if (open === undefined) return undefined
     open.usedMs = performance.now()
-    this.#open.delete(id)
+    if (!this.#open.delete(id)) Atomics.add(this.#openCount, 0, 1)
     this.#open.set(id, open)
     return open
   }
 
   #close(id: string): void {
     const open = this.#open.get(id)
-    this.#open.delete(id)
+    if (!this.#open.delete(id)) return
+    Atomics.sub(this.#openCount, 0, 1)
     open?.writer.close()
   }
 
