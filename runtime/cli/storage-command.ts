@@ -5,7 +5,9 @@ import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import { isOn, Json, run, text } from "./flag.ts"
 
-const address = Argument.String("ADDRESS").pipe(Argument.withDescription("A store: sqlite:PATH, sqlite-tenants:FOLDER, postgres://USER@HOST/DATABASE, pglite:PATH"))
+const address = Argument.String("ADDRESS").pipe(
+  Argument.withDescription("A store: sqlite:PATH, sqlite-tenants:FOLDER, postgres://USER@HOST/DATABASE, pglite:PATH"),
+)
 
 const storageInfo = Command.make(
   "info",

@@ -267,18 +267,25 @@ export interface MigrateFlags extends StorageFlags {
 
 /** Takes a store to this version's format, a database also from nothing; says what it did and what to go on with. */
 export async function migrate({ address, json, dryRun }: MigrateFlags): Promise<void> {
-  const folder = pglitePath(address)
+  const [folder, tenants] = [pglitePath(address), tenantsFolder(address)]
   const found: { readonly from: number; readonly to: number; readonly roles?: ReadonlyArray<string>; readonly address?: string } = isPostgres(address)
     ? await migrateDatabase(address, dryRun)
-    : folder === undefined
-      ? migrateSqlite(sqlitePath(address), dryRun)
-      : await (await import("../storage/pglite/mod.ts")).migratePglite(folder, { isDryRun: dryRun })
+    : tenants !== undefined
+      ? migrateTenants(tenants, dryRun)
+      : folder === undefined
+        ? migrateSqlite(sqlitePath(address), dryRun)
+        : await (await import("../storage/pglite/mod.ts")).migratePglite(folder, { isDryRun: dryRun })
   if (json) return printLine(JSON.stringify({ ...found, dryRun }))
   const { from, to, roles = [] } = found
   if (from === to) printLine(`Nothing to do: the store has format ${to}`)
   else printLine(dryRun ? `Would go from format ${from} to ${to}, and changed nothing` : `The store went from format ${from} to ${to}`)
   for (const role of roles) printLine(dryRun ? `Would make the role ${role}` : `Made the role ${role}`)
   if (isPostgres(address) && !dryRun) printLine(`Services use ${found.address ?? ""}`)
+}
+
+function migrateTenants(folder: string, isDryRun: boolean): { readonly from: number; readonly to: number } {
+  using readers = tenantReaders(folder)
+  return readers.migrate(isDryRun)
 }
 
 async function migrateDatabase(address: string, isDryRun: boolean): Promise<Migrated> {

@@ -4,7 +4,7 @@ import { StorageError } from "../../../schemas/error/storage.ts"
 import type { StoreLimits } from "../../port/limits.ts"
 import type { StoreClock } from "../clock.ts"
 import { sumOf } from "../row.ts"
-import { openReader, openWriter, storageError } from "../sqlite/database.ts"
+import { migrateSqlite, openReader, openWriter, storageError } from "../sqlite/database.ts"
 import { type Commit, lossOf } from "../sqlite/mark.ts"
 import { SqliteReader } from "../sqlite/reader.ts"
 import { type Control, fileName, filesOf, type Registered } from "./control.ts"
@@ -128,14 +128,30 @@ export interface FileReader extends Disposable {
   loss(known: Commit | undefined): ReturnType<typeof lossOf>
 }
 
+/** With `isMigrating`, a file that was not written to since an older version made it gets this one's format first: nobody else would, as long as its tenant only reads. */
+function openAnyFormat(path: string, isMigrating: boolean): DatabaseSync {
+  try {
+    return openReader(path)
+  } catch (error) {
+    if (!isMigrating || !(error instanceof StorageError) || error.reason._tag !== "Older") throw error
+    migrateSqlite(path)
+    return openReader(path)
+  }
+}
+
 /**
  * A tenant's file for reading. What went back in time can be read, as in a store of one file.
  * @throws StorageError `Lost` when it should be there and is not, `TenantFile` when it is another's, and those of opening
  */
-export function readFile(control: Control, slots: Slots | undefined, registered: Registered, clock: StoreClock, limits: StoreLimits): FileReader {
+export function readFile(
+  control: Control,
+  slots: Slots | undefined,
+  registered: Registered,
+  { clock, limits, isMigrating }: { readonly clock: StoreClock; readonly limits: StoreLimits; readonly isMigrating: boolean },
+): FileReader {
   const path = pathOf(control, registered)
   if (!existsSync(path)) throw lost(control, slots, registered)
-  const database = openReader(path)
+  const database = openAnyFormat(path, isMigrating)
   try {
     verify(database, control, registered)
     const reader = new SqliteReader(path, clock, database, limits)

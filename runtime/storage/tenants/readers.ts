@@ -7,10 +7,10 @@ import { StorageError } from "../../../schemas/error/storage.ts"
 import { type StoreLimits, storeLimits } from "../../port/limits.ts"
 import type { Answers, Finding, Question } from "../../port/store.ts"
 import { clockBase, clockFrom, type StoreClock } from "../clock.ts"
-import { openMemory } from "../sqlite/database.ts"
+import { format, migrateSqlite, openMemory } from "../sqlite/database.ts"
 import { SqliteReader, type StoreInfo } from "../sqlite/reader.ts"
 import { Control, fileName, nameOf, slotsName } from "./control.ts"
-import { type FileReader, isGone, readFile } from "./file.ts"
+import { type FileReader, isGone, pathOf, readFile } from "./file.ts"
 import { isOfAll, merged, type OfAll } from "./merge.ts"
 import { Slots } from "./slots.ts"
 import { idOf } from "./writers.ts"
@@ -36,6 +36,8 @@ export interface ReadersOptions {
   readonly limits: StoreLimits
   /** Files that are open at once. */
   readonly openMax: number
+  /** Give files of an older version this one's format; who only reads does not. */
+  readonly isMigrating: boolean
 }
 
 export class TenantReaders implements Disposable {
@@ -65,7 +67,7 @@ export class TenantReaders implements Disposable {
 
   /** A tenant's file; undefined for one that has none. */
   file(tenant: Uint8Array): FileReader | undefined {
-    const { openMax, clock, limits, store } = this.#options
+    const { openMax, store } = this.#options
     const id = idOf(tenant)
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
       const found = this.#control.find(tenant)
@@ -84,7 +86,7 @@ export class TenantReaders implements Disposable {
       }
       this.#slots ??= Slots.peek(join(this.#options.folder, slotsName))
       try {
-        const opened = readFile(this.#control, this.#slots, found, clock, limits)
+        const opened = readFile(this.#control, this.#slots, found, this.#options)
         this.#open.set(id, opened)
         return opened
       } catch (error) {
@@ -211,6 +213,18 @@ export class TenantReaders implements Disposable {
     return { count, losses, strays: this.#control.strays() }
   }
 
+  /** Every file gets this version's format; from the oldest that was found. */
+  migrate(isDryRun: boolean): { readonly from: number; readonly to: number } {
+    this.#check()
+    let found = { from: format, to: format }
+    for (const registered of this.#control.all()) {
+      if (!registered.isMade) continue
+      const { from } = migrateSqlite(pathOf(this.#control, registered), isDryRun)
+      found = { ...found, from: Math.min(from, found.from) }
+    }
+    return found
+  }
+
   /** What is in the store, in numbers: of all files together. */
   info(): StoreInfo {
     this.#check()
@@ -245,4 +259,4 @@ export class TenantReaders implements Disposable {
 
 /** A folder for reading alone: whoever writes there goes on, and what is not there is not made. Throws as `TenantReaders`. */
 export const tenantReaders = (folder: string): TenantReaders =>
-  new TenantReaders({ folder, store: nameOf(folder), clock: clockFrom(clockBase()), limits: storeLimits, openMax: 64 })
+  new TenantReaders({ folder, store: nameOf(folder), clock: clockFrom(clockBase()), limits: storeLimits, openMax: 64, isMigrating: false })

@@ -96,7 +96,14 @@ export class TenantFilesStore implements Store {
     try {
       const first = store.#start(0, acceptLoss)
       await first.opened
-      store.#readers = new TenantReaders({ folder: store.folder, store: store.name, clock: clockFrom(store.#base), limits: store.limits, openMax })
+      store.#readers = new TenantReaders({
+        folder: store.folder,
+        store: store.name,
+        clock: clockFrom(store.#base),
+        limits: store.limits,
+        openMax,
+        isMigrating: true,
+      })
       const [stray] = store.#readers.control.strays()
       if (stray !== undefined)
         store.#refusal = new StorageError("TenantFile", { store: store.name, file: stray, detail: "the catalogue of tenants does not know it" })

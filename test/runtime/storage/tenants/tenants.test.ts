@@ -4,6 +4,7 @@ import { once } from "node:events"
 import { chmod, copyFile, cp, mkdir, mkdtemp, readdir, readFile, readlink, rename, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
 import { fileURLToPath } from "node:url"
 import t from "tap"
 import { Host, StorageError, tenantKey } from "../../../../runtime/mod.ts"
@@ -334,6 +335,27 @@ t.test("a catalogue that is gone, or went back in time, is noticed, and made ane
   const generations = (await filesIn(folder)).map((name) => name.replace(/.*-/, "")).toSorted()
   await store.apply([set("new", "k")])
   t.equal((await filesIn(folder)).length, generations.length + 1, "numbers of files go on above those that are there")
+})
+
+t.test("files of an older format get this one's when their tenants are read, or all at once", async (t) => {
+  const folder = await filled(["ada", "bob", "eve"])
+  for (const [i, tenant] of ["ada", "bob", "eve"].entries()) {
+    const database = new DatabaseSync(pathIn(folder, tenant, i + 1))
+    for (const { name } of database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'queue%'").all())
+      database.exec(`DROP TABLE ${String(name)}`)
+    database.exec("PRAGMA user_version = 5")
+    database.close()
+  }
+  {
+    await using store = await TenantFilesStore.open(folder)
+    t.equal(await get(store, "ada", "k"), "of ada")
+    await store.apply([set("bob", "k", "written")])
+  }
+  const address = `sqlite-tenants:${folder}`
+  t.match(stele(["storage", "info", address]), { code: 6, stderr: /STELE-STO-0023/ }, "who only looks changes nothing")
+  t.match(JSON.parse(stele(["storage", "migrate", address, "--dry-run", "--json"]).stdout), { from: 5 })
+  t.match(JSON.parse(stele(["storage", "migrate", address, "--json"]).stdout), { from: 5 })
+  t.equal(stele(["storage", "check", address]).code, 0)
 })
 
 t.test("a folder of somebody else's, or nowhere, is refused and left as it is", async (t) => {
