@@ -12,7 +12,7 @@ export { StorageError } from "../schemas/error/storage.ts"
 export interface HostOptions extends CoreOptions, StorageOptions {
   /**
    * Where ports keep their data: `memory` (default); `sqlite:PATH` for a file that is made when it is not there and
-   * keeps key-value data, events and blobs; `postgres://USER@HOST/DATABASE` for a server that `stele storage migrate` has set up. Ports
+   * keeps key-value data, events and blobs; `sqlite-tenants:FOLDER` for a folder with such a file for each tenant; `postgres://USER@HOST/DATABASE` for a server that `stele storage migrate` has set up. Ports
    * given in `ports` stay as they are.
    */
   readonly storage?: string | undefined

@@ -216,11 +216,11 @@ export class TenantReaders implements Disposable {
   /** Every file gets this version's format; from the oldest that was found. */
   migrate(isDryRun: boolean): { readonly from: number; readonly to: number } {
     this.#check()
-    let found = { from: format, to: format }
+    const found = { from: format, to: format }
     for (const registered of this.#control.all()) {
       if (!registered.isMade) continue
       const { from } = migrateSqlite(pathOf(this.#control, registered), isDryRun)
-      found = { ...found, from: Math.min(from, found.from) }
+      found.from = Math.min(from, found.from)
     }
     return found
   }

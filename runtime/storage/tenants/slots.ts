@@ -142,7 +142,6 @@ export class SlotMark implements CommitMark {
   readonly #generation: number
   readonly #measure: () => Measure
   readonly #grew: (by: ReadonlyArray<number>) => void
-  #told: Measure
 
   /** `measure`: the file as it is; `grew` is told by how much its tables did. */
   constructor(
@@ -156,12 +155,15 @@ export class SlotMark implements CommitMark {
     this.#generation = generation
     this.#measure = measure
     this.#grew = grew
-    this.#told = slots.read(slot, generation)?.measure ?? noMeasure
   }
 
-  /** What the tenant has in a table, as everybody was told last. */
+  /** What the tenant has in a table, as everybody was told last, by whatever process. */
   bytes(table: number): number {
-    return this.#told.bytes[table] as number
+    return this.#told().bytes[table] as number
+  }
+
+  #told(): Measure {
+    return this.#slots.read(this.#slot, this.#generation)?.measure ?? noMeasure
   }
 
   read(): Commit | undefined {
@@ -170,8 +172,8 @@ export class SlotMark implements CommitMark {
 
   #record({ sequence, digest }: Commit): Slot {
     const measure = this.#measure()
-    this.#grew(measure.bytes.map((each, i) => each - this.bytes(i)))
-    this.#told = measure
+    const told = this.#told()
+    this.#grew(measure.bytes.map((each, i) => each - (told.bytes[i] as number)))
     return { sequence, digest, generation: this.#generation, measure }
   }
 

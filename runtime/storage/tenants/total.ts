@@ -35,23 +35,33 @@ export class AllTotals {
     Atomics.store(this.#sums, counted.length, BigInt(nowMs()))
   }
 
-  /** What the others than this tenant have in a table. */
-  others(table: number, most: number, own: number): number {
+  /** What the others than this tenant have in a table; `own`: what it is counted with. */
+  others(table: number, most: number, own: () => number): number {
     const known = Number(Atomics.load(this.#sums, table))
     const ageMs = nowMs() - Number(Atomics.load(this.#sums, counted.length))
     if (ageMs > ageMsMax || (known > near * most && ageMs > nearMsMax)) this.#refresh()
-    return Math.max(0, Number(Atomics.load(this.#sums, table)) - own)
+    return Math.max(0, Number(Atomics.load(this.#sums, table)) - own())
   }
 }
 
-/** Limits of one tenant's file: those of all tenants are what the others leave of them. */
-export function limitsBeside(limits: StoreLimits, totals: AllTotals, mark: () => SlotMark | undefined): StoreLimits {
-  const beside = counted.map((port, table) => {
-    const most = limits[port].totalBytesMax
-    const left = { get: () => most - totals.others(table, most, mark()?.bytes(table) ?? 0), enumerable: true }
-    return [port, Object.defineProperty({ ...limits[port] }, "totalBytesMax", left)]
-  })
-  return { ...limits, ...Object.fromEntries(beside) } as StoreLimits
+/** Limits of one tenant's file: those of all tenants are what the others leave of them, worked out once a group. */
+export class Beside {
+  readonly limits: StoreLimits
+  #others: Array<number | undefined> = []
+
+  constructor(limits: StoreLimits, totals: AllTotals, mark: Pick<SlotMark, "bytes">) {
+    const beside = counted.map((port, table) => {
+      const most = limits[port].totalBytesMax
+      const left = { get: () => most - (this.#others[table] ??= totals.others(table, most, () => mark.bytes(table))), enumerable: true }
+      return [port, Object.defineProperty({ ...limits[port] }, "totalBytesMax", left)]
+    })
+    this.limits = { ...limits, ...Object.fromEntries(beside) } as StoreLimits
+  }
+
+  /** A group begins: what the others have is asked anew. */
+  begin(): void {
+    this.#others = []
+  }
 }
 
 /** A refusal in the figures of the limit that was set, and not of what was left of it. */

@@ -15,7 +15,7 @@ import { type Outcome, SqliteWriter } from "../sqlite/writer.ts"
 import { Control, fileName, filesOf, type Registered, slotsName } from "./control.ts"
 import { isGone, measureOf, nameIn, openFile, pathOf, unlink } from "./file.ts"
 import { SlotMark, Slots, totalsOf } from "./slots.ts"
-import { AllTotals, inFull, limitsBeside } from "./total.ts"
+import { AllTotals, Beside, inFull } from "./total.ts"
 
 const { existsSync } = process.getBuiltinModule("node:fs")
 const { join } = process.getBuiltinModule("node:path")
@@ -101,11 +101,13 @@ export class TenantWriters implements Disposable {
     const database = openFile(this.#control, this.#slots, found, floor, clock)
     if (database === undefined) return undefined
     const mark = new SlotMark(this.#slots, found, measureOf(database), (by) => this.#totals.add(by))
+    const beside = new Beside(limits, this.#totals, mark)
     const writer = SqliteWriter.over(path, database, mark, {
       acceptLoss,
-      limits: limitsBeside(limits, this.#totals, () => mark),
+      limits: beside.limits,
       clock,
       guard: () => {
+        beside.begin()
         const { fence, found: now } = this.#control.look(tenant)
         if (now?.generation === found.generation) return fence === undefined ? undefined : this.#control.moved(fence)
         open.isStale = true
@@ -218,6 +220,7 @@ export class TenantWriters implements Disposable {
    * file until it has committed; who has that lock later reads the fence first.
    */
   fence(fence: Fence | undefined): void {
+    const before = this.#control.fence()
     this.#control.setFence(fence)
     if (fence === undefined) return
     for (const registered of this.#control.all()) {
@@ -229,8 +232,8 @@ export class TenantWriters implements Disposable {
         database = new Database(path, { timeout: busyMsMax })
         database.exec("BEGIN IMMEDIATE; ROLLBACK")
       } catch (error) {
-        // What cannot be waited for may still be written to: then there is no fence.
-        this.#control.setFence(undefined)
+        // What cannot be waited for may still be written to: then it is as it was before.
+        this.#control.setFence(before)
         throw storageError(path, error)
       } finally {
         database?.close()

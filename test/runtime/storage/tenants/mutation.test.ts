@@ -257,8 +257,8 @@ rule(
 rule(
   "a limit of all tenants counts what the others have",
   "tenants/total.ts",
-  "return Math.max(0, Number(Atomics.load(this.#sums, table)) - own)",
-  "return Math.max(0, Math.min(0, own))",
+  "return Math.max(0, Number(Atomics.load(this.#sums, table)) - own())",
+  "return Math.max(0, Math.min(0, own()))",
   "STELE-CAP-0008",
   async (source) => {
     await using store = await source.TenantFilesStore.open(join(base, `store${count++}`), { threadsMax: 1, keyValue: { totalBytesMax: 100 } })

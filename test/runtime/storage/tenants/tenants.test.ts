@@ -566,6 +566,25 @@ t.test("a limit of all tenants is held over all of their files, also against ano
   await store.apply([set("room", "k", "x".repeat(90))])
 })
 
+t.test("two stores that write for one tenant in turn are held to what it has, and not to what each of them knew", async (t) => {
+  const folder = newFolder()
+  const options: TenantFilesOptions = { keyValue: { totalBytesMax: 1_000 }, threadsMax: 1 }
+  await using store = await TenantFilesStore.open(folder, options)
+  await using other = await TenantFilesStore.open(folder, options)
+  for (let i = 0; i < 40; i++) await (i % 2 === 0 ? store : other).apply([set("ada", "k", "x".repeat(i * 24))])
+  await t.rejects(other.apply([set("ada", "k", "x".repeat(1_000))]), { code: "STELE-CAP-0008", reason: { limit: "totalBytesMax", max: 1_000, actual: 1_005 } })
+})
+
+t.test("a fence that was there stays as it was when another cannot be put up", async (t) => {
+  const folder = await filled(["ada"])
+  await using store = await TenantFilesStore.open(folder)
+  const fence = (state: "moving" | "moved") => store.apply([{ op: "fence", tenant: bytes(""), fence: { to: "x", state } }])
+  await fence("moving")
+  await writeFile(pathIn(folder, "ada", 1), "no database, and long enough to be read as the header of one".repeat(20))
+  await t.rejects(fence("moved"))
+  t.same(await store.ask({ ask: "fence" }), { to: "x", state: "moving" })
+})
+
 t.test("random operations on many tenants through few open files are what a map would hold", async (t) => {
   const seed = seedOfRun()
   const random = randomFrom(seed)
