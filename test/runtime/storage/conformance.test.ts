@@ -10,7 +10,7 @@ import { answer } from "../../host/engine.ts"
 import { sealedBackend } from "./sealed/backend.ts"
 import { conformance, type Result, storeCases } from "./suite/conformance.ts"
 
-t.setTimeout(300_000)
+t.setTimeout(900_000)
 const isFull = process.env["STELE_TEST_FULL"] === "1"
 
 const folder = await mkdtemp(join(tmpdir(), "stele-storage-"))
