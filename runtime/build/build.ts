@@ -58,6 +58,7 @@ const platformByCondition: Plugin = {
 const workers = {
   "runtime/storage/sqlite/store.ts": "sqlite-worker",
   "runtime/storage/folder/thread.ts": "folder-worker",
+  "runtime/storage/tenants/store.ts": "tenants-worker",
   "runtime/storage/postgres/store.ts": "postgres-worker",
   "runtime/storage/pglite/store.ts": "pglite-worker",
 } as const
@@ -66,7 +67,7 @@ const workers = {
  * Threads whose file has everything in it that they need, and nothing else: started from the library's chunks the writer of a SQLite file loaded
  * the host, too, which was half of the time and memory of its start. Errors cross as data, so nothing asks for classes of the library.
  */
-const alone: ReadonlySet<string> = new Set(["sqlite-worker", "folder-worker"])
+const alone: ReadonlySet<string> = new Set(["sqlite-worker", "folder-worker", "tenants-worker"])
 
 /** Where the files of threads lie, as seen from the bundle that starts them. */
 const workersIn = (folder: string): Plugin => ({

@@ -229,7 +229,7 @@ export class TenantReaders implements Disposable {
   info(): StoreInfo {
     this.#check()
     const tables = new Map(this.#nobody.info().tables.map((each) => [each.table, each]))
-    let [format, bytes, commits, committedAtMs] = [this.#nobody.info().format, 0, 0, undefined as number | undefined]
+    let [bytes, commits, committedAtMs] = [0, 0, undefined as number | undefined]
     for (const tenant of this.#tenants(undefined)) {
       const each = this.#reader(tenant).info()
       bytes += each.bytes

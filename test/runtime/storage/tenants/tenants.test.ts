@@ -700,6 +700,21 @@ t.test("`Host.open()` keeps data there, sealed if it is given a key", async (t) 
   await sealed.close()
 })
 
+t.test("what is published keeps it too, its threads being files of their own", async (t) => {
+  const storage = `sqlite-tenants:${newFolder()}`
+  const published = fileURLToPath(new URL("../../../../dist/mod.js", import.meta.url))
+  const code = `
+    const { Host } = await import(${JSON.stringify(published)})
+    const host = await Host.open({ storage: ${JSON.stringify(storage)}, cache: false })
+    for (const tenant of ["a", "b", "c", "d", "e"]) await host.ports.keyValue.set(tenant + "/k", Buffer.from(tenant))
+    await host.close()
+  `
+  const child = spawn(process.execPath, ["--input-type=module", "-e", code], { stdio: ["ignore", "inherit", "inherit"] })
+  const [status] = (await once(child, "close")) as [number]
+  t.equal(status, 0)
+  t.match(JSON.parse(stele(["storage", "info", storage, "--json"]).stdout), { tables: [{ table: "key_value", count: 5, tenants: 5 }] })
+})
+
 t.test("a folder is not archived as a whole, and one tenant's file is by itself, while it is written to", async (t) => {
   const folder = await filled(["ada", "bob"])
   const archive = newFolder()
