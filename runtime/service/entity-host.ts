@@ -16,7 +16,7 @@ const { clearInterval, clearTimeout, setInterval, setTimeout } = process.getBuil
 /** Messages of a shard that a completion takes along, beside the next one of its own place. */
 const alongMax = 7
 /** Least time between two looks for messages, ms. */
-const lookGapMs = 5
+const lookGapMs = 2
 const errorTextMax = 1_024
 
 const isReason = (error: unknown, ...tags: ReadonlyArray<string>): boolean => error instanceof StorageError && tags.includes(error.reason._tag)

@@ -14,6 +14,8 @@ const utf8 = new TextEncoder()
 const [isReply, isFailure] = [0, 1]
 /** How long a watch rests that the store had no answer for, ms. */
 const retryMs = 250
+/** Replies that are removed in one batch. */
+const removedMax = 500
 
 const row = (places: EntityPlaces, name: string, kind: number, bytes: Uint8Array): Operation => {
   const value = new Uint8Array(1 + bytes.length)
@@ -36,6 +38,8 @@ export class Replies {
   readonly #places: EntityPlaces
   readonly #caller = randomUUID()
   readonly #asked = new Map<string, Asked>()
+  readonly #removed: Array<string> = []
+  #isRemoving = false
   #count = 0
   #end: AbortController | undefined
   #begun: Promise<void> | undefined
@@ -96,7 +100,8 @@ export class Replies {
     for (let after = from; !signal.aborted;) {
       try {
         for await (const { key, kind, revision } of watch(this.#store, { tenant, prefix, after, signal })) {
-          if (kind === "set") await this.#take([EntityPlaces.rest(root, key)])
+          // Side by side: those that came together are asked for together.
+          if (kind === "set") void this.#taken(EntityPlaces.rest(root, key))
           after = revision
         }
       } catch (error) {
@@ -112,7 +117,7 @@ export class Replies {
       else if (failure instanceof StorageError && failure.reason._tag === "Compacted") {
         // Too much was written meanwhile: what came is found by its name.
         const after = await this.#store.ask({ ask: "revision", tenant: this.#places.tenant })
-        await this.#take([...this.#asked.keys()])
+        for (const name of this.#asked.keys()) void this.#taken(name)
         return after
       } else throw failure
     } catch (error) {
@@ -123,24 +128,39 @@ export class Replies {
     return undefined
   }
 
-  async #take(names: ReadonlyArray<string>): Promise<void> {
-    for (const name of names) {
-      const asked = this.#asked.get(name)
-      const found = await this.#store.ask({ ask: "get", ...this.#places.reply(name) })
-      if (found === undefined) continue
-      void this.#remove(name)
-      const [kind, bytes] = [found.value[0], found.value.subarray(1)]
-      const { type } = this.#places
-      if (kind === isReply) asked?.resolve(bytes)
-      else asked?.reject(new StorageError("EntityRefused", { store: this.#store.name, type, id: asked.id, detail: textOf(bytes) }))
-    }
+  /** Until it is there or is not, as long as somebody waits for it. */
+  async #taken(name: string): Promise<void> {
+    do {
+      try {
+        return await this.#take(name)
+      } catch (error) {
+        if (!isPassing(error)) return this.#asked.get(name)?.reject(error as Error)
+      }
+      await new Promise((resume) => setTimeout(resume, retryMs))
+    } while (this.#asked.has(name))
   }
 
+  async #take(name: string): Promise<void> {
+    const found = await this.#store.ask({ ask: "get", ...this.#places.reply(name) })
+    if (found === undefined) return
+    void this.#remove(name)
+    const asked = this.#asked.get(name)
+    const [kind, bytes] = [found.value[0], found.value.subarray(1)]
+    const { type } = this.#places
+    if (kind === isReply) asked?.resolve(bytes)
+    else asked?.reject(new StorageError("EntityRefused", { store: this.#store.name, type, id: asked.id, detail: textOf(bytes) }))
+  }
+
+  /** What came while others were being removed goes with the next commit. */
   async #remove(name: string): Promise<void> {
-    try {
-      await this.#store.apply([{ op: "delete", ...this.#places.reply(name) }])
-    } catch {
-      // It has an end of its own.
+    this.#removed.push(name)
+    if (this.#isRemoving) return
+    this.#isRemoving = true
+    while (this.#removed.length > 0) {
+      const names = this.#removed.splice(0, removedMax)
+      // A row that stays has an end of its own.
+      await this.#store.apply(names.map((each): Operation => ({ op: "delete", ...this.#places.reply(each) }))).catch(() => {})
     }
+    this.#isRemoving = false
   }
 }

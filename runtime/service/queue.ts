@@ -51,6 +51,8 @@ const isPassing = (error: unknown): boolean => error instanceof StorageError && 
 
 /** Least time between two looks of a worker that sleeps, ms. */
 const lookGapMs = 5
+/** And after one that failed. */
+const failedLookMs = 250
 /** A store that is busy is asked again, less and less often, for this long. */
 const patienceMs = 60_000
 
@@ -81,6 +83,8 @@ export async function work(store: Store, queue: string, handler: Handler, option
   let isResting = false
   const rest = (ms: number): Promise<void> =>
     new Promise((resume) => {
+      // It may have ended while a lease was on its way.
+      if (signal.aborted) return resume()
       const timer = setTimeout(resume, ms)
       wake = () => {
         clearTimeout(timer)
@@ -151,15 +155,19 @@ export async function work(store: Store, queue: string, handler: Handler, option
     isHinted = true
     if (isLooking) return
     isLooking = true
-    while (isHinted && isResting) {
+    for (;;) {
+      if (!isHinted || !isResting) break
       isHinted = false
+      let restMs = lookGapMs
       try {
         const ready = await store.ask({ ask: "ready", tenant: only, key, countMax: 1_000 })
         if (ready.some((name) => Buffer.compare(name, key) === 0)) wake()
       } catch {
-        // The next turn meets it too.
+        // What lasts is met by the next lease.
+        isHinted = true
+        restMs = failedLookMs
       }
-      await new Promise((resume) => setTimeout(resume, lookGapMs))
+      await new Promise((resume) => setTimeout(resume, restMs))
     }
     isLooking = false
   }

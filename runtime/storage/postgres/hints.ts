@@ -19,7 +19,7 @@ export class Hints {
   readonly #settings: ConnectionSettings
   readonly #heard: () => void
   #connection: Connection | undefined
-  #opening: Promise<void> | undefined
+  #isOpening = false
   #retry: NodeJS.Timeout | undefined
   #retryMs = retryMsMin
   #gap: NodeJS.Timeout | undefined
@@ -36,7 +36,9 @@ export class Hints {
 
   /** Hears the others from now on. */
   listen(): void {
-    if (this.#connection === undefined && this.#retry === undefined && !this.#isOver) this.#opening ??= this.#open().finally(() => (this.#opening = undefined))
+    if (this.#connection !== undefined || this.#retry !== undefined || this.#isOpening || this.#isOver) return
+    this.#isOpening = true
+    void this.#open().finally(() => (this.#isOpening = false))
   }
 
   /** Tells the others. */
@@ -48,8 +50,10 @@ export class Hints {
   }
 
   async #open(): Promise<void> {
+    let connection: Connection | undefined
     try {
-      const connection = await Connection.open(this.#settings)
+      const made = await Connection.open(this.#settings)
+      connection = made
       connection.hold(false)
       // A hint is not worth a sync of the disk.
       await connection.one("SET synchronous_commit = off")
@@ -58,14 +62,17 @@ export class Hints {
         ({ isOwn }) => {
           if (!isOwn) this.#heard()
         },
-        () => this.#lost(connection),
+        () => this.#lost(made),
       )
       if (this.#isOver) return connection.abandon()
       this.#connection = connection
+      // It may have ended before anybody would have been told.
+      if (connection.isDead) return this.#lost(connection)
       this.#retryMs = retryMsMin
       this.#heard()
       void this.#send()
     } catch (error) {
+      connection?.abandon()
       if (error instanceof ServerError && error.sqlState === denied) this.#isOver = true
       else this.#again()
     }
@@ -98,6 +105,8 @@ export class Hints {
     try {
       await connection.one(`NOTIFY ${channel}`)
     } catch {
+      // Said by the next session.
+      this.#isOwed = true
       this.#lost(connection)
     } finally {
       this.#isSending = false

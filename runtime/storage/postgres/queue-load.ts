@@ -207,7 +207,7 @@ export class QueueLoad {
       const lane = BigInt(open.lane.id)
       if (counts.size > 0)
         statements.push({
-          sql: `SELECT j.* FROM unnest($3::bytea[], $4::bigint[]) AS w(name, n) CROSS JOIN LATERAL (SELECT ${jobColumns} FROM stele.queue_job WHERE tenant = $1 AND lane = $2 AND order_key = w.name AND state < 4 ORDER BY id LIMIT w.n) AS j`,
+          sql: `SELECT j.* FROM unnest($3::bytea[], $4::bigint[]) AS w(name, n) CROSS JOIN LATERAL (SELECT ${jobColumns} FROM stele.queue_job WHERE tenant = $1 AND lane = $2 AND order_key = w.name AND state < 4 ORDER BY order_key, id LIMIT w.n) AS j`,
           parameters: [tenant, lane, [...counts.keys()].map(bytesOrNull), [...counts.values()].map(BigInt)],
         })
       const over = state.over.filter((row) => row.lane === open.lane.id)

@@ -56,17 +56,23 @@ const jobsGone = (tenant: Uint8Array, gone: ReadonlyArray<JobRow>): ReadonlyArra
     ? []
     : [
         {
-          sql: "DELETE FROM stele.queue_job WHERE tenant = $1 AND (lane, id) IN (SELECT * FROM unnest($2::bigint[], $3::bigint[]))",
+          sql: `DELETE FROM stele.queue_job WHERE tenant = $1 AND ctid = ANY(ARRAY(SELECT f.ctid FROM unnest($2::bigint[], $3::bigint[]) AS u(lane, id) ${found}))`,
           parameters: [tenant, gone.map(({ lane }) => BigInt(lane)), gone.map(({ id }) => BigInt(id))],
         },
       ]
+
+/**
+ * The rows of `u`, each by a look into the index: a plan that was made when the table was empty, and is kept for any parameters, would go through all of a
+ * tenant's jobs for each group.
+ */
+const found = "CROSS JOIN LATERAL (SELECT ctid FROM stele.queue_job WHERE tenant = $1 AND lane = u.lane AND id = u.id LIMIT 1) AS f"
 
 const jobsChanged = (tenant: Uint8Array, changed: ReadonlyArray<JobRow>): ReadonlyArray<Statement> =>
   changed.length === 0
     ? []
     : [
         {
-          sql: `UPDATE stele.queue_job AS j SET state = u.state, rank = u.rank, wake_us = NULLIF(u.wake, -1), token = u.token, attempts = u.attempts, error = ${unflagged("u.error")}, sum = u.sum FROM unnest($2::bigint[], $3::bigint[], $4::int[], $5::bigint[], $6::bigint[], $7::bigint[], $8::int[], $9::bytea[], $10::bigint[]) AS u(lane, id, state, rank, wake, token, attempts, error, sum) WHERE j.tenant = $1 AND j.lane = u.lane AND j.id = u.id`,
+          sql: `UPDATE stele.queue_job AS j SET state = u.state, rank = u.rank, wake_us = NULLIF(u.wake, -1), token = u.token, attempts = u.attempts, error = ${unflagged("u.error")}, sum = u.sum FROM unnest($2::bigint[], $3::bigint[], $4::int[], $5::bigint[], $6::bigint[], $7::bigint[], $8::int[], $9::bytea[], $10::bigint[]) AS u(lane, id, state, rank, wake, token, attempts, error, sum) ${found} WHERE j.tenant = $1 AND j.ctid = f.ctid`,
           parameters: [
             tenant,
             changed.map(({ lane }) => BigInt(lane)),

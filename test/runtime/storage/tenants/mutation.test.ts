@@ -90,7 +90,7 @@ rule(
   "tenants/file.ts",
   "generation === registered.generation && Buffer.compare(tenant, registered.tenant) === 0",
   "generation >= 0 || tenant === registered.tenant",
-  "STELE-STO-0080",
+  "STELE-STO-0085",
   (source) => exchanged(source, (store) => get(store, "ada", "k")),
 )
 rule(
@@ -98,7 +98,7 @@ rule(
   "tenants/file.ts",
   "if (sumOfName(named.tenant, named.generation) !== sum) throw",
   "if (sum === -1) throw",
-  "STELE-STO-0080",
+  "STELE-STO-0085",
   async (source) => {
     const folder = await filled(source, "ada")
     const database = new DatabaseSync(pathIn(source, folder, "ada", 1))
@@ -246,7 +246,7 @@ rule(
   "tenants/store.ts",
   "if (stray !== undefined)",
   "if (stray === '')",
-  "STELE-STO-0080",
+  "STELE-STO-0085",
   async (source) => {
     const folder = await filled(source, "ada")
     await writeFile(pathIn(source, folder, "eve", 9), "x")
