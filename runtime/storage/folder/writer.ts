@@ -7,7 +7,7 @@
 import type { DatabaseSync } from "node:sqlite"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import type { StoreClock } from "../clock.ts"
-import { beginNow, detailOf, isBusy, isDamaged, statementsOf, storageError } from "../sqlite/database.ts"
+import { beginNow, detailOf, isBusy, isDamaged, isUndone, statementsOf, storageError } from "../sqlite/database.ts"
 import { type Commit, commitRowsMax, lossOf, Mark } from "../sqlite/mark.ts"
 import { catalogueOf, isFileName, objectFile, type ObjectRow, openWriter, rowFrom, sumOf, sumsMod } from "./catalogue.ts"
 
@@ -33,8 +33,6 @@ export type Outcome = { readonly answer: Answer } | { readonly error: Error }
 export const groupMax = 512
 
 const noDigest = new Uint8Array(32)
-/** SQLite result code `SQLITE_FULL`: the one failure of COMMIT after which nothing can have been kept. */
-const fullCode = 13
 
 export class FolderWriter implements Disposable {
   readonly #folder: string
@@ -146,10 +144,7 @@ export class FolderWriter implements Disposable {
       database.exec("COMMIT")
     } catch (error) {
       const detail = detailOf(error)
-      if (((error as { readonly errcode?: number }).errcode ?? 0) === fullCode && database.isTransaction) {
-        database.exec("ROLLBACK")
-        throw new StorageError("Failed", { store: this.#folder, detail }, { cause: error })
-      }
+      if (isUndone(database, error, commit.sequence - 1)) throw new StorageError("Failed", { store: this.#folder, detail }, { cause: error })
       // After a failed sync nobody knows what the disk has: no further row may build on it.
       this.#refusal = new StorageError("Unknown", { store: this.#folder, detail }, { cause: error })
       throw this.#refusal

@@ -8,9 +8,10 @@ import { usageTables } from "./usage-schema.ts"
 
 export { statementsOf } from "./statement.ts"
 
-const { closeSync, existsSync, openSync, statSync } = process.getBuiltinModule("node:fs")
+const { accessSync, closeSync, constants, existsSync, openSync, statSync } = process.getBuiltinModule("node:fs")
 const { dirname } = process.getBuiltinModule("node:path")
 const { DatabaseSync: Database } = process.getBuiltinModule("node:sqlite")
+const { pathToFileURL } = process.getBuiltinModule("node:url")
 
 /** How long a write waits for another process's, in ms. */
 export const busyMsMax = 5_000
@@ -218,6 +219,17 @@ export const detailOf = (error: unknown): string => (error instanceof Error ? er
 export const isBusy = (error: unknown): boolean =>
   [5, 6].includes(((error as { readonly errcode?: number }).errcode ?? 0) & 0xff) || detailOf(error) === "database is locked"
 
+/**
+ * After a COMMIT that failed: is it sure that nothing of it was kept? So it is where a write found no room (`SQLITE_FULL`): the log has no whole last frame of it,
+ * and what is read is the commit `before`. After anything else, above all a failed sync, nobody knows.
+ */
+export function isUndone(database: DatabaseSync, error: unknown, before: number): boolean {
+  if ((error as { readonly errcode?: number }).errcode !== 13) return false
+  // SQLite has taken back the transaction by itself, or not yet.
+  if (database.isTransaction) database.exec("ROLLBACK")
+  return Number(database.prepare("SELECT max(sequence) AS newest FROM commit_group").get()?.["newest"] ?? 0) === before
+}
+
 /** SQLite's own finding that its pages do not fit together (`SQLITE_CORRUPT`). */
 export const isDamaged = (error: unknown): boolean => (((error as { readonly errcode?: number }).errcode ?? 0) & 0xff) === 11
 
@@ -240,12 +252,28 @@ export function reading<A>(path: string, read: () => A): A {
   }
 }
 
+/**
+ * Where a reader finds the file. On a file system that is mounted read-only SQLite can make no index of a log, and says that it cannot open the file; without
+ * a log there is nothing to index, and nobody who could write.
+ */
+function asMounted(path: string): string | URL {
+  try {
+    accessSync(dirname(path), constants.W_OK)
+    return path
+  } catch (error) {
+    if ((error as { readonly code?: unknown }).code !== "EROFS" || existsSync(`${path}-wal`)) return path
+    const address = pathToFileURL(path)
+    address.search = "?immutable=1"
+    return address
+  }
+}
+
 /** A connection that only reads. Throws `StorageError` `Unreachable` when there is no file, `Foreign`, `Older`, `Newer` or `Busy`. */
 export function openReader(path: string): DatabaseSync {
   let database: DatabaseSync | undefined
   try {
     if (!existsSync(path)) throw new StorageError("Unreachable", { store: path, detail: "there is no such file" })
-    database = new Database(path, { readOnly: true, timeout: busyMsMax })
+    database = new Database(asMounted(path), { readOnly: true, timeout: busyMsMax })
     claim(database, path)
     const found = pragma(database, "user_version")
     if (found > format) throw new StorageError("Newer", { store: path, format: found, known: format })

@@ -12,7 +12,7 @@ import type { StoreLimits } from "../../port/limits.ts"
 import type { Operation } from "../../port/store.ts"
 import type { SqlOperation } from "../../port/sql.ts"
 import type { StoreClock } from "../clock.ts"
-import { beginNow, detailOf, isBusy, isDamaged, openMemory, openWriter, storageError } from "./database.ts"
+import { beginNow, detailOf, isBusy, isDamaged, isUndone, openMemory, openWriter, storageError } from "./database.ts"
 import { type Commit, type CommitMark, commitRowsMax, lossOf, Mark } from "./mark.ts"
 import { isFence } from "./fence.ts"
 import { needsNoSavepoint, Tables } from "./table.ts"
@@ -112,8 +112,6 @@ export class Group {
 }
 
 const noDigest = new Uint8Array(32)
-/** SQLite result code `SQLITE_FULL`: the one failure of COMMIT after which nothing can have been kept. */
-const fullCode = 13
 
 interface Begun {
   readonly group: Group
@@ -277,10 +275,7 @@ export class SqliteWriter implements Disposable {
     try {
       this.#committing.run()
     } catch (error) {
-      if (((error as { readonly errcode?: number }).errcode ?? 0) === fullCode && writer.isTransaction) {
-        writer.exec("ROLLBACK")
-        throw new StorageError("Failed", { store: this.path, detail: detailOf(error) }, { cause: error })
-      }
+      if (isUndone(writer, error, last.sequence)) throw new StorageError("Failed", { store: this.path, detail: detailOf(error) }, { cause: error })
       // After a failed sync nobody knows what the disk has: no further write may build on it.
       this.#refusal = new StorageError("Unknown", { store: this.path, detail: detailOf(error) }, { cause: error })
       throw this.#refusal
