@@ -166,11 +166,12 @@ function targetOf({ at, atCommit, generation }: Pick<RestoreFlags, "at" | "atCom
 
 export async function restore(flags: RestoreFlags): Promise<void> {
   const { to, json, replace } = flags
+  if (tenantsFolder(to) !== undefined) oneFile("restore into", to)
   const files = folderFiles(resolve(flags.folder))
   if (await isServerArchive(files)) return (await ofServers()).restore(flags)
   if (flags.unproved)
     throw new ConfigError("Usage", { detail: "--unproved is for the archive of a server", advice: "leave it out: a SQLite store is proved anywhere" })
-  const path = oneFile("restore into", to)
+  const path = sqlitePath(to)
   const { objects } = flags
   const openTarget = objects === undefined ? openObjects : (): ReturnType<typeof openObjectsAt> => openObjectsAt(objects)
   const options = { files, key: keyFor(flags), target: targetOf(flags), replace, objects: openTarget }

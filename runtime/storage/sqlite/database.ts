@@ -4,13 +4,14 @@ import { SteleError } from "../../../schemas/error/family.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import { refuseNetwork, syncFolder } from "../disk.ts"
 import { beginHistories } from "./change.ts"
+import { Database } from "./engine.ts"
 import { usageTables } from "./usage-schema.ts"
 
 export { statementsOf } from "./statement.ts"
 
 const { accessSync, closeSync, constants, existsSync, openSync, statSync } = process.getBuiltinModule("node:fs")
 const { dirname } = process.getBuiltinModule("node:path")
-const { DatabaseSync: Database } = process.getBuiltinModule("node:sqlite")
+
 const { pathToFileURL } = process.getBuiltinModule("node:url")
 
 /** How long a write waits for another process's, in ms. */
@@ -295,8 +296,8 @@ export function openMemory(): DatabaseSync {
   return database
 }
 
-/** Opens the file for writing, or makes it. Throws `StorageError` `Unreachable`, `Foreign`, `Newer` or `Busy`. */
-export function openWriter(path: string): DatabaseSync {
+/** Opens the file for writing, or makes it; `says` that it took an older one to this format. Throws `StorageError` `Unreachable`, `Foreign`, `Newer` or `Busy`. */
+export function openWriter(path: string, says = true): DatabaseSync {
   let writer: DatabaseSync | undefined
   try {
     const folder = dirname(path)
@@ -314,7 +315,8 @@ export function openWriter(path: string): DatabaseSync {
     // Without the log a commit waits for readers, and every promise made of it here would be another one.
     if (writer.prepare("PRAGMA journal_mode").get()?.["journal_mode"] !== "wal")
       throw new StorageError("Unreachable", { store: path, detail: "a write-ahead log is not possible there" })
-    migrate(writer, path)
+    const from = migrate(writer, path)
+    if (says && from > 0 && from < format) process.emitWarning(`The store "${path}" went from format ${from} to ${format}`, "SteleMigration")
     // The names of the file and its log. SQLite syncs them with the log's first bytes, but passes over an error of that.
     syncFolder(folder)
     return writer
@@ -337,7 +339,7 @@ export function migrateSqlite(path: string, isDryRun = false): { readonly from: 
     const from = pragma(database, "user_version")
     if (from > format) throw new StorageError("Newer", { store: path, format: from, known: format })
     if (from === 0) throw new StorageError("Unreachable", { store: path, detail: "nothing has been stored in it yet" })
-    if (!isDryRun && from < format) openWriter(path).close()
+    if (!isDryRun && from < format) openWriter(path, false).close()
     return { from, to: format }
   } catch (error) {
     throw storageError(path, error)
@@ -383,26 +385,28 @@ function claim(database: DatabaseSync, path: string): void {
   if (found?.["id"] !== 0 || found["tables"] !== 0) throw new StorageError("Foreign", { store: path })
 }
 
-function migrate(database: DatabaseSync, path: string): void {
+/** Answers the format that it found; 0 for a new file. */
+function migrate(database: DatabaseSync, path: string): number {
+  const before = pragma(database, "user_version")
   // Most are as they should be, and opening one must not wait for who writes to it.
-  if (pragma(database, "user_version") === format) return
-  for (;;) {
+  for (let next: (typeof migrations)[number] | undefined; before !== format;) {
     // The lock first: of two processes that open a new file one makes the tables and the other finds them.
     database.exec("BEGIN IMMEDIATE")
     try {
       const found = pragma(database, "user_version")
       if (found > format) throw new StorageError("Newer", { store: path, format: found, known: format })
-      const next = migrations[found]
+      next = migrations[found]
       if (next !== undefined) {
         if (typeof next === "string") database.exec(next)
         else next(database)
         database.exec(`PRAGMA user_version = ${found + 1}; PRAGMA application_id = ${applicationId}`)
       }
       database.exec("COMMIT")
-      if (next === undefined) return
     } catch (error) {
       if (database.isTransaction) database.exec("ROLLBACK")
       throw error
     }
+    if (next === undefined) break
   }
+  return before
 }

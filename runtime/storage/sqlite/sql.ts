@@ -145,6 +145,9 @@ function mayDo(seen: Seen, action: number, first: string | null, second: string 
   }
 }
 
+/** Space, comments and semicolons. */
+const nothing = /^(?:[\s;]|--[^\n]*(?:\n|$)|\/\*[^]*?(?:\*\/|$))*$/
+
 export class SqlTable {
   static readonly operations = ["sql"] as const
   static readonly questions = ["sql", "services"] as const
@@ -188,6 +191,8 @@ export class SqlTable {
     const name = `${service} ${text}`
     const old = this.#known.get(name)
     if (old !== undefined) return old
+    // Engines differ in what they make of it.
+    if (nothing.test(text)) throw new StorageError("Sql", { store: this.#store, service, sqlite: 1, detail: "there is no statement in it" })
     const found = this.#guarded(service, (seen) => {
       const statement = this.#database.prepare(text)
       return { statement, writes: seen.writes, changesSchema: seen.changesSchema }

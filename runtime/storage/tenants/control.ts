@@ -10,12 +10,12 @@ import type { Finding } from "../../port/store.ts"
 import { refuseNetwork, syncFolder } from "../disk.ts"
 import { sumOf } from "../row.ts"
 import { busyMsMax, pragma, reading, storageError } from "../sqlite/database.ts"
+import { Database } from "../sqlite/engine.ts"
 import { snapshot } from "../sqlite/statement.ts"
 
 const { hash } = process.getBuiltinModule("node:crypto")
 const { closeSync, existsSync, mkdirSync, openSync, readdirSync } = process.getBuiltinModule("node:fs")
 const { dirname, join } = process.getBuiltinModule("node:path")
-const { DatabaseSync: Database } = process.getBuiltinModule("node:sqlite")
 
 /** `PRAGMA application_id`: "SteT". No store of one file: nobody opens it as one. */
 const applicationId = 0x5374_6554

@@ -104,6 +104,8 @@ export class TenantReaders implements Disposable {
     const { store } = this.#options
     if (question.ask === "fence") return this.#control.fence()
     if (question.ask === "tables") return this.#nobody.ask(question)
+    // Services have no tables here.
+    if (question.ask === "services") return []
     if (question.ask === "sql" || !("tenant" in question) || question.tenant === undefined)
       throw new StorageError("Unsupported", { store, asked: question.ask })
     checkTenant(store, question.tenant)

@@ -11,6 +11,7 @@ import type { Operation } from "../../port/store.ts"
 import type { StoreClock } from "../clock.ts"
 import { syncFolder } from "../disk.ts"
 import { busyMsMax, storageError } from "../sqlite/database.ts"
+import { Database } from "../sqlite/engine.ts"
 import { type Outcome, SqliteWriter } from "../sqlite/writer.ts"
 import { Control, fileName, filesOf, type Registered, slotsName } from "./control.ts"
 import { isGone, measureOf, nameIn, openFile, pathOf, unlink } from "./file.ts"
@@ -19,7 +20,6 @@ import { AllTotals, Beside, inFull } from "./total.ts"
 
 const { existsSync } = process.getBuiltinModule("node:fs")
 const { join } = process.getBuiltinModule("node:path")
-const { DatabaseSync: Database } = process.getBuiltinModule("node:sqlite")
 
 /** How often a group is begun anew because its tenant was erased meanwhile. */
 const attemptsMax = 5

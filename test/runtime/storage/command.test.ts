@@ -166,6 +166,17 @@ t.test("`stele storage migrate` takes an older file to this version's format, an
   }
   const dry = stele(["storage", "migrate", `sqlite:${path}`, "--dry-run"])
   t.match(dry, { code: 0, stdout: `Would go from format 5 to ${to}, and changed nothing\n` })
+  const copy = join(folder, "older-used.db")
+  await copyFile(path, copy)
+  const used = stele(["call", greeter, "greet", '{name: "Ada"}', "--grant", "log", "--grant", "kv:read:prices/*", "--storage", `sqlite:${copy}`], {
+    // tap takes warnings away.
+    env: { NODE_OPTIONS: "" },
+  })
+  t.match(
+    used,
+    { code: 0, stderr: new RegExp(`SteleMigration: The store ".*older-used.db" went from format 5 to ${to}`) },
+    "whoever writes takes it along, and says so",
+  )
   t.equal(stele(["storage", "migrate", `sqlite:${path}`]).stdout, `The store went from format 5 to ${to}\n`)
   t.equal(stele(["storage", "migrate", `sqlite:${path}`]).stdout, `Nothing to do: the store has format ${to}\n`)
   t.equal(stele(["storage", "check", `sqlite:${path}`]).code, 0)

@@ -36,12 +36,12 @@ conformance(
   [
     { name: "memory", open: async (limits) => new MemoryStore(limits) },
     { name: "sqlite", open: (limits) => SqliteStore.open(join(folder, `${files++}.db`), limits) },
-    { name: "tenant files", skips: filesSkips, openMax: 6, open: openFiles },
+    { name: "tenant files", lacks: ["sql"], skips: filesSkips, openMax: 6, open: openFiles },
     sealedBackend("sealed memory", async (limits) => new MemoryStore(limits)),
     ...(isFull
       ? [
           sealedBackend("sealed sqlite", (limits) => SqliteStore.open(join(folder, `${files++}.db`), limits)),
-          { ...sealedBackend("sealed files", openFiles), openMax: 6 },
+          { ...sealedBackend("sealed files", openFiles), lacks: ["sql" as const], openMax: 6 },
         ]
       : []),
   ],

@@ -139,8 +139,8 @@ function tests(server: Server): void {
   rule(
     "the tenant in a row's sum: a row that came to another tenant is no answer",
     "storage/row.ts",
-    "const parts = [tenant, key, value]",
-    "const parts = [key, value]",
+    "for (const part of [tenant, key, value]) {",
+    "for (const part of [key, value]) {",
     '"STELE-STO-0005"',
     async (source, database) => {
       await using store = source.writing(database.service, password)

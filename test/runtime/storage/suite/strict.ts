@@ -3,6 +3,7 @@ import { deepStrictEqual } from "node:assert"
 import type { Check } from "./case.ts"
 
 function includes(found: unknown, wanted: unknown): boolean {
+  if (wanted instanceof RegExp) return wanted.test(String(found))
   if (typeof wanted !== "object" || wanted === null) return Object.is(found, wanted)
   return typeof found === "object" && found !== null && Object.entries(wanted).every(([name, each]) => includes((found as Record<string, unknown>)[name], each))
 }
