@@ -389,24 +389,27 @@ function claim(database: DatabaseSync, path: string): void {
 function migrate(database: DatabaseSync, path: string): number {
   const before = pragma(database, "user_version")
   // Most are as they should be, and opening one must not wait for who writes to it.
-  for (let next: (typeof migrations)[number] | undefined; before !== format;) {
-    // The lock first: of two processes that open a new file one makes the tables and the other finds them.
-    database.exec("BEGIN IMMEDIATE")
-    try {
-      const found = pragma(database, "user_version")
-      if (found > format) throw new StorageError("Newer", { store: path, format: found, known: format })
-      next = migrations[found]
-      if (next !== undefined) {
-        if (typeof next === "string") database.exec(next)
-        else next(database)
-        database.exec(`PRAGMA user_version = ${found + 1}; PRAGMA application_id = ${applicationId}`)
-      }
-      database.exec("COMMIT")
-    } catch (error) {
-      if (database.isTransaction) database.exec("ROLLBACK")
-      throw error
-    }
-    if (next === undefined) break
-  }
+  if (before !== format) while (migrateOnce(database, path));
   return before
+}
+
+/** To the next format, all of it or nothing; false when there is none. */
+function migrateOnce(database: DatabaseSync, path: string): boolean {
+  // The lock first: of two processes that open a new file one makes the tables and the other finds them.
+  database.exec("BEGIN IMMEDIATE")
+  try {
+    const found = pragma(database, "user_version")
+    if (found > format) throw new StorageError("Newer", { store: path, format: found, known: format })
+    const next = migrations[found]
+    if (next !== undefined) {
+      if (typeof next === "string") database.exec(next)
+      else next(database)
+      database.exec(`PRAGMA user_version = ${found + 1}; PRAGMA application_id = ${applicationId}`)
+    }
+    database.exec("COMMIT")
+    return next !== undefined
+  } catch (error) {
+    if (database.isTransaction) database.exec("ROLLBACK")
+    throw error
+  }
 }

@@ -44,6 +44,17 @@ async function makeRoom(): Promise<void> {
         break
 }
 
+/** Writes again and again, and answers how often that was taken and what it ended with. */
+async function untilRefused(write: (i: number) => Promise<unknown>): Promise<{ readonly count: number; readonly refused: unknown }> {
+  for (let count = 0; ; count++) {
+    try {
+      await write(count)
+    } catch (refused) {
+      return { count, refused }
+    }
+  }
+}
+
 t.test(
   "a store on a disk that is full refuses writes, answers reads, and takes writes again when there is room, without being opened again",
   { skip },
@@ -52,18 +63,16 @@ t.test(
     const set = (name: string, bytes: number) => store.apply([{ op: "set", ...placeOf(`ada/${name}`), value: new Uint8Array(bytes) }])
     await set("first", 100)
     await fill()
-    let kept = 0
-    let refused: unknown
     // What the log has room for is still taken.
-    for (; refused === undefined; kept++) await set(`k${kept}`, 20_000).catch((error: unknown) => (refused = error))
+    const { count, refused } = await untilRefused((i) => set(`k${i}`, 20_000))
     t.match(refused, { code: "STELE-STO-0007", reason: { _tag: "Failed" } })
     t.throws(() => store.applySync([{ op: "set", ...placeOf("ada/blocking"), value: new Uint8Array(200_000) }]), { code: "STELE-STO-0007" })
     t.equal((await store.ask({ ask: "get", ...placeOf("ada/first") }))?.value.length, 100)
-    t.notOk(await store.ask({ ask: "has", ...placeOf(`ada/k${kept - 1}`) }), "nothing of what was refused")
+    t.notOk(await store.ask({ ask: "has", ...placeOf(`ada/k${count}`) }), "nothing of what was refused")
     await makeRoom()
     await set("after", 20_000)
     t.same(await store.check(), [])
-    for (let i = 0; i < kept - 1; i++) if (!(await store.ask({ ask: "has", ...placeOf(`ada/k${i}`) }))) t.fail(`k${i} was acknowledged`)
+    for (let i = 0; i < count; i++) if (!(await store.ask({ ask: "has", ...placeOf(`ada/k${i}`) }))) t.fail(`k${i} was acknowledged`)
   },
 )
 
@@ -72,12 +81,7 @@ t.test("a folder of objects on a disk that is full refuses, keeps what it has, a
   const kept = [await objects.put(Buffer.from("first"))]
   await fill()
   for (const bytes of [2_000, 300_000]) {
-    let refused: unknown
-    for (let i = 0; refused === undefined; i++)
-      await objects.put(Buffer.alloc(bytes, `${bytes} ${i} `)).then(
-        (done) => kept.push(done),
-        (error: unknown) => (refused = error),
-      )
+    const { refused } = await untilRefused(async (i) => kept.push(await objects.put(Buffer.alloc(bytes, `${bytes} ${i} `))))
     t.match(refused, { code: "STELE-STO-0007" }, `${bytes} bytes`)
   }
   await makeRoom()
