@@ -3,10 +3,12 @@ import { ConfigError } from "../../schemas/error/config.ts"
 import { tenantPrefix } from "../../host/port/port.ts"
 import { placeOf } from "../port/place.ts"
 import { masterOf, openKeyring, reseal, resealAll, rotate, rotateMaster, roomForSeals, tenantsOf } from "../storage/sealed/mod.ts"
-import { SqliteReader, SqliteStore } from "../storage/sqlite/mod.ts"
-import { objectsOf, openObjects, sqlitePath, tenantsFolder } from "../storage/storage.ts"
-import { objectsName, TenantFilesStore, tenantReaders } from "../storage/tenants/mod.ts"
+import { SqliteStore } from "../storage/sqlite/mod.ts"
+import type { Store } from "../port/store.ts"
+import { isPostgres, objectsOf, objectsOfDatabase, openObjects, pglitePath, sqlitePath, tenantsFolder } from "../storage/storage.ts"
+import { objectsName, TenantFilesStore } from "../storage/tenants/mod.ts"
 import { countText } from "./quantity.ts"
+import { refuseMissing } from "./storage.ts"
 import { printLine } from "./terminal.ts"
 
 const { existsSync } = process.getBuiltinModule("node:fs")
@@ -25,20 +27,43 @@ export interface RotateFlags {
 
 const counted = (count: number, what: string): string => `${countText(count)} ${what}${count === 1 ? "" : "s"}`
 
+interface Placed {
+  readonly name: string
+  /** With room for seals: as who sees all tenants, where a store tells them apart. */
+  open(): Promise<Store>
+  /** The folder of its objects, if nobody says another place. */
+  readonly beside: string
+}
+
+/** What is not there is not made. */
+async function placed(address: string): Promise<Placed> {
+  const limits = roomForSeals({})
+  if (isPostgres(address)) {
+    const { parseAddress, PostgresStore, workerAddress } = await import("../storage/postgres/mod.ts")
+    const { name } = parseAddress(address)
+    return { name, open: () => PostgresStore.open(address, { worker: workerAddress(address), ...limits }), beside: objectsOfDatabase(name) }
+  }
+  refuseMissing(address)
+  const cluster = pglitePath(address)
+  if (cluster !== undefined) {
+    const { PgliteStore } = await import("../storage/pglite/mod.ts")
+    return { name: `pglite:${cluster}`, open: () => PgliteStore.open(cluster, limits), beside: objectsOf(cluster) }
+  }
+  const folder = tenantsFolder(address)
+  if (folder !== undefined) return { name: folder, open: () => TenantFilesStore.open(folder, limits), beside: join(folder, objectsName) }
+  const path = sqlitePath(address)
+  return { name: path, open: () => SqliteStore.open(path, limits), beside: objectsOf(path) }
+}
+
 export async function rotateKeys({ address, storageKey, newStorageKey, objects: named, tenant, dryRun, json }: RotateFlags): Promise<void> {
   if (storageKey === undefined)
     throw new ConfigError("Usage", { detail: "Cannot rotate keys without the store's master key", advice: "name it: --storage-key file:PATH or env:NAME" })
   if (tenant !== undefined && newStorageKey !== undefined)
     throw new ConfigError("Usage", { detail: "Cannot exchange the master key for one tenant", advice: "leave out --tenant or --new-storage-key" })
-  const folder = tenantsFolder(address)
-  const path = folder ?? sqlitePath(address)
-  // What is not there is not made.
-  if (folder === undefined) new SqliteReader(path).close()
-  else tenantReaders(folder).close()
   const next = newStorageKey === undefined ? undefined : masterOf(newStorageKey)
-  await using store = await (folder === undefined ? SqliteStore : TenantFilesStore).open(path, roomForSeals({}))
+  const { name: path, open, beside } = await placed(address)
+  await using store = await open()
   // Where it never had any, no folder for them is made; references to objects that are not found keep their keys.
-  const beside = folder === undefined ? objectsOf(path) : join(folder, objectsName)
   const at = named ?? (existsSync(beside) ? `folder:${beside}` : undefined)
   await using objects = at === undefined || dryRun ? undefined : await openObjects(at)
   const keyring = await openKeyring(storageKey, store, { isMade: !dryRun, objects })

@@ -51,7 +51,7 @@ async function overseeing<A>(address: string, use: (overseer: Overseer) => Promi
 }
 
 /** Who looks at a store, or takes something from it, makes none: a file or folder must be there. */
-function refuseMissing(address: string): void {
+export function refuseMissing(address: string): void {
   const folder = pglitePath(address)
   if (folder !== undefined && !existsSync(folder)) throw new StorageError("Unreachable", { store: `pglite:${folder}`, detail: "there is no such folder" })
   const tenants = tenantsFolder(address)

@@ -1,5 +1,6 @@
 /** PGlite by the command line, installed as a package beside its driver: looked at, checked, taken to this version's format. */
-import { cp, mkdir, mkdtemp, readdir, rm, symlink } from "node:fs/promises"
+import { randomBytes } from "node:crypto"
+import { cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
@@ -35,6 +36,15 @@ t.test("a store in PGlite is used, looked at, checked, migrated and moved by the
       { about: "sync", status: "warn", treatment: /stele storage move/ },
       { about: "store", status: "ok" },
     ],
+  )
+  const key = join(folder, "key")
+  await writeFile(key, randomBytes(32))
+  const rotated = installed("storage", "rotate", address, "--storage-key", `file:${key}`)
+  t.match(rotated, { code: 0, stdout: /sealed by new keys; the old keys are destroyed/ }, rotated.stderr)
+  t.match(
+    installed("call", example("snoop"), "tamper", "--grant", "log", "--grant", "kv:write:prices/*", "--storage", address),
+    { stderr: /STELE-STO-0073/ },
+    "sealed now",
   )
   const target = `sqlite:${join(folder, "moved.db")}`
   t.equal(installed("storage", "move", address, target).code, 0)

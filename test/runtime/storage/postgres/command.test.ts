@@ -1,5 +1,6 @@
 /** A database through the command line: set up, used by `stele up`, killed, moved there and back. */
 import { spawn } from "node:child_process"
+import { randomBytes } from "node:crypto"
 import { once } from "node:events"
 import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
@@ -97,6 +98,22 @@ t.test("a database is set up, used, killed and moved by the command line alone",
   t.match(stele(["doctor", service.replace("stele_service", "nobody"), "--json"], { env }), { code: 3, stdout: /STELE_STORAGE_PASSWORD_FILE/ })
   const checked = stele(["storage", "check", service], { env })
   t.equal(checked.code, 0, checked.stdout)
+
+  // Sealed: what plugins stored is read by who has the key, and by nobody else.
+  const key = join(folder, "key")
+  await writeFile(key, randomBytes(32))
+  const dryRotation = stele(["storage", "rotate", service, "--storage-key", `file:${key}`, "--dry-run"], { env })
+  t.equal(dryRotation.code, 0, dryRotation.stderr)
+  for (const round of [1, 2]) {
+    const rotated = stele(["storage", "rotate", service, "--storage-key", `file:${key}`, "--json"], { env })
+    t.equal(rotated.code, 0, `round ${round}: ${rotated.stdout}${rotated.stderr}`)
+    t.ok((JSON.parse(rotated.stdout) as { readonly records: number }).records > 0)
+  }
+  t.match(stele(["up", "--once", "--storage", service], { env }), { stderr: /STELE-STO-0073/ })
+  t.notMatch(server.sql("SELECT encode(value, 'escape') FROM stele.key_value", "house"), /0\.00/)
+  const opened = stele(["up", "--json", "--storage", service, "--storage-key", `file:${key}`], { env, input: 'call greeter greet {name: "Bo"}\n' })
+  t.match(JSON.parse(opened.stdout.split("\n")[1] ?? ""), { result: { teaPrice: "0.00" } }, opened.stderr)
+  t.equal(stele(["storage", "check", service], { env }).code, 0)
 
   // There and back: versions, ends, offsets and objects are the same in all three.
   server.database("second")
