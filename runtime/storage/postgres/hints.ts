@@ -8,8 +8,8 @@ import { Connection, type ConnectionSettings, ServerError } from "./connection.t
 const { clearTimeout, setTimeout } = process.getBuiltinModule("node:timers")
 
 const channel = "stele"
-/** Least time between two hints of one process, ms: what is committed meanwhile is in the second. */
-const gapMs = 50
+/** Least time between two hints of one process, ms: what is committed meanwhile is in the second. Doubled from the least to the most while something always is. */
+const [gapMsMin, gapMsMax] = [20, 100]
 /** How long a session that was lost is waited for, ms: doubled from the least to the most. */
 const [retryMsMin, retryMsMax] = [250, 30_000]
 /** `insufficient_privilege`: it will not be another time. */
@@ -23,6 +23,7 @@ export class Hints {
   #retry: NodeJS.Timeout | undefined
   #retryMs = retryMsMin
   #gap: NodeJS.Timeout | undefined
+  #gapMs = gapMsMin
   /** Something was committed that no hint stands for yet. */
   #isOwed = false
   #isSending = false
@@ -113,8 +114,9 @@ export class Hints {
     }
     this.#gap = setTimeout(() => {
       this.#gap = undefined
+      this.#gapMs = this.#isOwed ? Math.min(gapMsMax, this.#gapMs * 2) : gapMsMin
       void this.#send()
-    }, gapMs)
+    }, this.#gapMs)
     // Only what is still to be said keeps the process, and not for longer than this.
     if (!this.#isOwed) this.#gap.unref()
   }

@@ -51,21 +51,21 @@ function lanes(state: QueueState): ReadonlyArray<Statement> {
   ]
 }
 
-const jobsGone = (tenant: Uint8Array, gone: ReadonlyArray<JobRow>): ReadonlyArray<Statement> =>
-  gone.length === 0
-    ? []
-    : [
-        {
-          sql: `DELETE FROM stele.queue_job WHERE tenant = $1 AND ctid = ANY(ARRAY(SELECT f.ctid FROM unnest($2::bigint[], $3::bigint[]) AS u(lane, id) ${found}))`,
-          parameters: [tenant, gone.map(({ lane }) => BigInt(lane)), gone.map(({ id }) => BigInt(id))],
-        },
-      ]
-
 /**
  * The rows of `u`, each by a look into the index: a plan that was made when the table was empty, and is kept for any parameters, would go through all of a
  * tenant's jobs for each group.
  */
 const found = "CROSS JOIN LATERAL (SELECT ctid FROM stele.queue_job WHERE tenant = $1 AND lane = u.lane AND id = u.id LIMIT 1) AS f"
+
+const jobsGone = (tenant: Uint8Array, gone: ReadonlyArray<JobRow>): ReadonlyArray<Statement> =>
+  gone.length === 0
+    ? []
+    : [
+        {
+          sql: `DELETE FROM stele.queue_job AS j USING unnest($2::bigint[], $3::bigint[]) AS u(lane, id) ${found} WHERE j.tenant = $1 AND j.ctid = f.ctid`,
+          parameters: [tenant, gone.map(({ lane }) => BigInt(lane)), gone.map(({ id }) => BigInt(id))],
+        },
+      ]
 
 const jobsChanged = (tenant: Uint8Array, changed: ReadonlyArray<JobRow>): ReadonlyArray<Statement> =>
   changed.length === 0

