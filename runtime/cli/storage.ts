@@ -1,5 +1,6 @@
 /** `stele storage info|check|collect|move|migrate`: what a store holds, whether all of it is as it was written, removing garbage, taking it elsewhere, setting one up. */
-import type { Finding, Store } from "../port/store.ts"
+import type { References } from "../service/object-check.ts"
+import type { Finding } from "../port/store.ts"
 import type { PgliteStore } from "../storage/pglite/mod.ts"
 import type { Migrated, Overseer, PostgresInfo } from "../storage/postgres/mod.ts"
 import { migrateSqlite, SqliteReader, SqliteStore, type StoreInfo } from "../storage/sqlite/mod.ts"
@@ -121,7 +122,7 @@ export async function check({ address, json, acceptLoss, objects, storageKey }: 
   reader.close()
   if (acceptLoss) await (await SqliteStore.open(path, { acceptLoss })).close()
   using checked = new SqliteReader(path)
-  const asked: Pick<Store, "ask"> = { ask: async (question) => checked.ask(question) }
+  const asked: References = { ask: async (question) => checked.ask(question) }
   const rows = storageKey === undefined ? checked.check() : await checkSealed(path, objects, storageKey)
   const findings = [...rows, ...(await checkObjects(asked, objects, objectsOf(path), acceptLoss))]
   report(path, findings, allIsGood, json)
@@ -139,12 +140,11 @@ async function checkTenants(folder: string, objects: string | undefined, acceptL
 
 /** Objects of a database may be anywhere: where nobody says, and this machine has none, they are not looked at. */
 async function checkDatabase(overseer: Overseer, objects: string | undefined, json: boolean): Promise<void> {
-  const store = overseer as Pick<Store, "ask">
   const findings = await overseer.check()
   const folder = objects === undefined ? objectsOfDatabase(overseer.name) : ""
   const isKnown = objects !== undefined || existsSync(folder)
-  if (isKnown) return report(overseer.name, [...findings, ...(await checkObjects(store, objects, folder, false))], allIsGood, json)
-  const [referred] = await store.ask({ ask: "references", beyond: undefined, countMax: 1 })
+  if (isKnown) return report(overseer.name, [...findings, ...(await checkObjects(overseer, objects, folder, false))], allIsGood, json)
+  const [referred] = await overseer.ask({ ask: "references", beyond: undefined, countMax: 1 })
   if (referred !== undefined) noteLine("Objects were not looked at: this machine has none of this store. --objects says where they are")
   report(overseer.name, findings, rowsAreGood, json)
 }
@@ -166,7 +166,7 @@ function report(store: string, findings: ReadonlyArray<Finding>, good: string, j
 }
 
 /** What is wrong with the objects of a store; where it never had any, no folder for them is made. */
-async function checkObjects(store: Pick<Store, "ask">, address: string | undefined, folder: string, acceptLoss: boolean): Promise<ReadonlyArray<Finding>> {
+async function checkObjects(store: References, address: string | undefined, folder: string, acceptLoss: boolean): Promise<ReadonlyArray<Finding>> {
   const { checkReferred } = await import("../service/object-check.ts")
   if (address === undefined && !existsSync(folder)) return checkReferred(store, undefined)
   await using objects = await openObjects(address ?? `folder:${folder}`, { acceptLoss })

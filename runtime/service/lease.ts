@@ -9,6 +9,7 @@ import { type Place, textOf } from "../port/place.ts"
 import type { BatchResults, Operation, Store } from "../port/store.ts"
 import { ConfigError } from "../../schemas/error/config.ts"
 import { checkWhole } from "../storage/operation.ts"
+import { pause } from "../storage/pause.ts"
 
 const { randomUUID } = process.getBuiltinModule("node:crypto")
 const { hostname } = process.getBuiltinModule("node:os")
@@ -206,7 +207,7 @@ export async function lead(
   while (!signal.aborted) {
     const lease = await patiently(() => acquire(store, name, options))
     if (lease === undefined) {
-      await sleep(pollMs, signal)
+      await pause(pollMs, signal)
       continue
     }
     try {
@@ -228,17 +229,4 @@ async function patiently<A>(run: () => Promise<A>): Promise<A | undefined> {
     if (error instanceof StorageError && passing.has(error.reason._tag)) return undefined
     throw error
   }
-}
-
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resume) => {
-    const done = (): void => {
-      clearTimeout(timer)
-      signal.removeEventListener("abort", done)
-      resume()
-    }
-    const timer = setTimeout(done, ms)
-    signal.addEventListener("abort", done)
-    if (signal.aborted) done()
-  })
 }

@@ -108,3 +108,22 @@ export function row(figure: string, unit: string, samples: Readonly<Record<strin
     ...(note === undefined ? {} : { note }),
   }
 }
+
+/** A row from one figure: met when every target is; without any it is reported only. */
+export const figureRow = (
+  figure: string,
+  unit: string,
+  ours: number,
+  peers: Readonly<Record<string, number>>,
+  targets: ReadonlyArray<Target>,
+  note?: string,
+): Row => ({
+  figure,
+  unit,
+  ours,
+  peers,
+  ratios: Object.fromEntries(targets.map(({ name, ratio }) => [name, ratio])),
+  target: targets.map(targetText).join(", "),
+  met: targets.length === 0 ? null : targets.every(isMet),
+  ...(note === undefined ? {} : { note }),
+})

@@ -6,22 +6,12 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { monitorEventLoopDelay } from "node:perf_hooks"
 import { FolderStore } from "../../runtime/storage/folder/mod.ts"
-import { isMet, type Row, type Target, targetText } from "./measure.ts"
+import { figureRow, type Row } from "./measure.ts"
 
 const runMs = 2_500
 const largeBytes = 256 << 20
 const chunk = randomBytes(1 << 20)
 
-const row = (figure: string, unit: string, ours: number, peers: Readonly<Record<string, number>>, targets: ReadonlyArray<Target>, note?: string): Row => ({
-  figure,
-  unit,
-  ours,
-  peers,
-  ratios: Object.fromEntries(targets.map(({ name, ratio }) => [name, ratio])),
-  target: targets.map(targetText).join(", "),
-  met: targets.length === 0 ? null : targets.every(isMet),
-  ...(note === undefined ? {} : { note }),
-})
 const median = (values: ReadonlyArray<number>): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN
 
 /** `writers` callers, each with one object of `size` bytes under way at a time, every one another. */
@@ -102,7 +92,7 @@ export async function bench(say: (text: string) => void): Promise<ReadonlyArray<
         { name: "p99 ms", ratio: p99Ms, atMost: 30 },
       ]
       const note = `p99 ${p99Ms.toFixed(1)} ms, event loop p99 ${delayP99Ms.toFixed(1)} ms, ${((aSecond * size) / 1e6).toFixed(0)} MB/s`
-      rows.push(row(`Folder, 64 writers of ${size >> 10} KiB, durable`, "objects/s", aSecond, {}, size === 1 << 10 ? targets : [], note))
+      rows.push(figureRow(`Folder, 64 writers of ${size >> 10} KiB, durable`, "objects/s", aSecond, {}, size === 1 << 10 ? targets : [], note))
     }
     say("large…")
     const raw: Array<number> = []
@@ -115,12 +105,12 @@ export async function bench(say: (text: string) => void): Promise<ReadonlyArray<
     const written = median(ours.map(({ writtenMBs }) => writtenMBs))
     const disk = median(raw)
     rows.push(
-      row("Folder, 256 MiB written, durable", "MB/s", written, { "sha256 + write + sync": disk }, [
+      figureRow("Folder, 256 MiB written, durable", "MB/s", written, { "sha256 + write + sync": disk }, [
         { name: "of the disk", ratio: written / disk, atLeast: 0.8 },
       ]),
     )
-    rows.push(row("Folder, 256 MiB read, each chunk and the whole verified", "MB/s", median(ours.map(({ readMBs }) => readMBs)), {}, []))
-    rows.push(row("Folder, 1 byte of 256 MiB, verified", "µs", median(ours.map(({ rangeUs }) => rangeUs)), {}, []))
+    rows.push(figureRow("Folder, 256 MiB read, each chunk and the whole verified", "MB/s", median(ours.map(({ readMBs }) => readMBs)), {}, []))
+    rows.push(figureRow("Folder, 1 byte of 256 MiB, verified", "µs", median(ours.map(({ rangeUs }) => rangeUs)), {}, []))
     return rows
   } finally {
     rmSync(folder, { recursive: true, force: true })

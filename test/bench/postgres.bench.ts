@@ -8,22 +8,12 @@ import { parseAddress } from "../../runtime/storage/postgres/address.ts"
 import { Connection, type Statement } from "../../runtime/storage/postgres/connection.ts"
 import { PostgresStore } from "../../runtime/storage/postgres/mod.ts"
 import { migrated, missing, type Server, startServer } from "../runtime/storage/postgres/server.ts"
-import { isMet, type Row, type Target, targetText } from "./measure.ts"
+import { figureRow, type Row } from "./measure.ts"
 
 const value = new Uint8Array(300).fill(7)
 const runMs = 1_000
 const connections = 8
 const rounds = 5
-
-const row = (figure: string, unit: string, ours: number, peers: Readonly<Record<string, number>>, targets: ReadonlyArray<Target>): Row => ({
-  figure,
-  unit,
-  ours,
-  peers,
-  ratios: Object.fromEntries(targets.map(({ name, ratio }) => [name, ratio])),
-  target: targets.map(targetText).join(", "),
-  met: targets.length === 0 ? null : targets.every(isMet),
-})
 
 /** Calls a second of `callers`, each with one under way at a time. */
 async function rate(callers: number, call: (caller: number, i: number) => Promise<unknown>): Promise<number> {
@@ -75,7 +65,7 @@ async function measure(server: Server): Promise<ReadonlyArray<Row>> {
     sql`INSERT INTO bare VALUES (${tenant}, ${key}, ${value}, 1, 1) ON CONFLICT (tenant, key) DO UPDATE SET value = excluded.value`
   const rows: Array<Row> = []
   const add = (figure: string, unit: string, [ours, bare]: readonly [number, number]): void =>
-    void rows.push(row(figure, unit, ours, { "bare @effect/sql-pg": bare }, [{ name: "bare @effect/sql-pg", ratio: ours / bare, atLeast: 0.9 }]))
+    void rows.push(figureRow(figure, unit, ours, { "bare @effect/sql-pg": bare }, [{ name: "bare @effect/sql-pg", ratio: ours / bare, atLeast: 0.9 }]))
   for (const callers of [1, 64]) {
     add(
       `PostgreSQL writes, ${callers} at once`,
@@ -130,7 +120,7 @@ async function security(address: string, password: string): Promise<Row> {
     () => rate(1, (_, i) => connection.all(transaction(read("bare", i)))),
   )
   await connection.close()
-  return row("PostgreSQL transaction with row-level security", "transactions/s", bound, { "without it": open }, [
+  return figureRow("PostgreSQL transaction with row-level security", "transactions/s", bound, { "without it": open }, [
     { name: "without it", ratio: bound / open, atLeast: 0.8 },
   ])
 }

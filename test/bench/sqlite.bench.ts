@@ -6,20 +6,9 @@ import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { placeOf } from "../../runtime/port/place.ts"
 import { openFigures } from "./open.ts"
-import { isMet, type Row, type Target, targetText } from "./measure.ts"
+import { figureRow, type Row } from "./measure.ts"
 import { slowDisk, slowSyncUs } from "./slow-disk.ts"
 import { openWide, syncsASecond, value, type Written, write } from "./sqlite-write.ts"
-
-const row = (figure: string, unit: string, ours: number, peers: Readonly<Record<string, number>>, targets: ReadonlyArray<Target>, note?: string): Row => ({
-  figure,
-  unit,
-  ours,
-  peers,
-  ratios: Object.fromEntries(targets.map(({ name, ratio }) => [name, ratio])),
-  target: targets.map(targetText).join(", "),
-  met: targets.length === 0 ? null : targets.every(isMet),
-  ...(note === undefined ? {} : { note }),
-})
 
 /** One row a transaction by hand, with the same durability. */
 function autocommit(folder: string): number {
@@ -39,7 +28,7 @@ const processorNote = ({ cpuUs, callerUs }: Written): string =>
 
 /** 64 writers, who share commits: the fewer syncs a second a disk does, the nearer they can come to 64 rows a sync. */
 const sharing = (figure: string, written: Written, syncs: number, peers: Readonly<Record<string, number>>, note: string): Row =>
-  row(
+  figureRow(
     figure,
     "rows/s",
     written.rowsASecond,
@@ -63,10 +52,10 @@ export async function bench(say: (text: string) => void): Promise<ReadonlyArray<
     const startedMs = performance.now()
     await using store = await openWide(join(folder, "store.db"))
     const openMs = performance.now() - startedMs
-    const rows: Array<Row> = [row("disk: 4 KiB written and synced", "syncs/s", syncs, {}, [])]
+    const rows: Array<Row> = [figureRow("disk: 4 KiB written and synced", "syncs/s", syncs, {}, [])]
     say("one writer…")
     const one = await write(store, 1)
-    rows.push(row("SQLite, 1 writer, durable", "rows/s", one.rowsASecond, { "plain autocommit": plain }, [], `p99 ${one.p99Ms.toFixed(1)} ms`))
+    rows.push(figureRow("SQLite, 1 writer, durable", "rows/s", one.rowsASecond, { "plain autocommit": plain }, [], `p99 ${one.p99Ms.toFixed(1)} ms`))
     say("64 writers…")
     const many = await write(store, 64)
     rows.push(sharing("SQLite, 64 writers, durable", many, syncs, { "plain autocommit": plain }, processorNote(many)))
@@ -80,7 +69,7 @@ export async function bench(say: (text: string) => void): Promise<ReadonlyArray<
     say("1,000 writers…")
     const crowd = await write(store, 1_000)
     rows.push(
-      row(
+      figureRow(
         "SQLite, 1,000 writers, durable",
         "rows/s",
         crowd.rowsASecond,
@@ -95,10 +84,10 @@ export async function bench(say: (text: string) => void): Promise<ReadonlyArray<
     let count = 0
     for (; performance.now() - readMs < 1_000;) for (let i = 0; i < 100; i++, count++) store.askSync({ ask: "get", ...place })
     const reads = (count * 1_000) / (performance.now() - readMs)
-    rows.push(row("SQLite, point reads", "reads/s", reads, {}, [{ name: "reads/s", ratio: reads, atLeast: 150_000 }]))
+    rows.push(figureRow("SQLite, point reads", "reads/s", reads, {}, [{ name: "reads/s", ratio: reads, atLeast: 150_000 }]))
     const mixed = await write(store, 64, true)
     rows.push(
-      row(
+      figureRow(
         "SQLite, point reads while 64 writers run",
         "reads/s",
         mixed.readsASecond,
@@ -110,11 +99,11 @@ export async function bench(say: (text: string) => void): Promise<ReadonlyArray<
     say("opening…")
     const { read, written } = openFigures()
     rows.push(
-      row("SQLite, load the bundle, open, first read", "ms", read.ms, { "from the checkout": openMs, "of the processor": read.cpuMs }, [
+      figureRow("SQLite, load the bundle, open, first read", "ms", read.ms, { "from the checkout": openMs, "of the processor": read.cpuMs }, [
         { name: "ms", ratio: read.ms, atMost: 60 },
         { name: "MB above a bare process", ratio: read.rssBytes / 1e6, atMost: 30 },
       ]),
-      row("the same with a first write and blob, at rest", "ms", written.ms, { "of the processor": written.cpuMs }, [
+      figureRow("the same with a first write and blob, at rest", "ms", written.ms, { "of the processor": written.cpuMs }, [
         { name: "ms", ratio: written.ms, atMost: 80 },
         { name: "MB above a bare process", ratio: written.rssBytes / 1e6, atMost: 32 },
       ]),

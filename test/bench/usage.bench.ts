@@ -10,7 +10,7 @@ import { usageObserver } from "../../runtime/service/usage.ts"
 import { MemoryStore } from "../../runtime/storage/sqlite/memory.ts"
 import { SqliteStore } from "../../runtime/storage/sqlite/mod.ts"
 import { packUsage, tenantBytes } from "../../runtime/storage/usage.ts"
-import { isMet, type Row, type Target, targetText } from "./measure.ts"
+import { figureRow, type Row } from "./measure.ts"
 
 const tenantCount = 100
 const pluginCount = 20
@@ -18,17 +18,6 @@ const pluginCount = 20
 const dayCount = 90
 const batchRecords = 1_000
 const ingestMs = 5_000
-
-const row = (figure: string, unit: string, ours: number, targets: ReadonlyArray<Target>, note?: string): Row => ({
-  figure,
-  unit,
-  ours,
-  peers: {},
-  ratios: Object.fromEntries(targets.map(({ name, ratio }) => [name, ratio])),
-  target: targets.map(targetText).join(", "),
-  met: targets.length === 0 ? null : targets.every(isMet),
-  ...(note === undefined ? {} : { note }),
-})
 
 /** The nth call: of 100 tenants with 5 plugins each, as a call with two grants leaves it. */
 const recordOf = (n: number): UsageRecord => {
@@ -129,22 +118,24 @@ export async function bench(say: (text: string) => void, count = 5_000_000): Pro
     const bytes = statSync(path).size
     const byDayMs = times[4] as number
     return [
-      row("usage: emit() in a call", "ns", emit, [{ name: "emit ns", ratio: emit, atMost: 1_000 }]),
-      row(
+      figureRow("usage: emit() in a call", "ns", emit, {}, [{ name: "emit ns", ratio: emit, atMost: 1_000 }]),
+      figureRow(
         "usage: records taken, 100 tenants, durable",
         "records/s",
         recordsASecond,
+        {},
         [{ name: "records/s", ratio: recordsASecond, atLeast: 40_000 }],
         `${records} records present at the end, ${dropped} dropped, ${cpuUs.toFixed(1)} µs of processor time each on both threads; filled at ${Math.round(filled)}/s in batches of 10,000`,
       ),
-      row(
+      figureRow(
         "usage: by day over them",
         "ms",
         byDayMs,
+        {},
         [{ name: "ms", ratio: byDayMs, atMost: 200 }],
         `from ${first?.key ?? "nothing"} on, ${dayCount} days × ${tenantCount} tenants × 5 plugins, ${((user + system) / 9_000).toFixed(0)} ms of processor time`,
       ),
-      row("usage: file", "bytes/record", bytes / records, []),
+      figureRow("usage: file", "bytes/record", bytes / records, {}, []),
     ]
   } finally {
     rmSync(folder, { recursive: true, force: true })

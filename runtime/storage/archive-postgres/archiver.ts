@@ -6,7 +6,7 @@
 import { StorageError } from "../../../schemas/error/storage.ts"
 import type { ObjectSource } from "../archive/blob.ts"
 import type { ArchiveFiles } from "../archive/file.ts"
-import { openObject, seal } from "../archive/object.ts"
+import { openObject, putObject } from "../archive/object.ts"
 import { type Address, parseAddress, passwordOf } from "../postgres/address.ts"
 import { ServerError } from "../postgres/connection.ts"
 import type { Replication } from "../postgres/replication.ts"
@@ -396,22 +396,8 @@ export class ServerArchiver {
     this.#hear({ what: "archived", lsn: to, commits, bytes: put.bytes })
   }
 
-  async #store(
-    name: string,
-    header: object,
-    body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-  ): Promise<{ readonly digest: string; readonly bytes: number }> {
-    let digest = ""
-    let bytes = 0
-    const counted = async function* (parts: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-      for await (const part of parts) {
-        bytes += part.length
-        yield part
-      }
-    }
-    const isNew = await this.#files.putIfAbsent(name, counted(seal(header, body, this.#options.key, (found) => (digest = found))))
-    if (!isNew) throw new StorageError("ArchiveBusy", { archive: this.#files.place })
-    return { digest, bytes }
+  #store(name: string, header: object, body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): ReturnType<typeof putObject> {
+    return putObject(this.#files, this.#options.key, name, header, body)
   }
 
   /** Begins a base backup beside the log. */

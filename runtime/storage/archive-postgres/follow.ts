@@ -2,6 +2,7 @@
 import { SteleError } from "../../../schemas/error/family.ts"
 import type { StorageError } from "../../../schemas/error/storage.ts"
 import type { ServerArchived, ServerArchiver } from "./archiver.ts"
+import { pause } from "../pause.ts"
 
 /** Reasons that time may mend. */
 const mendable: ReadonlySet<string> = new Set(["ArchiveUnreachable", "Unreachable", "Overwritten", "Busy"])
@@ -23,14 +24,3 @@ export async function followServer(archiver: ServerArchiver, signal: AbortSignal
     }
   }
 }
-
-const pause = (ms: number, signal: AbortSignal): Promise<void> =>
-  new Promise((done) => {
-    const end = (): void => {
-      clearTimeout(timer)
-      signal.removeEventListener("abort", end)
-      done()
-    }
-    const timer = setTimeout(end, ms)
-    signal.addEventListener("abort", end)
-  })

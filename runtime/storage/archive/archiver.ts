@@ -8,7 +8,7 @@ import { archiveBlob, type ObjectSource, referenced, referenceVersion } from "./
 import type { ArchiveFiles } from "./file.ts"
 import { type ArchivedCommit, placeIn, readDigest, readHeader, segmentName, type SegmentHeader, snapshotName, type SnapshotHeader } from "./generation.ts"
 import { blobName } from "./key.ts"
-import { openObject, seal } from "./object.ts"
+import { openObject, putObject } from "./object.ts"
 import { bodyOf, listedOf } from "./segment.ts"
 import { type CommitRow, type Pin, Source } from "./source.ts"
 import { noPosition, type WalPosition } from "./wal.ts"
@@ -331,22 +331,8 @@ export class Archiver {
     }
   }
 
-  async #store(
-    name: string,
-    header: object,
-    body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-  ): Promise<{ readonly digest: string; readonly bytes: number }> {
-    let digest = ""
-    let bytes = 0
-    const counted = async function* (parts: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-      for await (const part of parts) {
-        bytes += part.length
-        yield part
-      }
-    }
-    const isNew = await this.#files.putIfAbsent(name, counted(seal(header, body, this.#options.key, (found) => (digest = found))))
-    if (!isNew) throw new StorageError("ArchiveBusy", { archive: this.#files.place })
-    return { digest, bytes }
+  #store(name: string, header: object, body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): ReturnType<typeof putObject> {
+    return putObject(this.#files, this.#options.key, name, header, body)
   }
 
   /** What the rows refer to is in the archive before the rows are. Looked at only when references changed. */

@@ -2,6 +2,7 @@
 import { SteleError } from "../../../schemas/error/family.ts"
 import type { StorageError } from "../../../schemas/error/storage.ts"
 import type { Archiver, Synced } from "./archiver.ts"
+import { pause } from "../pause.ts"
 
 /** Between two looks at the log, in ms: half of what may be lost, so that the writing has the other half. */
 export const intervalMsDefault = 400
@@ -46,14 +47,3 @@ async function once(archiver: Archiver, hear: (followed: Followed) => void): Pro
     hear({ what: "failed", error: error as StorageError })
   }
 }
-
-const pause = (ms: number, signal: AbortSignal): Promise<void> =>
-  new Promise((done) => {
-    const end = (): void => {
-      clearTimeout(timer)
-      signal.removeEventListener("abort", end)
-      done()
-    }
-    const timer = setTimeout(end, ms)
-    signal.addEventListener("abort", end)
-  })

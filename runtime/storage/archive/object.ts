@@ -10,6 +10,7 @@
 import { SteleError } from "../../../schemas/error/family.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
 import { derive, keyCheck } from "./key.ts"
+import type { ArchiveFiles } from "./file.ts"
 
 const { createCipheriv, createDecipheriv, createHash, randomBytes } = process.getBuiltinModule("node:crypto")
 const { constants, zstdCompressSync, zstdDecompressSync } = process.getBuiltinModule("node:zlib")
@@ -250,4 +251,28 @@ function keyFor({ salt, keyCheck: check }: Sealed, key: Uint8Array | undefined, 
   const bytes = Buffer.from(String(salt), "hex")
   if (keyCheck(key, bytes) !== check) throw new StorageError("ArchiveKey", { archive, detail: "the key is another one, or the object was changed" })
   return derive(key, bytes, "object")
+}
+
+/**
+ * Seals an object and puts it under a name that nobody has; answers the digest and the size of what was put, in bytes.
+ * @throws StorageError `ArchiveBusy` when the name is taken: somebody else writes to the archive; `ArchiveUnreachable`
+ */
+export async function putObject(
+  files: ArchiveFiles,
+  key: Uint8Array | undefined,
+  name: string,
+  header: object,
+  body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): Promise<{ readonly digest: string; readonly bytes: number }> {
+  let digest = ""
+  let bytes = 0
+  const counted = async function* (parts: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const part of parts) {
+      bytes += part.length
+      yield part
+    }
+  }
+  const isNew = await files.putIfAbsent(name, counted(seal(header, body, key, (found) => (digest = found))))
+  if (!isNew) throw new StorageError("ArchiveBusy", { archive: files.place })
+  return { digest, bytes }
 }

@@ -1,5 +1,5 @@
 /** What concerns all tenants, as the role that sees them: garbage, backup, moves, checks. Made for services, out of reach of guests. */
-import type { Finding, Question } from "../../port/store.ts"
+import type { Answers, Finding, Question } from "../../port/store.ts"
 import type { Fence } from "../../port/fence.ts"
 import { type StoreLimits, storeLimits } from "../../port/limits.ts"
 import { rowsMax } from "../row.ts"
@@ -83,7 +83,12 @@ export class Overseer {
     return Overseer.of(readerSettings(address))
   }
 
-  async ask(question: OfAll): Promise<unknown> {
+  /** What concerns all tenants. @throws StorageError */
+  async ask<Q extends OfAll>(question: Q): Promise<Answers[Q["ask"]]> {
+    return (await this.#answer(question)) as Answers[Q["ask"]]
+  }
+
+  async #answer(question: OfAll): Promise<unknown> {
     const { address } = this.#pool
     if (question.ask === "usage") return await this.#pool.use((connection) => snapshot(address, connection, () => sumsOf(address.name, connection, question)))
     try {

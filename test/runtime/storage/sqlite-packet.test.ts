@@ -197,6 +197,7 @@ t.test("a row's sum is that of its parts in one piece, whatever their sizes", as
     return four
   }
   const pool = Buffer.alloc(20_000, "some bytes and others")
+  const different: Array<string> = []
   for (const tenantBytes of [0, 3, 4_012, 4_013, 5_000])
     for (const keyBytes of [0, 7, 4_008, 4_012, 9_000])
       for (const valueBytes of [0, 1, 300, 3_900, 4_000, 4_012, 4_095, 20_000])
@@ -204,9 +205,9 @@ t.test("a row's sum is that of its parts in one piece, whatever their sizes", as
           const [tenant, key, value] = [pool.subarray(0, tenantBytes), pool.subarray(1, 1 + keyBytes), pool.subarray(0, valueBytes)]
           const parts = [lengthOf(tenant), lengthOf(key), lengthOf(value), whole(2 ** 40 + 1), tenant, key, value, ...more.map(whole)]
           if (sumOf({ tenant, key }, value, 2 ** 40 + 1, ...more) !== crc32(Buffer.concat(parts)))
-            t.fail(`${tenantBytes} ${keyBytes} ${valueBytes} ${more.length}`)
+            different.push(`${tenantBytes} ${keyBytes} ${valueBytes} ${more.length}`)
         }
-  t.pass()
+  t.same(different, [])
 })
 
 t.test("5,000 writes are answered in their order, a few in each turn of the event loop", async (t) => {
