@@ -139,7 +139,8 @@ async function work(pending: Array<string>): Promise<void> {
   }
 }
 
-await Promise.all(Array.from({ length: Math.max(2, availableParallelism()) }, () => work(queue)))
+// One more than there are processors: many wait, for a disk, a server or a lease.
+await Promise.all(Array.from({ length: 1 + Math.max(2, availableParallelism()) }, () => work(queue)))
 await work(byTime.filter((file) => isAlone.get(file) === true))
 
 await mkdir(join(root, ".cache"), { recursive: true })
