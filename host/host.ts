@@ -95,6 +95,7 @@ export class Host implements AsyncDisposable {
       modules: () => (this.#modules ??= this.#openModules()),
       sha256: platform.sha256,
       loadRewriter: platform.loadRewriter,
+      loadForeign: () => import("./foreign/mod.ts"),
     })
     if (this.#closing !== undefined) throw new PluginError("Closed", { what: "the host" })
     const plugin = new Plugin<E>(linked, resolved, (closed) => this.#plugins.delete(closed))

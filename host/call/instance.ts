@@ -8,8 +8,9 @@ import { LimitError } from "../../schemas/error/limit.ts"
 import { PluginError } from "../../schemas/error/plugin.ts"
 import { WitError } from "../../schemas/error/wit.ts"
 import type { ResourceType } from "../../schemas/wit/model.ts"
-import { type AbiContext, AbiTrap, attachMemory, type CallBudget, createContext, type InstanceState, type Realloc } from "../abi/context.ts"
+import { type AbiContext, AbiTrap, attachMemory, type CallBudget, createContext, type InstanceState, type Realloc, refreshViews } from "../abi/context.ts"
 import type { CoreFunction, ExportBinding } from "../abi/mod.ts"
+import type { CoreValue } from "../abi/number.ts"
 import type { CallContext } from "../capability/capability.ts"
 import type { GrantSet } from "../capability/grant.ts"
 import type { CoreRef } from "../component/blueprint.ts"
@@ -190,6 +191,8 @@ export class Instance implements CallContext {
         return (this.#cores[ref.instance] as WebAssembly.Exports)[ref.name] as WebAssembly.ExportValue
       case "lowering":
         return this.#lower(ref.lowering)
+      case "raw":
+        return this.#raw(ref.raw)
       default: {
         const component = this.#components[ref.owner] as Component
         const { handles } = component
@@ -223,6 +226,33 @@ export class Instance implements CallContext {
     const linked = this.linked.functions.get(source.interface === undefined ? source.name : `${source.interface}#${source.name}`) as LinkedFunction
     const core = bind(context, (args) => this.#hostCall(linked, args))
     return this.meter.countsFuel ? this.#chargingResults(core) : core
+  }
+
+  /** A core function of a foreign ABI, under the limits and stops of any host call. Never throws into the guest. */
+  #raw(index: number): CoreFunction {
+    const { import: served, context } = this.linked.blueprint.raws[index] as (typeof this.linked.blueprint.raws)[number]
+    const cx = this.#contexts[context] as AbiContext
+    const linked: LinkedFunction = {
+      name: `${served.module}#${served.name}`,
+      call: (call, ...args) => served.call(call, cx, args as ReadonlyArray<CoreValue>),
+    }
+    const { budget, meter } = this
+    return (...flat) => {
+      try {
+        if (!cx.instance.mayLeave) throw new AbiTrap(`the guest called "${linked.name}" from a function that may not call out`)
+        refreshViews(cx)
+        budget.scope = "hostCallBytesMax"
+        budget.scopeBytesLeft = budget.hostCallBytesMax
+        const before = budget.bytesIn
+        const result = this.#hostCall(linked, flat)
+        // It moves its bytes itself, in both directions: known when it has answered.
+        if (meter.countsFuel)
+          meter.charge(Math.ceil((budget.hostCallBytesMax - budget.scopeBytesLeft + budget.bytesIn - before) / costTable.hostCallBytesPerUnit))
+        return result
+      } catch (error) {
+        return budget.fail(error)
+      }
+    }
   }
 
   /** The bytes of a host function's result are known when they have been lowered. */

@@ -77,6 +77,8 @@ export interface Capability {
   /** Is everything `inner` allows also allowed by `outer`? Both are of this capability. */
   readonly subset: (inner: Grant, outer: Grant) => boolean
   readonly interfaces: ReadonlyArray<HostInterface>
+  /** Interfaces that are loaded when a plugin first imports one of them: most hosts never need these tables. Names without version. */
+  readonly later?: { readonly names: ReadonlyArray<string>; readonly load: () => Promise<ReadonlyArray<HostInterface>> }
   /** The least grant that lets `interface#function` be linked, for the error that names it: `kv:read:*`. */
   readonly needs: (interfaceName: string) => string
   /** Heads (`kv:read`), any one of which granted lets the interface be linked; empty for the inert set. */

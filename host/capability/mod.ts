@@ -24,8 +24,24 @@ export interface Served {
 }
 
 const served = new Map<string, ReadonlyArray<Served>>()
-for (const capability of capabilities)
-  for (const each of capability.interfaces) served.set(each.name, [...(served.get(each.name) ?? []), { capability, interface: each }])
+const serveAll = (capability: Capability, interfaces: ReadonlyArray<HostInterface>): void => {
+  for (const each of interfaces) served.set(each.name, [...(served.get(each.name) ?? []), { capability, interface: each }])
+}
+for (const capability of capabilities) serveAll(capability, capability.interfaces)
+
+const loading = new Map<Capability, Promise<void>>()
+
+/** Loads the interfaces among these imports that are not there yet, so that `findInterface` finds them. */
+export async function loadInterfaces(imports: ReadonlyArray<{ readonly interface: string | undefined }>): Promise<void> {
+  const wanted = new Set(imports.map(({ interface: name }) => name?.split("@", 1)[0]))
+  for (const capability of capabilities) {
+    const { later } = capability
+    if (later?.names.some((name) => wanted.has(name)) !== true) continue
+    let answer = loading.get(capability)
+    if (answer === undefined) loading.set(capability, (answer = later.load().then((interfaces) => serveAll(capability, interfaces))))
+    await answer
+  }
+}
 
 /**
  * Semver compatibility as the component model canonicalises it (Explainer.md, "Canonical Interface Name"): the same

@@ -4,8 +4,10 @@
  * component-level structure again. Immutable, shared by all instances of a plugin.
  */
 import type { FunctionType, ResourceType, World } from "../../schemas/wit/model.ts"
-import type { CoreFunctionType, CoreModule } from "../harden/core-module.ts"
 import type { StringEncoding } from "../abi/context.ts"
+import type { ExportBinding } from "../abi/mod.ts"
+import type { RawImport } from "../foreign/raw.ts"
+import type { CoreFunctionType, CoreModule } from "../harden/core-module.ts"
 
 /** A core item that exists at run time. */
 export type CoreRef =
@@ -13,6 +15,8 @@ export type CoreRef =
   | { readonly kind: "export"; readonly instance: number; readonly name: string }
   /** the core function made for lowering number `lowering` */
   | { readonly kind: "lowering"; readonly lowering: number }
+  /** the core function made for raw import number `raw` */
+  | { readonly kind: "raw"; readonly raw: number }
   /** `resource.new|drop|rep` as seen from component instance `owner` */
   | { readonly kind: "resource-new" | "resource-drop" | "resource-rep"; readonly resource: ResourceType; readonly owner: number }
 
@@ -36,6 +40,14 @@ export interface LiftSpec {
   readonly core: CoreRef
   readonly context: number
   readonly postReturn: CoreRef | undefined
+  /** How a foreign ABI calls this function; absent: the canonical ABI. */
+  readonly binding?: (name: string) => ExportBinding
+}
+
+/** A core function that the host serves without the canonical ABI, to a module of a foreign one. */
+export interface RawSpec {
+  readonly import: RawImport
+  readonly context: number
 }
 
 /** `canon lower`: a component-level function made callable from core code. */
@@ -96,6 +108,7 @@ export interface Blueprint {
   readonly contexts: ReadonlyArray<ContextSpec>
   readonly lifts: ReadonlyArray<LiftSpec>
   readonly lowerings: ReadonlyArray<LoweringSpec>
+  readonly raws: ReadonlyArray<RawSpec>
   readonly resources: ReadonlyMap<ResourceType, ResourceSpec>
   readonly imports: ReadonlyArray<ImportSpec>
   readonly resourceImports: ReadonlyArray<ResourceImportSpec>

@@ -91,6 +91,9 @@ interface Decoding {
   coreModules: number
 }
 
+/** Do the bytes start as a core module does: magic, version 1? */
+export const isCoreModule = (bytes: Uint8Array): boolean => [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00].every((byte, i) => bytes[i] === byte)
+
 /** Decodes a whole component. Throws `VerifyError` or `LimitError`, never anything else. */
 export function decodeComponent(bytes: Uint8Array, limits: DecodeLimits): ComponentSyntax {
   if (bytes.length > limits.componentBytesMax) {
@@ -101,7 +104,7 @@ export function decodeComponent(bytes: Uint8Array, limits: DecodeLimits): Compon
     const hex = Array.from(head, (byte) => byte.toString(16).padStart(2, "0")).join(" ")
     throw new VerifyError("NotWasm", { found: head.length === 0 ? "nothing (0 bytes)" : `bytes ${hex}` })
   }
-  if (head[4] === 0x01 && head[5] === 0x00 && head[6] === 0x00 && head[7] === 0x00) throw new VerifyError("CoreModule", {})
+  if (isCoreModule(bytes)) throw new VerifyError("CoreModule", {})
   return component(new ComponentReader(bytes, 0, bytes.length), { limits, coreModules: 0 }, 0)
 }
 

@@ -190,6 +190,7 @@ class Elaboration {
       contexts: this.contexts,
       lifts: this.lifts,
       lowerings: this.lowerings,
+      raws: [],
       resources: this.resources,
       imports: this.imports,
       resourceImports: this.resourceImports,

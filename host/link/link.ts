@@ -11,6 +11,7 @@ import type { Grant } from "../capability/grant.ts"
 import { findInterface } from "../capability/mod.ts"
 import type { Blueprint, ImportSpec } from "../component/blueprint.ts"
 import { printable, resourceFunction } from "../component/name.ts"
+import type { RawImport } from "../foreign/raw.ts"
 import type { Ports } from "../port/mod.ts"
 
 /** A host function bound to one import. */
@@ -151,12 +152,46 @@ export function link(blueprint: Blueprint, options: LinkOptions): LinkedImports 
     report.push({ ...about, status: "missing" })
   }
 
+  for (const [module, specs] of rawGroups(blueprint)) {
+    const missing = specs.filter(({ grant }) => grant !== undefined && !grant.heads.some((head) => granted.has(head)))
+    const about = (part: ReadonlyArray<RawImport>, status: ImportReport["status"]): void => {
+      const grant = part.find((one) => one.grant !== undefined)?.grant
+      if (part.length > 0)
+        report.push({ name: module, functions: part.map(({ name }) => name), status, ...(grant === undefined ? {} : { grant: grant.text, risk: grant.risk }) })
+    }
+    about(
+      specs.filter(({ grant }) => grant === undefined),
+      "inert",
+    )
+    about(
+      specs.filter((spec) => spec.grant !== undefined && !missing.includes(spec)),
+      "granted",
+    )
+    if (options.missing === "trap") about(missing, "missing")
+    else
+      for (const { name, grant } of missing) {
+        needed.add((grant as NonNullable<typeof grant>).text)
+        first ??= { import: `${module}#${name}`, grant: (grant as NonNullable<typeof grant>).text }
+      }
+  }
+
   // All at once: one refusal after another would make its reader load the plugin once for each grant.
   if (first !== undefined) throw new CapabilityError("Missing", { ...first, granted: options.grants.map((g) => g.text), needed: [...needed] })
   for (const key of Object.keys(options.provided)) {
     if (!used.has(key)) throw new ConfigError("UnknownOption", { option: `imports["${key}"]`, known: [...groups.keys()] })
   }
   return { functions, drops, classes, report }
+}
+
+/** What a module of a foreign ABI imports, by the name of the module it imports from. */
+function rawGroups(blueprint: Blueprint): ReadonlyMap<string, ReadonlyArray<RawImport>> {
+  const groups = new Map<string, Array<RawImport>>()
+  for (const { import: raw } of blueprint.raws) {
+    const group = groups.get(raw.module)
+    if (group === undefined) groups.set(raw.module, [raw])
+    else group.push(raw)
+  }
+  return groups
 }
 
 /** The embedder's own implementation of an import: by full name, or by name without version. */

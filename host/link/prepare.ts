@@ -12,12 +12,14 @@ import type { Mechanism, MeterNeeds } from "../call/meter.ts"
 import type { Watchdog } from "../call/watchdog.ts"
 import type { CallContext } from "../capability/capability.ts"
 import { GrantSet, parseGrant } from "../capability/grant.ts"
+import { loadInterfaces } from "../capability/mod.ts"
 import { grantCharsMax } from "../capability/scope.ts"
 import type { Blueprint, CoreRef } from "../component/blueprint.ts"
 import type { CoreModule } from "../harden/core-module.ts"
-import { decodeComponent } from "../component/decode.ts"
+import { decodeComponent, isCoreModule } from "../component/decode.ts"
 import { elaborate } from "../component/elaborate.ts"
 import { printable } from "../component/name.ts"
+import type * as Foreign from "../foreign/mod.ts"
 import type { Json, ModuleCache } from "../meter/cache.ts"
 import { costTable } from "../meter/cost-table.ts"
 import { instrumenterVersion, type Needs } from "../meter/needs.ts"
@@ -73,6 +75,8 @@ export interface PrepareContext {
   readonly modules: () => Promise<ModuleCache>
   readonly sha256: (bytes: Uint8Array) => Promise<string>
   readonly loadRewriter: () => Promise<Rewriter>
+  /** What core modules of foreign ABIs need: most hosts load components only. */
+  readonly loadForeign: () => Promise<Pick<typeof Foreign, "foreignBlueprint">>
 }
 
 /** What of a plugin depends on its bytes, limits and mechanism alone: shared by all loads of the same component. */
@@ -157,7 +161,9 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
   const parsed = options.grants.map((grant) => parseGrant(grant))
   const key = `${digest} ${mechanism} ${limits === defaultLimits ? "" : decisiveLimits.map((name) => limits[name]).join(" ")}`
   const known = host.prepared.get(key)
-  const blueprint = known?.blueprint ?? elaborate(decodeComponent(bytes, limits), limits)
+  const blueprint =
+    known?.blueprint ?? (isCoreModule(bytes) ? (await host.loadForeign()).foreignBlueprint(bytes, limits) : elaborate(decodeComponent(bytes, limits), limits))
+  await loadInterfaces(blueprint.imports)
   inTime()
   const imports = link(blueprint, { ports: host.ports, grants: parsed, provided: options.imports, missing: options.missing })
   inTime()
@@ -274,8 +280,8 @@ async function compile(
     blueprint,
     modules,
     lift: (index) => {
-      const { type, context } = blueprint.lifts[index] as (typeof blueprint.lifts)[number]
-      return (lifts[index] ??= bindExport(type, encodingOf(blueprint, context), nameOfLift(index)))
+      const { type, context, binding } = blueprint.lifts[index] as (typeof blueprint.lifts)[number]
+      return (lifts[index] ??= binding?.(nameOfLift(index)) ?? bindExport(type, encodingOf(blueprint, context), nameOfLift(index)))
     },
     lowerings: blueprint.lowerings.map(({ type, context, source }) =>
       bindImport(

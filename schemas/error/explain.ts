@@ -161,6 +161,7 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-VFY-0014": "Memory limits are counted in pages of 64 KiB.",
   "STELE-VFY-0015": "One function's locals and operands may take so much stack that few calls would exhaust it.",
   "STELE-VFY-0016": "Counts in a core module are bounded before anything is allocated for them.",
+  "STELE-VFY-0017": "A core module is a plugin when everything it imports belongs to one ABI that this host serves; the error names the first import that does not.",
   "STELE-WIT-0001": "An argument, or a host function's return value, does not have its declared type; `path` says where.",
   "STELE-WIT-0002": "The call has too few or too many arguments.",
   "STELE-WIT-0003": "A resource handle has meaning only inside one instance, so it has no text form: JSON, WAVE and schemas of them cannot carry it.",

@@ -135,4 +135,12 @@ export class VerifyError extends family("VerifyError", {
     message: (d) => `Cannot load a core module with ${d.count} ${d.what}: the limit is ${d.limit}`,
     fix: () => "split the module",
   }),
+  ForeignImport: reason<{ readonly import: string; readonly abi: string }>({
+    code: "STELE-VFY-0017",
+    status: 422,
+    exit: 3,
+    isRetryable: false,
+    message: (d) => `Cannot load a core module that imports "${d.import}": ${d.abi} has no such function`,
+    fix: () => "build it for wasm32-wasip1, as an Extism plugin, or as a component",
+  }),
 }) {}

@@ -113,7 +113,9 @@ test("`load()` names the source when there is nothing, no component, or a packag
   await failure(stele, "STELE-PLG-0008", () => host.load(new URL("file:///not/here.wasm")))
   await failure(stele, "STELE-VFY-0001", () => host.load(text("hello")))
   await failure(stele, "STELE-VFY-0001", () => host.load(new Uint8Array()))
-  await failure(stele, "STELE-VFY-0002", () => host.load(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)))
+  // (module (import "env" "f" (func)))
+  const imports = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 4, 1, 0x60, 0, 0, 2, 9, 1, 3, 0x65, 0x6e, 0x76, 1, 0x66, 0, 0]
+  await failure(stele, "STELE-VFY-0017", () => host.load(Uint8Array.from(imports)))
   for (const name of ["greeter@1.0.0", "acme:greeter@^2", "acme/greeter@~1.2"]) {
     const error = await failure(stele, "STELE-PLG-0007", () => host.load(name))
     assert.match(error.message, new RegExp(name.replace("^", "\\^")))

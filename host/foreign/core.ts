@@ -1,0 +1,103 @@
+/**
+ * The blueprint of one core module under a foreign ABI: what it imports is served by raw functions, what it exports is
+ * called by the ABI's own bindings, and everything behind (hardening, metering, limits, calls) is that of components.
+ */
+import { VerifyError } from "../../schemas/error/verify.ts"
+import { type FunctionType, primitive, type ValueType } from "../../schemas/wit/model.ts"
+import type { ExportBinding } from "../abi/mod.ts"
+import type { Blueprint, CoreInstantiation, CoreRef, ExportSpec, LiftSpec, RawSpec } from "../component/blueprint.ts"
+import { printable } from "../component/name.ts"
+import { type CoreFunctionType, type CoreModule, type CoreValueType, isSameSignature } from "../harden/core-module.ts"
+import type { RawImport } from "./raw.ts"
+
+/** A core module, decoded, with the bytes it was decoded from. */
+export interface Loaded {
+  readonly bytes: Uint8Array
+  readonly module: CoreModule
+}
+
+/** A function that the plugin exports, over a core function without parameters that its ABI gives a meaning to. */
+export interface ForeignExport {
+  readonly name: string
+  readonly type: FunctionType
+  readonly core: CoreRef
+  readonly binding?: (name: string) => ExportBinding
+}
+
+export interface ForeignParts {
+  /** The module of the plugin itself; it becomes the last that is instantiated. */
+  readonly main: Loaded
+  /** Modules of the ABI's own, instantiated before it, in order: instance numbers 0, 1… */
+  readonly before?: ReadonlyArray<Loaded>
+  /** What serves an import of the main module. */
+  readonly resolve: (module: string, name: string) => RawImport | CoreRef | undefined
+  /** Called once, after instantiation and before any export: `_initialize`. */
+  readonly start?: string
+  readonly exports: ReadonlyArray<ForeignExport>
+  /** For the error when an import is served by nothing. */
+  readonly abi: string
+}
+
+const scalars: Partial<Record<CoreValueType, ValueType>> = { i32: primitive.s32, i64: primitive.s64, f32: primitive.f32, f64: primitive.f64 }
+
+/** A core signature as a component-level function of numbers; undefined where it has vectors, references or several results. */
+export function scalarType({ params, results }: CoreFunctionType): FunctionType | undefined {
+  const types = params.map((param) => scalars[param])
+  const result = results.length === 1 ? scalars[results[0] as CoreValueType] : undefined
+  if (types.includes(undefined) || results.length > 1 || (results.length === 1 && result === undefined)) return undefined
+  return { kind: "function", params: types.map((type, i) => ({ label: `p${i}`, type: type as ValueType })), ...(result === undefined ? {} : { result }) }
+}
+
+const isRaw = (item: RawImport | CoreRef): item is RawImport => "call" in item
+
+/** Instance and context number of the main module. */
+const mainContext = 0
+
+export function coreBlueprint({ main, before = [], resolve, start, exports, abi }: ForeignParts): Blueprint {
+  const raws: Array<RawSpec> = []
+  const rawNumbers = new Map<RawImport, number>()
+  const instance = before.length
+  const imports = main.module.imports.map(({ module, name, type }) => {
+    const found = resolve(module, name)
+    if (found === undefined) {
+      throw new VerifyError("ForeignImport", { import: printable(`${module}#${name}`), abi })
+    }
+    if (!isRaw(found)) return { module, name, item: found }
+    if (type.kind !== "func" || !isSameSignature(type.type, found.type)) {
+      throw new VerifyError("ForeignImport", { import: printable(`${module}#${name}`), abi: `${abi} with that signature` })
+    }
+    let raw = rawNumbers.get(found)
+    if (raw === undefined) {
+      rawNumbers.set(found, (raw = raws.length))
+      raws.push({ import: found, context: mainContext })
+    }
+    return { module, name, item: { kind: "raw", raw } as const }
+  })
+  const instantiations: Array<CoreInstantiation> = [
+    ...before.map((_, module) => ({ kind: "instantiate", module, imports: [] }) as const),
+    { kind: "instantiate", module: instance, imports },
+    ...(start === undefined ? [] : [{ kind: "start", func: { kind: "export", instance, name: start } } as const]),
+  ]
+  const lifts: Array<LiftSpec> = exports.map(({ type, core, binding }) => ({
+    type,
+    core,
+    context: mainContext,
+    postReturn: undefined,
+    ...(binding === undefined ? {} : { binding }),
+  }))
+  const memory: CoreRef | undefined = main.module.exports.get("memory")?.kind === "memory" ? { kind: "export", instance, name: "memory" } : undefined
+  return {
+    world: { imports: new Map(), exports: new Map(exports.map(({ name, type }) => [name, type])) },
+    coreModules: [...before, main],
+    instantiations,
+    contexts: [{ owner: 0, encoding: "utf8", memory, realloc: undefined }],
+    lifts,
+    lowerings: [],
+    raws,
+    resources: new Map(),
+    imports: [],
+    resourceImports: [],
+    exports: new Map(exports.map(({ name, type }, lift): [string, ExportSpec] => [name, { name, type, source: { kind: "lift", lift } }])),
+    componentInstances: 1,
+  }
+}

@@ -1,0 +1,14 @@
+/**
+ * Core modules that are plugins by an ABI of their own. Which one is told by what a module imports; each ABI is one
+ * folder here and gives a `Blueprint`, so that everything after decoding is the way of any component.
+ */
+import { LimitError } from "../../schemas/error/limit.ts"
+import type { Blueprint } from "../component/blueprint.ts"
+import { decodeCoreModule } from "../harden/core-module.ts"
+import type { Limits } from "../options.ts"
+import { preview1Blueprint } from "./preview1/mod.ts"
+
+export function foreignBlueprint(bytes: Uint8Array, limits: Limits): Blueprint {
+  if (bytes.length > limits.componentBytesMax) throw new LimitError("componentBytesMax", { limit: limits.componentBytesMax, actual: bytes.length })
+  return preview1Blueprint({ bytes, module: decodeCoreModule(bytes, limits) })
+}

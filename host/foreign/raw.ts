@@ -1,0 +1,27 @@
+/**
+ * What a core module of a foreign ABI imports: core functions that read and write the guest's memory themselves, where a
+ * component's imports are lowered by the canonical ABI. They get the same call context, so grants, ports, limits and
+ * stops are the same.
+ */
+import type { AbiContext } from "../abi/context.ts"
+import type { CoreValue } from "../abi/number.ts"
+import type { CallContext } from "../capability/capability.ts"
+import type { CoreFunctionType } from "../harden/core-module.ts"
+
+/**
+ * Serves one call. `cx` has views of the guest's memory that are valid now, and again after `refreshViews` when the guest
+ * was entered. Addresses and lengths are the guest's and must be checked (`checkRange`); bytes that leave the guest are
+ * charged (`charge`), bytes that enter it are added to `cx.budget.bytesIn`. What it throws ends the call.
+ */
+export type RawFunction = (call: CallContext, cx: AbiContext, args: ReadonlyArray<CoreValue>) => CoreValue | undefined
+
+export interface RawImport {
+  /** As the module names them: `wasi_snapshot_preview1`, `fd_write`. */
+  readonly module: string
+  readonly name: string
+  /** The module's declaration must equal it. */
+  readonly type: CoreFunctionType
+  readonly call: RawFunction
+  /** The least grant that links it, and what granting it means in plain words; absent when it needs none. */
+  readonly grant?: { readonly text: string; readonly risk: string; readonly heads: ReadonlyArray<string> }
+}
