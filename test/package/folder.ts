@@ -1,4 +1,4 @@
-/** An empty folder with the packed package installed from npm's cache, as an embedder's first minute leaves it. */
+/** An empty folder with the packed package installed, as an embedder's first minute leaves it. */
 import { spawnSync } from "node:child_process"
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
@@ -41,14 +41,17 @@ export class Folder implements AsyncDisposable {
     return folder
   }
 
-  /** Packs the build that is there and installs the tarball without a network. Throws with what npm said. */
+  /**
+   * Packs the build that is there and installs the tarball. Throws with what npm said. From npm's cache where it has what is needed; a machine
+   * that only ever ran `npm ci` has the tarballs there, but no package's list of versions, and asks its registry.
+   */
   async install(): Promise<void> {
     // `--ignore-scripts`: the build is there already, and a script's words would be among the JSON.
     const packing = this.run("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", this.path], root)
     if (packing.status !== 0) throw new Error(`Cannot pack: ${packing.stderr}`)
     // npm 12 prints an object by package name, npm 11 an array.
     const [packed] = Object.values(JSON.parse(packing.stdout) as Readonly<Record<string, { readonly filename: string }>>)
-    const installing = this.run("npm", ["install", "--offline", "--no-audit", "--no-fund", `./${packed?.filename}`])
+    const installing = this.run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", `./${packed?.filename}`])
     if (installing.status !== 0) throw new Error(`Cannot install: ${installing.stderr}`)
   }
 

@@ -33,7 +33,7 @@ if (packing.status !== 0) t.bailout(packing.stderr)
 const listed = JSON.parse(packing.stdout) as ReadonlyArray<Packed> | Readonly<Record<string, Packed>>
 const packed = Object.values(listed)[0] as Packed
 await writeFile(join(folder, "package.json"), '{ "private": true, "type": "module" }\n')
-const installing = run("npm", ["install", "--offline", "--no-audit", "--no-fund", `./${packed.filename}`], folder)
+const installing = run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", `./${packed.filename}`], folder)
 if (installing.status !== 0) t.bailout(installing.stderr)
 
 const [first] = blocks(await readFile(join(root, "README.md"), "utf8"))
