@@ -16,12 +16,11 @@ import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import { existsSync } from "node:fs"
 import { chmod, glob, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises"
-import { dirname, join, relative } from "node:path"
-import { fileURLToPath } from "node:url"
+import { dirname, join } from "node:path"
 import { gzipSync } from "node:zlib"
-import { build, type InputOptions, type OutputOptions, type Plugin } from "rolldown"
+import type { InputOptions, OutputOptions, Plugin } from "rolldown"
+import { bundleInto, minify, placeWorkers, root, workers } from "./bundle.ts"
 
-const root = fileURLToPath(new URL("../..", import.meta.url))
 const dist = join(root, "dist")
 /** Built here and moved into place at the end: a reader never sees half a build. */
 const staging = join(root, `dist.${process.pid}`)
@@ -54,15 +53,6 @@ const platformByCondition: Plugin = {
   },
 }
 
-/** Threads, by the file that starts each: a thread starts from a file of its own, which lies beside it in a checkout. */
-const workers = {
-  "runtime/storage/sqlite/store.ts": "sqlite-worker",
-  "runtime/storage/folder/thread.ts": "folder-worker",
-  "runtime/storage/tenants/store.ts": "tenants-worker",
-  "runtime/storage/postgres/store.ts": "postgres-worker",
-  "runtime/storage/pglite/store.ts": "pglite-worker",
-} as const
-
 /**
  * Threads whose file has everything in it that they need, and nothing else: started from the library's chunks the writer of a SQLite file loaded
  * the host, too, which was half of the time and memory of its start. Errors cross as data, so nothing asks for classes of the library.
@@ -70,29 +60,12 @@ const workers = {
 const alone: ReadonlySet<string> = new Set(["sqlite-worker", "folder-worker", "tenants-worker"])
 
 /** Where the files of threads lie, as seen from the bundle that starts them. */
-const workersIn = (folder: string): Plugin => ({
-  name: "workers-in",
-  transform(code, id) {
-    const name = workers[relative(root, id) as keyof typeof workers]
-    if (name === undefined) return null
-    const moved = code.replace('new URL("./worker.ts"', `new URL(${JSON.stringify(`${folder}/${name}.js`)}`)
-    if (moved === code) throw new Error(`Cannot place ${name}: its address is not where it was`)
-    return moved
-  },
-})
+const workersIn = (folder: string): Plugin => placeWorkers((name) => `new URL(${JSON.stringify(`${folder}/${name}.js`)}, import.meta.url)`)
 
 /** `effect` and its PostgreSQL client are the only dependencies; whatever else is not part of the platform would be missing after installation. */
 const isExternal = (id: string) => /^(node:|bun(:|$)|(effect|@effect\/sql-pg)($|\/))/.test(id)
 
-/**
- * Names of functions and classes stay, for stack traces, and lines, since Node prints the whole line that threw
- * before an error that nobody caught: 260 KB on one line, of which a pipe took 64 KiB and the error itself was lost.
- */
-const minify = { mangle: { keepNames: true }, compress: true, codegen: { removeWhitespace: false } } as const
-
-async function bundle(input: InputOptions, output: OutputOptions): Promise<void> {
-  await build({ cwd: root, platform: "neutral", treeshake: true, ...input, output: { dir: staging, format: "esm", ...output } })
-}
+const bundle = (input: InputOptions, output: OutputOptions): Promise<void> => bundleInto(staging, input, output)
 
 const workerInput = (isAlone: boolean): Record<string, string> =>
   Object.fromEntries(Object.entries(workers).flatMap(([file, name]) => (alone.has(name) === isAlone ? [[name, join(dirname(file), "worker.ts")]] : [])))
