@@ -3,6 +3,7 @@ import { ConfigError } from "../schemas/error/config.ts"
 import { LimitError } from "../schemas/error/limit.ts"
 import { PluginError } from "../schemas/error/plugin.ts"
 import type { UntypedExports } from "../schemas/wit/exports.ts"
+import { InlineExecutor } from "./call/inline.ts"
 import { type Watchdog, watchdog } from "./call/watchdog.ts"
 import { prepare, PreparedCache } from "./link/prepare.ts"
 import { createModuleCache, injectedNameBytes, type ModuleCache } from "./meter/cache.ts"
@@ -98,7 +99,7 @@ export class Host implements AsyncDisposable {
       loadForeign: () => import("./foreign/mod.ts"),
     })
     if (this.#closing !== undefined) throw new PluginError("Closed", { what: "the host" })
-    const plugin = new Plugin<E>(linked, resolved, (closed) => this.#plugins.delete(closed))
+    const plugin = new Plugin<E>(linked, resolved, new InlineExecutor(linked, resolved), (closed) => this.#plugins.delete(closed))
     this.#plugins.add(plugin as unknown as Plugin)
     return plugin
   }

@@ -1,4 +1,4 @@
-/** A loaded plugin: describe it, call it, change its grants, close it. Inline: calls run on the calling thread. */
+/** A loaded plugin: describe it, call it, change its grants, close it. Where its calls run is its executor's. */
 import { closest } from "../schemas/value/closest.ts"
 import { CapabilityError } from "../schemas/error/capability.ts"
 import { SteleError } from "../schemas/error/family.ts"
@@ -9,8 +9,8 @@ import type { AnswerOf, Arguments, ExportName, UntypedExports } from "../schemas
 import { functionJsonSchema, type FunctionJsonSchema } from "../schemas/wit/json-schema.ts"
 import type { FunctionType, World } from "../schemas/wit/model.ts"
 import { anywhere } from "../schemas/wit/tree.ts"
-import { GuestResource } from "./call/handles.ts"
-import { type CallLimits, Instance } from "./call/instance.ts"
+import type { Executor, Spent, Target } from "./call/executor.ts"
+import type { CallLimits } from "./call/instance.ts"
 import { findInterface } from "./capability/mod.ts"
 import { parseGrant } from "./capability/grant.ts"
 import type { GrantReport } from "./capability/grant.ts"
@@ -35,21 +35,11 @@ export interface Description {
   readonly mechanisms: {
     /** How an endless guest is stopped: by the watchdog's epoch, by fuel slices, by exact fuel, or not at all. */
     readonly stop: "epoch" | "fuel slices" | "fuel" | "none"
-    readonly isolation: "inline"
+    readonly isolation: "inline" | "worker" | "process"
     readonly reuse: "never" | "principal"
   }
   readonly limits: ResolvedOptions["limits"]
   readonly sizes: { readonly componentBytes: number; readonly coreModules: number; readonly coreBytes: number }
-}
-
-interface Target {
-  readonly name: string
-  readonly type: FunctionType
-  readonly lift: number
-  /** The outermost type is `result`: its error case throws. */
-  readonly throws: boolean
-  /** Some parameter holds a handle: the call may have to run in the instance that handle lives in. */
-  readonly takesHandles: boolean
 }
 
 /** `ns:pkg/iface@1.2.3#function` as `ns:pkg/iface#function`. */
@@ -69,19 +59,6 @@ function schemaOf(type: FunctionType): FunctionJsonSchema | undefined {
   }
 }
 
-/** The first live guest resource in a value. No getter runs: lowering reads each field once, later. Arguments may be graphs: each object is looked into once. */
-function findResource(value: unknown, depth = 0, seen = new Set<object>()): GuestResource | undefined {
-  if (typeof value !== "object" || value === null || ArrayBuffer.isView(value) || depth > 100 || seen.has(value)) return undefined
-  if (GuestResource.is(value)) return value.isLive ? value : undefined
-  seen.add(value)
-  if (!Array.isArray(value) && Object.getPrototypeOf(value) !== Object.prototype && Object.getPrototypeOf(value) !== null) return undefined
-  for (const key of Object.keys(value)) {
-    const found = findResource(Object.getOwnPropertyDescriptor(value, key)?.value, depth + 1, seen)
-    if (found !== undefined) return found
-  }
-  return undefined
-}
-
 export class Plugin<E extends object = UntypedExports> implements AsyncDisposable {
   readonly digest: string
   readonly #linked: Linked
@@ -89,24 +66,16 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
   readonly #onClose: (plugin: Plugin) => void
   /** Exports called before, by the names they were called by. */
   readonly #targets = new Map<string, Target>()
-  readonly #idle: Array<Instance> = []
-  readonly #live = new Set<Instance>()
+  readonly #executor: Executor
   #isClosed = false
 
   /** Plugins come from `host.load`. */
-  constructor(linked: Linked, options: ResolvedOptions, onClose: (plugin: Plugin) => void) {
+  constructor(linked: Linked, options: ResolvedOptions, executor: Executor, onClose: (plugin: Plugin) => void) {
     this.digest = linked.digest
     this.#linked = linked
     this.#options = options
+    this.#executor = executor
     this.#onClose = onClose
-    linked.discarded = (instance) => {
-      this.#live.delete(instance)
-      const idle = this.#idle.indexOf(instance)
-      if (idle >= 0) this.#idle.splice(idle, 1)
-    }
-    linked.released = (instance) => {
-      if (options.reuse === "never" && instance.ownedOutside === 0 && !instance.isRunning) instance.discard()
-    }
   }
 
   /** What the plugin is, asked for, was granted and has used; which mechanisms hold it. */
@@ -130,7 +99,7 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
       grants: this.#linked.grants.report(),
       mechanisms: {
         stop: ({ watchdog: "epoch", slice: "fuel slices", fuel: "fuel", off: "none" } as const)[this.#linked.mechanism],
-        isolation: "inline",
+        isolation: this.#executor.isolation,
         reuse: this.#options.reuse,
       },
       limits: this.#options.limits,
@@ -163,7 +132,7 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
     const target = this.#begin(name, options)
     const askedMs = await this.#admit(target, options)
     const out: { usage?: UsageRecord } = {}
-    const result = this.#call(target, args, options, askedMs, out) as AnswerOf<E, K>
+    const result = (await this.#call(target, args, options, askedMs, out)) as AnswerOf<E, K>
     return { result, usage: out.usage as UsageRecord }
   }
 
@@ -201,14 +170,14 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
 
   /** Live instances now, running and idle. */
   get instances(): number {
-    return this.#live.size
+    return this.#executor.instances
   }
 
   /** Discards every instance, those that resources are held of included; later calls are refused. A call that is running ends first. */
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
-    for (const instance of this.#live) if (!instance.isRunning) instance.discard()
+    await this.#executor.close()
     this.#onClose(this as unknown as Plugin)
   }
 
@@ -308,94 +277,66 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
     if (this.#isClosed) throw new PluginError("Closed", { what: "the plugin" })
     if (options.signal?.aborted === true) throw new PluginError("Aborted", { export: target.name })
     if (!Array.isArray(args)) throw new WitError("Value", { path: "args", expected: "an array of arguments", actual: typeof args })
-    const linked = this.#linked
-    const { limits } = linked
-    const startedMs = linked.nowMs()
-    const { nesting } = linked
+    const startedMs = this.#linked.nowMs()
+    const limits = this.#limits(options, startedMs - askedMs)
+    const spent: Spent = { fuel: undefined, memoryPeakBytes: 0, bytesIn: 0, bytesOut: 0, hostCalls: {} }
+    let result: unknown
+    try {
+      result = this.#executor.call(target, args, limits, options.signal, spent)
+    } catch (error) {
+      throw this.#failed(target, error, startedMs, spent, out)
+    }
+    if (!(result instanceof Promise)) return this.#answered(target, result, startedMs, spent, out)
+    return result.then(
+      (value) => this.#answered(target, value, startedMs, spent, out),
+      (error) => {
+        throw this.#failed(target, error, startedMs, spent, out)
+      },
+    )
+  }
+
+  /** Limits of a call that began at `startedMs`. One inside another has no more time than the outer one. */
+  #limits(options: CallOptions, startedMs: number): CallLimits {
+    const { limits, mechanism, nesting } = this.#linked
     if (nesting.depth >= limits.nestingMax) throw new LimitError("nestingMax", { limit: limits.nestingMax })
     const deadlineMs = this.#deadlineMs(options)
-    // A call inside a call has no more time than the outer one.
     const outerAtMs = nesting.depth === 0 ? Infinity : nesting.deadlineAtMs
-    const deadlineAtMs = linked.mechanism === "off" ? Infinity : Math.min(startedMs + deadlineMs - askedMs, outerAtMs)
-    const call: CallLimits = { deadlineAtMs, deadlineMs, fuel: options.fuel ?? BigInt(limits.fuel) }
-    nesting.depth++
-    nesting.deadlineAtMs = Math.min(deadlineAtMs, outerAtMs)
-    let instance: Instance | undefined
-    let outcome: UsageRecord["outcome"] = "ok"
-    try {
-      let remaining = call
-      const pinned = target.takesHandles ? this.#pinned(args, target.name) : undefined
-      instance = pinned ?? (this.#options.reuse === "principal" ? this.#idle.pop() : undefined)
-      if (instance === undefined) {
-        if (this.#live.size >= this.#options.instancesMax) throw new PluginError("Busy", { export: target.name })
-        instance = new Instance(linked)
-        this.#live.add(instance)
-        instance.signal = options.signal
-        // An instance that fails to start discards itself, which counts it out again.
-        instance.start(call)
-        // One budget for instantiation and call together.
-        remaining = { ...call, continues: true }
-      }
-      instance.signal = options.signal
-      const result = instance.call(target.name, target.lift, args, remaining)
-      if (!target.throws) return result
-      const { tag, val } = result as { readonly tag: "ok" | "err"; readonly val?: unknown }
-      if (tag === "ok") return val
-      outcome = "guest"
-      throw new PluginError("Guest", { export: target.name, payload: val })
-    } catch (error) {
-      if (outcome === "ok") outcome = error instanceof SteleError ? (error.code as `STELE-${string}`) : "STELE-PLG-0002"
-      if (error instanceof LimitError) {
-        const { code, message } = error
-        linked.ports.observer.emit({ type: "stop", plugin: this.digest, tenant: linked.tenant, export: target.name, code, message })
-      }
-      throw error
-    } finally {
-      nesting.depth--
-      nesting.deadlineAtMs = outerAtMs
-      this.#account(target.name, instance, startedMs, outcome, out)
-      if (instance !== undefined && !instance.isDiscarded) this.#release(instance)
+    const deadlineAtMs = mechanism === "off" ? Infinity : Math.min(startedMs + deadlineMs, outerAtMs)
+    return { deadlineAtMs, deadlineMs, fuel: options.fuel ?? BigInt(limits.fuel) }
+  }
+
+  #answered(target: Target, result: unknown, startedMs: number, spent: Spent, out: { usage?: UsageRecord } | undefined): unknown {
+    const { tag, val } = target.throws ? (result as { readonly tag: "ok" | "err"; readonly val?: unknown }) : { tag: "ok", val: result }
+    this.#account(target.name, startedMs, tag === "ok" ? "ok" : "guest", spent, out)
+    if (tag === "ok") return val
+    throw new PluginError("Guest", { export: target.name, payload: val })
+  }
+
+  #failed(target: Target, error: unknown, startedMs: number, spent: Spent, out: { usage?: UsageRecord } | undefined): unknown {
+    if (error instanceof LimitError) {
+      const { code, message } = error
+      this.#linked.ports.observer.emit({ type: "stop", plugin: this.digest, tenant: this.#linked.tenant, export: target.name, code, message })
     }
+    this.#account(target.name, startedMs, error instanceof SteleError ? (error.code as `STELE-${string}`) : "STELE-PLG-0002", spent, out)
+    return error
   }
 
-  /** The instance that the handles among the arguments live in. */
-  #pinned(args: ReadonlyArray<unknown>, name: string): Instance | undefined {
-    const resource = findResource(args)
-    if (resource === undefined) return undefined
-    const instance = GuestResource.instanceOf(resource)
-    if (instance.linked !== this.#linked) return undefined
-    if (instance.isRunning) throw new PluginError("Busy", { export: name })
-    const idle = this.#idle.indexOf(instance)
-    if (idle >= 0) this.#idle.splice(idle, 1)
-    return instance
-  }
-
-  #release(instance: Instance): void {
-    if (this.#isClosed) instance.discard()
-    else if (this.#options.reuse === "principal") {
-      if (this.#idle.length < Math.max(this.#options.idleMax, 1) || instance.ownedOutside > 0) this.#idle.push(instance)
-      else instance.discard()
-    } else if (instance.ownedOutside === 0) instance.discard()
-  }
-
-  #account(name: string, instance: Instance | undefined, startedMs: number, outcome: UsageRecord["outcome"], out: { usage?: UsageRecord } | undefined): void {
+  #account(name: string, startedMs: number, outcome: UsageRecord["outcome"], spent: Spent, out: { usage?: UsageRecord } | undefined): void {
     const linked = this.#linked
-    const { observer } = linked.ports
-    const hostCalls: Record<string, number> = {}
-    if (instance !== undefined) for (const [grant, { calls }] of instance.counts) hostCalls[grant] = calls
+    const { fuel, memoryPeakBytes, bytesIn, bytesOut, hostCalls } = spent
     const usage: UsageRecord = {
       plugin: this.digest,
       tenant: linked.tenant,
       export: name,
       outcome,
       wallNs: Math.round((linked.nowMs() - startedMs) * 1e6),
-      ...(instance?.meter.countsFuel === true ? { fuel: instance.meter.used() } : {}),
-      memoryPeakBytes: instance?.memoryBytes() ?? 0,
-      bytesIn: instance?.budget.bytesIn ?? 0,
-      bytesOut: instance?.budget.bytesOut ?? 0,
+      ...(fuel === undefined ? {} : { fuel }),
+      memoryPeakBytes,
+      bytesIn,
+      bytesOut,
       hostCalls,
     }
     if (out !== undefined) out.usage = usage
-    observer.emit({ type: "usage", record: usage })
+    linked.ports.observer.emit({ type: "usage", record: usage })
   }
 }

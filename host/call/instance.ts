@@ -19,6 +19,7 @@ import type { LinkedFunction } from "../link/link.ts"
 import type { Linked } from "../link/prepare.ts"
 import { costTable } from "../meter/cost-table.ts"
 import type { Ports } from "../port/mod.ts"
+import type { Spent } from "./executor.ts"
 import { Handles } from "./handles.ts"
 import { Meter } from "./meter.ts"
 import { trap } from "./trap.ts"
@@ -461,6 +462,16 @@ export class Instance implements CallContext {
   /** Bytes of all linear memories now. Memories never shrink: this is the peak. */
   memoryBytes(): number {
     return (this.linked.pagesInitial + this.meter.pagesGrown()) * 65_536
+  }
+
+  /** What the call that ended last used. */
+  tell(spent: Spent): void {
+    const { budget, meter } = this
+    if (meter.countsFuel) spent.fuel = meter.used()
+    spent.memoryPeakBytes = this.memoryBytes()
+    spent.bytesIn = budget.bytesIn
+    spent.bytesOut = budget.bytesOut
+    for (const [grant, { calls }] of this.counts) spent.hostCalls[grant] = calls
   }
 
   // ── CallContext ───────────────────────────────────────────────────────────

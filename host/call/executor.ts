@@ -1,0 +1,42 @@
+/**
+ * Where the calls of a plugin run. `Plugin` checks, admits, accounts and throws; an executor finds or makes an instance,
+ * runs one call in it and tells what that used. Inline is one of them; others run the guest in another thread or process.
+ */
+import type { FunctionType } from "../../schemas/wit/model.ts"
+import type { CallLimits } from "./instance.ts"
+
+/** An export that can be called. */
+export interface Target {
+  readonly name: string
+  readonly type: FunctionType
+  /** Number of its lift in the blueprint. */
+  readonly lift: number
+  /** The outermost type is `result`: its error case throws. */
+  readonly throws: boolean
+  /** Some parameter holds a handle: the call may have to run in the instance that handle lives in. */
+  readonly takesHandles: boolean
+}
+
+/** What a call used, for its usage record. Filled by the executor before it answers or throws. */
+export interface Spent {
+  /** Under a tier that counts it. */
+  fuel: bigint | undefined
+  memoryPeakBytes: number
+  bytesIn: number
+  bytesOut: number
+  /** Host calls by the grant that allowed them. */
+  hostCalls: Record<string, number>
+}
+
+export interface Executor {
+  readonly isolation: "inline" | "worker" | "process"
+  /**
+   * Runs one call. Answers with the value of the export's type, its outermost `result` as `{tag,val}`, or with a promise of
+   * it; throws or rejects with typed errors only.
+   */
+  call(target: Target, args: ReadonlyArray<unknown>, limits: CallLimits, signal: AbortSignal | undefined, spent: Spent): unknown
+  /** Live instances now, running and idle. */
+  readonly instances: number
+  /** Discards every instance; one that is running ends first. No call comes after it. */
+  close(): void | Promise<void>
+}
