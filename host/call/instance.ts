@@ -45,8 +45,6 @@ export interface CallLimits {
   readonly deadlineAtMs: number
   readonly deadlineMs: number
   readonly fuel: bigint
-  /** The instance was made for this call: what its instantiation used counts. */
-  readonly continues?: boolean
 }
 
 class Budget implements CallBudget {
@@ -106,6 +104,9 @@ export class Instance implements CallContext {
   ownedOutside = 0
   isDiscarded = false
   isRunning = false
+  /** It is instantiated, and its next call is its first: one budget for both. */
+  #isFresh = false
+  isStarted = false
   /** The export that runs, for messages. */
   running = ""
   readonly counts = new Map<string, { calls: number; bytes: number }>()
@@ -148,6 +149,8 @@ export class Instance implements CallContext {
   /** Instantiates the core modules; their start functions run here, under the limits of the call that needs the instance. */
   start(call: CallLimits): void {
     this.run("(instantiate)", call, () => this.#instantiate())
+    this.isStarted = true
+    this.#isFresh = true
   }
 
   #instantiate(): undefined {
@@ -334,16 +337,18 @@ export class Instance implements CallContext {
 
   /** Calls lifted export number `lift`. Throws typed errors only; on any error the instance is discarded. */
   call(name: string, lift: number, args: ReadonlyArray<unknown>, limits: CallLimits): unknown {
-    return this.run(name, limits, () => this.#enter(lift, args))
+    const continues = this.#isFresh
+    this.#isFresh = false
+    return this.run(name, limits, () => this.#enter(lift, args), continues)
   }
 
-  /** Arms the meter and budgets around `body`, and turns whatever it throws into a typed error. */
-  run<A>(name: string, call: CallLimits, body: () => A): A {
+  /** Arms the meter and budgets around `body`, and turns whatever it throws into a typed error. `continues`: what was used since the last one counts. */
+  run<A>(name: string, call: CallLimits, body: () => A, continues = false): A {
     if (this.isRunning) throw new PluginError("Busy", { export: name })
     const { budget, limits, meter } = this
     this.isRunning = true
     budget.failure = undefined
-    if (call.continues !== true) {
+    if (!continues) {
       budget.liftBytesLeft = limits.liftBytesMax
       budget.bytesIn = 0
       budget.bytesOut = 0
@@ -353,7 +358,7 @@ export class Instance implements CallContext {
     // Of earlier calls: a refused argument of this one must not end an instance that it did not touch.
     for (const component of this.#components) component.isTouched = false
     this.running = name
-    meter.begin(call.deadlineAtMs, call.deadlineMs, call.fuel, call.continues)
+    meter.begin(call.deadlineAtMs, call.deadlineMs, call.fuel, continues)
     try {
       const result = body()
       // Not while guest code that may use them is on the stack, nor while values are being written into its memory.

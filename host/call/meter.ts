@@ -118,9 +118,9 @@ export class Meter {
     }
     this.#isStopped = false
     if (this.mechanism === "off") return
-    const left = continues ? this.#left() : undefined
+    const spent = continues ? this.#limit - this.#left() : 0n
     this.#limit = this.mechanism === "fuel" ? fuel : 0x7fff_ffff_ffff_ffffn
-    this.#reserve = left ?? this.#limit
+    this.#reserve = this.#limit - spent
     if (this.#fuel === undefined) return
     this.#slicedAtMs = this.#nowMs()
     this.#refill(this.#reserve)
