@@ -4,6 +4,7 @@
  * per plugin and never capture an instance.
  */
 import type { ResourceType } from "../../schemas/wit/model.ts"
+import type { CoreValue } from "./number.ts"
 
 /** The three string encodings of the canonical ABI. */
 export type StringEncoding = "utf8" | "utf16" | "latin1+utf16"
@@ -16,6 +17,8 @@ export interface AbiContext {
   /** Set by `createContext`, or later by `attachMemory` where a core instance exists after the functions that need it. */
   memory: WebAssembly.Memory | undefined
   realloc: Realloc | undefined
+  /** What a foreign ABI calls of the core instance besides its exports, in the order its blueprint names them. */
+  functions: ReadonlyArray<(...args: ReadonlyArray<CoreValue>) => unknown>
   /** Views of `memory.buffer`; refreshed with `refreshViews` after every entry into the guest. */
   u8: Uint8Array
   u16: Uint16Array
@@ -117,6 +120,8 @@ const none = {
   i64: new BigInt64Array(noBytes),
 }
 
+const noFunctions: AbiContext["functions"] = []
+
 /** Makes a context; `memory` and `realloc` may be attached later, before the first call that needs them. */
 export function createContext(options: {
   readonly memory: WebAssembly.Memory | undefined
@@ -128,6 +133,7 @@ export function createContext(options: {
   const cx: AbiContext = {
     memory: options.memory,
     realloc: options.realloc,
+    functions: noFunctions,
     u8: none.u8,
     u16: none.u16,
     i32: none.i32,

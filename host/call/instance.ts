@@ -186,7 +186,9 @@ export class Instance implements CallContext {
     const memory = spec.memory === undefined ? undefined : (this.#resolve(spec.memory) as WebAssembly.Memory)
     const realloc = spec.realloc === undefined ? undefined : (this.#resolve(spec.realloc) as Realloc)
     const like = memory === undefined ? undefined : this.#contexts.find((context) => context.memory === memory)
-    attachMemory(this.#contexts[index] as AbiContext, memory, realloc, like)
+    const context = this.#contexts[index] as AbiContext
+    attachMemory(context, memory, realloc, like)
+    if (spec.functions !== undefined) context.functions = spec.functions.map((ref) => this.#resolve(ref) as CoreFunction)
   }
 
   #resolve(ref: CoreRef): WebAssembly.ExportValue {
@@ -236,10 +238,9 @@ export class Instance implements CallContext {
   #raw(index: number): CoreFunction {
     const { import: served, context } = this.linked.blueprint.raws[index] as (typeof this.linked.blueprint.raws)[number]
     const cx = this.#contexts[context] as AbiContext
-    const linked: LinkedFunction = {
-      name: `${served.module}#${served.name}`,
-      call: (call, ...args) => served.call(call, cx, args as ReadonlyArray<CoreValue>),
-    }
+    const name = `${served.module}#${served.name}`
+    const provided = served.isProvided === true ? this.linked.functions.get(name)?.call : undefined
+    const linked: LinkedFunction = { name, call: (call, ...args) => served.call(call, cx, args as ReadonlyArray<CoreValue>, provided) }
     const { budget, meter } = this
     return (...flat) => {
       try {

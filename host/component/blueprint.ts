@@ -27,6 +27,8 @@ export interface ContextSpec {
   readonly encoding: StringEncoding
   readonly memory: CoreRef | undefined
   readonly realloc: CoreRef | undefined
+  /** `AbiContext.functions`: what a foreign ABI calls by itself. */
+  readonly functions?: ReadonlyArray<CoreRef>
 }
 
 /** Where a component-level function comes from. */

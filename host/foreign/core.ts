@@ -5,7 +5,7 @@
 import { VerifyError } from "../../schemas/error/verify.ts"
 import { type FunctionType, primitive, type ValueType } from "../../schemas/wit/model.ts"
 import type { ExportBinding } from "../abi/mod.ts"
-import type { Blueprint, CoreInstantiation, CoreRef, ExportSpec, LiftSpec, RawSpec } from "../component/blueprint.ts"
+import type { Blueprint, ContextSpec, CoreInstantiation, CoreRef, ExportSpec, LiftSpec, RawSpec } from "../component/blueprint.ts"
 import { printable } from "../component/name.ts"
 import { type CoreFunctionType, type CoreModule, type CoreValueType, isSameSignature } from "../harden/core-module.ts"
 import type { RawImport } from "./raw.ts"
@@ -30,13 +30,18 @@ export interface ForeignParts {
   /** Modules of the ABI's own, instantiated before it, in order: instance numbers 0, 1… */
   readonly before?: ReadonlyArray<Loaded>
   /** What serves an import of the main module. */
-  readonly resolve: (module: string, name: string) => RawImport | CoreRef | undefined
-  /** Called once, after instantiation and before any export: `_initialize`. */
-  readonly start?: string
+  readonly resolve: (module: string, name: string, type: ImportType) => RawImport | CoreRef | undefined
+  /** Called once, in order, after instantiation and before any export: `_initialize`. */
+  readonly start?: ReadonlyArray<string>
+  /** Memory and functions of the ABI's own, for the bindings of its exports and for raw imports that work with them. */
+  readonly context?: Omit<ContextSpec, "owner" | "encoding">
   readonly exports: ReadonlyArray<ForeignExport>
   /** For the error when an import is served by nothing. */
   readonly abi: string
 }
+
+/** What a module says of an import: its kind, and its signature where it is a function. */
+export type ImportType = CoreModule["imports"][number]["type"]
 
 const scalars: Partial<Record<CoreValueType, ValueType>> = { i32: primitive.s32, i64: primitive.s64, f32: primitive.f32, f64: primitive.f64 }
 
@@ -50,38 +55,46 @@ export function scalarType({ params, results }: CoreFunctionType): FunctionType 
 
 const isRaw = (item: RawImport | CoreRef): item is RawImport => "call" in item
 
-/** Instance and context number of the main module. */
-const mainContext = 0
+/** The signature of a function that a module of the ABI exports. */
+function signatureOf(before: ReadonlyArray<Loaded>, ref: CoreRef): CoreFunctionType | undefined {
+  const type = ref.kind === "export" ? before[ref.instance]?.module.exports.get(ref.name) : undefined
+  return type?.kind === "func" ? type.type : undefined
+}
 
-export function coreBlueprint({ main, before = [], resolve, start, exports, abi }: ForeignParts): Blueprint {
+/** Context number of the main module's memory, and of the ABI's own. */
+const mainContext = 0
+const ownContext = 1
+
+export function coreBlueprint({ main, before = [], resolve, start = [], context, exports, abi }: ForeignParts): Blueprint {
   const raws: Array<RawSpec> = []
   const rawNumbers = new Map<RawImport, number>()
   const instance = before.length
   const imports = main.module.imports.map(({ module, name, type }) => {
-    const found = resolve(module, name)
+    const found = resolve(module, name, type)
     if (found === undefined) {
       throw new VerifyError("ForeignImport", { import: printable(`${module}#${name}`), abi })
     }
-    if (!isRaw(found)) return { module, name, item: found }
-    if (type.kind !== "func" || !isSameSignature(type.type, found.type)) {
+    const served = isRaw(found) ? found.type : signatureOf(before, found)
+    if (type.kind !== "func" || served === undefined || !isSameSignature(type.type, served)) {
       throw new VerifyError("ForeignImport", { import: printable(`${module}#${name}`), abi: `${abi} with that signature` })
     }
+    if (!isRaw(found)) return { module, name, item: found }
     let raw = rawNumbers.get(found)
     if (raw === undefined) {
       rawNumbers.set(found, (raw = raws.length))
-      raws.push({ import: found, context: mainContext })
+      raws.push({ import: found, context: found.memory === "abi" ? ownContext : mainContext })
     }
     return { module, name, item: { kind: "raw", raw } as const }
   })
   const instantiations: Array<CoreInstantiation> = [
     ...before.map((_, module) => ({ kind: "instantiate", module, imports: [] }) as const),
     { kind: "instantiate", module: instance, imports },
-    ...(start === undefined ? [] : [{ kind: "start", func: { kind: "export", instance, name: start } } as const]),
+    ...start.map((name) => ({ kind: "start", func: { kind: "export", instance, name } }) as const),
   ]
   const lifts: Array<LiftSpec> = exports.map(({ type, core, binding }) => ({
     type,
     core,
-    context: mainContext,
+    context: context === undefined ? mainContext : ownContext,
     postReturn: undefined,
     ...(binding === undefined ? {} : { binding }),
   }))
@@ -90,7 +103,10 @@ export function coreBlueprint({ main, before = [], resolve, start, exports, abi 
     world: { imports: new Map(), exports: new Map(exports.map(({ name, type }) => [name, type])) },
     coreModules: [...before, main],
     instantiations,
-    contexts: [{ owner: 0, encoding: "utf8", memory, realloc: undefined }],
+    contexts: [
+      { owner: 0, encoding: "utf8", memory, realloc: undefined },
+      ...(context === undefined ? [] : [{ owner: 0, encoding: "utf8", ...context } as const]),
+    ],
     lifts,
     lowerings: [],
     raws,

@@ -5,15 +5,16 @@
  */
 import type { AbiContext } from "../abi/context.ts"
 import type { CoreValue } from "../abi/number.ts"
-import type { CallContext } from "../capability/capability.ts"
+import type { CallContext, HostFunction } from "../capability/capability.ts"
 import type { CoreFunctionType } from "../harden/core-module.ts"
 
 /**
  * Serves one call. `cx` has views of the guest's memory that are valid now, and again after `refreshViews` when the guest
  * was entered. Addresses and lengths are the guest's and must be checked (`checkRange`); bytes that leave the guest are
- * charged (`charge`), bytes that enter it are added to `cx.budget.bytesIn`. What it throws ends the call.
+ * charged (`charge`), bytes that enter it are added to `cx.budget.bytesIn`. What it throws ends the call. `provided` is
+ * what the embedder gave for an import that is `isProvided`.
  */
-export type RawFunction = (call: CallContext, cx: AbiContext, args: ReadonlyArray<CoreValue>) => CoreValue | undefined
+export type RawFunction = (call: CallContext, cx: AbiContext, args: ReadonlyArray<CoreValue>, provided?: HostFunction) => CoreValue | undefined
 
 export interface RawImport {
   /** As the module names them: `wasi_snapshot_preview1`, `fd_write`. */
@@ -22,6 +23,10 @@ export interface RawImport {
   /** The module's declaration must equal it. */
   readonly type: CoreFunctionType
   readonly call: RawFunction
+  /** The memory it works with: the plugin's, or `abi` for the ABI's own (`ForeignParts.context`). */
+  readonly memory?: "abi"
+  /** What it does is the embedder's: `imports[module][name]` of the load. */
+  readonly isProvided?: boolean
   /** The least grant that links it, and what granting it means in plain words; absent when it needs none. */
   readonly grant?: { readonly text: string; readonly risk: string; readonly heads: ReadonlyArray<string> }
 }

@@ -152,7 +152,14 @@ export function link(blueprint: Blueprint, options: LinkOptions): LinkedImports 
     report.push({ ...about, status: "missing" })
   }
 
-  for (const [module, specs] of rawGroups(blueprint)) {
+  const raws = rawGroups(blueprint)
+  for (const [module, specs] of raws) {
+    for (const spec of specs) {
+      if (spec.isProvided !== true) continue
+      const full = `${module}#${spec.name}`
+      functions.set(full, { name: full, call: rawFunction(options, module, spec.name) })
+      used.add(module)
+    }
     const missing = specs.filter(({ grant }) => grant !== undefined && !grant.heads.some((head) => granted.has(head)))
     const about = (part: ReadonlyArray<RawImport>, status: ImportReport["status"]): void => {
       const grant = part.find((one) => one.grant !== undefined)?.grant
@@ -178,7 +185,7 @@ export function link(blueprint: Blueprint, options: LinkOptions): LinkedImports 
   // All at once: one refusal after another would make its reader load the plugin once for each grant.
   if (first !== undefined) throw new CapabilityError("Missing", { ...first, granted: options.grants.map((g) => g.text), needed: [...needed] })
   for (const key of Object.keys(options.provided)) {
-    if (!used.has(key)) throw new ConfigError("UnknownOption", { option: `imports["${key}"]`, known: [...groups.keys()] })
+    if (!used.has(key)) throw new ConfigError("UnknownOption", { option: `imports["${key}"]`, known: [...groups.keys(), ...raws.keys()] })
   }
   return { functions, drops, classes, report }
 }
@@ -205,6 +212,20 @@ function provide(provided: LinkOptions["provided"], name: string): { readonly ke
 const className = (label: string): string => {
   const property = propertyName(label)
   return property.charAt(0).toUpperCase() + property.slice(1)
+}
+
+/** The embedder's function as it is: a raw import calls it with what its ABI makes of the guest's values. */
+function rawFunction({ provided, missing }: LinkOptions, module: string, name: string): HostFunction {
+  const served = Object.hasOwn(provided, module) ? member(provided[module] as object, name) : undefined
+  if (typeof served === "function") return served as HostFunction
+  const error = new CapabilityError("UnknownImport", {
+    import: printable(`${module}#${name}`),
+    detail: `the application gives no such function in imports["${printable(module)}"]`,
+  })
+  if (missing === "refuse") throw error
+  return () => {
+    throw error
+  }
 }
 
 type AnyFunction = (...args: Array<unknown>) => unknown

@@ -27,7 +27,7 @@ export function preview1Blueprint(main: Loaded): Blueprint {
   return coreBlueprint({
     main,
     resolve: (module, name) => (module === "wasi_snapshot_preview1" ? served.get(name) : undefined),
-    ...(main.module.exports.get("_initialize")?.kind === "func" ? { start: "_initialize" } : {}),
+    ...(main.module.exports.get("_initialize")?.kind === "func" ? { start: ["_initialize"] } : {}),
     exports,
     abi: "WASI preview 1",
   })
