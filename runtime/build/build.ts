@@ -148,8 +148,10 @@ async function publish(): Promise<void> {
     await rm(join(dist, name), { recursive: true, force: true })
     await rename(join(staging, name), join(dist, name))
   }
+  // Made by `examples.ts` and `binary.ts`.
+  const others = ["examples", "release", "stele", "stele-bun", "stele.exe", "stele-bun.exe"]
   for (const name of await readdir(dist)) {
-    if (!fresh.has(name) && name !== "examples") await rm(join(dist, name), { recursive: true, force: true })
+    if (!fresh.has(name) && !others.includes(name)) await rm(join(dist, name), { recursive: true, force: true })
   }
 }
 

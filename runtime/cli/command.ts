@@ -190,6 +190,19 @@ const usage = Command.make(
   ]),
 )
 
+const buildInfo = Command.make(
+  "build-info",
+  {},
+  Effect.fnUntraced(function* () {
+    const json = yield* Json
+    yield* run(async () => (await import("./build-info.ts")).buildInfo({ json }))
+  }),
+).pipe(
+  Command.withDescription("Show which Stele this is: version, engine, platform; of a single-file binary also what it was made from and what it carries."),
+  Command.withShortDescription("Show what this program was made from"),
+  Command.withExamples([{ command: "stele build-info --json" }]),
+)
+
 export const stele = Command.make("stele").pipe(
   Command.withDescription("Run WebAssembly components you did not write: denied by default, typed, metered, stoppable."),
   Command.withExamples([
@@ -198,5 +211,5 @@ export const stele = Command.make("stele").pipe(
     { command: "stele up", description: "See it all on the example plugins" },
   ]),
   Command.withGlobalFlags([Json, Debug]),
-  Command.withSubcommands([call, inspect, types, explain, up, usage, storageCommands, doctor]),
+  Command.withSubcommands([call, inspect, types, explain, up, usage, storageCommands, doctor, buildInfo]),
 )

@@ -1,9 +1,16 @@
-/** The example plugins as they lie in a checkout (`plugins/examples`) or in the published package (`dist/examples`). */
-import { existsSync } from "node:fs"
+/**
+ * The example plugins as they lie in a checkout (`plugins/examples`), in the published package (`dist/examples`), or in a
+ * single-file binary, which lays them out in the user's cache folder.
+ */
+import { createHash } from "node:crypto"
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs"
 import { readdir, readFile } from "node:fs/promises"
-import { join, relative } from "node:path"
+import { tmpdir } from "node:os"
+import { dirname, join, relative } from "node:path"
 import { fileURLToPath } from "node:url"
+import { cacheFolder } from "../../host/platform/server.ts"
 import { PluginError } from "../../schemas/error/plugin.ts"
+import { type Carried, carried } from "../carried.ts"
 
 export interface Example {
   readonly name: string
@@ -23,8 +30,27 @@ export interface Example {
 /** `example.json`. An argument `{"$text": FILE}` stands for the text of a file beside it. */
 type Manifest = Omit<Example, "file" | "words">
 
+/** Lays out what a binary carries; what is there already and the same stays. */
+function layOut({ info, read }: Carried): string {
+  const base = join(cacheFolder(process.env) ?? join(tmpdir(), `stele-${process.getuid?.() ?? "user"}`), "carried", info.sources.slice(0, 16))
+  for (const { name, bytes, sha256 } of info.files) {
+    if (!name.startsWith("examples/")) continue
+    const path = join(base, name)
+    const there = existsSync(path) ? readFileSync(path) : undefined
+    if (there?.length === bytes && createHash("sha256").update(there).digest("hex") === sha256) continue
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    // Whole or not at all: another process may be reading it.
+    const draft = `${path}.${process.pid}`
+    writeFileSync(draft, read(name), { mode: 0o600 })
+    renameSync(draft, path)
+  }
+  return join(base, "examples")
+}
+
 /** Next to the bundle, or from here in a checkout. */
 function root(): string {
+  const held = carried()
+  if (held !== undefined) return layOut(held)
   const candidates = ["./examples/", "../../plugins/examples/"].map((path) => fileURLToPath(new URL(path, import.meta.url)))
   const found = candidates.find((path) => existsSync(path))
   if (found === undefined) throw new PluginError("NotFound", { source: candidates[0] ?? "examples" })

@@ -1,0 +1,74 @@
+/** Single-file programs: built, then run where there is nothing else. */
+import { spawnSync } from "node:child_process"
+import { createHash } from "node:crypto"
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import t from "tap"
+import type { BuildInfo } from "../../runtime/carried.ts"
+
+t.setTimeout(300_000)
+const root = fileURLToPath(new URL("../..", import.meta.url))
+const built = spawnSync(process.execPath, ["runtime/build/binary.ts"], { cwd: root, encoding: "utf8", timeout: 240_000 })
+if (built.status !== 0) t.bailout(built.stderr)
+
+const programs = [
+  ["node", "stele", 155e6],
+  ["bun", "stele-bun", 110 * 1024 ** 2],
+] as const
+
+for (const [engine, name, bytesMax] of programs) {
+  void t.test(`on ${engine}`, async (t) => {
+    const program = join(root, "dist", name)
+    const folder = await mkdtemp(join(tmpdir(), "stele-binary-"))
+    t.teardown(() => rm(folder, { recursive: true, force: true }))
+    /** In an empty folder, with nothing in its environment but a home. */
+    const run = (args: ReadonlyArray<string>, input = "") => {
+      const { status, stdout, stderr } = spawnSync(program, args, { cwd: folder, env: { HOME: folder }, encoding: "utf8", input, timeout: 60_000 })
+      return { status, stdout, stderr }
+    }
+
+    await t.test(`is at most ${bytesMax} bytes`, async (t) => {
+      t.ok((await stat(program)).size <= bytesMax, String((await stat(program)).size))
+    })
+
+    await t.test("tells what it was made from", async (t) => {
+      const { status, stdout } = run(["build-info", "--json"])
+      t.equal(status, 0)
+      const info = JSON.parse(stdout) as BuildInfo & { readonly form: string }
+      t.match(info, { form: "binary", engine: { name: engine }, target: `${process.platform}-${process.arch}`, sources: /^[0-9a-f]{64}$/ })
+      t.ok(info.files.some((file) => file.name === "sqlite-worker.js"))
+      t.equal(run(["--version"]).stdout.includes(info.version), true)
+    })
+
+    await t.test("shows the examples, and keeps plugins in a file of its own", async (t) => {
+      const first = run(["up", "--once", "--json"])
+      t.equal(first.status, 0, first.stderr)
+      const shown = JSON.parse(first.stdout) as { readonly plugins: ReadonlyArray<{ readonly isAsShown: boolean }> }
+      t.equal(shown.plugins.length, 5)
+      t.ok(shown.plugins.every((plugin) => plugin.isAsShown))
+      const listed = run(["up"], "list\n")
+      t.match(listed.stdout, /greeter/)
+    })
+
+    await t.test("lays its examples out whole again when one was changed", async (t) => {
+      const carried = join(folder, ".cache/stele/carried")
+      const [version = ""] = await readdir(carried)
+      const place = join(carried, version, "examples/greeter/greeter.wasm")
+      const before = await readFile(place)
+      await writeFile(place, before.subarray(0, 100))
+      t.equal(run(["up", "--once", "--storage", "memory"]).status, 0)
+      const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex")
+      t.equal(digest(await readFile(place)), digest(before))
+    })
+
+    await t.test("calls a component by its path", async (t) => {
+      await mkdir(join(folder, "plugins"))
+      await writeFile(join(folder, "plugins/text.wasm"), await readFile(join(root, "dist/examples/text-stats/text-stats.wasm")))
+      const { status, stdout, stderr } = run(["call", "plugins/text.wasm", "analyze", "to be or not to be", "{top: 2, min-letters: 2}", "--grant", "log"])
+      t.equal(status, 0, stderr)
+      t.match(stdout, /be/)
+    })
+  })
+}
