@@ -9,7 +9,8 @@ import type * as Scope from "effect/Scope"
 import { SteleError } from "../schemas/error/family.ts"
 import type { CapabilityError, ConfigError, LimitError, PluginError, VerifyError, WitError } from "../schemas/error/mod.ts"
 import { Host as PromiseHost, type HostOptions, type Source } from "./host.ts"
-import type { CallOptions, LoadOptions } from "./options.ts"
+import type { PoolError } from "../schemas/error/pool.ts"
+import type { CallOptions, LoadOptions, ReplaceOptions } from "./options.ts"
 import type { AnswerOf, Arguments, ExportName, UntypedExports } from "../schemas/wit/exports.ts"
 import type { Description, Plugin as PromisePlugin } from "./plugin.ts"
 import { layerMemory as portsMemory, portsEffect } from "./port/layer.ts"
@@ -35,6 +36,7 @@ export interface Plugin<E extends object = UntypedExports> {
   ) => Effect.Effect<{ readonly result: AnswerOf<E, K>; readonly usage: UsageRecord }, CallError>
   readonly grant: (grant: string) => Effect.Effect<void, CapabilityError>
   readonly revoke: (grant: string) => Effect.Effect<boolean, CapabilityError>
+  readonly replace: (source: Source, options?: ReplaceOptions) => Effect.Effect<void, LoadError | PoolError>
 }
 
 /** Typed errors fail the effect; anything else is a defect. */
@@ -50,12 +52,15 @@ const trySync = <A, E>(body: () => A): Effect.Effect<A, E> =>
 
 function wrap<E extends object>(plugin: PromisePlugin<E>): Plugin<E> {
   return {
-    digest: plugin.digest,
+    get digest() {
+      return plugin.digest
+    },
     describe: Effect.sync(() => plugin.describe()),
     call: (name, args, options) => attempt((signal) => plugin.call(name, args, { ...options, signal })),
     callWithUsage: (name, args, options) => attempt((signal) => plugin.callWithUsage(name, args, { ...options, signal })),
     grant: (grant) => trySync(() => plugin.grant(grant)),
     revoke: (grant) => trySync(() => plugin.revoke(grant)),
+    replace: (source, options) => attempt(() => plugin.replace(source, options)),
   }
 }
 

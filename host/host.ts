@@ -8,7 +8,7 @@ import { type Watchdog, watchdog } from "./call/watchdog.ts"
 import { prepare, PreparedCache } from "./link/prepare.ts"
 import { createModuleCache, injectedNameBytes, type ModuleCache } from "./meter/cache.ts"
 import { type LoadOptions, rejectUnknown, resolveLoadOptions } from "./options.ts"
-import { Plugin } from "./plugin.ts"
+import { type Edition, Plugin } from "./plugin.ts"
 import { platform } from "./platform/mod.ts"
 import { contentKey, memoryPorts, type Ports } from "./port/mod.ts"
 
@@ -77,6 +77,17 @@ export class Host implements AsyncDisposable {
    * LimitError; PluginError `NotFound`, `NotBuilt`, `Refused`; ConfigError for options
    */
   async load<E extends object = UntypedExports>(source: Source, options: LoadOptions = {}): Promise<Plugin<E>> {
+    const edition = await this.#edition(source, options)
+    const plugin = new Plugin<E>(
+      edition,
+      (next, changed, old) => this.#edition(next, { ...old.given, grants: old.linked.grants.list(), ...changed, tenant: old.linked.tenant }),
+      (closed) => this.#plugins.delete(closed),
+    )
+    this.#plugins.add(plugin as unknown as Plugin)
+    return plugin
+  }
+
+  async #edition(source: Source, options: LoadOptions): Promise<Edition> {
     if (this.#closing !== undefined) throw new PluginError("Closed", { what: "the host" })
     const resolved = resolveLoadOptions(options)
     const bytes = await this.#read(source, resolved.limits.componentBytesMax)
@@ -99,9 +110,7 @@ export class Host implements AsyncDisposable {
       loadForeign: () => import("./foreign/mod.ts"),
     })
     if (this.#closing !== undefined) throw new PluginError("Closed", { what: "the host" })
-    const plugin = new Plugin<E>(linked, resolved, new InlineExecutor(linked, resolved), (closed) => this.#plugins.delete(closed))
-    this.#plugins.add(plugin as unknown as Plugin)
-    return plugin
+    return { linked, given: options, options: resolved, executor: new InlineExecutor(linked, resolved), callees: new Map(), calls: 0 }
   }
 
   /** Puts a component into the content store; load it by the digest returned. */

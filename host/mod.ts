@@ -7,7 +7,7 @@ export type { Capability, CallContext, HostExport, HostFunction, HostInterface, 
 export { attenuate, type Grant, type GrantReport, isSubset, parseGrant, printGrant } from "./capability/grant.ts"
 export { Host, type HostOptions, type Source } from "./host.ts"
 export type { ImportReport, ProvidedInterface } from "./link/link.ts"
-export { type CallOptions, defaultLimits, type Limits, type LoadOptions } from "./options.ts"
+export { type CallOptions, defaultLimits, type Limits, type LoadOptions, type ReplaceOptions } from "./options.ts"
 export { type Description, Plugin } from "./plugin.ts"
 export type { AnswerOf, Arguments, ExportName, UntypedExports } from "../schemas/wit/exports.ts"
 export * from "./port/mod.ts"

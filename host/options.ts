@@ -50,6 +50,15 @@ export interface ResolvedOptions {
   readonly imports: Readonly<Record<string, ProvidedInterface>>
 }
 
+/** Options of a replacement: those of a load, for whatever is to be other than it was; the tenant stays. */
+export interface ReplaceOptions extends Omit<LoadOptions, "tenant"> {
+  /**
+   * Which exports of the old component the new one must have with equal types: those that were called (`used`, the
+   * default), `all`, or none (`any`: every caller knows).
+   */
+  readonly exports?: "used" | "all" | "any"
+}
+
 /** Options of one call. */
 export interface CallOptions {
   /** Wall-clock limit of this call in ms, instead of the plugin's `limits.deadlineMs`. Inside another call the outer deadline holds too. */
@@ -67,6 +76,7 @@ const tenantCharsMax = 256
 const nestingCeiling = 30
 
 const loadKeys = ["grants", "limits", "metering", "isolation", "instances", "tenant", "missing", "imports", "engine", "prepare"]
+const replaceKeys = [...loadKeys.filter((key) => key !== "tenant"), "exports"]
 const instanceKeys = ["reuse", "max", "idle"]
 const callKeys = ["deadlineMs", "fuel", "signal"]
 
@@ -153,6 +163,11 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedOptions {
     missing: oneOf("missing", options.missing ?? "refuse", ["refuse", "trap"], []),
     imports: options.imports ?? {},
   }
+}
+
+export function checkReplaceOptions(options: ReplaceOptions): void {
+  rejectUnknown(options, replaceKeys, "")
+  oneOf("exports", options.exports ?? "used", ["used", "all", "any"], [])
 }
 
 export function checkCallOptions(options: CallOptions, metering: ResolvedOptions["metering"]): void {

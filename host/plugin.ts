@@ -10,14 +10,16 @@ import { functionJsonSchema, type FunctionJsonSchema } from "../schemas/wit/json
 import type { FunctionType, World } from "../schemas/wit/model.ts"
 import { anywhere } from "../schemas/wit/tree.ts"
 import type { Executor, Spent, Target } from "./call/executor.ts"
+import { linkedOfResource } from "./call/inline.ts"
 import type { CallLimits } from "./call/instance.ts"
 import { findInterface } from "./capability/mod.ts"
 import { parseGrant } from "./capability/grant.ts"
-import type { GrantReport } from "./capability/grant.ts"
+import type { GrantReport, GrantSet } from "./capability/grant.ts"
 import { printable } from "./component/name.ts"
+import type { Source } from "./host.ts"
 import { type ImportReport, splitVersion } from "./link/link.ts"
 import type { Linked } from "./link/prepare.ts"
-import { type CallOptions, checkCallOptions, type ResolvedOptions } from "./options.ts"
+import { type CallOptions, checkCallOptions, checkReplaceOptions, type LoadOptions, type ReplaceOptions, type ResolvedOptions } from "./options.ts"
 import type { AdmissionDecision, UsageRecord } from "./port/mod.ts"
 
 export interface Description {
@@ -59,33 +61,101 @@ function schemaOf(type: FunctionType): FunctionJsonSchema | undefined {
   }
 }
 
-export class Plugin<E extends object = UntypedExports> implements AsyncDisposable {
-  readonly digest: string
-  readonly #linked: Linked
-  readonly #options: ResolvedOptions
-  readonly #onClose: (plugin: Plugin) => void
+/** The export of this full name, or of this name without version where only one has it. */
+export function findCallee(edition: Edition, name: string): Callee {
+  const { exports } = edition.linked.blueprint
+  let found = exports.get(name)
+  if (found === undefined) {
+    const same = Array.from(exports.values()).filter((one) => one.source.kind === "lift" && withoutVersion(one.name) === name)
+    if (same.length === 1) found = same[0]
+  }
+  if (found?.source.kind !== "lift") {
+    const callable = Array.from(exports.values()).filter(({ source }) => source.kind === "lift")
+    throw new PluginError("UnknownExport", {
+      export: printable(String(name)),
+      candidates: closest(
+        String(name),
+        callable.map((one) => one.name),
+      ),
+    })
+  }
+  const { type, source } = found
+  const takesHandles = type.params.some((param) => holdsHandle(param.type))
+  const callee: Callee = { name: found.name, type, lift: source.lift, throws: type.result?.kind === "result", takesHandles, edition }
+  edition.callees.set(name, callee)
+  return callee
+}
+
+/** The type a call of `name` would find, if it would find any. */
+function typeOf(edition: Edition, name: string): FunctionType | undefined {
+  try {
+    return findCallee(edition, name).type
+  } catch {
+    return undefined
+  }
+}
+
+/** An import's report with the grants as they are now. */
+function reportNow(report: ImportReport, grants: GrantSet): ImportReport {
+  if (report.status !== "granted" && report.status !== "missing") return report
+  const { name, version } = splitVersion(report.name)
+  const heads = findInterface(name, version)?.capability.heads(name)
+  if (heads === undefined) return report
+  const status = heads.some((head) => grants.reaches(head)) ? "granted" : "missing"
+  return status === report.status ? report : { ...report, status }
+}
+
+/** A component as it was loaded, and where its calls run. A plugin has one; while it is replaced, calls that began before end on the old one. */
+export interface Edition {
+  readonly linked: Linked
+  /** As they were given, and with defaults. */
+  readonly given: LoadOptions
+  readonly options: ResolvedOptions
+  readonly executor: Executor
   /** Exports called before, by the names they were called by. */
-  readonly #targets = new Map<string, Target>()
-  readonly #executor: Executor
+  readonly callees: Map<string, Callee>
+  /** Calls that have begun and not ended, those that wait to be admitted included. */
+  calls: number
+}
+
+/** An export, and the edition a call of it runs on from its beginning to its end. */
+export interface Callee extends Target {
+  readonly edition: Edition
+}
+
+/** How a plugin gets the edition that is to replace its own. */
+export type LoadEdition = (source: Source, changed: LoadOptions, old: Edition) => Promise<Edition>
+
+export class Plugin<E extends object = UntypedExports> implements AsyncDisposable {
+  #edition: Edition
+  /** Editions that were replaced and still have calls, or instances that resources are held of. */
+  readonly #old = new Set<Edition>()
+  readonly #load: LoadEdition
+  readonly #onClose: (plugin: Plugin) => void
+  #isReplacing = false
   #isClosed = false
 
   /** Plugins come from `host.load`. */
-  constructor(linked: Linked, options: ResolvedOptions, executor: Executor, onClose: (plugin: Plugin) => void) {
-    this.digest = linked.digest
-    this.#linked = linked
-    this.#options = options
-    this.#executor = executor
+  constructor(edition: Edition, load: LoadEdition, onClose: (plugin: Plugin) => void) {
+    this.#edition = edition
+    this.#load = load
     this.#onClose = onClose
+  }
+
+  /** `sha256:…` of the component's bytes; another one once it was replaced. */
+  get digest(): string {
+    return this.#edition.linked.digest
   }
 
   /** What the plugin is, asked for, was granted and has used; which mechanisms hold it. */
   describe(): Description {
-    const { blueprint } = this.#linked
+    const { executor, linked, options } = this.#edition
+    const { blueprint } = linked
     return {
-      digest: this.digest,
-      tenant: this.#linked.tenant,
+      digest: linked.digest,
+      tenant: linked.tenant,
       world: blueprint.world,
-      imports: this.#linked.report.map((report) => this.#reportNow(report)),
+      imports: linked.report.map((report) => reportNow(report, linked.grants)),
       exports: [...blueprint.exports.values()]
         // A re-exported import is not the plugin's to call.
         .filter(({ source }) => source.kind === "lift")
@@ -96,15 +166,15 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
             return schemaOf(type)
           },
         })),
-      grants: this.#linked.grants.report(),
+      grants: linked.grants.report(),
       mechanisms: {
-        stop: ({ watchdog: "epoch", slice: "fuel slices", fuel: "fuel", off: "none" } as const)[this.#linked.mechanism],
-        isolation: this.#executor.isolation,
-        reuse: this.#options.reuse,
+        stop: ({ watchdog: "epoch", slice: "fuel slices", fuel: "fuel", off: "none" } as const)[linked.mechanism],
+        isolation: executor.isolation,
+        reuse: options.reuse,
       },
-      limits: this.#options.limits,
+      limits: options.limits,
       sizes: {
-        componentBytes: this.#linked.componentBytes,
+        componentBytes: linked.componentBytes,
         coreModules: blueprint.coreModules.length,
         coreBytes: blueprint.coreModules.reduce((sum, { bytes }) => sum + bytes.length, 0),
       },
@@ -118,9 +188,7 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
    * arguments; LimitError for a deadline or any other limit; CapabilityError for what was not granted
    */
   async call<K extends ExportName<E>>(name: K, args: Arguments<E, K>, options: CallOptions = {}): Promise<AnswerOf<E, K>> {
-    const target = this.#begin(name, options)
-    const askedMs = await this.#admit(target, options)
-    return this.#call(target, args, options, askedMs, undefined) as AnswerOf<E, K>
+    return (await this.#callLater(name, args, options, undefined)) as AnswerOf<E, K>
   }
 
   /** `call`, with the usage record of this call. */
@@ -129,39 +197,92 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
     args: Arguments<E, K>,
     options: CallOptions = {},
   ): Promise<{ readonly result: AnswerOf<E, K>; readonly usage: UsageRecord }> {
-    const target = this.#begin(name, options)
-    const askedMs = await this.#admit(target, options)
     const out: { usage?: UsageRecord } = {}
-    const result = (await this.#call(target, args, options, askedMs, out)) as AnswerOf<E, K>
+    const result = (await this.#callLater(name, args, options, out)) as AnswerOf<E, K>
     return { result, usage: out.usage as UsageRecord }
   }
 
   /** `call` on this thread without a promise. A host with an asynchronous admission port refuses it. */
   callSync<K extends ExportName<E>>(name: K, args: Arguments<E, K>, options: CallOptions = {}): AnswerOf<E, K> {
-    const target = this.#begin(name, options)
+    const target = this.#begin(name, args, options)
+    const { linked } = target.edition
     let askedMs = 0
-    if (this.#linked.ports.admission !== undefined) {
-      const startedMs = this.#linked.nowMs()
+    if (linked.ports.admission !== undefined) {
+      const startedMs = linked.nowMs()
       const decision = this.#ask(target, options)
       if (decision instanceof Promise) {
         // Its failure has nobody to report to; the refusal below is the outcome.
         decision.then(undefined, () => undefined)
         throw new CapabilityError("Async", { import: "the admission port" })
       }
-      askedMs = this.#linked.nowMs() - startedMs
-      this.#heed(decision, options, askedMs)
+      askedMs = linked.nowMs() - startedMs
+      this.#heed(target, decision, options, askedMs)
     }
     return this.#call(target, args, options, askedMs, undefined) as AnswerOf<E, K>
   }
 
   /** Adds a grant to a loaded plugin; seen by its next operation. Imports that were refused at load need a new load. */
   grant(grant: string): void {
-    this.#linked.grants.grant(parseGrant(grant))
+    const parsed = parseGrant(grant)
+    for (const { linked } of this.#editions()) linked.grants.grant(parsed)
   }
 
   /** Takes a grant back, at the next operation, also on open handles. False when nothing of it was in force. */
   revoke(grant: string): boolean {
-    return this.#linked.grants.revoke(parseGrant(grant))
+    const parsed = parseGrant(grant)
+    // All of them: one that was replaced may have calls yet.
+    return this.#editions().filter(({ linked }) => linked.grants.revoke(parsed)).length > 0
+  }
+
+  /**
+   * Loads another component and puts it in this one's place. From then on new calls run on it; those that began before end on the old
+   * one, as do calls that take a resource of it. Whatever refuses the new one leaves the old one serving. Grants stay as
+   * they are now, and options as they were given, but for those given here.
+   * @throws what `host.load` throws; PoolError `Replacing` while another replacement runs, `Exports` when one that is in
+   * use would be missing or have another type
+   */
+  async replace(source: Source, options: ReplaceOptions = {}): Promise<void> {
+    if (this.#isClosed) throw new PluginError("Closed", { what: "the plugin" })
+    checkReplaceOptions(options)
+    const { exports = "used", ...changed } = options
+    const { checkExports, refuseSecond } = await import("./pool/replace.ts")
+    if (this.#isReplacing) refuseSecond(this.digest)
+    this.#isReplacing = true
+    try {
+      const old = this.#edition
+      const next = await this.#load(source, changed, old)
+      try {
+        if (this.#isClosed) throw new PluginError("Closed", { what: "the plugin" })
+        checkExports(old, next.linked, exports, (name) => typeOf(next, name))
+      } catch (error) {
+        await next.executor.close()
+        throw error
+      }
+      // As they are at this moment: one that was taken back while the new component was loaded stays taken back.
+      if (changed.grants === undefined) next.linked.grants.take(old.linked.grants)
+      this.#edition = next
+      this.#old.add(old)
+      this.#retire(old)
+    } finally {
+      this.#isReplacing = false
+    }
+  }
+
+  /** A resource lives where it was made: a call that takes one of a replaced edition runs there. */
+  #editionOf(args: ReadonlyArray<unknown>): Edition {
+    const linked = linkedOfResource(args)
+    for (const old of this.#old) if (old.linked === linked) return old
+    return this.#edition
+  }
+
+  #editions(): ReadonlyArray<Edition> {
+    return [this.#edition, ...this.#old]
+  }
+
+  /** Ends a replaced edition when its last call has ended; what resources are held of stays. */
+  #retire(old: Edition): void {
+    if (old.calls === 0) old.executor.retire()
+    for (const each of this.#old) if (each.calls === 0 && each.executor.instances === 0) this.#old.delete(each)
   }
 
   get isClosed(): boolean {
@@ -170,14 +291,15 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
 
   /** Live instances now, running and idle. */
   get instances(): number {
-    return this.#executor.instances
+    return this.#editions().reduce((sum, { executor }) => sum + executor.instances, 0)
   }
 
   /** Discards every instance, those that resources are held of included; later calls are refused. A call that is running ends first. */
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
-    await this.#executor.close()
+    for (const { executor } of this.#editions()) await executor.close()
+    this.#old.clear()
     this.#onClose(this as unknown as Plugin)
   }
 
@@ -185,71 +307,61 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
     return this.close()
   }
 
+  /** `call` and `callWithUsage`: the edition is held from the beginning to the end. */
+  async #callLater(name: string, args: ReadonlyArray<unknown>, options: CallOptions, out: { usage?: UsageRecord } | undefined): Promise<unknown> {
+    const target = this.#begin(name, args, options)
+    const { edition } = target
+    edition.calls++
+    try {
+      const askedMs = await this.#admit(target, options)
+      return await this.#call(target, args, options, askedMs, out)
+    } finally {
+      edition.calls--
+      if (edition !== this.#edition) this.#retire(edition)
+    }
+  }
+
   /** What is refused before anybody is asked and anything runs. */
-  #begin(name: string, options: CallOptions): Target {
+  #begin(name: string, args: ReadonlyArray<unknown>, options: CallOptions): Callee {
     if (this.#isClosed) throw new PluginError("Closed", { what: "the plugin" })
-    const target = this.#targets.get(name) ?? this.#find(name)
-    checkCallOptions(options, this.#options.metering)
+    const edition = this.#old.size === 0 ? this.#edition : this.#editionOf(args)
+    const target = edition.callees.get(name) ?? findCallee(edition, name)
+    checkCallOptions(options, target.edition.options.metering)
     if (options.signal?.aborted === true) throw new PluginError("Aborted", { export: target.name })
     return target
   }
 
-  /** The export of this full name, or of this name without version where only one has it. */
-  #find(name: string): Target {
-    const { exports } = this.#linked.blueprint
-    let found = exports.get(name)
-    if (found === undefined) {
-      const same = Array.from(exports.values()).filter((one) => one.source.kind === "lift" && withoutVersion(one.name) === name)
-      if (same.length === 1) found = same[0]
-    }
-    if (found?.source.kind !== "lift") {
-      const callable = Array.from(exports.values()).filter(({ source }) => source.kind === "lift")
-      throw new PluginError("UnknownExport", {
-        export: printable(String(name)),
-        candidates: closest(
-          String(name),
-          callable.map((one) => one.name),
-        ),
-      })
-    }
-    const { type, source } = found
-    const takesHandles = type.params.some((param) => holdsHandle(param.type))
-    const target: Target = { name: found.name, type, lift: source.lift, throws: type.result?.kind === "result", takesHandles }
-    this.#targets.set(name, target)
-    return target
-  }
-
-  #deadlineMs(options: CallOptions): number {
-    return this.#linked.mechanism === "off" ? Infinity : (options.deadlineMs ?? this.#linked.limits.deadlineMs)
+  #deadlineMs({ edition: { linked } }: Callee, options: CallOptions): number {
+    return linked.mechanism === "off" ? Infinity : (options.deadlineMs ?? linked.limits.deadlineMs)
   }
 
   /** The admission port's answer on this call, with the limits it would run under. */
-  #ask(target: Target, { deadlineMs, fuel }: CallOptions): AdmissionDecision | Promise<AdmissionDecision> {
-    const { limits, ports, tenant } = this.#linked
+  #ask(target: Callee, { deadlineMs, fuel }: CallOptions): AdmissionDecision | Promise<AdmissionDecision> {
+    const { digest, limits, ports, tenant } = target.edition.linked
     const asked = { ...limits, ...(deadlineMs === undefined ? {} : { deadlineMs }), ...(fuel === undefined ? {} : { fuel: Number(fuel) }) }
-    return (ports.admission as NonNullable<typeof ports.admission>).call({ plugin: this.digest, tenant, export: target.name }, asked)
+    return (ports.admission as NonNullable<typeof ports.admission>).call({ plugin: digest, tenant, export: target.name }, asked)
   }
 
-  #heed(decision: AdmissionDecision, options: CallOptions, askedMs: number): void {
+  #heed(target: Callee, decision: AdmissionDecision, options: CallOptions, askedMs: number): void {
     if (!decision.admit) throw new PluginError("Refused", { reason: decision.reason, admissionCode: decision.code })
-    const limit = this.#deadlineMs(options)
+    const limit = this.#deadlineMs(target, options)
     if (askedMs > limit) throw new LimitError("deadlineMs", { limit })
   }
 
   /** Asks the admission port, no longer than the call may take; resolves with the milliseconds that took. */
-  async #admit(target: Target, options: CallOptions): Promise<number> {
-    if (this.#linked.ports.admission === undefined) return 0
-    const { nowMs } = this.#linked
+  async #admit(target: Callee, options: CallOptions): Promise<number> {
+    const { nowMs, ports } = target.edition.linked
+    if (ports.admission === undefined) return 0
     const startedMs = nowMs()
     const decision = this.#ask(target, options)
     const answer = decision instanceof Promise ? await this.#within(decision, target, options) : decision
     const askedMs = nowMs() - startedMs
-    this.#heed(answer, options, askedMs)
+    this.#heed(target, answer, options, askedMs)
     return askedMs
   }
 
-  #within<A>(answer: Promise<A>, target: Target, options: CallOptions): Promise<A> {
-    const limit = this.#deadlineMs(options)
+  #within<A>(answer: Promise<A>, target: Callee, options: CallOptions): Promise<A> {
+    const limit = this.#deadlineMs(target, options)
     const { signal } = options
     return new Promise<A>((resolve, reject) => {
       const onAbort = (): void => reject(new PluginError("Aborted", { export: target.name }))
@@ -262,27 +374,17 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
     })
   }
 
-  /** An import's report with the grants as they are now. */
-  #reportNow(report: ImportReport): ImportReport {
-    if (report.status !== "granted" && report.status !== "missing") return report
-    const { name, version } = splitVersion(report.name)
-    const heads = findInterface(name, version)?.capability.heads(name)
-    if (heads === undefined) return report
-    const status = heads.some((head) => this.#linked.grants.reaches(head)) ? "granted" : "missing"
-    return status === report.status ? report : { ...report, status }
-  }
-
-  #call(target: Target, args: ReadonlyArray<unknown>, options: CallOptions, askedMs: number, out: { usage?: UsageRecord } | undefined): unknown {
+  #call(target: Callee, args: ReadonlyArray<unknown>, options: CallOptions, askedMs: number, out: { usage?: UsageRecord } | undefined): unknown {
     // Again: asking for admission took time.
     if (this.#isClosed) throw new PluginError("Closed", { what: "the plugin" })
     if (options.signal?.aborted === true) throw new PluginError("Aborted", { export: target.name })
     if (!Array.isArray(args)) throw new WitError("Value", { path: "args", expected: "an array of arguments", actual: typeof args })
-    const startedMs = this.#linked.nowMs()
-    const limits = this.#limits(options, startedMs - askedMs)
+    const startedMs = target.edition.linked.nowMs()
+    const limits = this.#limits(target, options, startedMs - askedMs)
     const spent: Spent = { fuel: undefined, memoryPeakBytes: 0, bytesIn: 0, bytesOut: 0, hostCalls: {} }
     let result: unknown
     try {
-      result = this.#executor.call(target, args, limits, options.signal, spent)
+      result = target.edition.executor.call(target, args, limits, options.signal, spent)
     } catch (error) {
       throw this.#failed(target, error, startedMs, spent, out)
     }
@@ -296,38 +398,39 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
   }
 
   /** Limits of a call that began at `startedMs`. One inside another has no more time than the outer one. */
-  #limits(options: CallOptions, startedMs: number): CallLimits {
-    const { limits, mechanism, nesting } = this.#linked
+  #limits(target: Callee, options: CallOptions, startedMs: number): CallLimits {
+    const { limits, mechanism, nesting } = target.edition.linked
     if (nesting.depth >= limits.nestingMax) throw new LimitError("nestingMax", { limit: limits.nestingMax })
-    const deadlineMs = this.#deadlineMs(options)
+    const deadlineMs = this.#deadlineMs(target, options)
     const outerAtMs = nesting.depth === 0 ? Infinity : nesting.deadlineAtMs
     const deadlineAtMs = mechanism === "off" ? Infinity : Math.min(startedMs + deadlineMs, outerAtMs)
     return { deadlineAtMs, deadlineMs, fuel: options.fuel ?? BigInt(limits.fuel) }
   }
 
-  #answered(target: Target, result: unknown, startedMs: number, spent: Spent, out: { usage?: UsageRecord } | undefined): unknown {
+  #answered(target: Callee, result: unknown, startedMs: number, spent: Spent, out: { usage?: UsageRecord } | undefined): unknown {
     const { tag, val } = target.throws ? (result as { readonly tag: "ok" | "err"; readonly val?: unknown }) : { tag: "ok", val: result }
-    this.#account(target.name, startedMs, tag === "ok" ? "ok" : "guest", spent, out)
+    this.#account(target, startedMs, tag === "ok" ? "ok" : "guest", spent, out)
     if (tag === "ok") return val
     throw new PluginError("Guest", { export: target.name, payload: val })
   }
 
-  #failed(target: Target, error: unknown, startedMs: number, spent: Spent, out: { usage?: UsageRecord } | undefined): unknown {
+  #failed(target: Callee, error: unknown, startedMs: number, spent: Spent, out: { usage?: UsageRecord } | undefined): unknown {
     if (error instanceof LimitError) {
       const { code, message } = error
-      this.#linked.ports.observer.emit({ type: "stop", plugin: this.digest, tenant: this.#linked.tenant, export: target.name, code, message })
+      const { digest, ports, tenant } = target.edition.linked
+      ports.observer.emit({ type: "stop", plugin: digest, tenant, export: target.name, code, message })
     }
-    this.#account(target.name, startedMs, error instanceof SteleError ? (error.code as `STELE-${string}`) : "STELE-PLG-0002", spent, out)
+    this.#account(target, startedMs, error instanceof SteleError ? (error.code as `STELE-${string}`) : "STELE-PLG-0002", spent, out)
     return error
   }
 
-  #account(name: string, startedMs: number, outcome: UsageRecord["outcome"], spent: Spent, out: { usage?: UsageRecord } | undefined): void {
-    const linked = this.#linked
+  #account(target: Callee, startedMs: number, outcome: UsageRecord["outcome"], spent: Spent, out: { usage?: UsageRecord } | undefined): void {
+    const { linked } = target.edition
     const { fuel, memoryPeakBytes, bytesIn, bytesOut, hostCalls } = spent
     const usage: UsageRecord = {
-      plugin: this.digest,
+      plugin: linked.digest,
       tenant: linked.tenant,
-      export: name,
+      export: target.name,
       outcome,
       wallNs: Math.round((linked.nowMs() - startedMs) * 1e6),
       ...(fuel === undefined ? {} : { fuel }),

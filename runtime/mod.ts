@@ -7,6 +7,7 @@ import type { UsageObserver } from "./service/usage.ts"
 import { openStorage, type StorageOptions } from "./storage/storage.ts"
 
 export * from "../host/mod.ts"
+export { PoolError } from "../schemas/error/pool.ts"
 export { StorageError } from "../schemas/error/storage.ts"
 
 export interface HostOptions extends CoreOptions, StorageOptions {

@@ -37,6 +37,8 @@ export interface Executor {
   call(target: Target, args: ReadonlyArray<unknown>, limits: CallLimits, signal: AbortSignal | undefined, spent: Spent): unknown
   /** Live instances now, running and idle. */
   readonly instances: number
+  /** Its plugin was replaced and none of its calls is left: what remains are calls that take a resource of an instance here. Keeps nothing else. */
+  retire(): void
   /** Discards every instance; one that is running ends first. No call comes after it. */
   close(): void | Promise<void>
 }

@@ -19,6 +19,12 @@ export function findResource(value: unknown, depth = 0, seen = new Set<object>()
   return undefined
 }
 
+/** What the first live guest resource among arguments belongs to. */
+export function linkedOfResource(args: ReadonlyArray<unknown>): Linked | undefined {
+  const resource = findResource(args)
+  return resource === undefined ? undefined : GuestResource.instanceOf(resource).linked
+}
+
 export class InlineExecutor implements Executor {
   readonly isolation = "inline"
   readonly #linked: Linked
@@ -52,6 +58,10 @@ export class InlineExecutor implements Executor {
         this.#pool.give(instance)
       }
     }
+  }
+
+  retire(): void {
+    this.#pool.retire()
   }
 
   close(): void {

@@ -11,6 +11,7 @@ export class Pool {
   readonly #idle: Array<Instance> = []
   readonly #live = new Set<Instance>()
   #isClosed = false
+  #isRetired = false
 
   constructor(linked: Linked, options: Pick<ResolvedOptions, "reuse" | "instancesMax" | "idleMax">) {
     this.#linked = linked
@@ -21,7 +22,7 @@ export class Pool {
       if (idle >= 0) this.#idle.splice(idle, 1)
     }
     linked.released = (instance) => {
-      if (options.reuse === "never" && instance.ownedOutside === 0 && !instance.isRunning) instance.discard()
+      if ((options.reuse === "never" || this.#isRetired) && instance.ownedOutside === 0 && !instance.isRunning) instance.discard()
     }
   }
 
@@ -48,10 +49,16 @@ export class Pool {
   give(instance: Instance): void {
     if (instance.isDiscarded) return
     if (this.#isClosed) instance.discard()
-    else if (this.#options.reuse === "principal") {
+    else if (this.#options.reuse === "principal" && !this.#isRetired) {
       if (this.#idle.length < Math.max(this.#options.idleMax, 1) || instance.ownedOutside > 0) this.#idle.push(instance)
       else instance.discard()
     } else if (instance.ownedOutside === 0) instance.discard()
+  }
+
+  /** Keeps only instances that resources are held of, and those no longer than that. */
+  retire(): void {
+    this.#isRetired = true
+    for (const instance of this.#live) if (!instance.isRunning && instance.ownedOutside === 0) instance.discard()
   }
 
   /** Discards every instance, those that resources are held of included; one that runs when its call ends. */

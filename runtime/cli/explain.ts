@@ -7,6 +7,7 @@ import { capabilities } from "../../host/capability/mod.ts"
 import { parseGrant } from "../../host/capability/grant.ts"
 import { bytesText, countText } from "./quantity.ts"
 // For the codes they define.
+import "../../schemas/error/pool.ts"
 import "../../schemas/error/storage.ts"
 import "./report.ts"
 import { columns, out, type Palette, printLine, table, wrap } from "./terminal.ts"

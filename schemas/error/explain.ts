@@ -54,6 +54,10 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-PLG-0011": "The guest broke the canonical ABI (a pointer, length, discriminant, handle or string that cannot be); its instance was discarded.",
   "STELE-PLG-0012": "The plugin ended its own call through `wasi:cli/exit`; its instance was discarded. Status 0 means it reported success.",
   "STELE-PLG-0013": "The file or URL is there but could not be read: a folder, missing permission, a broken connection, a scheme that is not served.",
+  "STELE-POL-0001": "As many calls run as the plugin may have instances, and as many wait for one as may: the host sheds load early instead of late.",
+  "STELE-POL-0002": "One replacement at a time: the second would not know which component it replaces.",
+  "STELE-POL-0003":
+    "An export that is in use would be gone or take other values, and its callers would find out one by one; the old component goes on serving.",
   "STELE-STO-0001": "The text names no kind of storage that this version knows.",
   "STELE-STO-0002": "The file cannot be opened as a store: no such folder, no permission, a network file system, or not a database at all.",
   "STELE-STO-0003": "The file is a SQLite database, and another program made it: nothing of it is changed.",
@@ -161,7 +165,8 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-VFY-0014": "Memory limits are counted in pages of 64 KiB.",
   "STELE-VFY-0015": "One function's locals and operands may take so much stack that few calls would exhaust it.",
   "STELE-VFY-0016": "Counts in a core module are bounded before anything is allocated for them.",
-  "STELE-VFY-0017": "A core module is a plugin when everything it imports belongs to one ABI that this host serves; the error names the first import that does not.",
+  "STELE-VFY-0017":
+    "A core module is a plugin when everything it imports belongs to one ABI that this host serves; the error names the first import that does not.",
   "STELE-WIT-0001": "An argument, or a host function's return value, does not have its declared type; `path` says where.",
   "STELE-WIT-0002": "The call has too few or too many arguments.",
   "STELE-WIT-0003": "A resource handle has meaning only inside one instance, so it has no text form: JSON, WAVE and schemas of them cannot carry it.",
