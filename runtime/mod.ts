@@ -2,12 +2,15 @@
 import { Host as CoreHost, type HostOptions as CoreOptions } from "../host/host.ts"
 import type { ObserverPort } from "../host/port/observer.ts"
 import { ConfigError } from "../schemas/error/config.ts"
+import { type NetworkOptions, openNetwork } from "./network/network.ts"
 import type { Upkeep, UpkeepLimits } from "./service/upkeep.ts"
 import type { UsageObserver } from "./service/usage.ts"
 import { openStorage, type StorageOptions } from "./storage/storage.ts"
 
 export * from "../host/mod.ts"
 export { PoolError } from "../schemas/error/pool.ts"
+export { NetworkError } from "../schemas/error/network.ts"
+export type { NetworkOptions } from "./network/network.ts"
 export { StorageError } from "../schemas/error/storage.ts"
 
 export interface HostOptions extends CoreOptions, StorageOptions {
@@ -25,21 +28,40 @@ export interface HostOptions extends CoreOptions, StorageOptions {
    * `stele storage collect`.
    */
   readonly upkeep?: boolean | Partial<UpkeepLimits>
+  /**
+   * How plugins that are granted it reach the network; its thread starts with the first request. `false`: not at all. Default: by the system's resolver,
+   * with the limits of `stele/host`.
+   */
+  readonly network?: NetworkOptions | false
 }
 
 /** Opens hosts; what it opens is the `Host` of `stele/host`. */
 export const Host = {
   /** Opens a host whose ports keep their data in `storage`. Everything is denied, and calls have a deadline, unless a load says otherwise. */
-  async open({ storage = "memory", acceptLoss = false, objects, storageKey, usage = true, upkeep = true, ...options }: HostOptions = {}): Promise<CoreHost> {
+  async open({
+    storage = "memory",
+    acceptLoss = false,
+    objects,
+    storageKey,
+    usage = true,
+    upkeep = true,
+    network = {},
+    ...options
+  }: HostOptions = {}): Promise<CoreHost> {
     if (typeof usage !== "boolean") throw new ConfigError("Option", { option: "usage", expected: "true or false", actual: String(usage) })
     if (typeof upkeep !== "boolean" && (typeof upkeep !== "object" || upkeep === null))
       throw new ConfigError("Option", { option: "upkeep", expected: "true, false or limits in ms", actual: String(upkeep) })
+    if (network !== false && (typeof network !== "object" || network === null))
+      throw new ConfigError("Option", { option: "network", expected: "false or options", actual: String(network) })
+    // A page has no sockets.
+    const online = network === false || typeof process === "undefined" ? undefined : openNetwork(network)
     const kept = await openStorage(storage, { acceptLoss, objects, storageKey })
     const next = options.ports?.observer
     let observer: ObserverPort | undefined = next
     let keeper: Upkeep | undefined
     const close = async (): Promise<void> => {
       await keeper?.close()
+      await online?.close()
       // Before the store: it writes what is left into it.
       await (observer === next ? undefined : (observer as UsageObserver).close())
       await kept.close()
@@ -51,7 +73,11 @@ export const Host = {
       return await CoreHost.open({
         ...options,
         // A port that is given as undefined is not given: it must not put memory in the place of the store.
-        ports: { ...kept.ports, ...Object.fromEntries(Object.entries({ ...options.ports, observer }).filter(([, port]) => port !== undefined)) },
+        ports: {
+          ...kept.ports,
+          ...(online && { http: online.http, socket: online.socket }),
+          ...Object.fromEntries(Object.entries({ ...options.ports, observer }).filter(([, port]) => port !== undefined)),
+        },
         async onClose() {
           await close()
           await options.onClose?.()

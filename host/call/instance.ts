@@ -486,6 +486,10 @@ export class Instance implements CallContext {
     return Math.max(0, this.meter.deadlineAtMs - this.linked.nowMs())
   }
 
+  expired(): Error {
+    return this.meter.deadlineError()
+  }
+
   used(grant: string, bytes: number): void {
     const count = this.counts.get(grant)
     if (count === undefined) this.counts.set(grant, { calls: 1, bytes })

@@ -22,6 +22,8 @@ export interface CallContext {
   readonly signal: AbortSignal | undefined
   /** Milliseconds left of the call's deadline, ≥ 0; `Infinity` without one. */
   remainingMs(): number
+  /** The error of a call whose time is over: what waits until then throws it. */
+  expired(): Error
   /** Counts one use of a grant and the bytes it moved, for `describe()` and the usage record. */
   used(grant: string, bytes: number): void
   /** Records a denial with the observer and returns the error to throw (or to map to the interface's own error). */

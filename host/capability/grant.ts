@@ -3,17 +3,18 @@
  *
  *     log                              clock:wall   clock:monotonic[:fine]      random[:seeded[:SEED]]
  *     config:NAME    secret:NAME       kv:read|write:PREFIX   blob:read|write:PREFIX   event:publish|subscribe:TOPIC
+ *     http:METHOD|*:URL-PATTERN        tcp:connect:HOST:PORT
  *
  * A name may end in `*`. `read` never implies `write`, nor `write` `read`. Everything else is denied.
  */
 import { CapabilityError } from "../../schemas/error/mod.ts"
 import { capabilities } from "./mod.ts"
-import { contains, covers, type Grant, grantCharsMax, isWithin, overlaps, refuse } from "./scope.ts"
+import { contains, covers, type Grant, grantCharsMax, headsOf, isWithin, meet, overlaps, refuse } from "./scope.ts"
 
 export type { Grant, Scope } from "./scope.ts"
 
 /** Names of the grammar that this version does not serve yet. */
-const planned: ReadonlySet<string> = new Set(["http", "fs", "kernel", "gpu", "call"])
+const planned: ReadonlySet<string> = new Set(["fs", "kernel", "gpu", "call"])
 
 const byName = new Map(capabilities.filter((c) => !c.isInert).map((c) => [c.name, c]))
 
@@ -58,7 +59,8 @@ export function attenuate(grants: Iterable<Grant | string>, by: Iterable<Grant |
   const kept: Array<Grant> = []
   for (const grant of Array.from(grants, asGrant))
     for (const limit of limits) {
-      const common = isWithin(grant, limit) ? grant : isWithin(limit, grant) ? limit : undefined
+      const text = meet(grant, limit)
+      const common = text === undefined ? undefined : text === grant.text ? grant : text === limit.text ? limit : parseGrant(text)
       if (common === undefined || kept.some((k) => isWithin(common, k))) continue
       // A wider result replaces the narrower ones found before it.
       for (let i = kept.length; i-- > 0;) if (isWithin(kept[i] as Grant, common)) kept.splice(i, 1)
@@ -119,11 +121,11 @@ function index(rules: ReadonlyArray<Rule>): Head["fast"] {
   return { exact, prefixes }
 }
 
-/** Would revoking `grant` change an answer? Scopes are nested or disjoint, so the newest overlapping rule that is a grant, or a hole around it all, tells. */
+/** Would revoking `grant` change an answer under this head? Scopes are nested or disjoint, so the newest overlapping rule that is a grant, or a hole around it all, tells. */
 function isInForce(rules: ReadonlyArray<Rule>, grant: Grant): boolean {
   for (let i = rules.length; i-- > 0;) {
     const rule = rules[i] as Rule
-    if (rule.isGrant ? overlaps(rule.grant.scope, grant.scope) : isWithin(grant, rule.grant)) return rule.isGrant
+    if (rule.isGrant ? overlaps(rule.grant.scope, grant.scope) : contains(rule.grant.scope, grant.scope)) return rule.isGrant
   }
   return false
 }
@@ -144,11 +146,14 @@ export class GrantSet {
   readonly #onChange: ((change: GrantChange) => void) | undefined
 
   constructor(grants: Iterable<Grant | string> = [], onChange?: (change: GrantChange) => void) {
-    const byHead = Map.groupBy(new Map(Array.from(grants, asGrant).map((grant) => [grant.text, grant])).values(), (grant) => grant.head)
-    for (const [head, of] of byHead) {
-      const rules = of.map((grant) => ({ isGrant: true, grant }))
-      this.#heads.set(head, { rules, fast: index(rules) })
-    }
+    const byHead = new Map<string, Array<Rule>>()
+    for (const grant of new Map(Array.from(grants, asGrant).map((each) => [each.text, each])).values())
+      for (const head of headsOf(grant)) {
+        const rules = byHead.get(head)
+        if (rules === undefined) byHead.set(head, [{ isGrant: true, grant }])
+        else rules.push({ isGrant: true, grant })
+      }
+    for (const [head, rules] of byHead) this.#heads.set(head, { rules, fast: index(rules) })
     this.#onChange = onChange
   }
 
@@ -213,7 +218,8 @@ export class GrantSet {
   /** Adds a grant; false when nothing changed. */
   grant(grant: Grant | string): boolean {
     const parsed = asGrant(grant)
-    const changed = this.#insert(parsed)
+    let changed = false
+    for (const head of headsOf(parsed)) changed = this.#insert(head, parsed) || changed
     if (changed) this.#onChange?.({ change: "granted", grant: parsed.text })
     return changed
   }
@@ -221,11 +227,16 @@ export class GrantSet {
   /** Takes away what the text covers, wider or narrower than what was granted; false when nothing of it was in force. */
   revoke(grant: Grant | string): boolean {
     const parsed = asGrant(grant)
-    const entry = this.#heads.get(parsed.head)
-    if (entry === undefined || !isInForce(entry.rules, parsed)) return false
-    const rules = entry.rules.filter((r) => !isWithin(r.grant, parsed))
-    if (isInForce(rules, parsed)) rules.push({ isGrant: false, grant: parsed })
-    this.#replace(parsed.head, rules)
+    let changed = false
+    for (const head of headsOf(parsed)) {
+      const entry = this.#heads.get(head)
+      if (entry === undefined || !isInForce(entry.rules, parsed)) continue
+      const rules = entry.rules.filter((r) => !isWithin(r.grant, parsed))
+      if (isInForce(rules, parsed)) rules.push({ isGrant: false, grant: parsed })
+      this.#replace(head, rules)
+      changed = true
+    }
+    if (!changed) return false
     this.#onChange?.({ change: "revoked", grant: parsed.text })
     return true
   }
@@ -268,12 +279,12 @@ export class GrantSet {
     }
   }
 
-  #insert(grant: Grant): boolean {
-    const rules = this.#heads.get(grant.head)?.rules ?? []
+  #insert(head: string, grant: Grant): boolean {
+    const rules = this.#heads.get(head)?.rules ?? []
     const same = rules.findLastIndex((r) => r.isGrant && r.grant.text === grant.text)
     if (same !== -1 && !rules.slice(same).some((r) => !r.isGrant && overlaps(r.grant.scope, grant.scope))) return false
     // Older holes inside the new grant are filled by it; older grants stay, they are what `list` shows.
-    this.#replace(grant.head, [...rules.filter((r, i) => i !== same && (r.isGrant || !isWithin(r.grant, grant))), { isGrant: true, grant }])
+    this.#replace(head, [...rules.filter((r, i) => i !== same && (r.isGrant || !contains(grant.scope, r.grant.scope))), { isGrant: true, grant }])
     return true
   }
 
@@ -286,6 +297,7 @@ export class GrantSet {
   }
 
   #texts(isGrant: boolean): ReadonlyArray<string> {
-    return [...this.#heads.values()].flatMap((h) => h.rules.filter((r) => r.isGrant === isGrant).map((r) => r.grant.text))
+    // A grant of several heads stands under each of them.
+    return [...new Set([...this.#heads.values()].flatMap((h) => h.rules.filter((r) => r.isGrant === isGrant).map((r) => r.grant.text)))]
   }
 }

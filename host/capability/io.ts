@@ -4,10 +4,12 @@
  *
  * WIT: WASI 0.2.12 as shipped with jco 1.35 (`lib/wit/builtin/0.2.12/wasi-io`); 0.2.0 has the same functions.
  *
- * Nothing waits for bytes, they are there or never come. Only timers wait (`host/capability/clock.ts`), by the clock
- * port's `wait`, never past the call's deadline: a wait that cannot end in time fails at once instead of sleeping first.
+ * Timers wait (`host/capability/clock.ts`), by the clock port's `wait`, never past the call's deadline: a wait that cannot
+ * end in time fails at once instead of sleeping first. What the network brings is waited for by the waker of its port,
+ * until the deadline. Everything else is there or never comes.
  */
 import { CapabilityError } from "../../schemas/error/mod.ts"
+import type { Waker } from "../port/waker.ts"
 import { borrow, func, list, own, primitive, resource, result, variant } from "../../schemas/wit/model.ts"
 import type { CallContext, HostResource } from "./capability.ts"
 import { clip, done, err, hostInterface, ok, plainResource, type Result, serve } from "./serve.ts"
@@ -30,25 +32,36 @@ export const failed = (message: string): StreamFailure => ({ tag: "last-operatio
 
 /** Rep of `pollable`. */
 export interface Pollable {
-  /** Milliseconds until it is ready, 0 when it is; throws what a denied operation throws. */
+  /** Milliseconds until it is ready, 0 when it is, `Infinity` when only its waker can tell; throws what a denied operation throws. */
   readyInMs(call: CallContext): number
+  /** Who tells that it may be ready. Absent: a timer. */
+  readonly waker?: Waker
 }
+/** What becomes ready by an event. */
+export const pending = (waker: Waker, isReady: (call: CallContext) => boolean): Pollable => ({
+  waker,
+  readyInMs: (call) => (isReady(call) ? 0 : Number.POSITIVE_INFINITY),
+})
 const always: Pollable = { readyInMs: () => 0 }
 
 /** Rep of `input-stream`. */
 export interface InputStream {
-  /** 1 to `countMax` bytes, or none for `countMax` 0. The answer is the caller's. */
+  /** 1 to `countMax` bytes, or none for `countMax` 0 and while `ready` is not. The answer is the caller's. */
   read(call: CallContext, countMax: number): Result<Uint8Array, StreamFailure>
+  /** Absent: always. */
+  readonly ready?: Pollable
   drop?(call: CallContext): void
 }
 
 /** Rep of `output-stream`. */
 export interface OutputStream {
-  /** Bytes the next write may have, 1 to `chunkBytesMax`. */
+  /** Bytes the next write may have, 1 to `chunkBytesMax`; 0 while `ready` is not. */
   permit(call: CallContext): Result<number, StreamFailure>
   /** Takes all of `bytes`, which it must copy if it keeps them. */
   write(call: CallContext, bytes: Uint8Array): Result<undefined, StreamFailure>
   flush(call: CallContext): Result<undefined, StreamFailure>
+  /** Absent: always. */
+  readonly ready?: Pollable
   drop?(call: CallContext): void
 }
 
@@ -101,7 +114,10 @@ export const discard: OutputStream = { permit: () => ok(chunkBytesMax), write: (
 /** How much earlier than asked a wait may come back in all: rounding of the clock, seen up to 1 ms. */
 const earlyMsMax = 10
 
-/** Blocks for a timer, within the port's longest wait and the call's deadline; otherwise throws `Wait` without blocking. */
+/** How long a thread sleeps at once where events of two ports are waited for: each is asked in turn. */
+const turnMs = 2
+
+/** Blocks until one is ready, within the port's longest wait and the call's deadline; otherwise throws `Wait` without blocking. */
 export function waitFor(call: CallContext, pollables: ReadonlyArray<Pollable>, importName: string): void {
   const refuse = (detail: string): never => {
     throw new CapabilityError("Wait", { import: importName, detail })
@@ -109,11 +125,24 @@ export function waitFor(call: CallContext, pollables: ReadonlyArray<Pollable>, i
   const clock = call.ports.monotonicClock
   for (let waitedMs = 0; ;) {
     let ms = Number.POSITIVE_INFINITY
-    for (const pollable of pollables) ms = Math.min(ms, pollable.readyInMs(call))
+    const wakers = new Set<Waker>()
+    for (const pollable of pollables) {
+      ms = Math.min(ms, pollable.readyInMs(call))
+      if (pollable.waker !== undefined) wakers.add(pollable.waker)
+    }
     if (ms <= 0) return
     if (clock.wait === undefined) return refuse("this thread cannot block")
     if (call.signal?.aborted === true) return refuse("the signal of the call is aborted")
     const remainingMs = call.remainingMs()
+    if (wakers.size > 0) {
+      // An event may come at any time, so there is no knowing that it comes too late.
+      if (remainingMs <= 0) throw call.expired()
+      for (const waker of wakers) {
+        if (waker.wait === undefined) return refuse("this thread cannot block")
+        waker.wait(Math.min(ms, remainingMs, wakers.size === 1 ? Number.POSITIVE_INFINITY : turnMs))
+      }
+      continue
+    }
     if (ms > remainingMs) return refuse(`it would take ${Math.ceil(ms)} ms and the call has ${Math.floor(remainingMs)} ms left`)
     if (ms > (waitedMs === 0 ? clock.waitMsMax : clock.waitMsMax + earlyMsMax - waitedMs))
       return refuse(`it would take ${Math.ceil(ms)} ms and the longest wait is ${clock.waitMsMax} ms`)
@@ -141,6 +170,10 @@ const nothing = result(undefined, streamErrorType)
 const input = { self: borrow(inputType) }
 const output = { self: borrow(outputType) }
 
+const streams = "wasi:io/streams"
+/** Blocks until the stream can go on; what goes wrong with it is told by the operation that follows. */
+const settle = (call: CallContext, ready: Pollable | undefined): void => (ready === undefined ? undefined : waitFor(call, [ready], streams))
+
 function read(call: CallContext, self: InputStream, len: bigint): Result<Uint8Array, StreamFailure> {
   return self.read(call, clip(len, chunkBytesMax))
 }
@@ -149,6 +182,14 @@ function skip(call: CallContext, self: InputStream, len: bigint): Result<bigint,
   const answer = self.read(call, clip(len, chunkBytesMax))
   return answer.tag === "ok" ? ok(BigInt(answer.val.length)) : answer
 }
+
+const blocking =
+  <S extends { readonly ready?: Pollable }, A>(operation: (call: CallContext, self: S, argument: never) => A) =>
+  (call: CallContext, self: S, argument: unknown): A => {
+    // Of a stream that is read nobody waits for nothing (`len` 0).
+    if (argument !== 0n) settle(call, self.ready)
+    return operation(call, self, argument as never)
+  }
 
 /** A write above the permit breaks the stream's contract, which traps ("Calling `write` with more bytes than this function has permitted will trap"). */
 function permitted(call: CallContext, self: OutputStream, length: number): Result<number, StreamFailure> {
@@ -163,8 +204,17 @@ function write(call: CallContext, self: OutputStream, contents: Uint8Array): Res
   return permit.tag === "ok" ? self.write(call, contents) : permit
 }
 
+/** Writes in parts, each as large as is permitted when its turn comes. */
 function writeAndFlush(call: CallContext, self: OutputStream, contents: Uint8Array): Result<undefined, StreamFailure> {
-  const written = write(call, self, contents)
+  for (let at = 0; self.ready !== undefined && at < contents.length;) {
+    settle(call, self.ready)
+    const permit = self.permit(call)
+    if (permit.tag === "err") return permit
+    const written = self.write(call, contents.subarray(at, at + permit.val))
+    if (written.tag === "err") return written
+    at += permit.val
+  }
+  const written = self.ready === undefined ? write(call, self, contents) : done
   return written.tag === "ok" ? self.flush(call) : written
 }
 
@@ -174,7 +224,9 @@ function zeroes(call: CallContext, self: OutputStream, len: bigint): Result<unde
   return permit.tag === "ok" ? self.write(call, new Uint8Array(length)) : permit
 }
 
+/** "A convenience combining check-write, write-zeroes and flush, for at most 4096 zeroes" (wasi-io). */
 function zeroesAndFlush(call: CallContext, self: OutputStream, len: bigint): Result<undefined, StreamFailure> {
+  if (self.ready !== undefined) return writeAndFlush(call, self, new Uint8Array(clip(len, chunkBytesMax)))
   const written = zeroes(call, self, len)
   return written.tag === "ok" ? self.flush(call) : written
 }
@@ -186,6 +238,14 @@ function splice(call: CallContext, self: OutputStream, src: InputStream, len: bi
   if (chunk.tag === "err") return chunk
   const written = self.write(call, chunk.val)
   return written.tag === "ok" ? ok(BigInt(chunk.val.length)) : written
+}
+
+function blockingSplice(call: CallContext, self: OutputStream, src: InputStream, len: bigint): Result<bigint, StreamFailure> {
+  if (len !== 0n) {
+    settle(call, self.ready)
+    settle(call, src.ready)
+  }
+  return splice(call, self, src, len)
 }
 
 export const ioInterfaces = [
@@ -215,10 +275,10 @@ export const ioInterfaces = [
     types: { "stream-error": streamErrorType },
     functions: {
       "[method]input-stream.read": serve(func({ ...input, len: u64 }, result(bytes, streamErrorType)), read),
-      "[method]input-stream.blocking-read": serve(func({ ...input, len: u64 }, result(bytes, streamErrorType)), read),
+      "[method]input-stream.blocking-read": serve(func({ ...input, len: u64 }, result(bytes, streamErrorType)), blocking(read)),
       "[method]input-stream.skip": serve(func({ ...input, len: u64 }, count), skip),
-      "[method]input-stream.blocking-skip": serve(func({ ...input, len: u64 }, count), skip),
-      "[method]input-stream.subscribe": serve(func(input, own(pollableType)), () => always),
+      "[method]input-stream.blocking-skip": serve(func({ ...input, len: u64 }, count), blocking(skip)),
+      "[method]input-stream.subscribe": serve(func(input, own(pollableType)), (_call, self: InputStream) => self.ready ?? always),
       "[method]output-stream.check-write": serve(func(output, count), (call, self: OutputStream) => {
         const permit = self.permit(call)
         return permit.tag === "ok" ? ok(BigInt(permit.val)) : permit
@@ -227,11 +287,11 @@ export const ioInterfaces = [
       "[method]output-stream.blocking-write-and-flush": serve(func({ ...output, contents: bytes }, nothing), writeAndFlush),
       "[method]output-stream.flush": serve(func(output, nothing), (call, self: OutputStream) => self.flush(call)),
       "[method]output-stream.blocking-flush": serve(func(output, nothing), (call, self: OutputStream) => self.flush(call)),
-      "[method]output-stream.subscribe": serve(func(output, own(pollableType)), () => always),
+      "[method]output-stream.subscribe": serve(func(output, own(pollableType)), (_call, self: OutputStream) => self.ready ?? always),
       "[method]output-stream.write-zeroes": serve(func({ ...output, len: u64 }, nothing), zeroes),
       "[method]output-stream.blocking-write-zeroes-and-flush": serve(func({ ...output, len: u64 }, nothing), zeroesAndFlush),
       "[method]output-stream.splice": serve(func({ ...output, src: borrow(inputType), len: u64 }, count), splice),
-      "[method]output-stream.blocking-splice": serve(func({ ...output, src: borrow(inputType), len: u64 }, count), splice),
+      "[method]output-stream.blocking-splice": serve(func({ ...output, src: borrow(inputType), len: u64 }, count), blockingSplice),
     },
   }),
 ]

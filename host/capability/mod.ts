@@ -7,15 +7,17 @@ import type { Capability, HostInterface } from "./capability.ts"
 import { clock } from "./clock.ts"
 import { config } from "./config.ts"
 import { events } from "./event.ts"
+import { http } from "./http.ts"
 import { inert } from "./inert.ts"
 import { keyValue } from "./key-value.ts"
 import { log } from "./log.ts"
 import { random } from "./random.ts"
 import { secret } from "./secret.ts"
+import { socket } from "./socket.ts"
 
 export type { CallContext, Capability, HostExport, HostFunction, HostInterface, HostResource, Mode } from "./capability.ts"
 
-export const capabilities: ReadonlyArray<Capability> = [log, clock, random, config, secret, keyValue, blob, events, inert]
+export const capabilities: ReadonlyArray<Capability> = [log, clock, random, config, secret, keyValue, blob, events, http, socket, inert]
 
 /** One interface served, with the capability it belongs to. */
 export interface Served {

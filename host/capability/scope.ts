@@ -23,6 +23,8 @@ export interface Grant {
   readonly capability: string
   /** What an operation asks for before its name: `log`, `clock:wall`, `kv:read`. */
   readonly head: string
+  /** Heads it stands for, where that is more than one: `http:*` is `http:GET`, `http:HEAD` and so on. */
+  readonly heads?: ReadonlyArray<string>
   /** Names covered below the head; grants without a scope cover the name "". */
   readonly scope: Scope
 }
@@ -40,8 +42,21 @@ export const contains = (outer: Scope, inner: Scope): boolean =>
 /** Do the two scopes share a name? */
 export const overlaps = (a: Scope, b: Scope): boolean => contains(a, b) || contains(b, a)
 
+/** Every head a grant stands for. */
+export const headsOf = (grant: Grant): ReadonlyArray<string> => grant.heads ?? [grant.head]
+
+const hasHeads = (inner: Grant, outer: Grant): boolean =>
+  inner.head === outer.head || (outer.heads !== undefined && headsOf(inner).every((head) => outer.heads?.includes(head)))
+
 /** Is everything `inner` allows also allowed by `outer`? */
-export const isWithin = (inner: Grant, outer: Grant): boolean => inner.head === outer.head && contains(outer.scope, inner.scope)
+export const isWithin = (inner: Grant, outer: Grant): boolean => hasHeads(inner, outer) && contains(outer.scope, inner.scope)
+
+/** The text of the grant for what two grants both allow, undefined when that is nothing: the fewer heads, the narrower scope. */
+export function meet(a: Grant, b: Grant): string | undefined {
+  const few = hasHeads(a, b) ? a : hasHeads(b, a) ? b : undefined
+  const narrow = contains(b.scope, a.scope) ? a : contains(a.scope, b.scope) ? b : undefined
+  return few === undefined || narrow === undefined ? undefined : few === narrow ? few.text : `${few.head}${narrow.text.slice(narrow.head.length)}`
+}
 
 export function refuse(grant: string, detail: string): never {
   throw new CapabilityError("Grammar", { grant: grant.slice(0, grantCharsMax), detail })

@@ -21,6 +21,8 @@ import { type RandomPort, memoryRandom } from "./random.ts"
 import { type ConfigPort, memoryConfig } from "./config.ts"
 import { type SecretPort, memorySecret } from "./secret.ts"
 import { type EventPort, memoryEvent } from "./event.ts"
+import { type HttpPort, memoryHttp } from "./http.ts"
+import { memorySocket, type SocketPort } from "./socket.ts"
 import { type ObserverPort, memoryObserver } from "./observer.ts"
 import { type AdmissionPort, memoryAdmission } from "./admission.ts"
 import type { Ports } from "./mod.ts"
@@ -70,6 +72,16 @@ export class Event extends Context.Service<Event, EventPort>()("stele/Event") {
   static readonly layerMemory = Layer.sync(Event, () => memoryEvent())
 }
 
+/** HTTP requests that leave. */
+export class Http extends Context.Service<Http, HttpPort>()("stele/Http") {
+  static readonly layerMemory = Layer.sync(Http, () => memoryHttp())
+}
+
+/** Connections and look-ups of names. */
+export class Socket extends Context.Service<Socket, SocketPort>()("stele/Socket") {
+  static readonly layerMemory = Layer.sync(Socket, () => memorySocket())
+}
+
 /** Usage records, denials, grant changes and stops. */
 export class Observer extends Context.Service<Observer, ObserverPort>()("stele/Observer") {
   static readonly layerMemory = Layer.sync(Observer, () => memoryObserver())
@@ -91,6 +103,8 @@ export const layerMemory = Layer.mergeAll(
   Config.layerMemory,
   Secret.layerMemory,
   Event.layerMemory,
+  Http.layerMemory,
+  Socket.layerMemory,
   Observer.layerMemory,
   Admission.layerMemory,
 )
@@ -108,6 +122,8 @@ export const portsEffect = Effect.gen(function* () {
     config: yield* Config,
     secret: yield* Secret,
     event: yield* Event,
+    http: yield* Http,
+    socket: yield* Socket,
     observer: yield* Observer,
     ...(Option.isNone(admission) ? {} : { admission: admission.value }),
   }

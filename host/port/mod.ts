@@ -6,18 +6,21 @@ import type { AdmissionPort } from "./admission.ts"
 import { type BlobPort, memoryBlob } from "./blob.ts"
 import { type ConfigPort, memoryConfig } from "./config.ts"
 import { type EventPort, memoryEvent } from "./event.ts"
+import { type HttpPort, memoryHttp } from "./http.ts"
 import { type KeyValuePort, memoryKeyValue } from "./key-value.ts"
 import { type LogPort, memoryLog } from "./log.ts"
 import { memoryMonotonicClock, type MonotonicClockPort } from "./monotonic-clock.ts"
 import { memoryObserver, type ObserverPort } from "./observer.ts"
 import { memoryRandom, type RandomPort } from "./random.ts"
 import { memorySecret, type SecretPort } from "./secret.ts"
+import { memorySocket, type SocketPort } from "./socket.ts"
 import { memoryWallClock, type WallClockPort } from "./wall-clock.ts"
 
 export * from "./admission.ts"
 export * from "./blob.ts"
 export * from "./config.ts"
 export * from "./event.ts"
+export * from "./http.ts"
 export * from "./key-value.ts"
 export * from "./log.ts"
 export * from "./monotonic-clock.ts"
@@ -25,6 +28,8 @@ export * from "./observer.ts"
 export { type Awaitable, compareUtf8, contentKey, type Immediate, type Port, tenantKey, tenantPrefix } from "./port.ts"
 export * from "./random.ts"
 export * from "./secret.ts"
+export * from "./socket.ts"
+export type { Waker } from "./waker.ts"
 export * from "./wall-clock.ts"
 
 /** All ports of a host. */
@@ -38,6 +43,8 @@ export interface Ports {
   readonly config: ConfigPort
   readonly secret: SecretPort
   readonly event: EventPort
+  readonly http: HttpPort
+  readonly socket: SocketPort
   readonly observer: ObserverPort
   /** Absent: everything is admitted, at no cost. */
   readonly admission?: AdmissionPort
@@ -54,6 +61,8 @@ export const memoryPorts = (given: Partial<Ports> = {}): Ports => ({
   config: given.config ?? memoryConfig(),
   secret: given.secret ?? memorySecret(),
   event: given.event ?? memoryEvent(),
+  http: given.http ?? memoryHttp(),
+  socket: given.socket ?? memorySocket(),
   observer: given.observer ?? memoryObserver(),
   ...(given.admission === undefined ? {} : { admission: given.admission }),
 })

@@ -12,6 +12,7 @@ export const workers = {
   "runtime/storage/tenants/store.ts": "tenants-worker",
   "runtime/storage/postgres/store.ts": "postgres-worker",
   "runtime/storage/pglite/store.ts": "pglite-worker",
+  "runtime/network/network.ts": "network-worker",
 } as const
 
 /** Writes the address of each thread's file anew: a bundle has it elsewhere than a checkout. `address` gives the expression. */

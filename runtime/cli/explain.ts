@@ -8,6 +8,7 @@ import { parseGrant } from "../../host/capability/grant.ts"
 import { bytesText, countText } from "./quantity.ts"
 // For the codes they define.
 import "../../schemas/error/pool.ts"
+import "../../schemas/error/network.ts"
 import "../../schemas/error/storage.ts"
 import "./report.ts"
 import { columns, out, type Palette, printLine, table, wrap } from "./terminal.ts"
@@ -110,7 +111,9 @@ function explainGrant(text: string): Explanation | undefined {
   // A form such as `kv:read:PREFIX` is looked up; anything longer than a name has to be a grant.
   const isForm = text === name || capability.forms.includes(text)
   const grant = isForm ? undefined : parseGrant(text)
-  const interfaces = capability.interfaces.map(({ name: full, version }) => (version === undefined ? full : `${full}@${version}`))
+  const interfaces = capability.interfaces
+    .map(({ name: full, version }) => (version === undefined ? full : `${full}@${version}`))
+    .concat(capability.later?.names ?? [])
   return {
     json: { capability: name, ...(grant === undefined ? {} : { grant: grant.text }), forms: capability.forms, risk: capability.risk, interfaces },
     lines: ({ bold, dim }, width) => [

@@ -3,7 +3,7 @@ import type { CallContext, HostResource } from "../../host/capability/capability
 import { GrantSet } from "../../host/capability/grant.ts"
 import { capabilities } from "../../host/capability/mod.ts"
 import { manualMonotonicClock, memoryLog, memoryPorts, type Ports } from "../../host/port/mod.ts"
-import { CapabilityError } from "../../schemas/error/mod.ts"
+import { CapabilityError, LimitError } from "../../schemas/error/mod.ts"
 
 export interface TestCall extends CallContext {
   readonly clock: ReturnType<typeof manualMonotonicClock>
@@ -48,6 +48,7 @@ function instance(grants: GrantSet, ports: Ports, clock: TestCall["clock"], log:
     denials: [],
     remaining: 1_000,
     remainingMs: () => call.remaining,
+    expired: () => new LimitError("deadlineMs", { limit: 1_000 }),
     used: (grant, bytes) => void call.uses.push([grant, bytes]),
     denied(grant) {
       call.denials.push(grant)

@@ -2,7 +2,22 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import fc from "fast-check"
 import t from "tap"
-import { Blob, Config, Event, KeyValue, layerMemory, Log, MonotonicClock, Observer, portsEffect, Random, Secret, WallClock } from "../../host/port/layer.ts"
+import {
+  Blob,
+  Config,
+  Event,
+  Http,
+  KeyValue,
+  layerMemory,
+  Log,
+  MonotonicClock,
+  Observer,
+  portsEffect,
+  Random,
+  Secret,
+  Socket,
+  WallClock,
+} from "../../host/port/layer.ts"
 import {
   compareUtf8,
   contentKey,
@@ -481,7 +496,21 @@ t.test("`layerMemory` provides every port as a service, made afresh for each bui
     const seen = await Effect.runPromise(program)
     t.equal(seen.before, undefined)
     t.ok(seen.isSame)
-    t.same(seen.names, ["admission", "blob", "config", "event", "keyValue", "log", "monotonicClock", "observer", "random", "secret", "wallClock"])
+    t.same(seen.names, [
+      "admission",
+      "blob",
+      "config",
+      "event",
+      "http",
+      "keyValue",
+      "log",
+      "monotonicClock",
+      "observer",
+      "random",
+      "secret",
+      "socket",
+      "wallClock",
+    ])
   }
 })
 
@@ -495,9 +524,9 @@ t.test("`portsEffect` takes single services in place of the memory ones", async 
 })
 
 t.test("`portsEffect` asks no admission when there is no such service", async (t) => {
-  const layers = [KeyValue, Blob, Log, WallClock, MonotonicClock, Random, Config, Secret, Event, Observer].map((service) => service.layerMemory) as [
-    typeof KeyValue.layerMemory,
-  ]
+  const layers = [KeyValue, Blob, Log, WallClock, MonotonicClock, Random, Config, Secret, Event, Http, Socket, Observer].map(
+    (service) => service.layerMemory,
+  ) as [typeof KeyValue.layerMemory]
   const ports = await Effect.runPromise(portsEffect.pipe(Effect.provide(Layer.mergeAll(...layers))) as Effect.Effect<Ports>)
   t.equal(ports.admission, undefined)
   t.ok(ports.keyValue !== undefined)
