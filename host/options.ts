@@ -25,6 +25,8 @@ export interface LoadOptions {
     readonly max?: number
     /** How many idle instances are kept; default 1. */
     readonly idle?: number
+    /** Calls that may wait for an instance when `max` are busy; further ones are refused. Default 100. */
+    readonly queue?: number
   }
   /** Whom the plugin works for: an opaque name that prefixes every key and stands in every record. Default `default`. */
   readonly tenant?: string
@@ -45,6 +47,7 @@ export interface ResolvedOptions {
   readonly reuse: "never" | "principal"
   readonly instancesMax: number
   readonly idleMax: number
+  readonly queueMax: number
   readonly tenant: string
   readonly missing: "refuse" | "trap"
   readonly imports: Readonly<Record<string, ProvidedInterface>>
@@ -77,7 +80,7 @@ const nestingCeiling = 30
 
 const loadKeys = ["grants", "limits", "metering", "isolation", "instances", "tenant", "missing", "imports", "engine", "prepare"]
 const replaceKeys = [...loadKeys.filter((key) => key !== "tenant"), "exports"]
-const instanceKeys = ["reuse", "max", "idle"]
+const instanceKeys = ["reuse", "max", "idle", "queue"]
 const callKeys = ["deadlineMs", "fuel", "signal"]
 
 export function rejectUnknown(options: object, known: ReadonlyArray<string>, where: string): void {
@@ -159,6 +162,7 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedOptions {
     reuse,
     instancesMax,
     idleMax: instances.idle === undefined ? 1 : count("instances.idle", instances.idle, 0, 16_000),
+    queueMax: instances.queue === undefined ? 100 : count("instances.queue", instances.queue, 0, 100_000),
     tenant,
     missing: oneOf("missing", options.missing ?? "refuse", ["refuse", "trap"], []),
     imports: options.imports ?? {},

@@ -218,7 +218,7 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
       askedMs = linked.nowMs() - startedMs
       this.#heed(target, decision, options, askedMs)
     }
-    return this.#call(target, args, options, askedMs, undefined) as AnswerOf<E, K>
+    return this.#call(target, args, options, askedMs, undefined, false) as AnswerOf<E, K>
   }
 
   /** Adds a grant to a loaded plugin; seen by its next operation. Imports that were refused at load need a new load. */
@@ -314,7 +314,7 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
     edition.calls++
     try {
       const askedMs = await this.#admit(target, options)
-      return await this.#call(target, args, options, askedMs, out)
+      return await this.#call(target, args, options, askedMs, out, true)
     } finally {
       edition.calls--
       if (edition !== this.#edition) this.#retire(edition)
@@ -374,13 +374,20 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
     })
   }
 
-  #call(target: Callee, args: ReadonlyArray<unknown>, options: CallOptions, askedMs: number, out: { usage?: UsageRecord } | undefined): unknown {
+  #call(
+    target: Callee,
+    args: ReadonlyArray<unknown>,
+    options: CallOptions,
+    askedMs: number,
+    out: { usage?: UsageRecord } | undefined,
+    mayWait: boolean,
+  ): unknown {
     // Again: asking for admission took time.
     if (this.#isClosed) throw new PluginError("Closed", { what: "the plugin" })
     if (options.signal?.aborted === true) throw new PluginError("Aborted", { export: target.name })
     if (!Array.isArray(args)) throw new WitError("Value", { path: "args", expected: "an array of arguments", actual: typeof args })
     const startedMs = target.edition.linked.nowMs()
-    const limits = this.#limits(target, options, startedMs - askedMs)
+    const limits = this.#limits(target, options, startedMs - askedMs, mayWait)
     const spent: Spent = { fuel: undefined, memoryPeakBytes: 0, bytesIn: 0, bytesOut: 0, hostCalls: {} }
     let result: unknown
     try {
@@ -398,13 +405,13 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
   }
 
   /** Limits of a call that began at `startedMs`. One inside another has no more time than the outer one. */
-  #limits(target: Callee, options: CallOptions, startedMs: number): CallLimits {
+  #limits(target: Callee, options: CallOptions, startedMs: number, mayWait: boolean): CallLimits {
     const { limits, mechanism, nesting } = target.edition.linked
     if (nesting.depth >= limits.nestingMax) throw new LimitError("nestingMax", { limit: limits.nestingMax })
     const deadlineMs = this.#deadlineMs(target, options)
     const outerAtMs = nesting.depth === 0 ? Infinity : nesting.deadlineAtMs
     const deadlineAtMs = mechanism === "off" ? Infinity : Math.min(startedMs + deadlineMs, outerAtMs)
-    return { deadlineAtMs, deadlineMs, fuel: options.fuel ?? BigInt(limits.fuel) }
+    return { deadlineAtMs, deadlineMs, fuel: options.fuel ?? BigInt(limits.fuel), mayWait }
   }
 
   #answered(target: Callee, result: unknown, startedMs: number, spent: Spent, out: { usage?: UsageRecord } | undefined): unknown {

@@ -1,4 +1,5 @@
 /** Calls on the calling thread: one instance a call, or instances that are kept for one principal. */
+import { PluginError } from "../../schemas/error/plugin.ts"
 import type { Linked } from "../link/prepare.ts"
 import type { ResolvedOptions } from "../options.ts"
 import { Pool } from "../pool/pool.ts"
@@ -40,23 +41,27 @@ export class InlineExecutor implements Executor {
   }
 
   call(target: Target, args: ReadonlyArray<unknown>, limits: CallLimits, signal: AbortSignal | undefined, spent: Spent): unknown {
+    const resource = target.takesHandles ? findResource(args) : undefined
+    const instance = this.#pool.take(target.name, resource)
+    if (instance !== undefined) return this.#run(instance, target, args, limits, signal, spent)
+    if (limits.mayWait !== true) throw new PluginError("Busy", { export: target.name })
+    return this.#pool.wait(target.name, resource, limits, signal).then((free) => this.#run(free, target, args, limits, signal, spent))
+  }
+
+  #run(instance: Instance, target: Target, args: ReadonlyArray<unknown>, limits: CallLimits, signal: AbortSignal | undefined, spent: Spent): unknown {
     const { nesting } = this.#linked
     const outerAtMs = nesting.depth === 0 ? Infinity : nesting.deadlineAtMs
     nesting.depth++
     nesting.deadlineAtMs = Math.min(limits.deadlineAtMs, outerAtMs)
-    let instance: Instance | undefined
     try {
-      instance = this.#pool.take(target.name, target.takesHandles ? findResource(args) : undefined)
       instance.signal = signal
       if (!instance.isStarted) instance.start(limits)
       return instance.call(target.name, target.lift, args, limits)
     } finally {
       nesting.depth--
       nesting.deadlineAtMs = outerAtMs
-      if (instance !== undefined) {
-        instance.tell(spent)
-        this.#pool.give(instance)
-      }
+      instance.tell(spent)
+      this.#pool.give(instance)
     }
   }
 

@@ -45,6 +45,8 @@ export interface CallLimits {
   readonly deadlineAtMs: number
   readonly deadlineMs: number
   readonly fuel: bigint
+  /** False for a call that must answer at once. */
+  readonly mayWait?: boolean
 }
 
 class Budget implements CallBudget {

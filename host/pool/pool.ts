@@ -1,25 +1,32 @@
 /** The instances of one plugin: which call gets which, how many there may be, and what becomes of each after its call. */
 import { PluginError } from "../../schemas/error/plugin.ts"
 import { GuestResource } from "../call/handles.ts"
-import { Instance } from "../call/instance.ts"
+import { type CallLimits, Instance } from "../call/instance.ts"
 import type { Linked } from "../link/prepare.ts"
 import type { ResolvedOptions } from "../options.ts"
+import type { WaitQueue } from "./queue.ts"
+
+/** What of a plugin's options its instances follow. */
+export type PoolOptions = Pick<ResolvedOptions, "reuse" | "instancesMax" | "idleMax" | "queueMax">
 
 export class Pool {
   readonly #linked: Linked
-  readonly #options: Pick<ResolvedOptions, "reuse" | "instancesMax" | "idleMax">
+  readonly #options: PoolOptions
   readonly #idle: Array<Instance> = []
   readonly #live = new Set<Instance>()
+  /** Made when a call first waits. */
+  #queue: WaitQueue<Instance> | undefined
   #isClosed = false
   #isRetired = false
 
-  constructor(linked: Linked, options: Pick<ResolvedOptions, "reuse" | "instancesMax" | "idleMax">) {
+  constructor(linked: Linked, options: PoolOptions) {
     this.#linked = linked
     this.#options = options
     linked.discarded = (instance) => {
       this.#live.delete(instance)
       const idle = this.#idle.indexOf(instance)
       if (idle >= 0) this.#idle.splice(idle, 1)
+      if (this.#queue !== undefined && this.#queue.length > 0 && !this.#isClosed && this.#live.size < options.instancesMax) this.#queue.give(this.#make())
     }
     linked.released = (instance) => {
       if ((options.reuse === "never" || this.#isRetired) && instance.ownedOutside === 0 && !instance.isRunning) instance.discard()
@@ -33,13 +40,33 @@ export class Pool {
 
   /**
    * The instance for a call of export `name`: the one that `resource`, an argument, lives in; one that is idle; or a new
-   * one, which is not started yet.
-   * @throws PluginError `Busy` when that instance runs, or when there are as many as there may be
+   * one, which is not started yet. Undefined when there are as many as there may be.
+   * @throws PluginError `Busy` when the resource's instance runs
    */
-  take(name: string, resource: GuestResource | undefined): Instance {
+  take(name: string, resource: GuestResource | undefined): Instance | undefined {
     const instance = (resource === undefined ? undefined : this.#pinned(resource, name)) ?? (this.#options.reuse === "principal" ? this.#idle.pop() : undefined)
     if (instance !== undefined) return instance
-    if (this.#live.size >= this.#options.instancesMax) throw new PluginError("Busy", { export: name })
+    return this.#live.size >= this.#options.instancesMax ? undefined : this.#make()
+  }
+
+  /**
+   * The instance for a call that may wait for it.
+   * @throws PoolError `QueueFull`; LimitError `deadlineMs`; PluginError `Aborted`, `Closed`
+   */
+  async wait(name: string, resource: GuestResource | undefined, { deadlineAtMs, deadlineMs }: CallLimits, signal: AbortSignal | undefined): Promise<Instance> {
+    const { WaitQueue } = await import("./queue.ts")
+    const { nowMs, tenant } = this.#linked
+    // Something may have become free meanwhile.
+    const instance = this.#isClosed || (this.#queue?.length ?? 0) > 0 ? undefined : this.take(name, resource)
+    const queue = (this.#queue ??= new WaitQueue(this.#options.queueMax, nowMs))
+    const waited = instance ?? (await (this.#isClosed ? undefined : queue.wait({ tenant, export: name, deadlineAtMs, deadlineMs, signal })))
+    if (waited === undefined || this.#isClosed) throw new PluginError("Closed", { what: "the plugin" })
+    if (signal?.aborted !== true) return waited
+    this.give(waited)
+    throw new PluginError("Aborted", { export: name })
+  }
+
+  #make(): Instance {
     const made = new Instance(this.#linked)
     this.#live.add(made)
     return made
@@ -49,6 +76,7 @@ export class Pool {
   give(instance: Instance): void {
     if (instance.isDiscarded) return
     if (this.#isClosed) instance.discard()
+    else if (this.#options.reuse === "principal" && this.#queue?.give(instance) === true) return
     else if (this.#options.reuse === "principal" && !this.#isRetired) {
       if (this.#idle.length < Math.max(this.#options.idleMax, 1) || instance.ownedOutside > 0) this.#idle.push(instance)
       else instance.discard()
@@ -64,6 +92,7 @@ export class Pool {
   /** Discards every instance, those that resources are held of included; one that runs when its call ends. */
   close(): void {
     this.#isClosed = true
+    this.#queue?.close()
     for (const instance of this.#live) if (!instance.isRunning) instance.discard()
   }
 

@@ -46,7 +46,7 @@ for (const reuse of ["never", "principal"] as const) {
   t.test(`no call is lost or mixed while the component is replaced under load (reuse: ${reuse})`, async (t) => {
     const calls = isFull ? 200_000 : 10_000
     const components = await Promise.all([1, 2, 3].map(versioned))
-    await using plugin = await host.load(components[0] as Uint8Array, { instances: { reuse, ...(reuse === "never" ? {} : { max: 4 }) } })
+    await using plugin = await host.load(components[0] as Uint8Array, { instances: { reuse, max: 4, queue: 1_000 } })
     const digests = new Map<string, number>()
     let random = 12_345
     // One call in eight waits up to 3 ms between its beginning and its run.
