@@ -2,12 +2,13 @@
 import { ConfigError } from "../schemas/error/config.ts"
 import { LimitError } from "../schemas/error/limit.ts"
 import { PluginError } from "../schemas/error/plugin.ts"
+import { VerifyError } from "../schemas/error/verify.ts"
 import type { UntypedExports } from "../schemas/wit/exports.ts"
 import { InlineExecutor } from "./call/inline.ts"
 import { type Watchdog, watchdog } from "./call/watchdog.ts"
 import { prepare, PreparedCache } from "./link/prepare.ts"
 import { createModuleCache, injectedNameBytes, type ModuleCache } from "./meter/cache.ts"
-import { type LoadOptions, rejectUnknown, resolveLoadOptions } from "./options.ts"
+import { digestPattern, type LoadOptions, rejectUnknown, resolveLoadOptions } from "./options.ts"
 import { type Edition, Plugin } from "./plugin.ts"
 import { platform } from "./platform/mod.ts"
 import { contentKey, memoryPorts, type Ports } from "./port/mod.ts"
@@ -28,7 +29,6 @@ const hostKeys = ["ports", "cache", "stop", "onClose"]
 /** A component: its bytes, a path, a `file:` or `http(s):` URL, or `sha256:…` of bytes in this host's blob port. */
 export type Source = string | URL | Uint8Array | ArrayBuffer
 
-const digestPattern = /^sha256:[0-9a-f]{64}$/
 const registryPattern = /^[a-z0-9][a-z0-9-]*(?:[/:][a-z0-9-]+)*@[\^~]?\d[\w.+-]*$/i
 
 /** Import module name of the injected meter imports: 110 random bits, so that no guest can name it. Made with the first host. */
@@ -92,6 +92,7 @@ export class Host implements AsyncDisposable {
     const resolved = resolveLoadOptions(options)
     const bytes = await this.#read(source, resolved.limits.componentBytesMax)
     const digest = `sha256:${await platform.sha256(bytes)}`
+    if (resolved.digest !== undefined && resolved.digest !== digest) throw new VerifyError("Digest", { expected: resolved.digest, actual: digest })
     const { admission } = this.ports
     if (admission !== undefined) {
       const decision = await admission.load({ plugin: digest, tenant: resolved.tenant, bytes: bytes.length, grants: resolved.grants })

@@ -32,8 +32,12 @@ export interface LoadOptions {
   readonly tenant?: string
   /** What happens at load to imports without a grant: `refuse` (default) or `trap` when called. */
   readonly missing?: "refuse" | "trap"
-  /** Interfaces the embedder implements itself, by name with or without version. */
+  /** Interfaces the embedder implements itself, by name with or without version; host functions of Extism plugins by the module they are imported from. */
   readonly imports?: Readonly<Record<string, ProvidedInterface>>
+  /** Settings of this plugin alone; they win over those of the `config` port. It sees those it has a grant for: `config:NAME`. */
+  readonly config?: Readonly<Record<string, string>>
+  /** `sha256:…` that the bytes must have; others are refused. */
+  readonly digest?: string
   /** The engine; this version has `js`. */
   readonly engine?: "js" | "node-wasi" | "wasmtime"
   /** How instances start; this version has `fresh`. */
@@ -51,6 +55,8 @@ export interface ResolvedOptions {
   readonly tenant: string
   readonly missing: "refuse" | "trap"
   readonly imports: Readonly<Record<string, ProvidedInterface>>
+  readonly config: Readonly<Record<string, string>> | undefined
+  readonly digest: string | undefined
 }
 
 /** Options of a replacement: those of a load, for whatever is to be other than it was; the tenant stays. */
@@ -78,7 +84,7 @@ const tenantCharsMax = 256
 /** The watchdog counts 32 calls inside calls (`watchdogDepthMax`); a destructor inside the innermost is one more. */
 const nestingCeiling = 30
 
-const loadKeys = ["grants", "limits", "metering", "isolation", "instances", "tenant", "missing", "imports", "engine", "prepare"]
+const loadKeys = ["grants", "limits", "metering", "isolation", "instances", "tenant", "missing", "imports", "config", "digest", "engine", "prepare"]
 const replaceKeys = [...loadKeys.filter((key) => key !== "tenant"), "exports"]
 const instanceKeys = ["reuse", "max", "idle", "queue"]
 const callKeys = ["deadlineMs", "fuel", "signal"]
@@ -134,6 +140,22 @@ export function deadline(option: string, value: unknown): number {
 const unheeded = (option: string): ConfigError =>
   new ConfigError("Option", { option, expected: `a plugin loaded with metering "deadline" or "fuel"`, actual: `metering "off"` })
 
+export const digestPattern = /^sha256:[0-9a-f]{64}$/
+
+function pinned(digest: LoadOptions["digest"]): string | undefined {
+  if (digest !== undefined && (typeof digest !== "string" || !digestPattern.test(digest)))
+    throw new ConfigError("Option", { option: "digest", expected: "sha256: and 64 lowercase hexadecimal digits", actual: show(digest) })
+  return digest
+}
+
+/** Copied, since a guest's reads come later. */
+function settings(config: LoadOptions["config"]): ResolvedOptions["config"] {
+  if (config === undefined) return undefined
+  const isText = typeof config === "object" && config !== null && Object.values(config).every((value) => typeof value === "string")
+  if (!isText) throw new ConfigError("Option", { option: "config", expected: "an object of texts", actual: show(config) })
+  return { ...config }
+}
+
 export function resolveLoadOptions(options: LoadOptions): ResolvedOptions {
   rejectUnknown(options, loadKeys, "")
   const { instances = {}, tenant = "default" } = options
@@ -166,6 +188,8 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedOptions {
     tenant,
     missing: oneOf("missing", options.missing ?? "refuse", ["refuse", "trap"], []),
     imports: options.imports ?? {},
+    config: settings(options.config),
+    digest: pinned(options.digest),
   }
 }
 

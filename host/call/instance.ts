@@ -285,7 +285,7 @@ export class Instance implements CallContext {
     try {
       value = (linked.call as (call: CallContext, ...args: ReadonlyArray<unknown>) => unknown)(this, ...args)
     } catch (error) {
-      if (error instanceof SteleError || budget.failure !== undefined) throw error
+      if (error instanceof SteleError || error instanceof AbiTrap || budget.failure !== undefined) throw error
       throw new PluginError(
         "HostCall",
         { export: this.running, import: linked.name, detail: error instanceof Error ? error.message : String(error) },

@@ -3,6 +3,7 @@
  * `Capability`, and naming it in `host/capability/mod.ts`.
  */
 import type { FunctionType, ResourceType, ValueType } from "../../schemas/wit/model.ts"
+import type { Limits } from "../options.ts"
 import type { Ports } from "../port/mod.ts"
 import type { Grant, GrantSet } from "./grant.ts"
 
@@ -18,6 +19,8 @@ export interface CallContext {
   /** Live grants: a revocation is seen by the next `allows`. */
   readonly grants: GrantSet
   readonly ports: Ports
+  /** Limits in force. */
+  readonly limits: Limits
   /** Set by `await plugin.call(…, { signal })`. */
   readonly signal: AbortSignal | undefined
   /** Milliseconds left of the call's deadline, ≥ 0; `Infinity` without one. */

@@ -4,6 +4,7 @@
  *     log                              clock:wall   clock:monotonic[:fine]      random[:seeded[:SEED]]
  *     config:NAME    secret:NAME       kv:read|write:PREFIX   blob:read|write:PREFIX   event:publish|subscribe:TOPIC
  *     http:METHOD|*:URL-PATTERN        tcp:connect:HOST:PORT
+ *     call:NAME
  *
  * A name may end in `*`. `read` never implies `write`, nor `write` `read`. Everything else is denied.
  */
@@ -14,7 +15,7 @@ import { contains, covers, type Grant, grantCharsMax, headsOf, isWithin, meet, o
 export type { Grant, Scope } from "./scope.ts"
 
 /** Names of the grammar that this version does not serve yet. */
-const planned: ReadonlySet<string> = new Set(["fs", "kernel", "gpu", "call"])
+const planned: ReadonlySet<string> = new Set(["fs", "kernel", "gpu"])
 
 const byName = new Map(capabilities.filter((c) => !c.isInert).map((c) => [c.name, c]))
 

@@ -4,6 +4,7 @@
  */
 import { blob } from "./blob.ts"
 import type { Capability, HostInterface } from "./capability.ts"
+import { call } from "./call.ts"
 import { clock } from "./clock.ts"
 import { config } from "./config.ts"
 import { events } from "./event.ts"
@@ -17,7 +18,7 @@ import { socket } from "./socket.ts"
 
 export type { CallContext, Capability, HostExport, HostFunction, HostInterface, HostResource, Mode } from "./capability.ts"
 
-export const capabilities: ReadonlyArray<Capability> = [log, clock, random, config, secret, keyValue, blob, events, http, socket, inert]
+export const capabilities: ReadonlyArray<Capability> = [log, clock, random, config, secret, keyValue, blob, events, http, socket, call, inert]
 
 /** One interface served, with the capability it belongs to. */
 export interface Served {

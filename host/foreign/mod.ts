@@ -6,9 +6,11 @@ import { LimitError } from "../../schemas/error/limit.ts"
 import type { Blueprint } from "../component/blueprint.ts"
 import { decodeCoreModule } from "../harden/core-module.ts"
 import type { Limits } from "../options.ts"
+import { extismBlueprint, isExtism } from "./extism/mod.ts"
 import { preview1Blueprint } from "./preview1/mod.ts"
 
 export function foreignBlueprint(bytes: Uint8Array, limits: Limits): Blueprint {
   if (bytes.length > limits.componentBytesMax) throw new LimitError("componentBytesMax", { limit: limits.componentBytesMax, actual: bytes.length })
-  return preview1Blueprint({ bytes, module: decodeCoreModule(bytes, limits) })
+  const main = { bytes, module: decodeCoreModule(bytes, limits) }
+  return isExtism(main.module) ? extismBlueprint(main, limits) : preview1Blueprint(main)
 }

@@ -16,6 +16,19 @@ import type { CoreFunctionType } from "../harden/core-module.ts"
  */
 export type RawFunction = (call: CallContext, cx: AbiContext, args: ReadonlyArray<CoreValue>, provided?: HostFunction) => CoreValue | undefined
 
+export interface RawGrant {
+  /** The least grant that links it, and what granting it means in plain words. */
+  readonly text: string
+  readonly risk: string
+  /** Any one of which granted links it. */
+  readonly heads: ReadonlyArray<string>
+  /**
+   * Linked without the grant too, and answering with a denial that its ABI has an error for: toolchains import it whether
+   * a program uses it or not, and cannot leave it out.
+   */
+  readonly isDeniedWhenCalled?: boolean
+}
+
 export interface RawImport {
   /** As the module names them: `wasi_snapshot_preview1`, `fd_write`. */
   readonly module: string
@@ -27,6 +40,6 @@ export interface RawImport {
   readonly memory?: "abi"
   /** What it does is the embedder's: `imports[module][name]` of the load. */
   readonly isProvided?: boolean
-  /** The least grant that links it, and what granting it means in plain words; absent when it needs none. */
-  readonly grant?: { readonly text: string; readonly risk: string; readonly heads: ReadonlyArray<string> }
+  /** Absent when it needs none. */
+  readonly grant?: RawGrant
 }

@@ -174,9 +174,10 @@ export function link(blueprint: Blueprint, options: LinkOptions): LinkedImports 
       specs.filter((spec) => spec.grant !== undefined && !missing.includes(spec)),
       "granted",
     )
-    if (options.missing === "trap") about(missing, "missing")
-    else
+    about(missing, "missing")
+    if (options.missing === "refuse")
       for (const { name, grant } of missing) {
+        if (grant?.isDeniedWhenCalled === true) continue
         needed.add((grant as NonNullable<typeof grant>).text)
         first ??= { import: `${module}#${name}`, grant: (grant as NonNullable<typeof grant>).text }
       }

@@ -26,7 +26,7 @@ import { instrumenterVersion, type Needs } from "../meter/needs.ts"
 import type { RewriteOptions } from "../meter/rewrite.ts"
 import { defaultLimits, type Limits, type ResolvedOptions } from "../options.ts"
 import type { Rewriter } from "../platform/platform.ts"
-import type { Ports } from "../port/mod.ts"
+import { type Ports, withSettings } from "../port/mod.ts"
 import { type ImportReport, link, type LinkedFunction, type ResourceClass } from "./link.ts"
 
 export interface CompiledModule {
@@ -165,7 +165,8 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
     known?.blueprint ?? (isCoreModule(bytes) ? (await host.loadForeign()).foreignBlueprint(bytes, limits) : elaborate(decodeComponent(bytes, limits), limits))
   await loadInterfaces(blueprint.imports)
   inTime()
-  const imports = link(blueprint, { ports: host.ports, grants: parsed, provided: options.imports, missing: options.missing })
+  const ports = options.config === undefined ? host.ports : { ...host.ports, config: withSettings(options.config, host.ports.config) }
+  const imports = link(blueprint, { ports, grants: parsed, provided: options.imports, missing: options.missing })
   inTime()
   const prepared = known ?? (await compile(bytes, blueprint, mechanism, limits, host, inTime))
   if (known === undefined) host.prepared.set(key, prepared, bytes.length)
@@ -174,7 +175,7 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
     return prepare(bytes, digest, options, { ...host, watchdog: undefined })
   }
 
-  const { ports, nowMs, injected, nesting } = host
+  const { nowMs, injected, nesting } = host
   const { tenant } = options
   const grants = new GrantSet(parsed, ({ change, grant }) => ports.observer.emit({ type: "grant", plugin: digest, tenant, change, grant }))
   return {

@@ -39,3 +39,18 @@ export function memoryConfig(values: PerTenant<string> = {}): Immediate<ConfigPo
     list: (prefix, countMax) => [...found.visible(prefix)].sort(([a], [b]) => compareUtf8(a, b)).slice(0, countMax),
   }
 }
+
+/** A port with settings of one plugin in front, which win. */
+export function withSettings(own: Readonly<Record<string, string>>, port: ConfigPort): ConfigPort {
+  const values = new Map(Object.entries(own))
+  type Listed = Awaited<ReturnType<ConfigPort["list"]>>
+  return {
+    ...(port.isAsync === undefined ? {} : { isAsync: port.isAsync }),
+    get: (key) => values.get(key.slice(tenantOf(key).length)) ?? port.get(key),
+    list: (prefix, countMax) => {
+      const merged = (listed: Listed): Listed => [...new Map([...listed, ...values])].sort(([a], [b]) => compareUtf8(a, b)).slice(0, countMax)
+      const listed = port.list(prefix, countMax)
+      return "then" in listed ? listed.then(merged) : merged(listed)
+    },
+  }
+}

@@ -24,6 +24,7 @@ export const limitMeanings: Readonly<Record<LimitName, string>> = {
   typeDepthMax: "nesting of one type",
   functionBodyBytesMax: "size of one core function body",
   nestingMax: "calls host to guest to host",
+  varBytesMax: "variables of one instance of an Extism plugin: names, values and 48 bytes for each",
 }
 
 const explanations: Readonly<Record<string, string>> = {
@@ -52,6 +53,11 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-NET-0008": "Only absolute http and https URLs without credentials are requested.",
   "STELE-NET-0009": "The name or value is not a header, or one that belongs to the connection, which the host writes itself.",
   "STELE-NET-0010": "The connection broke after it was made, before the answer was whole.",
+  "STELE-EXT-0001": "Plugin and host pass each other blocks of the kernel's memory by offset; this one is the start of no block that is in use.",
+  "STELE-EXT-0002": "Names of settings and variables are text; the bytes that the plugin passed are not UTF-8.",
+  "STELE-EXT-0003": "The application's host function gave something that an Extism plugin cannot be handed.",
+  "STELE-EXT-0004": "The manifest is not one as Extism defines it: unknown keys and values of another type are refused, so that none goes unheeded.",
+  "STELE-EXT-0005": "The manifest asks for something that this host does not do; nothing of a manifest is left out silently.",
   "STELE-PLG-0001": "The plugin itself answered with the error case of its result; the payload has the type its interface declares.",
   "STELE-PLG-0002": "The guest hit a WebAssembly trap; its instance was discarded and the next call gets a new one.",
   "STELE-PLG-0003": "The component exports no function of this name.",
@@ -178,6 +184,7 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-VFY-0016": "Counts in a core module are bounded before anything is allocated for them.",
   "STELE-VFY-0017":
     "A core module is a plugin when everything it imports belongs to one ABI that this host serves; the error names the first import that does not.",
+  "STELE-VFY-0018": "The load names the digest that the bytes must have (`digest`, or `hash` in an Extism manifest), and these have another.",
   "STELE-WIT-0001": "An argument, or a host function's return value, does not have its declared type; `path` says where.",
   "STELE-WIT-0002": "The call has too few or too many arguments.",
   "STELE-WIT-0003": "A resource handle has meaning only inside one instance, so it has no text form: JSON, WAVE and schemas of them cannot carry it.",

@@ -20,6 +20,7 @@ export const limits = {
   typeDepthMax: { unit: "levels", default: 100 },
   functionBodyBytesMax: { unit: "bytes", default: 1 << 20 },
   nestingMax: { unit: "levels", default: 16 },
+  varBytesMax: { unit: "bytes", default: 1 << 20 },
 } as const
 
 export type LimitName = keyof typeof limits
@@ -54,4 +55,5 @@ export class LimitError extends family("LimitError", {
   typeDepthMax: exceeded("STELE-LIM-0016", "typeDepthMax"),
   functionBodyBytesMax: exceeded("STELE-LIM-0017", "functionBodyBytesMax"),
   nestingMax: exceeded("STELE-LIM-0018", "nestingMax"),
+  varBytesMax: exceeded("STELE-LIM-0019", "varBytesMax"),
 }) {}

@@ -1,6 +1,7 @@
 export { CapabilityError } from "./capability.ts"
 export { ConfigError } from "./config.ts"
 export { catalogue, type ErrorJson, type ExitCode, type ReasonSpec, SteleError } from "./family.ts"
+export { ExtismError } from "./extism.ts"
 export { LimitError, type LimitName, limits } from "./limit.ts"
 export { PluginError } from "./plugin.ts"
 export { VerifyError } from "./verify.ts"

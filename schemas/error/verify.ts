@@ -143,4 +143,12 @@ export class VerifyError extends family("VerifyError", {
     message: (d) => `Cannot load a core module that imports "${d.import}": ${d.abi} has no such function`,
     fix: () => "build it for wasm32-wasip1, as an Extism plugin, or as a component",
   }),
+  Digest: reason<{ readonly expected: string; readonly actual: string }>({
+    code: "STELE-VFY-0018",
+    status: 422,
+    exit: 3,
+    isRetryable: false,
+    message: (d) => `Cannot load other bytes than were asked for: expected ${d.expected}, got ${d.actual}`,
+    fix: () => "get the file again from whom you trust, or correct the digest",
+  }),
 }) {}

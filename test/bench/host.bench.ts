@@ -170,6 +170,9 @@ async function measure(folder: string, say: (line: string) => void): Promise<Rea
     )
   }
 
+  say("Extism plugins…")
+  rows.push(...(await extismRows(host, extismBytes, extismPlugin)))
+
   say("instances…")
   {
     const fresh = await host.load(bytes, { imports: hostImports })
@@ -365,6 +368,28 @@ async function measure(folder: string, say: (line: string) => void): Promise<Rea
 
   await extismPlugin.close()
   await host.close()
+  return rows
+}
+
+/** The same plugin for Extism, unmodified, on both hosts: a word of input or output is one imported call. */
+async function extismRows(host: Host, bytes: Uint8Array, peer: Awaited<ReturnType<typeof createPlugin>>): Promise<ReadonlyArray<Row>> {
+  const plugin = await host.load(bytes, { instances: { reuse: "principal" } })
+  const short = encoder.encode(text63)
+  const mebibyte = new Uint8Array(1 << 20).fill(7)
+  const rows = []
+  for (const [figure, input, rounds, atLeast] of [
+    ["63-byte echo of an unmodified Extism plugin, deadline on, reused instance", short, 5_000, 2],
+    ["1 MiB echo of an unmodified Extism plugin", mebibyte, 40, 10],
+  ] as const) {
+    const sync = compare({ ours: () => plugin.callSync("echo", [input]) })
+    const awaited = await compareAsync(
+      { extism: async () => (await peer.call("echo", input))?.bytes(), "ours, awaited": async () => plugin.call("echo", [input]) },
+      { rounds },
+    )
+    const all = { ...sync, ...awaited }
+    rows.push(row(figure, "µs", all, [{ name: "extism/ours awaited", ratio: ratio(all["extism"], all["ours, awaited"]), atLeast }]))
+  }
+  await plugin.close()
   return rows
 }
 

@@ -2,6 +2,7 @@
 import type { CallContext, HostResource } from "../../host/capability/capability.ts"
 import { GrantSet } from "../../host/capability/grant.ts"
 import { capabilities } from "../../host/capability/mod.ts"
+import { defaultLimits } from "../../host/options.ts"
 import { manualMonotonicClock, memoryLog, memoryPorts, type Ports } from "../../host/port/mod.ts"
 import { CapabilityError, LimitError } from "../../schemas/error/mod.ts"
 
@@ -42,6 +43,7 @@ function instance(grants: GrantSet, ports: Ports, clock: TestCall["clock"], log:
     grants,
     ports,
     signal: undefined,
+    limits: defaultLimits,
     clock,
     log,
     uses: [],

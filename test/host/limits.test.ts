@@ -3,6 +3,7 @@
  * below it is refused with the limit's own code, and the error names limit, unit and figures.
  */
 import t from "tap"
+import { extismGuest } from "./extism/guest.ts"
 import { Host, LimitError, type Limits, type LimitName, limits as table, type LoadOptions, type Plugin } from "../../host/mod.ts"
 import { bumpAllocator, component, coreInstances, coreInstantiate, coreModule, guest, listOf, prim, tupleOf, types, wat } from "./component-builder.ts"
 
@@ -247,6 +248,18 @@ t.test("a call's `fuel` holds exactly when it differs from the plugin's", async 
   t.ok(need > 0n)
   await t.resolves(plugin.call("run", [] as never, { fuel: need }))
   await t.rejects(plugin.call("run", [] as never, { fuel: need - 1n }), { code: "STELE-LIM-0009" })
+})
+
+limit("varBytesMax", "an Extism plugin keeps two variables", {
+  // A name of one byte, a value of three and 48 for the variable; then the same with two.
+  need: 48 + 1 + 3 + 48 + 2 + 3,
+  bytes: () =>
+    extismGuest({
+      data: "abcxyz",
+      body: `(call $var_set (call $block (i32.const 0) (i32.const 1)) (call $block (i32.const 3) (i32.const 3)))
+        (call $var_set (call $block (i32.const 0) (i32.const 2)) (call $block (i32.const 3) (i32.const 3)))`,
+    }),
+  call: (plugin: Plugin) => plugin.callSync("run", [new Uint8Array()] as never),
 })
 
 tested.add("nestingMax")

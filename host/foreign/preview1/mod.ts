@@ -17,6 +17,9 @@ const served: ReadonlyMap<string, RawImport> = new Map(
   ].map((one) => [one.name, one]),
 )
 
+/** What serves an import of a core module, when it is preview 1's; for other ABIs whose modules import it too. */
+export const preview1Import = (module: string, name: string): RawImport | undefined => (module === "wasi_snapshot_preview1" ? served.get(name) : undefined)
+
 export function preview1Blueprint(main: Loaded): Blueprint {
   const exports: Array<ForeignExport> = []
   for (const [name, type] of main.module.exports) {
@@ -26,7 +29,7 @@ export function preview1Blueprint(main: Loaded): Blueprint {
   }
   return coreBlueprint({
     main,
-    resolve: (module, name) => (module === "wasi_snapshot_preview1" ? served.get(name) : undefined),
+    resolve: preview1Import,
     ...(main.module.exports.get("_initialize")?.kind === "func" ? { start: ["_initialize"] } : {}),
     exports,
     abi: "WASI preview 1",

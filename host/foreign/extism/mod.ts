@@ -1,0 +1,55 @@
+/**
+ * Extism plugins, unmodified: core modules that import `extism:host/env`. A kernel of ours is instantiated before the
+ * plugin and linked to it by its exports, so that loads and stores never enter JavaScript (docs/adr/0029-extism.md).
+ */
+import type { Blueprint } from "../../component/blueprint.ts"
+import type { CoreModule } from "../../harden/core-module.ts"
+import type { Limits } from "../../options.ts"
+import { coreBlueprint, type ForeignExport, type Loaded } from "../core.ts"
+import { preview1Import } from "../preview1/mod.ts"
+import { bindFunction, pluginFunction } from "./call.ts"
+import { envFunctions, envModule } from "./env.ts"
+import { kernelContext, kernelRef, loadKernel, pluginFunctions } from "./kernel.ts"
+import { userFunction, userModule } from "./user.ts"
+
+export const isExtism = ({ imports }: CoreModule): boolean => imports.some(({ module }) => module === envModule || module === userModule)
+
+/** A function of this name with these parameters, and no result or any one. */
+const has = ({ exports }: CoreModule, name: string, params: number): boolean => {
+  const found = exports.get(name)
+  return found?.kind === "func" && found.type.params.length === params && found.type.params.every((param) => param === "i32")
+}
+
+/** What makes a module ready, as Extism's hosts call it: Haskell's runtime, a reactor's constructors, or nothing. */
+function startOf(module: CoreModule): ReadonlyArray<string> {
+  const reactor = has(module, "_initialize", 0) ? ["_initialize"] : []
+  if (has(module, "hs_init", 2)) return [...reactor, "hs_init"]
+  return has(module, "__wasm_call_ctors", 0) ? ["__wasm_call_ctors"] : reactor
+}
+
+const starts: ReadonlySet<string> = new Set(["_initialize", "hs_init", "__wasm_call_ctors"])
+
+export function extismBlueprint(main: Loaded, limits: Limits): Blueprint {
+  const bind = bindFunction(limits)
+  const exports: Array<ForeignExport> = []
+  for (const [name, type] of main.module.exports) {
+    if (type.kind !== "func" || starts.has(name)) continue
+    const { params, results } = type.type
+    if (params.length > 0 || results.length > 1 || results.some((each) => each !== "i32")) continue
+    exports.push({ name, type: pluginFunction, core: { kind: "export", instance: 1, name }, binding: bind })
+  }
+  return coreBlueprint({
+    main,
+    before: [loadKernel(limits)],
+    context: kernelContext,
+    resolve: (module, name, type) => {
+      if (module === envModule) return pluginFunctions.has(name) ? kernelRef(name) : envFunctions.get(name)
+      if (module === "wasi_snapshot_preview1") return preview1Import(module, name)
+      if (type.kind !== "func") return undefined
+      return userFunction(module, name, type.type)
+    },
+    start: startOf(main.module),
+    exports,
+    abi: "Extism",
+  })
+}

@@ -1,0 +1,81 @@
+/**
+ * Host functions that the embedder registers, `(bytes) → bytes`: what a plugin imports from `extism:host/user`, or from any
+ * other name that is no ABI's. Each needs its grant: `call:NAME`, or `call:MODULE#NAME` under another module's name.
+ */
+import { ExtismError } from "../../../schemas/error/extism.ts"
+import type { CoreValue } from "../../abi/number.ts"
+import { call as callCapability } from "../../capability/call.ts"
+import type { CallContext } from "../../capability/capability.ts"
+import { printable } from "../../component/name.ts"
+import type { CoreFunctionType, CoreValueType } from "../../harden/core-module.ts"
+import type { AbiContext } from "../../abi/context.ts"
+import { describe } from "../../../schemas/value/form.ts"
+import type { RawImport } from "../raw.ts"
+import { readBlock, writeBlock, writeText } from "./block.ts"
+
+export const userModule = "extism:host/user"
+
+const numbers: ReadonlySet<CoreValueType> = new Set(["i32", "i64", "f32", "f64"])
+const none = new Uint8Array(0)
+
+/** `undefined` where the signature is none that a host function can have. */
+export function userFunction(module: string, name: string, type: CoreFunctionType): RawImport | undefined {
+  if (type.results.length > 1 || ![...type.params, ...type.results].every((each) => numbers.has(each))) return undefined
+  const full = `${module}#${name}`
+  const scope = module === userModule ? name : full
+  const grant = `call:${scope}`
+  const { params } = type
+  const result = type.results[0]
+  return {
+    module,
+    name,
+    type,
+    memory: "abi",
+    isProvided: true,
+    grant: { text: printable(grant), risk: callCapability.risk, heads: ["call"] },
+    call: (call, cx, args, provided) => {
+      const granted = call.grants.match("call", scope)
+      if (granted === undefined) throw call.denied(grant)
+      const plain = (provided as { readonly [plainNumbers]?: boolean } | undefined)?.[plainNumbers] === true
+      let moved = 0
+      const values = args.map((arg, i) => {
+        if (params[i] !== "i64" || plain) return arg
+        // No block: Extism's null.
+        const bytes = arg === 0n ? none : readBlock(cx, arg, printable(full))
+        moved += bytes.length
+        return bytes
+      })
+      call.used(granted, moved)
+      const answer: unknown = (provided as unknown as (...values: ReadonlyArray<unknown>) => unknown)(...values)
+      const lower = (value: unknown): CoreValue | undefined => lowerAnswer(call, cx, value, result, plain, printable(full))
+      // Waits where a call can wait; where it cannot, whoever called refuses the promise.
+      return isThenable(answer) ? (answer.then(lower) as unknown as CoreValue) : lower(answer)
+    },
+  }
+}
+
+const isThenable = (value: unknown): value is PromiseLike<unknown> =>
+  typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function"
+
+function lowerAnswer(call: CallContext, cx: AbiContext, value: unknown, type: CoreValueType | undefined, plain: boolean, name: string): CoreValue | undefined {
+  if (type === undefined) return undefined
+  const wrong = (expected: string): ExtismError => new ExtismError("Answer", { function: name, expected, actual: describe(value) })
+  if (type !== "i64") {
+    if (typeof value !== "number") throw wrong("a number")
+    return value
+  }
+  if (plain) {
+    if (typeof value !== "bigint") throw wrong("a bigint")
+    return value
+  }
+  if (value === undefined || value === null) return 0n
+  if (typeof value === "string") return writeText(call, cx, value)
+  if (value instanceof Uint8Array) return writeBlock(call, cx, value)
+  throw wrong("bytes, text or nothing")
+}
+
+const plainNumbers = Symbol("plain numbers")
+
+/** Marks a host function whose `i64` are numbers, not blocks: it gets and gives bigints. */
+export const withNumbers = (call: (...args: ReadonlyArray<never>) => unknown): ((...args: ReadonlyArray<unknown>) => unknown) =>
+  Object.assign((...args: ReadonlyArray<unknown>): unknown => (call as (...args: ReadonlyArray<unknown>) => unknown)(...args), { [plainNumbers]: true })
