@@ -25,6 +25,8 @@ export interface LoadOptions {
     readonly max?: number
     /** How many idle instances are kept; default 1. */
     readonly idle?: number
+    /** Fresh instances made ahead, while nothing else runs, for calls that would make their own; they count in `max`. Default 0. */
+    readonly ready?: number
     /** Calls that may wait for an instance when `max` are busy; further ones are refused. Default 100. */
     readonly queue?: number
   }
@@ -52,6 +54,7 @@ export interface ResolvedOptions {
   readonly instancesMax: number
   readonly idleMax: number
   readonly queueMax: number
+  readonly readyCount: number
   readonly tenant: string
   readonly missing: "refuse" | "trap"
   readonly imports: Readonly<Record<string, ProvidedInterface>>
@@ -81,12 +84,14 @@ export interface CallOptions {
 const deadlineMsMax = 86_400_000
 const memoryBytesCeiling = 4 * 1024 ** 3
 const tenantCharsMax = 256
+/** Instances made ahead: each has its memories. */
+const readyMax = 1_000
 /** The watchdog counts 32 calls inside calls (`watchdogDepthMax`); a destructor inside the innermost is one more. */
 const nestingCeiling = 30
 
 const loadKeys = ["grants", "limits", "metering", "isolation", "instances", "tenant", "missing", "imports", "config", "digest", "engine", "prepare"]
 const replaceKeys = [...loadKeys.filter((key) => key !== "tenant"), "exports"]
-const instanceKeys = ["reuse", "max", "idle", "queue"]
+const instanceKeys = ["reuse", "max", "idle", "ready", "queue"]
 const callKeys = ["deadlineMs", "fuel", "signal"]
 
 export function rejectUnknown(options: object, known: ReadonlyArray<string>, where: string): void {
@@ -184,6 +189,7 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedOptions {
     reuse,
     instancesMax,
     idleMax: instances.idle === undefined ? 1 : count("instances.idle", instances.idle, 0, 16_000),
+    readyCount: instances.ready === undefined ? 0 : count("instances.ready", instances.ready, 0, Math.min(instancesMax, readyMax)),
     queueMax: instances.queue === undefined ? 100 : count("instances.queue", instances.queue, 0, 100_000),
     tenant,
     missing: oneOf("missing", options.missing ?? "refuse", ["refuse", "trap"], []),

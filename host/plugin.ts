@@ -20,6 +20,7 @@ import type { Source } from "./host.ts"
 import { type ImportReport, splitVersion } from "./link/link.ts"
 import type { Linked } from "./link/prepare.ts"
 import { type CallOptions, checkCallOptions, checkReplaceOptions, type LoadOptions, type ReplaceOptions, type ResolvedOptions } from "./options.ts"
+import type { PoolCounts } from "./pool/pool.ts"
 import type { AdmissionDecision, UsageRecord } from "./port/mod.ts"
 
 export interface Description {
@@ -292,6 +293,16 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
   /** Live instances now, running and idle. */
   get instances(): number {
     return this.#editions().reduce((sum, { executor }) => sum + executor.instances, 0)
+  }
+
+  /** Instances by what they do, and how many there were: for gauges. Those of replaced components are in it while there are any. */
+  get pool(): PoolCounts {
+    const sum = { live: 0, ready: 0, idle: 0, waiting: 0, made: 0, discarded: 0, memoryBytes: 0 }
+    for (const { executor } of this.#editions()) {
+      const counts: Partial<PoolCounts> = executor.counts?.() ?? { live: executor.instances }
+      for (const key of Object.keys(sum) as Array<keyof PoolCounts>) sum[key] += counts[key] ?? 0
+    }
+    return sum
   }
 
   /** Discards every instance, those that resources are held of included; later calls are refused. A call that is running ends first. */

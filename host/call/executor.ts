@@ -3,6 +3,7 @@
  * runs one call in it and tells what that used. Inline is one of them; others run the guest in another thread or process.
  */
 import type { FunctionType } from "../../schemas/wit/model.ts"
+import type { PoolCounts } from "../pool/pool.ts"
 import type { CallLimits } from "./instance.ts"
 
 /** An export that can be called. */
@@ -37,6 +38,8 @@ export interface Executor {
   call(target: Target, args: ReadonlyArray<unknown>, limits: CallLimits, signal: AbortSignal | undefined, spent: Spent): unknown
   /** Live instances now, running and idle. */
   readonly instances: number
+  /** The same by what they do, where the instances are on this thread. */
+  counts?(): PoolCounts
   /** Its plugin was replaced and none of its calls is left: what remains are calls that take a resource of an instance here. Keeps nothing else. */
   retire(): void
   /** Discards every instance; one that is running ends first. No call comes after it. */

@@ -2,7 +2,7 @@
 import { PluginError } from "../../schemas/error/plugin.ts"
 import type { Linked } from "../link/prepare.ts"
 import type { ResolvedOptions } from "../options.ts"
-import { Pool } from "../pool/pool.ts"
+import { Pool, type PoolCounts } from "../pool/pool.ts"
 import type { Executor, Spent, Target } from "./executor.ts"
 import { GuestResource } from "./handles.ts"
 import type { CallLimits, Instance } from "./instance.ts"
@@ -40,9 +40,13 @@ export class InlineExecutor implements Executor {
     return this.#pool.size
   }
 
+  counts(): PoolCounts {
+    return this.#pool.counts()
+  }
+
   call(target: Target, args: ReadonlyArray<unknown>, limits: CallLimits, signal: AbortSignal | undefined, spent: Spent): unknown {
     const resource = target.takesHandles ? findResource(args) : undefined
-    const instance = this.#pool.take(target.name, resource)
+    const instance = this.#pool.take(target.name, resource, limits.fuel)
     if (instance !== undefined) return this.#run(instance, target, args, limits, signal, spent)
     if (limits.mayWait !== true) throw new PluginError("Busy", { export: target.name })
     return this.#pool.wait(target.name, resource, limits, signal).then((free) => this.#run(free, target, args, limits, signal, spent))

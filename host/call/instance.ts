@@ -467,6 +467,11 @@ export class Instance implements CallContext {
     this.linked.discarded(this)
   }
 
+  /** It has called the host since its budget began. */
+  get hasAsked(): boolean {
+    return this.budget.hostCallsLeft !== this.limits.hostCallsMax
+  }
+
   /** Bytes of all linear memories now. Memories never shrink: this is the peak. */
   memoryBytes(): number {
     return (this.linked.pagesInitial + this.meter.pagesGrown()) * 65_536

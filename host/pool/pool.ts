@@ -5,9 +5,25 @@ import { type CallLimits, Instance } from "../call/instance.ts"
 import type { Linked } from "../link/prepare.ts"
 import type { ResolvedOptions } from "../options.ts"
 import type { WaitQueue } from "./queue.ts"
+import type { Ready } from "./ready.ts"
 
 /** What of a plugin's options its instances follow. */
-export type PoolOptions = Pick<ResolvedOptions, "reuse" | "instancesMax" | "idleMax" | "queueMax">
+export type PoolOptions = Pick<ResolvedOptions, "reuse" | "instancesMax" | "idleMax" | "queueMax" | "readyCount">
+
+/** Instances of a plugin by what they do, and what became of those there were: `made` = `discarded` + `live`. */
+export interface PoolCounts {
+  readonly live: number
+  /** Live ones that were made ahead. */
+  readonly ready: number
+  /** Live ones that have served and are kept. */
+  readonly idle: number
+  /** Calls that wait for an instance. */
+  readonly waiting: number
+  readonly made: number
+  readonly discarded: number
+  /** Linear memories of all live ones. */
+  readonly memoryBytes: number
+}
 
 export class Pool {
   readonly #linked: Linked
@@ -16,6 +32,8 @@ export class Pool {
   readonly #live = new Set<Instance>()
   /** Made when a call first waits. */
   #queue: WaitQueue<Instance> | undefined
+  #ready: Ready | undefined
+  #made = 0
   #isClosed = false
   #isRetired = false
 
@@ -26,11 +44,14 @@ export class Pool {
       this.#live.delete(instance)
       const idle = this.#idle.indexOf(instance)
       if (idle >= 0) this.#idle.splice(idle, 1)
+      this.#ready?.remove(instance)
       if (this.#queue !== undefined && this.#queue.length > 0 && !this.#isClosed && this.#live.size < options.instancesMax) this.#queue.give(this.#make())
+      else this.#ready?.refill()
     }
     linked.released = (instance) => {
       if ((options.reuse === "never" || this.#isRetired) && instance.ownedOutside === 0 && !instance.isRunning) instance.discard()
     }
+    if (options.readyCount > 0) void this.#prepare(options.readyCount)
   }
 
   /** Live instances, running and idle. */
@@ -38,26 +59,45 @@ export class Pool {
     return this.#live.size
   }
 
+  counts(): PoolCounts {
+    let memoryBytes = 0
+    for (const instance of this.#live) memoryBytes += instance.memoryBytes()
+    return {
+      live: this.#live.size,
+      ready: this.#ready?.length ?? 0,
+      idle: this.#idle.length,
+      waiting: this.#queue?.length ?? 0,
+      made: this.#made,
+      discarded: this.#made - this.#live.size,
+      memoryBytes,
+    }
+  }
+
   /**
-   * The instance for a call of export `name`: the one that `resource`, an argument, lives in; one that is idle; or a new
-   * one, which is not started yet. Undefined when there are as many as there may be.
+   * The instance for a call of export `name`: the one that `resource`, an argument, lives in; one that is idle or was
+   * made ahead; or a new one, which is not started yet. Undefined when there are as many as there may be.
    * @throws PluginError `Busy` when the resource's instance runs
    */
-  take(name: string, resource: GuestResource | undefined): Instance | undefined {
+  take(name: string, resource: GuestResource | undefined, fuel: bigint): Instance | undefined {
     const instance = (resource === undefined ? undefined : this.#pinned(resource, name)) ?? (this.#options.reuse === "principal" ? this.#idle.pop() : undefined)
     if (instance !== undefined) return instance
-    return this.#live.size >= this.#options.instancesMax ? undefined : this.#make()
+    return this.#ready?.take(fuel) ?? this.#makeOne()
   }
 
   /**
    * The instance for a call that may wait for it.
    * @throws PoolError `QueueFull`; LimitError `deadlineMs`; PluginError `Aborted`, `Closed`
    */
-  async wait(name: string, resource: GuestResource | undefined, { deadlineAtMs, deadlineMs }: CallLimits, signal: AbortSignal | undefined): Promise<Instance> {
+  async wait(
+    name: string,
+    resource: GuestResource | undefined,
+    { deadlineAtMs, deadlineMs, fuel }: CallLimits,
+    signal: AbortSignal | undefined,
+  ): Promise<Instance> {
     const { WaitQueue } = await import("./queue.ts")
     const { nowMs, tenant } = this.#linked
     // Something may have become free meanwhile.
-    const instance = this.#isClosed || (this.#queue?.length ?? 0) > 0 ? undefined : this.take(name, resource)
+    const instance = this.#isClosed || (this.#queue?.length ?? 0) > 0 ? undefined : this.take(name, resource, fuel)
     const queue = (this.#queue ??= new WaitQueue(this.#options.queueMax, nowMs))
     const waited = instance ?? (await (this.#isClosed ? undefined : queue.wait({ tenant, export: name, deadlineAtMs, deadlineMs, signal })))
     if (waited === undefined || this.#isClosed) throw new PluginError("Closed", { what: "the plugin" })
@@ -66,8 +106,18 @@ export class Pool {
     throw new PluginError("Aborted", { export: name })
   }
 
+  async #prepare(count: number): Promise<void> {
+    const { Ready } = await import("./ready.ts")
+    if (!this.#isClosed && !this.#isRetired) this.#ready = new Ready(this.#linked, count, () => this.#makeOne())
+  }
+
+  #makeOne(): Instance | undefined {
+    return this.#live.size >= this.#options.instancesMax ? undefined : this.#make()
+  }
+
   #make(): Instance {
     const made = new Instance(this.#linked)
+    this.#made++
     this.#live.add(made)
     return made
   }
@@ -75,6 +125,7 @@ export class Pool {
   /** After its call: kept or discarded. One that failed has discarded itself, which counted it out. */
   give(instance: Instance): void {
     if (instance.isDiscarded) return
+    this.#ready?.retry()
     if (this.#isClosed) instance.discard()
     else if (this.#options.reuse === "principal" && this.#queue?.give(instance) === true) return
     else if (this.#options.reuse === "principal" && !this.#isRetired) {
@@ -86,12 +137,14 @@ export class Pool {
   /** Keeps only instances that resources are held of, and those no longer than that. */
   retire(): void {
     this.#isRetired = true
+    this.#ready?.close()
     for (const instance of this.#live) if (!instance.isRunning && instance.ownedOutside === 0) instance.discard()
   }
 
   /** Discards every instance, those that resources are held of included; one that runs when its call ends. */
   close(): void {
     this.#isClosed = true
+    this.#ready?.close()
     this.#queue?.close()
     for (const instance of this.#live) if (!instance.isRunning) instance.discard()
   }
