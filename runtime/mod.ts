@@ -2,10 +2,10 @@
 import { Host as CoreHost, type HostOptions as CoreOptions } from "../host/host.ts"
 import type { ObserverPort } from "../host/port/observer.ts"
 import { ConfigError } from "../schemas/error/config.ts"
-import { type NetworkOptions, openNetwork } from "./network/network.ts"
+import type { NetworkOptions } from "./network/network.ts"
 import type { Upkeep, UpkeepLimits } from "./service/upkeep.ts"
 import type { UsageObserver } from "./service/usage.ts"
-import { openStorage, type StorageOptions } from "./storage/storage.ts"
+import type { Storage, StorageOptions } from "./storage/storage.ts"
 
 export * from "../host/mod.ts"
 export { PoolError } from "../schemas/error/pool.ts"
@@ -54,8 +54,12 @@ export const Host = {
     if (network !== false && (typeof network !== "object" || network === null))
       throw new ConfigError("Option", { option: "network", expected: "false or options", actual: String(network) })
     // A page has no sockets.
-    const online = network === false || typeof process === "undefined" ? undefined : openNetwork(network)
-    const kept = await openStorage(storage, { acceptLoss, objects, storageKey })
+    const online = network === false || typeof process === "undefined" ? undefined : (await import("./network/network.ts")).openNetwork(network)
+    // Nothing of storage is loaded for a host in memory: pages have none of what it stands on.
+    const kept: Storage =
+      storage === "memory"
+        ? { ports: {}, close: async () => {} }
+        : await (await import("./storage/storage.ts")).openStorage(storage, { acceptLoss, objects, storageKey })
     const next = options.ports?.observer
     let observer: ObserverPort | undefined = next
     let keeper: Upkeep | undefined

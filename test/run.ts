@@ -27,8 +27,8 @@ interface Outcome {
 const root = fileURLToPath(new URL("..", import.meta.url))
 const { values: flags, positionals: words } = parseArgs({ allowPositionals: true, options: { full: { type: "boolean" }, verbose: { type: "boolean" } } })
 const limitMs = flags.full === true ? 3_600_000 : 300_000
-/** The tools of both installs come first: tests start Deno, Bun and compilers. */
-const path = [join(root, "test/node_modules/.bin"), join(root, "node_modules/.bin"), process.env.PATH].join(delimiter)
+/** The tools of both installs come first: tests start Deno, Bun and compilers. The root's before the tests', which have an older Node, too. */
+const path = [join(root, "node_modules/.bin"), join(root, "test/node_modules/.bin"), process.env.PATH].join(delimiter)
 const durationsPath = join(root, ".cache/test-durations.json")
 
 /**

@@ -1,8 +1,23 @@
 /** Browsers, and anything else with web globals only. The watchdog needs cross-origin isolation, for shared memory. */
 import { webDigests } from "../meter/cache.ts"
-import { rewriteCoreModule, rewriteSteps } from "../meter/rewrite.ts"
 import type { Platform } from "./platform.ts"
 import { fetchBytes, unreadable, webAddress } from "./read.ts"
+
+/** Threads started so far. */
+let started = 0
+
+/**
+ * Where the thread's program comes from. The published file of it comes first: policies allow a site's own files more often than `blob:`, and
+ * bundlers that know `new URL(…, import.meta.url)` bring it along. Where it is not, the thread's error comes at once and the next start takes the text.
+ */
+function programOf(source: string): { readonly url: string | URL; release(): void } {
+  if (started++ % 2 === 0) return { url: new URL("./browser-watchdog.js", import.meta.url), release() {} }
+  const url = URL.createObjectURL(new Blob([browserWatchdog(source)], { type: "text/javascript" }))
+  return { url, release: () => URL.revokeObjectURL(url) }
+}
+
+/** The whole of the thread's program, from the text of the function. */
+export const browserWatchdog = (source: string): string => `onmessage = (event) => { (${source})(event.data) }`
 
 export const platform: Platform = {
   name: "browser",
@@ -13,15 +28,15 @@ export const platform: Platform = {
   startWatchdog(source, state, epoch, onEnd) {
     if (typeof Worker === "undefined" || (globalThis as { readonly crossOriginIsolated?: boolean }).crossOriginIsolated === false) return undefined
     try {
-      const url = URL.createObjectURL(new Blob([`onmessage = (event) => { (${source})(event.data) }`], { type: "text/javascript" }))
-      const worker = new Worker(url, { name: "stele-watchdog" })
-      // A policy without `worker-src blob:` reports itself here, before the thread says that it is ready.
+      const program = programOf(source)
+      const worker = new Worker(program.url, { name: "stele-watchdog" })
+      // A file that is not there and a policy without `worker-src blob:` report themselves here, before the thread says that it is ready.
       worker.onerror = onEnd
       worker.postMessage({ state, epoch })
       return {
         close() {
           worker.terminate()
-          URL.revokeObjectURL(url)
+          program.release()
         },
       }
     } catch {
@@ -40,7 +55,9 @@ export const platform: Platform = {
     return fetchBytes(address, bytesMax)
   },
   openCache: async () => undefined,
-  loadRewriter: async () => ({ rewriteCoreModule, rewriteSteps }),
-  ...webDigests,
+  // Nothing of the host is evaluated before this module, which it imports: what is taken from it is taken when it is used.
+  loadRewriter: () => import("../meter/rewrite.ts"),
+  sha256: (bytes) => webDigests.sha256(bytes),
+  hmacSha256: (key, bytes) => webDigests.hmacSha256(key, bytes),
   randomBytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
 }

@@ -2,6 +2,7 @@
  * Builds what is published into `dist/`:
  * - `mod.js effect.js host.js schemas.js` and the chunks they share, so that a class is the same one whichever entry
  *   it came from; `effect` stays an import, because its services must be the application's;
+ * - `platform/browser-watchdog.js`, a thread's program for pages whose policy allows files of the site only;
  * - `platform/*.js`, chosen by the conditions of `#platform` in `dist/package.json` (the nearest `package.json` decides
  *   what `#…` means), so that a browser bundle holds no server code and the other way round;
  * - `…-worker.js`, the threads that write stores;
@@ -19,6 +20,8 @@ import { chmod, glob, mkdir, readdir, readFile, rename, rm, writeFile } from "no
 import { dirname, join } from "node:path"
 import { gzipSync } from "node:zlib"
 import type { InputOptions, OutputOptions, Plugin } from "rolldown"
+import { watchdogSource } from "../../host/call/watchdog-thread.ts"
+import { browserWatchdog } from "../../host/platform/browser.ts"
 import { bundleInto, minify, placeWorkers, root, workers } from "./bundle.ts"
 
 const dist = join(root, "dist")
@@ -88,7 +91,7 @@ async function bundleLibrary(): Promise<void> {
         groups: [
           {
             name: "stele",
-            test: /[/](host|schemas)[/](?!platform[/](?!read)|effect|.*layer|.*effect-schema|meter[/](rewrite|body|call-graph|injected|writer|op|flag)[.]|harden[/](opcodes|immediate|float)[.])|[/]storage[/]disk[.]/,
+            test: /[/](host|schemas)[/](?!platform[/](?!read)|effect|.*layer|.*effect-schema|meter[/](rewrite|body|call-graph|injected|writer|op|flag)[.]|harden[/](opcodes|immediate|float)[.])/,
             minShareCount: 2,
           },
           // What a store is opened with, for the same reason: it was 22 files. Nothing of it is loaded for a host in memory.
@@ -100,6 +103,7 @@ async function bundleLibrary(): Promise<void> {
       },
     },
   )
+  await writeFile(join(staging, "platform/browser-watchdog.js"), `${browserWatchdog(watchdogSource)}\n`)
   const conditions = Object.fromEntries([
     ...["deno", "bun", "browser", "node"].map((name) => [name, `./platform/${name}.js`]),
     ["default", "./platform/browser.js"],

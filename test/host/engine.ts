@@ -6,7 +6,7 @@ export const engines = ["node", "deno", "bun"] as const
 export type EngineName = (typeof engines)[number]
 
 /** Node is a tool of the product, the other engines of the tests alone. */
-const bin = (name: EngineName): string =>
+export const bin = (name: EngineName): string =>
   fileURLToPath(new URL(name === "node" ? "../../node_modules/.bin/node" : `../node_modules/.bin/${name}`, import.meta.url))
 
 export interface Run {

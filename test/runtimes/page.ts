@@ -1,0 +1,9 @@
+/** The smoke in a page: bundled as an application would be, it reports to the server that served it. */
+import * as stele from "../../host/mod.ts"
+import { smoke } from "./smoke.ts"
+
+const bytes = async (name: string) => new Uint8Array(await (await fetch(`/${name}.wasm`)).arrayBuffer())
+const { crossOriginIsolated: isIsolated } = globalThis as { readonly crossOriginIsolated?: boolean }
+const report = (outcome: object): Promise<unknown> => fetch("/outcome", { method: "POST", body: JSON.stringify({ ...outcome, isIsolated }) })
+
+smoke(stele, bytes).then(report, (error: unknown) => report({ error: error instanceof Error ? error.stack : String(error) }))
