@@ -4,6 +4,7 @@ import { PluginError } from "../../schemas/error/plugin.ts"
 import { WitError } from "../../schemas/error/wit.ts"
 import { fromJson } from "../../schemas/value/json.ts"
 import { fromWave } from "../../schemas/value/wave.ts"
+import { isTextFunction } from "./extism.ts"
 import type { FunctionType, ValueType } from "../../schemas/wit/model.ts"
 
 /** Reads what `@FILE` and `-` stand for. */
@@ -74,6 +75,12 @@ async function parseWord(type: ValueType, word: string, path: string, read: Read
   return heart(type).kind === "string" ? text : parseText(type, text, path)
 }
 
+/** The input of an Extism plugin's function: the word itself. */
+async function inputOf(word: string, read: ReadInput): Promise<Uint8Array> {
+  if (word === "-") return read("-")
+  return word.startsWith("@") && word.length > 1 ? read(word.slice(1)) : new TextEncoder().encode(word)
+}
+
 /**
  * The arguments that `words` stand for; trailing options may be left out. Paths in errors start with the parameter's name.
  *
@@ -85,6 +92,10 @@ export async function parseArguments(
   words: ReadonlyArray<string>,
   read: ReadInput = readInput,
 ): Promise<ReadonlyArray<unknown>> {
+  if (isTextFunction(func)) {
+    if (words.length > 1) throw new WitError("ArgumentCount", { export: name, expected: 1, actual: words.length })
+    return [await inputOf(words[0] ?? "", read)]
+  }
   const required = func.params.findLastIndex((param) => param.type.kind !== "option") + 1
   if (words.length < required || words.length > func.params.length)
     throw new WitError("ArgumentCount", { export: name, expected: func.params.length, actual: words.length })

@@ -7,6 +7,9 @@ import type { LoadOptions } from "../../host/options.ts"
 import { escapeText } from "../../host/port/log.ts"
 import { Host } from "../mod.ts"
 import { answerJson, answerLines, invoke, usageJson, usageText } from "./invoke.ts"
+import type { ReadInput } from "./argument.ts"
+import { isTextFunction, textOf } from "./extism.ts"
+import { sourceOf } from "./manifest.ts"
 import { fill, portsFrom, type PortFlags, usageNotes } from "./ports.ts"
 import { parseBytes, parseCount, parseDuration, parseLimit } from "./quantity.ts"
 import { at } from "./report.ts"
@@ -26,6 +29,7 @@ export interface CallFlags extends LoadFlags, PortFlags {
   readonly file: string
   readonly export: string
   readonly args: ReadonlyArray<string>
+  readonly input?: string | undefined
   readonly deadline?: string | undefined
   readonly storage?: string | undefined
   readonly objects?: string | undefined
@@ -49,7 +53,7 @@ export function loadOptions(flags: LoadFlags): LoadOptions {
 }
 
 /** The name a plugin goes by in logs and at the prompt: its file's, without folder and ending. */
-export const nameOf = (file: string): string => basename(file.replace(/[?#].*$/, "")).replace(/\.wasm$/, "") || file
+export const nameOf = (file: string): string => basename(file.replace(/[?#].*$/, "")).replace(/\.(?:wasm|json)$/, "") || file
 
 /** A `string` or `list<u8>` as it is; text is escaped on a terminal, line by line. */
 function writeRaw(result: unknown): void {
@@ -60,6 +64,17 @@ function writeRaw(result: unknown): void {
     throw new ConfigError("Option", { option: "--raw", expected: "a file or pipe as standard output for bytes", actual: "a terminal" })
   throw new ConfigError("Option", { option: "--raw", expected: "an export that answers with a string or list<u8>", actual: "another answer" })
 }
+
+/** `--input` stands for the one argument, as it is: as standard input would, whatever its first character. */
+function inputWords({ args }: CallFlags, input: string): ReadonlyArray<string> {
+  if (args.length > 0)
+    throw new ConfigError("Usage", { detail: `Cannot give --input and ${args.length === 1 ? "an argument" : "arguments"}`, advice: "leave out one of the two" })
+  return input === "" ? [""] : ["-"]
+}
+const literal =
+  (input: string): ReadInput =>
+  async () =>
+    new TextEncoder().encode(input)
 
 export async function call(flags: CallFlags): Promise<void> {
   const name = nameOf(flags.file)
@@ -77,11 +92,24 @@ export async function call(flags: CallFlags): Promise<void> {
   notes.observer = host.ports.observer
   await fill(host.ports.keyValue, flags)
   const { file } = flags
-  const plugin = await at({ file }, () => withProgress(`Loading ${name}`, flags.json, () => host.load(file, options)))
+  const plugin = await at({ file }, async () => {
+    const load = await sourceOf(file, options)
+    return withProgress(`Loading ${name}`, flags.json, () => host.load(load.source, load.options))
+  })
   let isAnswered = false
   try {
-    const { exported, result, usage } = await invoke(plugin, file, flags.export, flags.args, callOptions)
-    if (flags.json) printLine(JSON.stringify({ result: answerJson(exported.type, result), ...(flags.usage ? { usage: usageJson(usage) } : {}) }))
+    const { exported, result, usage } = await (flags.input === undefined
+      ? invoke(plugin, file, flags.export, flags.args, callOptions)
+      : invoke(plugin, file, flags.export, inputWords(flags, flags.input), callOptions, literal(flags.input)))
+    const text = isTextFunction(exported.type) ? textOf(result) : undefined
+    if (flags.json)
+      printLine(
+        JSON.stringify({
+          result: answerJson(exported.type, result),
+          ...(text === undefined ? {} : { text }),
+          ...(flags.usage ? { usage: usageJson(usage) } : {}),
+        }),
+      )
     else if (flags.raw && answer(exported.type).ok !== undefined) writeRaw(result)
     else for (const line of answerLines(exported.type, result, out, columns(process.stdout))) printLine(line)
     isAnswered = true

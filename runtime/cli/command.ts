@@ -7,7 +7,9 @@ import * as Option from "effect/Option"
 import { Debug, isOn, Json, many, run, text } from "./flag.ts"
 import { storage as storageCommands } from "./storage-command.ts"
 
-const file = Argument.String("FILE").pipe(Argument.withDescription("A component: path, URL, or sha256 digest in the store"))
+const file = Argument.String("FILE").pipe(
+  Argument.withDescription("A plugin: path, URL, or sha256 digest in the store; an Extism manifest by its ending .json"),
+)
 
 export const loadFlags = {
   grant: many("grant", "GRANT", "What the plugin may do, such as log or kv:read:prices/*; repeat for more (stele explain grants)"),
@@ -41,6 +43,7 @@ const call = Command.make(
       ),
       Argument.variadic(),
     ),
+    input: text("input", "TEXT", "The one argument as it is, for functions of Extism plugins and others that take text or bytes"),
     ...loadFlags,
     deadline: text("deadline", "TIME", "When the call is stopped: 500, 500ms, 2s (default 1s)"),
     config: many("config", "NAME=VALUE", "A setting that config:NAME lets the plugin read"),
@@ -63,6 +66,7 @@ const call = Command.make(
     { command: `stele call greeter.wasm greet '{name: "Ada"}' --grant log --grant 'kv:read:*'`, description: "JSON or WAVE, by the parameter's type" },
     { command: "stele call text.wasm analyze @speech.txt '{top: 5, min-letters: 4}' --usage", description: "A file as the first argument; what the call cost" },
     { command: "stele call spinner.wasm spin 1 --deadline 100ms", description: "Stop it after 100 ms" },
+    { command: "stele call count_vowels.wasm count_vowels --input 'Hello'", description: "An Extism plugin: text in, text out" },
   ]),
 )
 

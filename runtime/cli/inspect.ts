@@ -9,6 +9,7 @@ import { declarations } from "../../schemas/wit/typescript.ts"
 import type { LoadOptions } from "../../host/options.ts"
 import type { Description, Plugin } from "../../host/plugin.ts"
 import { Host } from "../mod.ts"
+import { sourceOf } from "./manifest.ts"
 import { nameOf } from "./call.ts"
 import { bytesText, parseLimit } from "./quantity.ts"
 import { at } from "./report.ts"
@@ -26,7 +27,10 @@ export interface InspectFlags {
 async function look<A>({ file, limit, json }: InspectFlags | TypesFlags, use: (plugin: Plugin) => A | Promise<A>): Promise<A> {
   await using host = await Host.open()
   const options: LoadOptions = { missing: "trap", limits: Object.fromEntries(limit.map(parseLimit)) }
-  return await at({ file }, async () => use(await withProgress(`Loading ${nameOf(file)}`, json, () => host.load(file, options))))
+  return await at({ file }, async () => {
+    const load = await sourceOf(file, options)
+    return use(await withProgress(`Loading ${nameOf(file)}`, json, () => host.load(load.source, load.options)))
+  })
 }
 
 /** What the component is made of, in the terms of its own model. */
@@ -36,18 +40,20 @@ function featuresOf(description: Description): ReadonlyArray<string> {
   const hasResource = [...description.world.exports.values(), ...interfaces].some(
     (extern) => extern.kind === "interface" && [...extern.exports.values()].some((inner) => inner.kind === "resource-type"),
   )
+  const isExtism = description.imports.some(({ name }) => name.startsWith("extism:host/"))
   return [
-    ...(description.sizes.coreModules > 1 ? [`${description.sizes.coreModules} core modules`] : []),
+    ...(isExtism ? ["Extism plugin"] : []),
+    ...(description.sizes.coreModules > 1 && !isExtism ? [`${description.sizes.coreModules} core modules`] : []),
     ...(hasResource ? ["resources"] : []),
     ...(functions.some((type) => type.result?.kind === "result") ? ["typed errors"] : []),
-    ...(description.imports.some(({ status }) => status === "inert") ? ["inert WASI imports"] : []),
+    ...(description.imports.some(({ status, name }) => status === "inert" && name.startsWith("wasi")) ? ["inert WASI imports"] : []),
     ...(description.imports.length === 0 ? ["no imports"] : []),
   ]
 }
 
 /** What an import needs, in the words of an operator. */
 function needOf({ status, grant, risk }: Description["imports"][number]): readonly [need: string, risk: string] {
-  if (status === "inert") return ["nothing", "linked to an inert stand-in that reaches nothing outside"]
+  if (status === "inert") return ["nothing", "linked to what reaches nothing outside"]
   if (grant === undefined) return ["unknown", "no capability of this host serves it: calling it traps"]
   return [grant, risk ?? ""]
 }

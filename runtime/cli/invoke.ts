@@ -10,6 +10,7 @@ import type { UsageRecord } from "../../host/port/observer.ts"
 import { splitVersion } from "../../host/link/link.ts"
 import type { CallOptions } from "../../host/options.ts"
 import type { Description, Plugin } from "../../host/plugin.ts"
+import { isTextFunction, textLines } from "./extism.ts"
 import { parseArguments, type ReadInput } from "./argument.ts"
 import { bytesText, countText, timeText } from "./quantity.ts"
 import { at } from "./report.ts"
@@ -77,6 +78,8 @@ export async function invoke(
 /** The answer for people: lines of WAVE; none when the function returns nothing. */
 export function answerLines(type: FunctionType, result: unknown, colours: Palette, width: number): ReadonlyArray<string> {
   const { ok } = answer(type)
+  const text = isTextFunction(type) ? textLines(result) : undefined
+  if (text !== undefined) return text
   return ok === undefined ? [] : prettyLines(ok, result, width).map((line) => colourWave(line, colours))
 }
 

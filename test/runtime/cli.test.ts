@@ -4,6 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
 import { bumpAllocator, guest } from "../host/component-builder.ts"
+import { extismGuest } from "../host/extism/guest.ts"
 import { type Ended, example, jsonError, root, stele } from "./command-line.ts"
 
 // Each test starts several processes, on machines that may be busy.
@@ -258,6 +259,39 @@ t.test("`stele call` takes a bare word as the string when the parameter is one",
   t.equal(stele(["call", echo, "echo", "--", "--json"]).stdout, '"--json"\n', "after -- nothing is a flag")
   t.equal(stele(["call", echo, "echo", '"no end', "--json"]).code, 2, "a quote that does not end is a mistake")
   t.equal(stele(["call", echo, "echo", "two\nlines", "--raw"]).stdout, "two\nlines", "--raw writes it as it is")
+})
+
+/** Answers with its input in front of a setting, and fails without input. */
+const extism = await file(
+  "extism.wasm",
+  await extismGuest({
+    data: "nogreeting",
+    body: `(if (i64.eqz (call $input_length)) (then (call $error_set (call $block (i32.const 0) (i32.const 2))))) (call $answer (call $input_offset))`,
+    fields: `(func (export "setting") (result i32) (call $answer (call $config_get (call $block (i32.const 2) (i32.const 8)))) (i32.const 0))`,
+  }),
+)
+
+t.test("`stele call` takes and prints text when the plugin is one for Extism", async (t) => {
+  t.same(stele(["call", extism, "run", "--input", "Grüße\nzwei"]), { stdout: "Grüße\nzwei\n", stderr: "", code: 0 })
+  t.equal(stele(["call", extism, "run", "two words"]).stdout, "two words\n")
+  t.equal(stele(["call", extism, "run", "--input", "-"]).stdout, "-\n", "--input is taken as it is")
+  t.equal(stele(["call", extism, "run", "-"], { input: Uint8Array.of(0x61, 0x0a) }).stdout, "a\n")
+  t.equal(stele(["call", extism, "run", "--input", "a\u001b[31m"]).stdout, "a\\u{1b}[31m\n", "nothing steers a terminal")
+  t.equal(stele(["call", extism, "run", "--input", "a", "--raw"]).stdout, "a")
+  t.same(JSON.parse(stele(["call", extism, "run", "--input", "abc", "--json"]).stdout), { result: "YWJj", text: "abc" })
+  t.match(stele(["call", extism, "run"]), { code: 1, stderr: /STELE-PLG-0001[^]*"no"/ })
+  t.match(stele(["call", extism, "run", "a", "--input", "b"]), { code: 2, stderr: /--input/ })
+  t.match(stele(["call", extism, "run", "a", "b"]).code, 2)
+  t.match(stele(["inspect", extism]).stdout, /Extism plugin[^]*extism:host\/env[^]*config:\*[^]*run\n\s+func\(input: list<u8>\)/)
+})
+
+t.test("`stele call` loads what an Extism manifest says when the file is one", async (t) => {
+  const manifest = (more: object): Promise<string> =>
+    file("manifest.json", JSON.stringify({ wasm: [{ path: extism }], config: { greeting: "hello" }, ...more }))
+  t.equal(stele(["call", await manifest({}), "setting"]).stdout, "hello\n")
+  t.match(stele(["call", await manifest({ wasm: [{ path: extism, hash: "0".repeat(64) }] }), "setting"]), { code: 3, stderr: /STELE-VFY-0018/ })
+  t.match(stele(["call", await manifest({ memory: { max_pages: 1 } }), "setting"]), { code: 7, stderr: /STELE-LIM-0001/ })
+  t.match(stele(["inspect", await manifest({ memory: { pages: 1 } })]), { code: 3, stderr: /STELE-EXT-0004[^]*memory\.pages/ })
 })
 
 t.test("`stele call` escapes what a guest answers when it could steer a terminal", async (t) => {

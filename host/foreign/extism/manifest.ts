@@ -1,0 +1,164 @@
+/**
+ * Extism's manifest (extism/extism, `manifest`: `schema.json` and `src/lib.rs`) as what this host loads by: a source, grants
+ * and limits. Read once and refused whole where something in it has no counterpart, so that none of it goes unheeded.
+ */
+import { ExtismError } from "../../../schemas/error/extism.ts"
+import { fromBase64 } from "../../../schemas/value/base64.ts"
+import { describe } from "../../../schemas/value/form.ts"
+import type { Source } from "../../host.ts"
+import type { Limits, LoadOptions } from "../../options.ts"
+
+export interface ExtismLoad {
+  readonly source: Source
+  readonly options: LoadOptions
+}
+
+type Json = Readonly<Record<string, unknown>>
+
+const wrong = (path: string, expected: string, value: unknown): ExtismError => new ExtismError("Manifest", { path, expected, actual: describe(value) })
+
+const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** An object with no other keys than these; absent and null are as empty. */
+function objectOf(value: unknown, path: string, known: ReadonlyArray<string>): Json {
+  if (value === undefined || value === null) return {}
+  if (!isObject(value)) throw wrong(path, "an object", value)
+  for (const key of Object.keys(value)) {
+    if (!known.includes(key))
+      throw new ExtismError("Manifest", {
+        path: path === "" ? key : `${path}.${key}`,
+        expected: `one of ${known.join(", ")}`,
+        actual: "a key that Extism does not define",
+      })
+  }
+  return value
+}
+
+function textsOf(value: unknown, path: string): Readonly<Record<string, string>> {
+  if (value === undefined || value === null) return {}
+  if (!isObject(value)) throw wrong(path, "an object of texts", value)
+  for (const [key, text] of Object.entries(value)) if (typeof text !== "string") throw wrong(`${path}.${key}`, "text", text)
+  return value as Readonly<Record<string, string>>
+}
+
+function count(value: unknown, path: string, min: number, max: number): number | undefined {
+  if (value === undefined || value === null) return undefined
+  if (typeof value !== "number" || !Number.isInteger(value) || value < min || value > max) throw wrong(path, `a whole number from ${min} to ${max}`, value)
+  return value
+}
+
+/** The module's bytes: where they are, and the digest they must have. */
+function sourceOf(value: unknown): { readonly source: Source; readonly digest?: string } {
+  if (!Array.isArray(value) || value.length === 0) throw wrong("wasm", "a list with one module", value)
+  if (value.length > 1) {
+    const instead = "link them into one module before, with `wasm-merge` of binaryen"
+    throw new ExtismError("Unsupported", { path: "wasm", feature: "linking of several modules", instead })
+  }
+  const item = objectOf(value[0], "wasm[0]", ["path", "data", "url", "headers", "header", "method", "name", "hash"])
+  const { hash, name } = item
+  if (name !== undefined && name !== null && typeof name !== "string") throw wrong("wasm[0].name", "text", name)
+  if (hash !== undefined && hash !== null && (typeof hash !== "string" || !/^[0-9a-f]{64}$/i.test(hash)))
+    throw wrong("wasm[0].hash", "64 hexadecimal digits of SHA-256", hash)
+  const digest = typeof hash === "string" ? { digest: `sha256:${hash.toLowerCase()}` } : {}
+  const kinds = (["path", "data", "url"] as const).filter((kind) => item[kind] !== undefined)
+  if (kinds.length !== 1)
+    throw new ExtismError("Manifest", {
+      path: "wasm[0]",
+      expected: "one of path, data and url",
+      actual: kinds.length === 0 ? "none of them" : kinds.join(" and "),
+    })
+  const kind = kinds[0] as "path" | "data" | "url"
+  const text = item[kind]
+  if (typeof text !== "string" || text === "") throw wrong(`wasm[0].${kind}`, "text", text)
+  if (kind === "path") return { source: text.startsWith("sha256:") ? `./${text}` : text, ...digest }
+  if (kind === "data") {
+    const bytes = fromBase64(text)
+    if (bytes === undefined) throw wrong("wasm[0].data", "bytes in base64", text)
+    return { source: bytes, ...digest }
+  }
+  const instead = "get the module before, and give its path"
+  if (Object.keys({ ...textsOf(item["headers"], "wasm[0].headers"), ...textsOf(item["header"], "wasm[0].header") }).length > 0)
+    throw new ExtismError("Unsupported", { path: "wasm[0].headers", feature: "headers for loading a module", instead })
+  const { method } = item
+  if (method !== undefined && method !== null && (typeof method !== "string" || method.toUpperCase() !== "GET"))
+    throw new ExtismError("Unsupported", { path: "wasm[0].method", feature: "methods but GET for loading a module", instead })
+  const url = URL.parse(text)
+  if (url === null || !["http:", "https:", "file:"].includes(url.protocol)) throw wrong("wasm[0].url", "an http, https or file URL", text)
+  return { source: url, ...digest }
+}
+
+/** `config:NAME` for a setting; a name that the grammar has no grant for is refused. */
+function configGrant(name: string): string {
+  if (name === "" || name.length > 256 || name.includes("*") || name.endsWith("/") || name !== name.trim() || /\p{C}/u.test(name))
+    throw new ExtismError("Unsupported", {
+      path: `config.${name}`,
+      feature: "grant for a setting of this name",
+      instead: "rename the setting: letters, digits, dots and dashes",
+    })
+  return `config:${name}`
+}
+
+/** Extism matches the host of a URL with a glob, whatever its port; a grant names scheme, host and the scheme's own port. */
+function hostGrants(value: unknown): ReadonlyArray<string> {
+  if (value === undefined || value === null) return []
+  if (!Array.isArray(value)) throw wrong("allowed_hosts", "a list of hosts", value)
+  return value.flatMap((host: unknown, i) => {
+    if (typeof host !== "string") throw wrong(`allowed_hosts[${i}]`, "text", host)
+    if (host === "*") return ["http:*:*"]
+    const name = /^(?:\*\.)?(?:[\p{L}\p{N}_-]+(?:\.[\p{L}\p{N}_-]+)*|\[?[\da-f:.]+\]?)$/iu.test(host) ? host : undefined
+    if (name === undefined) {
+      const instead = 'write a host, "*.DOMAIN", or "*"'
+      throw new ExtismError("Unsupported", { path: `allowed_hosts[${i}]`, feature: `pattern of hosts such as "${host.slice(0, 100)}"`, instead })
+    }
+    const authority = name.includes(":") && !name.startsWith("[") ? `[${name}]` : name
+    return [`http:*:https://${authority}/*`, `http:*:http://${authority}/*`]
+  })
+}
+
+const keys = ["wasm", "memory", "config", "allowed_hosts", "allowed_paths", "timeout_ms"]
+const pageBytes = 65_536
+
+/**
+ * Extism's manifest, as JSON text or its value, as the arguments of `host.load`: `host.load(source, options)`.
+ *
+ * Grants are those that the manifest implies: its settings, its hosts, and the log. Functions of the application's own are
+ * not in a manifest: add `imports`, and `call:NAME` to the grants.
+ *
+ * @throws ExtismError `Manifest` for what is no manifest, `Unsupported` for what this host has no counterpart of
+ */
+export function extismManifest(manifest: unknown): ExtismLoad {
+  let value = manifest
+  if (typeof manifest === "string") {
+    try {
+      value = JSON.parse(manifest)
+    } catch (cause) {
+      throw new ExtismError("Manifest", { path: "", expected: "JSON", actual: cause instanceof Error ? cause.message : "other text" }, { cause })
+    }
+  }
+  if (!isObject(value)) throw wrong("", "an object", value)
+  const given = objectOf(value, "", keys)
+  const memory = objectOf(given["memory"], "memory", ["max_pages", "max", "max_http_response_bytes", "max_var_bytes"])
+  const pages = count(memory["max_pages"] ?? memory["max"], "memory.max_pages", 0, 65_536)
+  const variables = count(memory["max_var_bytes"], "memory.max_var_bytes", 0, Number.MAX_SAFE_INTEGER)
+  const timeout = count(given["timeout_ms"], "timeout_ms", 1, 86_400_000)
+  if (given["allowed_paths"] !== undefined && given["allowed_paths"] !== null && Object.keys(textsOf(given["allowed_paths"], "allowed_paths")).length > 0)
+    throw new ExtismError("Unsupported", { path: "allowed_paths", feature: "directories for plugins", instead: "leave out allowed_paths" })
+  if (memory["max_http_response_bytes"] !== undefined && memory["max_http_response_bytes"] !== null)
+    throw new ExtismError("Unsupported", { path: "memory.max_http_response_bytes", feature: "limit for one plugin's answers", instead: "leave it out" })
+  const config = textsOf(given["config"], "config")
+  const { source, digest } = sourceOf(given["wasm"])
+  const limits: Partial<Limits> = {
+    ...(pages === undefined ? {} : { memoryBytesMax: pages * pageBytes }),
+    ...(variables === undefined ? {} : { varBytesMax: variables }),
+    ...(timeout === undefined ? {} : { deadlineMs: timeout }),
+  }
+  return {
+    source,
+    options: {
+      grants: ["log", ...Object.keys(config).map(configGrant), ...hostGrants(given["allowed_hosts"])],
+      limits,
+      config,
+      ...(digest === undefined ? {} : { digest }),
+    },
+  }
+}
