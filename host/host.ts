@@ -20,11 +20,13 @@ export interface HostOptions {
   readonly cache?: boolean
   /** How `deadline` stops a guest: by the watchdog's epoch, or by fuel slices. Default: what costs less on this engine, slices on Bun. */
   readonly stop?: "epoch" | "fuel slices"
+  /** Folders of the machine that no plugin is given, whatever its grants say. The cache's is one of them unasked. */
+  readonly guarded?: ReadonlyArray<string>
   /** Called once, when the host and its plugins are closed: the place to let go of what the ports hold. */
   readonly onClose?: () => void | Promise<void>
 }
 
-const hostKeys = ["ports", "cache", "stop", "onClose"]
+const hostKeys = ["ports", "cache", "stop", "guarded", "onClose"]
 
 /** A component: its bytes, a path, a `file:` or `http(s):` URL, or `sha256:…` of bytes in this host's blob port. */
 export type Source = string | URL | Uint8Array | ArrayBuffer
@@ -48,15 +50,17 @@ export class Host implements AsyncDisposable {
   readonly #watchdog: Watchdog | undefined
   readonly #prepared = new PreparedCache()
   readonly #isOnDisk: boolean
+  readonly #guarded: ReadonlyArray<string>
   readonly #onClose: HostOptions["onClose"]
   #modules: Promise<ModuleCache> | undefined
   readonly #plugins = new Set<Plugin>()
   #closing: Promise<void> | undefined
 
-  private constructor(ports: Ports, dog: Watchdog | undefined, isOnDisk: boolean, onClose: HostOptions["onClose"]) {
+  private constructor(ports: Ports, dog: Watchdog | undefined, isOnDisk: boolean, { guarded = [], onClose }: HostOptions) {
     this.ports = ports
     this.#watchdog = dog
     this.#isOnDisk = isOnDisk
+    this.#guarded = guarded
     this.#onClose = onClose
   }
 
@@ -68,7 +72,7 @@ export class Host implements AsyncDisposable {
     }
     // The thread boots while the first component is read and compiled.
     const dog = (options.stop ?? platform.stop) === "fuel slices" ? undefined : watchdog(platform)
-    return new Host(memoryPorts(options.ports), dog, options.cache !== false, options.onClose)
+    return new Host(memoryPorts(options.ports), dog, options.cache !== false, options)
   }
 
   /**
@@ -109,8 +113,15 @@ export class Host implements AsyncDisposable {
       sha256: platform.sha256,
       loadRewriter: platform.loadRewriter,
       loadForeign: () => import("./foreign/mod.ts"),
+      loadFileSystem: async () => {
+        const own = await platform.loadFileSystem()
+        return own === undefined ? undefined : { ...own, guarded: [...own.guarded, ...this.#guarded] }
+      },
     })
-    if (this.#closing !== undefined) throw new PluginError("Closed", { what: "the host" })
+    if (this.#closing !== undefined) {
+      for (const { directory } of linked.wasi.preopens) directory.close()
+      throw new PluginError("Closed", { what: "the host" })
+    }
     return { linked, given: options, options: resolved, executor: new InlineExecutor(linked, resolved), callees: new Map(), calls: 0 }
   }
 

@@ -3,11 +3,36 @@ import { ConfigError } from "../schemas/error/config.ts"
 import { type LimitName, limits as limitTable } from "../schemas/error/limit.ts"
 import { PluginError } from "../schemas/error/plugin.ts"
 import type { ProvidedInterface } from "./link/link.ts"
+import type { PullBytes, Terminal, Wasi } from "./wasi/given.ts"
 
 /** Limits by name; units, defaults and meanings are in the table `limits` of `stele/schemas`. */
 export type Limits = { readonly [K in LimitName]: number }
 
 export const defaultLimits: Limits = Object.fromEntries(Object.entries(limitTable).map(([name, { default: value }]) => [name, value])) as Limits
+
+/** What a program of WASI, 0.2 or preview 1, finds when it starts. Everything absent is empty or closed. */
+export interface WasiCallOptions {
+  /** The whole argument list; the first is by custom the program's name. */
+  readonly args?: ReadonlyArray<string>
+  readonly env?: Readonly<Record<string, string>>
+  /** What `initial-cwd` answers; it opens nothing. */
+  readonly cwd?: string
+  /** Bytes, or a function that gives the next ones: at most so many, none where there are none yet, undefined at the end. */
+  readonly stdin?: Uint8Array | string | PullBytes
+  /** Called with each piece of output, a copy. Absent: to the plugin's log where `log` is granted, else nowhere. */
+  readonly stdout?: (bytes: Uint8Array) => void
+  readonly stderr?: (bytes: Uint8Array) => void
+  /** Which of the streams the program is told are a terminal. */
+  readonly terminals?: ReadonlyArray<Terminal>
+}
+
+export interface WasiOptions extends WasiCallOptions {
+  /**
+   * Directories of the host by the names the program sees: `{ "/data": "/srv/data" }`. What may be done in them is what
+   * the grants `fs:read:DIR` and `fs:write:DIR` say, and nothing outside them.
+   */
+  readonly directories?: Readonly<Record<string, string>>
+}
 
 export interface LoadOptions {
   /** What the plugin may do; everything else is denied. `["log", "kv:read:prices/*"]` */
@@ -40,6 +65,8 @@ export interface LoadOptions {
   readonly config?: Readonly<Record<string, string>>
   /** `sha256:…` that the bytes must have; others are refused. */
   readonly digest?: string
+  /** Arguments, environment, streams and directories of a program. */
+  readonly wasi?: WasiOptions
   /** The engine; this version has `js`. */
   readonly engine?: "js" | "node-wasi" | "wasmtime"
   /** How instances start; this version has `fresh`. */
@@ -60,6 +87,7 @@ export interface ResolvedOptions {
   readonly imports: Readonly<Record<string, ProvidedInterface>>
   readonly config: Readonly<Record<string, string>> | undefined
   readonly digest: string | undefined
+  readonly wasi: WasiOptions | undefined
 }
 
 /** Options of a replacement: those of a load, for whatever is to be other than it was; the tenant stays. */
@@ -78,6 +106,8 @@ export interface CallOptions {
   /** Fuel of this call, instead of the plugin's `limits.fuel`; only with `metering: "fuel"`. */
   readonly fuel?: bigint
   readonly signal?: AbortSignal
+  /** What of the plugin's `wasi` is different in this call. */
+  readonly wasi?: WasiCallOptions
 }
 
 /** Deadlines are compared in 32-bit ticks: one day is the longest. */
@@ -89,10 +119,11 @@ const readyMax = 1_000
 /** The watchdog counts 32 calls inside calls (`watchdogDepthMax`); a destructor inside the innermost is one more. */
 const nestingCeiling = 30
 
-const loadKeys = ["grants", "limits", "metering", "isolation", "instances", "tenant", "missing", "imports", "config", "digest", "engine", "prepare"]
+const loadKeys = ["grants", "limits", "metering", "isolation", "instances", "tenant", "missing", "imports", "config", "digest", "wasi", "engine", "prepare"]
 const replaceKeys = [...loadKeys.filter((key) => key !== "tenant"), "exports"]
 const instanceKeys = ["reuse", "max", "idle", "ready", "queue"]
-const callKeys = ["deadlineMs", "fuel", "signal"]
+const callKeys = ["deadlineMs", "fuel", "signal", "wasi"]
+const wasiKeys = ["args", "env", "cwd", "stdin", "stdout", "stderr", "terminals"]
 
 export function rejectUnknown(options: object, known: ReadonlyArray<string>, where: string): void {
   for (const key of Object.keys(options)) {
@@ -196,6 +227,7 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedOptions {
     imports: options.imports ?? {},
     config: settings(options.config),
     digest: pinned(options.digest),
+    wasi: options.wasi,
   }
 }
 
@@ -204,12 +236,59 @@ export function checkReplaceOptions(options: ReplaceOptions): void {
   oneOf("exports", options.exports ?? "used", ["used", "all", "any"], [])
 }
 
+const texts = (option: string, value: unknown): ReadonlyArray<string> => {
+  if (!Array.isArray(value) || value.some((text) => typeof text !== "string" || text.includes("\0")))
+    throw new ConfigError("Option", { option, expected: "a list of texts without NUL", actual: show(value) })
+  return [...(value as ReadonlyArray<string>)]
+}
+
+const entriesOf = (option: string, value: unknown): ReadonlyArray<readonly [string, string]> => {
+  const entries = typeof value === "object" && value !== null ? Object.entries(value) : []
+  if (typeof value !== "object" || value === null || entries.some(([name, text]) => name === "" || typeof text !== "string" || (name + text).includes("\0")))
+    throw new ConfigError("Option", { option, expected: "an object of texts without NUL", actual: show(value) })
+  return entries as ReadonlyArray<[string, string]>
+}
+
+/** `options` over what was given before: at the load, or for all calls. */
+export function resolveWasi(options: WasiCallOptions, before: Wasi): Wasi {
+  const { directories: _, ...rest } = options as WasiOptions
+  rejectUnknown(rest, wasiKeys, "wasi")
+  const { args, env, cwd, stdin, stdout, stderr, terminals } = rest
+  const ofType = <A>(name: string, value: A, isOne: (value: A) => boolean, expected: string): A => {
+    if (value !== undefined && !isOne(value)) throw new ConfigError("Option", { option: `wasi.${name}`, expected, actual: show(value) })
+    return value
+  }
+  const isFunction = (value: unknown): boolean => typeof value === "function"
+  if (env !== undefined && Object.keys(env).some((name) => name.includes("=")))
+    throw new ConfigError("Option", { option: "wasi.env", expected: 'names without "="', actual: "a name that has one" })
+  ofType("stdin", stdin, (value) => isFunction(value) || typeof value === "string" || value instanceof Uint8Array, "bytes, a text or a function")
+  return {
+    args: args === undefined ? before.args : texts("wasi.args", args),
+    env: env === undefined ? before.env : entriesOf("wasi.env", env),
+    cwd: ofType("cwd", cwd, (value) => typeof value === "string" && !value.includes("\0"), "a path") ?? before.cwd,
+    stdin: (typeof stdin === "string" ? new TextEncoder().encode(stdin) : stdin instanceof Uint8Array ? stdin.slice() : stdin) ?? before.stdin,
+    stdout: ofType("stdout", stdout, isFunction, "a function") ?? before.stdout,
+    stderr: ofType("stderr", stderr, isFunction, "a function") ?? before.stderr,
+    terminals:
+      terminals === undefined
+        ? before.terminals
+        : texts("wasi.terminals", terminals).map((name) => oneOf("wasi.terminals", name, ["stdin", "stdout", "stderr"], [])),
+    preopens: before.preopens,
+  }
+}
+
+/** `wasi.directories`, checked: names and paths. */
+export const directoriesOf = (options: WasiOptions): Readonly<Record<string, string>> =>
+  Object.fromEntries(entriesOf("wasi.directories", options.directories ?? {}))
+
 export function checkCallOptions(options: CallOptions, metering: ResolvedOptions["metering"]): void {
   rejectUnknown(options, callKeys, "")
   if (options.deadlineMs !== undefined) {
     deadline("deadlineMs", options.deadlineMs)
     if (metering === "off") throw unheeded("deadlineMs")
   }
+  if (options.wasi !== undefined && (typeof options.wasi !== "object" || Object.hasOwn(options.wasi as object, "directories")))
+    throw new ConfigError("Option", { option: "wasi", expected: "an object; directories are given when the plugin is loaded", actual: show(options.wasi) })
   if (options.fuel === undefined) return
   if (metering !== "fuel")
     throw new ConfigError("Option", { option: "fuel", expected: `a plugin loaded with metering "fuel"`, actual: `metering "${metering}"` })

@@ -19,7 +19,7 @@ import { printable } from "./component/name.ts"
 import type { Source } from "./host.ts"
 import { type ImportReport, splitVersion } from "./link/link.ts"
 import type { Linked } from "./link/prepare.ts"
-import { type CallOptions, checkCallOptions, checkReplaceOptions, type LoadOptions, type ReplaceOptions, type ResolvedOptions } from "./options.ts"
+import { type CallOptions, checkCallOptions, checkReplaceOptions, type LoadOptions, type ReplaceOptions, type ResolvedOptions, resolveWasi } from "./options.ts"
 import type { PoolCounts } from "./pool/pool.ts"
 import type { AdmissionDecision, UsageRecord } from "./port/mod.ts"
 
@@ -49,6 +49,16 @@ export interface Description {
 const withoutVersion = (name: string): string => {
   const hash = name.indexOf("#")
   return hash < 0 ? name : `${splitVersion(name.slice(0, hash)).name}${name.slice(hash)}`
+}
+
+/** What a command exports, whatever its ABI. */
+const commandExport = "wasi:cli/run#run"
+
+/** The exit code that ended a command; undefined for what is none. */
+function exitStatus(error: unknown): number | undefined {
+  if (!(error instanceof PluginError)) return undefined
+  if (error.reason._tag === "Exit") return error.reason.status
+  return error.reason._tag === "Guest" ? 1 : undefined
 }
 
 const holdsHandle = anywhere((type) => type.kind === "own" || type.kind === "borrow")
@@ -98,11 +108,12 @@ function typeOf(edition: Edition, name: string): FunctionType | undefined {
 
 /** An import's report with the grants as they are now. */
 function reportNow(report: ImportReport, grants: GrantSet): ImportReport {
-  if (report.status !== "granted" && report.status !== "missing") return report
+  if (report.status === "provided") return report
   const { name, version } = splitVersion(report.name)
-  const heads = findInterface(name, version)?.capability.heads(name)
-  if (heads === undefined) return report
-  const status = heads.some((head) => grants.reaches(head)) ? "granted" : "missing"
+  const capability = findInterface(name, version)?.capability
+  if (capability === undefined || capability.isInert) return report
+  const ungranted = capability.isInertUngranted === true ? "inert" : "missing"
+  const status = capability.heads(name).some((head) => grants.reaches(head)) ? "granted" : ungranted
   return status === report.status ? report : { ...report, status }
 }
 
@@ -201,6 +212,26 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
     const out: { usage?: UsageRecord } = {}
     const result = (await this.#callLater(name, args, options, out)) as AnswerOf<E, K>
     return { result, usage: out.usage as UsageRecord }
+  }
+
+  /**
+   * Runs a command: a component that exports `wasi:cli/run`, or a core module that is one. Resolves with its exit code, 0
+   * for success; what the program itself says of a failure is on its standard error.
+   * @throws PluginError `UnknownExport` where it is no command, `Trap`…; LimitError, CapabilityError as `call`
+   */
+  async run(options: CallOptions = {}): Promise<{ readonly exitCode: number; readonly usage: UsageRecord }> {
+    const target = this.#begin(commandExport, [], options)
+    const askedMs = await this.#admit(target, options)
+    const out: { usage?: UsageRecord } = {}
+    let exitCode = 0
+    try {
+      await this.#call(target, [], options, askedMs, out, true)
+    } catch (error) {
+      const status = exitStatus(error)
+      if (status === undefined) throw error
+      exitCode = status
+    }
+    return { exitCode, usage: out.usage as UsageRecord }
   }
 
   /** `call` on this thread without a promise. A host with an asynchronous admission port refuses it. */
@@ -422,7 +453,8 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
     const deadlineMs = this.#deadlineMs(target, options)
     const outerAtMs = nesting.depth === 0 ? Infinity : nesting.deadlineAtMs
     const deadlineAtMs = mechanism === "off" ? Infinity : Math.min(startedMs + deadlineMs, outerAtMs)
-    return { deadlineAtMs, deadlineMs, fuel: options.fuel ?? BigInt(limits.fuel), mayWait }
+    const call = { deadlineAtMs, deadlineMs, fuel: options.fuel ?? BigInt(limits.fuel), mayWait }
+    return options.wasi === undefined ? call : { ...call, wasi: resolveWasi(options.wasi, target.edition.linked.wasi) }
   }
 
   #answered(target: Callee, result: unknown, startedMs: number, spent: Spent, out: { usage?: UsageRecord } | undefined): unknown {
@@ -438,7 +470,10 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
       const { digest, ports, tenant } = target.edition.linked
       ports.observer.emit({ type: "stop", plugin: digest, tenant, export: target.name, code, message })
     }
-    this.#account(target, startedMs, error instanceof SteleError ? (error.code as `STELE-${string}`) : "STELE-PLG-0002", spent, out)
+    // A command that says it is done is done, however it says so.
+    const status = target.name.startsWith("wasi:cli/run@") ? exitStatus(error) : undefined
+    const code = error instanceof SteleError ? (error.code as `STELE-${string}`) : "STELE-PLG-0002"
+    this.#account(target, startedMs, status === undefined ? code : status === 0 ? "ok" : "guest", spent, out)
     return error
   }
 

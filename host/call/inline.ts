@@ -59,6 +59,7 @@ export class InlineExecutor implements Executor {
     nesting.deadlineAtMs = Math.min(limits.deadlineAtMs, outerAtMs)
     try {
       instance.signal = signal
+      instance.wasi = limits.wasi ?? this.#linked.wasi
       if (!instance.isStarted) instance.start(limits)
       return instance.call(target.name, target.lift, args, limits)
     } finally {
@@ -75,5 +76,6 @@ export class InlineExecutor implements Executor {
 
   close(): void {
     this.#pool.close()
+    for (const { directory } of this.#linked.wasi.preopens) directory.close()
   }
 }

@@ -20,6 +20,7 @@ import type { Linked } from "../link/prepare.ts"
 import { costTable } from "../meter/cost-table.ts"
 import type { Ports } from "../port/mod.ts"
 import type { Spent } from "./executor.ts"
+import type { Wasi } from "../wasi/given.ts"
 import { Handles } from "./handles.ts"
 import { Meter } from "./meter.ts"
 import { trap } from "./trap.ts"
@@ -47,6 +48,8 @@ export interface CallLimits {
   readonly fuel: bigint
   /** False for a call that must answer at once. */
   readonly mayWait?: boolean
+  /** What this call finds instead of what the plugin was loaded with. */
+  readonly wasi?: Wasi
 }
 
 class Budget implements CallBudget {
@@ -100,6 +103,7 @@ export class Instance implements CallContext {
   readonly grants: GrantSet
   readonly ports: Ports
   signal: AbortSignal | undefined = undefined
+  wasi: Wasi
   /** Live handles over all tables, against `handlesMax`. */
   handles = 0
   /** Own handles of guest resources that the embedder holds: the instance is kept for them. */
@@ -118,6 +122,7 @@ export class Instance implements CallContext {
   readonly #lifted: Array<LiftedFunction | undefined> = []
   /** Guest resources that the embedder disposed of while a call runs here. */
   readonly #released: Array<{ readonly type: ResourceType; readonly rep: number }> = []
+  readonly #atDiscard: Array<() => void> = []
 
   /** Runs nothing yet: `start` instantiates. */
   constructor(linked: Linked) {
@@ -127,6 +132,7 @@ export class Instance implements CallContext {
     this.plugin = linked.digest
     this.grants = linked.grants
     this.ports = linked.ports
+    this.wasi = linked.wasi
     this.budget = new Budget(this)
     this.meter = new Meter({
       mechanism: linked.mechanism,
@@ -464,6 +470,13 @@ export class Instance implements CallContext {
     if (this.isDiscarded) return
     this.isDiscarded = true
     for (const component of this.#components) component.handles.discard()
+    for (const close of this.#atDiscard.splice(0)) {
+      try {
+        close()
+      } catch (error) {
+        this.tellFailure(error)
+      }
+    }
     this.linked.discarded(this)
   }
 
@@ -495,6 +508,10 @@ export class Instance implements CallContext {
 
   expired(): Error {
     return this.meter.deadlineError()
+  }
+
+  atDiscard(close: () => void): void {
+    this.#atDiscard.push(close)
   }
 
   used(grant: string, bytes: number): void {

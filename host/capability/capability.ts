@@ -5,6 +5,7 @@
 import type { FunctionType, ResourceType, ValueType } from "../../schemas/wit/model.ts"
 import type { Limits } from "../options.ts"
 import type { Ports } from "../port/mod.ts"
+import type { Wasi } from "../wasi/given.ts"
 import type { Grant, GrantSet } from "./grant.ts"
 
 /**
@@ -21,12 +22,16 @@ export interface CallContext {
   readonly ports: Ports
   /** Limits in force. */
   readonly limits: Limits
+  /** What a program finds when it starts: arguments, environment, streams, directories. */
+  readonly wasi: Wasi
   /** Set by `await plugin.call(…, { signal })`. */
   readonly signal: AbortSignal | undefined
   /** Milliseconds left of the call's deadline, ≥ 0; `Infinity` without one. */
   remainingMs(): number
   /** The error of a call whose time is over: what waits until then throws it. */
   expired(): Error
+  /** Runs `close` once when the instance is discarded: for what is open and in no handle table. */
+  atDiscard(close: () => void): void
   /** Counts one use of a grant and the bytes it moved, for `describe()` and the usage record. */
   used(grant: string, bytes: number): void
   /** Records a denial with the observer and returns the error to throw (or to map to the interface's own error). */
@@ -77,6 +82,8 @@ export interface Capability {
   readonly forms: ReadonlyArray<string>
   /** True for the inert set: linked without any grant, can do nothing to the outside. */
   readonly isInert: boolean
+  /** Without a grant its interfaces are part of the inert set: they link, and reach nothing. */
+  readonly isInertUngranted?: boolean
   /** Checks and normalises one grant of this capability, from its parts after the name; throws `CapabilityError` `Grammar`. */
   readonly parse: (text: string, parts: ReadonlyArray<string>) => Grant
   /** Is everything `inner` allows also allowed by `outer`? Both are of this capability. */

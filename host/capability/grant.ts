@@ -3,7 +3,7 @@
  *
  *     log                              clock:wall   clock:monotonic[:fine]      random[:seeded[:SEED]]
  *     config:NAME    secret:NAME       kv:read|write:PREFIX   blob:read|write:PREFIX   event:publish|subscribe:TOPIC
- *     http:METHOD|*:URL-PATTERN        tcp:connect:HOST:PORT
+ *     fs:read|write:DIR                http:METHOD|*:URL-PATTERN        tcp:connect:HOST:PORT
  *     call:NAME
  *
  * A name may end in `*`. `read` never implies `write`, nor `write` `read`. Everything else is denied.
@@ -15,7 +15,7 @@ import { contains, covers, type Grant, grantCharsMax, headsOf, isWithin, meet, o
 export type { Grant, Scope } from "./scope.ts"
 
 /** Names of the grammar that this version does not serve yet. */
-const planned: ReadonlySet<string> = new Set(["fs", "kernel", "gpu"])
+const planned: ReadonlySet<string> = new Set(["kernel", "gpu"])
 
 const byName = new Map(capabilities.filter((c) => !c.isInert).map((c) => [c.name, c]))
 
@@ -207,6 +207,18 @@ export class GrantSet {
       if (!overlaps(rule.grant.scope, below)) continue
       if (rule.isGrant) return true
       if (contains(rule.grant.scope, below)) return false
+    }
+    return false
+  }
+
+  /** Is everything under `head` whose name starts with `prefix` allowed now? */
+  covers(head: string, prefix: string): boolean {
+    const below = { text: prefix, isPrefix: true }
+    const rules = this.#heads.get(head)?.rules ?? []
+    for (let i = rules.length; i-- > 0;) {
+      const { isGrant, grant } = rules[i] as Rule
+      if (contains(grant.scope, below)) return isGrant
+      if (!isGrant && contains(below, grant.scope)) return false
     }
     return false
   }

@@ -9,6 +9,7 @@
  * until the deadline. Everything else is there or never comes.
  */
 import { CapabilityError } from "../../schemas/error/mod.ts"
+import type { FileError } from "../port/file-system.ts"
 import type { Waker } from "../port/waker.ts"
 import { borrow, func, list, own, primitive, resource, result, variant } from "../../schemas/wit/model.ts"
 import type { CallContext, HostResource } from "./capability.ts"
@@ -20,15 +21,18 @@ export const wasiVersion = "0.2.12"
 /** Rep of `wasi:io/error.error`: text for a human. */
 export class IoError {
   readonly message: string
-  constructor(message: string) {
+  /** What `filesystem-error-code` answers for it. */
+  readonly fileError: FileError | undefined
+  constructor(message: string, fileError?: FileError) {
     this.message = message
+    this.fileError = fileError
   }
 }
 
 /** Why a stream operation failed: for good, or this once. */
 export type StreamFailure = { readonly tag: "last-operation-failed"; readonly val: IoError } | { readonly tag: "closed" }
 export const closed: StreamFailure = { tag: "closed" }
-export const failed = (message: string): StreamFailure => ({ tag: "last-operation-failed", val: new IoError(message) })
+export const failed = (message: string, fileError?: FileError): StreamFailure => ({ tag: "last-operation-failed", val: new IoError(message, fileError) })
 
 /** Rep of `pollable`. */
 export interface Pollable {
@@ -84,9 +88,6 @@ export function hold(call: CallContext, bytes: number): void {
     throw new CapabilityError("PortLimit", { port: "streams", limit: "heldBytesMax", unit: "bytes", max: heldBytesMax, actual: entry.bytes + bytes })
   entry.bytes = Math.max(0, entry.bytes + bytes)
 }
-
-/** An input stream at its end. */
-export const emptyInput: InputStream = { read: () => err(closed) }
 
 /** An input stream over bytes already counted by `hold`; `guard` answers with a failure when its grant is gone. */
 export function bytesInput(bytes: Uint8Array, guard: (call: CallContext) => StreamFailure | undefined): InputStream {

@@ -8,6 +8,7 @@ import { call } from "./call.ts"
 import { clock } from "./clock.ts"
 import { config } from "./config.ts"
 import { events } from "./event.ts"
+import { fileSystem } from "./file-system.ts"
 import { http } from "./http.ts"
 import { inert } from "./inert.ts"
 import { keyValue } from "./key-value.ts"
@@ -18,7 +19,7 @@ import { socket } from "./socket.ts"
 
 export type { CallContext, Capability, HostExport, HostFunction, HostInterface, HostResource, Mode } from "./capability.ts"
 
-export const capabilities: ReadonlyArray<Capability> = [log, clock, random, config, secret, keyValue, blob, events, http, socket, call, inert]
+export const capabilities: ReadonlyArray<Capability> = [log, clock, random, config, secret, keyValue, blob, events, http, socket, call, fileSystem, inert]
 
 /** One interface served, with the capability it belongs to. */
 export interface Served {

@@ -135,11 +135,12 @@ export function link(blueprint: Blueprint, options: LinkOptions): LinkedImports 
     }
     const grant = capability.needs(plain)
     const about = { name, functions: labels, ...(capability.isInert ? {} : { grant, risk: capability.risk }) }
-    if (capability.isInert || capability.heads(plain).some((head) => granted.has(head))) {
+    const isGranted = capability.heads(plain).some((head) => granted.has(head))
+    if (capability.isInert || capability.isInertUngranted === true || isGranted) {
       const waits = capability.ports.find((port) => (options.ports[port] as { readonly isAsync?: boolean } | undefined)?.isAsync === true)
       if (waits !== undefined) throw new CapabilityError("Async", { import: name })
       for (const spec of specs) add(spec, (host.functions.get(spec.name) as { call: HostFunction }).call)
-      report.push({ ...about, status: capability.isInert ? "inert" : "granted" })
+      report.push({ ...about, status: isGranted ? "granted" : "inert" })
       continue
     }
     if (specs.length > 0 && options.missing === "refuse") {

@@ -3,6 +3,7 @@
  * grant is named before anything compiles), validate the original core modules, rewrite, compile.
  */
 import { CapabilityError } from "../../schemas/error/capability.ts"
+import { FileSystemError } from "../../schemas/error/file-system.ts"
 import { LimitError } from "../../schemas/error/limit.ts"
 import { VerifyError } from "../../schemas/error/verify.ts"
 import type { ResourceType } from "../../schemas/wit/model.ts"
@@ -11,7 +12,7 @@ import type { CallLimits, Instance } from "../call/instance.ts"
 import type { Mechanism, MeterNeeds } from "../call/meter.ts"
 import type { Watchdog } from "../call/watchdog.ts"
 import type { CallContext } from "../capability/capability.ts"
-import { GrantSet, parseGrant } from "../capability/grant.ts"
+import { type Grant, GrantSet, parseGrant } from "../capability/grant.ts"
 import { loadInterfaces } from "../capability/mod.ts"
 import { grantCharsMax } from "../capability/scope.ts"
 import type { Blueprint, CoreRef } from "../component/blueprint.ts"
@@ -24,9 +25,10 @@ import type { Json, ModuleCache } from "../meter/cache.ts"
 import { costTable } from "../meter/cost-table.ts"
 import { instrumenterVersion, type Needs } from "../meter/needs.ts"
 import type { RewriteOptions } from "../meter/rewrite.ts"
-import { defaultLimits, type Limits, type ResolvedOptions } from "../options.ts"
+import { defaultLimits, directoriesOf, type Limits, type ResolvedOptions, resolveWasi } from "../options.ts"
 import type { Rewriter } from "../platform/platform.ts"
-import { type Ports, withSettings } from "../port/mod.ts"
+import { type FileSystemPort, type Ports, withSettings } from "../port/mod.ts"
+import { nothing, type Wasi } from "../wasi/given.ts"
 import { type ImportReport, link, type LinkedFunction, type ResourceClass } from "./link.ts"
 
 export interface CompiledModule {
@@ -52,6 +54,8 @@ export interface Linked extends Prepared {
   readonly limits: Limits
   readonly grants: GrantSet
   readonly ports: Ports
+  /** What programs are given, unless a call says otherwise. */
+  readonly wasi: Wasi
   /** Calls on this host's thread that are on the stack, and the earliest of their deadlines. */
   readonly nesting: { depth: number; deadlineAtMs: number }
   /** Default limits of a call that starts now, for destructors run from outside. */
@@ -77,6 +81,8 @@ export interface PrepareContext {
   readonly loadRewriter: () => Promise<Rewriter>
   /** What core modules of foreign ABIs need: most hosts load components only. */
   readonly loadForeign: () => Promise<Pick<typeof Foreign, "foreignBlueprint">>
+  /** The file system of the machine and the folders in it that no plugin is given; undefined where there is none. */
+  readonly loadFileSystem: () => Promise<{ readonly fileSystem: FileSystemPort; readonly guarded: ReadonlyArray<string> } | undefined>
 }
 
 /** What of a plugin depends on its bytes, limits and mechanism alone: shared by all loads of the same component. */
@@ -177,6 +183,7 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
 
   const { nowMs, injected, nesting } = host
   const { tenant } = options
+  const wasi = options.wasi === undefined ? nothing : await giveWasi(options, parsed, host)
   const grants = new GrantSet(parsed, ({ change, grant }) => ports.observer.emit({ type: "grant", plugin: digest, tenant, change, grant }))
   return {
     ...prepared,
@@ -194,6 +201,7 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
     limits,
     grants,
     ports,
+    wasi,
     nesting,
     callLimits: () => ({
       deadlineAtMs: Math.min(nowMs() + limits.deadlineMs, nesting.depth === 0 ? Infinity : nesting.deadlineAtMs),
@@ -211,6 +219,17 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
     discarded: () => undefined,
     released: () => undefined,
   }
+}
+
+async function giveWasi({ wasi: given = {}, missing }: ResolvedOptions, grants: ReadonlyArray<Grant>, host: PrepareContext): Promise<Wasi> {
+  const wasi = resolveWasi(given, nothing)
+  const directories = directoriesOf(given)
+  const [first] = Object.keys(directories)
+  if (first === undefined) return wasi
+  const own = host.ports.fileSystem === undefined ? await host.loadFileSystem() : { fileSystem: host.ports.fileSystem, guarded: [] }
+  if (own === undefined) throw new FileSystemError("NoFileSystem", { guest: first })
+  const { openPreopens } = await import("../wasi/preopen.ts")
+  return { ...wasi, preopens: openPreopens(own.fileSystem, { directories, grants, missing, guarded: own.guarded }) }
 }
 
 /** Limits that decide what preparing gives or whether it is refused. */

@@ -3,6 +3,7 @@
  * `host/platform/{node,deno,bun,browser}.ts`, chosen by package conditions, and nowhere else.
  */
 import type * as RewriterModule from "../meter/rewrite.ts"
+import type { FileSystemPort } from "../port/file-system.ts"
 
 /**
  * A folder of opaque bytes by key (`host/meter/cache.ts` seals and checks what lies in it). Keys are lowercase hex.
@@ -68,6 +69,8 @@ export interface Platform {
   openCache(bytesMax: number): Promise<CacheStore | undefined>
   /** Where there is a cache, loaded when something is first to be rewritten: a process that finds all its modules there never needs it. */
   loadRewriter(): Promise<Rewriter>
+  /** The machine's file system and what of it holds the host's own data: the cache. Undefined where there is none. */
+  loadFileSystem(): Promise<{ readonly fileSystem: FileSystemPort; readonly guarded: ReadonlyArray<string> } | undefined>
   /** SHA-256, lowercase hex. */
   sha256(bytes: Uint8Array): Promise<string>
   hmacSha256(key: Uint8Array, bytes: Uint8Array): Promise<Uint8Array>

@@ -125,6 +125,20 @@ export function cacheFolder(environment: Readonly<Record<string, string | undefi
   return isAbsolute(home) ? join(home, ".cache", "stele") : undefined
 }
 
+/** Also where this process uses no cache: the next one may. */
+function guardedFolders(): ReadonlyArray<string> {
+  const folders: Array<string> = []
+  for (const environment of [process.env, { ...process.env, STELE_CACHE: undefined }]) {
+    try {
+      const folder = cacheFolder(environment)
+      if (folder !== undefined) folders.push(folder)
+    } catch {
+      // Deno without permission to read the environment has no cache either.
+    }
+  }
+  return folders
+}
+
 /** The platform of a server engine; what differs is passed in. */
 export function serverPlatform(name: "node" | "deno" | "bun", overrides: Partial<Platform> = {}): Platform {
   return {
@@ -183,6 +197,10 @@ export function serverPlatform(name: "node" | "deno" | "bun", overrides: Partial
       }
     },
     loadRewriter: () => import("../meter/rewrite.ts"),
+    async loadFileSystem() {
+      const { serverFileSystem } = await import("./file-system.ts")
+      return { fileSystem: serverFileSystem(), guarded: guardedFolders() }
+    },
     // Not WebCrypto: loading it takes 6 ms on Node, a sixth of the start-up budget.
     sha256: async (bytes) => builtin("node:crypto").hash("sha256", bytes, "hex"),
     hmacSha256: async (key, bytes) => new Uint8Array(builtin("node:crypto").createHmac("sha256", key).update(bytes).digest()),

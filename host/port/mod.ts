@@ -6,6 +6,7 @@ import type { AdmissionPort } from "./admission.ts"
 import { type BlobPort, memoryBlob } from "./blob.ts"
 import { type ConfigPort, memoryConfig } from "./config.ts"
 import { type EventPort, memoryEvent } from "./event.ts"
+import type { FileSystemPort } from "./file-system.ts"
 import { type HttpPort, memoryHttp } from "./http.ts"
 import { type KeyValuePort, memoryKeyValue } from "./key-value.ts"
 import { type LogPort, memoryLog } from "./log.ts"
@@ -20,6 +21,8 @@ export * from "./admission.ts"
 export * from "./blob.ts"
 export * from "./config.ts"
 export * from "./event.ts"
+export type * from "./file-system.ts"
+export { memoryFileSystem, type MemoryFileSystemLimits } from "./memory-file-system.ts"
 export * from "./http.ts"
 export * from "./key-value.ts"
 export * from "./log.ts"
@@ -46,6 +49,8 @@ export interface Ports {
   readonly http: HttpPort
   readonly socket: SocketPort
   readonly observer: ObserverPort
+  /** Absent: the machine's own, where there is one. Nothing of it is reached without directories and grants. */
+  readonly fileSystem?: FileSystemPort
   /** Absent: everything is admitted, at no cost. */
   readonly admission?: AdmissionPort
 }
@@ -64,5 +69,6 @@ export const memoryPorts = (given: Partial<Ports> = {}): Ports => ({
   http: given.http ?? memoryHttp(),
   socket: given.socket ?? memorySocket(),
   observer: given.observer ?? memoryObserver(),
+  ...(given.fileSystem === undefined ? {} : { fileSystem: given.fileSystem }),
   ...(given.admission === undefined ? {} : { admission: given.admission }),
 })

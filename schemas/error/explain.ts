@@ -25,6 +25,8 @@ export const limitMeanings: Readonly<Record<LimitName, string>> = {
   functionBodyBytesMax: "size of one core function body",
   nestingMax: "calls host to guest to host",
   varBytesMax: "variables of one instance of an Extism plugin: names, values and 48 bytes for each",
+  filesMax: "files, directories and listings that one plugin instance has open",
+  fileBytesMax: "size to which a plugin may make a file grow",
 }
 
 const explanations: Readonly<Record<string, string>> = {
@@ -42,6 +44,12 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-CFG-0001": "Unknown option keys are rejected, so that a misspelt limit never goes unenforced.",
   "STELE-CFG-0002": "The option has a value outside its range or of another type.",
   "STELE-CFG-0003": "The command line cannot be read as written: a misspelt command, flag or name, or something missing.",
+  "STELE-FSY-0001":
+    "A directory is opened when the plugin is loaded, and this one is not there, is no directory, or cannot be opened; links in it are followed only to what is in the directory that was granted.",
+  "STELE-FSY-0002": "Mapping a directory gives it a name in the plugin; what may be done in it is what grants say, and none of them reaches it.",
+  "STELE-FSY-0003":
+    "Modules that were made safe to run and the application's own data lie in folders that no plugin may read or change, and a directory that holds one would let it.",
+  "STELE-FSY-0004": "A browser has no file system of the machine: the application gives the host one in memory, or the plugin none.",
   "STELE-NET-0001":
     "A name led to an address that is not global: this machine, a private network, or a form that stands for one. What lies there is reached only by a grant that names the address.",
   "STELE-NET-0002": "The name has no address, or the name server did not say. Every request resolves its name anew and connects to what was found then.",

@@ -2,8 +2,9 @@
 import type { CallContext, HostResource } from "../../host/capability/capability.ts"
 import { GrantSet } from "../../host/capability/grant.ts"
 import { capabilities } from "../../host/capability/mod.ts"
-import { defaultLimits } from "../../host/options.ts"
+import { defaultLimits, type Limits } from "../../host/options.ts"
 import { manualMonotonicClock, memoryLog, memoryPorts, type Ports } from "../../host/port/mod.ts"
+import { nothing, type Wasi } from "../../host/wasi/given.ts"
 import { CapabilityError, LimitError } from "../../schemas/error/mod.ts"
 
 export interface TestCall extends CallContext {
@@ -13,6 +14,10 @@ export interface TestCall extends CallContext {
   readonly denials: Array<string>
   /** Milliseconds `remainingMs` answers with. */
   remaining: number
+  wasi: Wasi
+  limits: Limits
+  /** Runs what is to run when the instance is discarded. */
+  discard(): void
   /** Another instance of the same plugin. */
   again(): TestCall
   /** Calls `interface#function`; the newest version where none is given. */
@@ -21,10 +26,13 @@ export interface TestCall extends CallContext {
   drop(interfaceName: string, resource: string, rep: unknown): void
 }
 
-function find(name: string): (typeof capabilities)[number]["interfaces"][number] {
+/** Everything served, what is loaded later included. */
+const interfaces = (await Promise.all(capabilities.map(async (c) => [...c.interfaces, ...((await c.later?.load()) ?? [])]))).flat()
+
+function find(name: string): (typeof interfaces)[number] {
   const at = name.indexOf("@")
   const [plain, version] = at === -1 ? [name, undefined] : [name.slice(0, at), name.slice(at + 1)]
-  const found = capabilities.flatMap((c) => c.interfaces).findLast((i) => i.name === plain && (version === undefined || i.version === version))
+  const found = interfaces.findLast((i) => i.name === plain && (version === undefined || i.version === version))
   if (found === undefined) throw new Error(`There is no interface "${name}"`)
   return found
 }
@@ -37,11 +45,13 @@ export function testCall(grants: ReadonlyArray<string>, given: Partial<Ports> = 
 }
 
 function instance(grants: GrantSet, ports: Ports, clock: TestCall["clock"], log: TestCall["log"], tenant: string): TestCall {
+  const closers: Array<() => void> = []
   const call: TestCall = {
     tenant,
     plugin: "sha256:0001",
     grants,
     ports,
+    wasi: nothing,
     signal: undefined,
     limits: defaultLimits,
     clock,
@@ -51,6 +61,10 @@ function instance(grants: GrantSet, ports: Ports, clock: TestCall["clock"], log:
     remaining: 1_000,
     remainingMs: () => call.remaining,
     expired: () => new LimitError("deadlineMs", { limit: 1_000 }),
+    atDiscard: (close) => void closers.push(close),
+    discard() {
+      for (const close of closers.splice(0)) close()
+    },
     used: (grant, bytes) => void call.uses.push([grant, bytes]),
     denied(grant) {
       call.denials.push(grant)
