@@ -59,8 +59,6 @@ export const platform: Platform = {
   loadRewriter: () => import("../meter/rewrite.ts"),
   sha256: (bytes) => webDigests.sha256(bytes),
   hmacSha256: (key, bytes) => webDigests.hmacSha256(key, bytes),
-  loadRewriter: async () => ({ rewriteCoreModule, rewriteSteps }),
   loadFileSystem: async () => undefined,
-  ...webDigests,
   randomBytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
 }

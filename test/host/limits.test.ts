@@ -5,6 +5,8 @@
 import t from "tap"
 import { extismGuest } from "./extism/guest.ts"
 import { Host, LimitError, type Limits, type LimitName, limits as table, type LoadOptions, type Plugin } from "../../host/mod.ts"
+import { memoryFileSystem } from "../../host/port/mod.ts"
+import { filesGuest } from "./files-guest.ts"
 import { bumpAllocator, component, coreInstances, coreInstantiate, coreModule, guest, listOf, prim, tupleOf, types, wat } from "./component-builder.ts"
 
 const host = await Host.open({ cache: false })
@@ -17,6 +19,8 @@ interface Probe {
   readonly bytes: () => Uint8Array | Promise<Uint8Array>
   readonly options?: Omit<LoadOptions, "limits">
   readonly limits?: Partial<Limits>
+  /** A host of its own. */
+  readonly host?: Host
   /** The call that needs it; absent where loading does. */
   readonly call?: (plugin: Plugin) => unknown
 }
@@ -26,10 +30,10 @@ const tested = new Set<LimitName>()
 function limit(name: LimitName, describe: string, probe: Probe | (() => Promise<Probe>)): void {
   tested.add(name)
   t.test(`\`limits.${name}\` lets pass and refuses exactly when ${describe}`, async (t) => {
-    const { need, bytes, options = {}, limits = {}, call } = typeof probe === "function" ? await probe() : probe
+    const { need, bytes, host: on = host, options = {}, limits = {}, call } = typeof probe === "function" ? await probe() : probe
     const binary = await bytes()
     const under = async (value: number): Promise<unknown> => {
-      const plugin = await host.load(binary, { ...options, limits: { ...limits, [name]: value } })
+      const plugin = await on.load(binary, { ...options, limits: { ...limits, [name]: value } })
       try {
         return call?.(plugin)
       } finally {
@@ -320,6 +324,31 @@ t.test("`limits.loadMs` refuses when a load takes longer", async (t) => {
   await t.resolves(host.load(bytes, { limits: { loadMs: 10_000 } }))
   await t.rejects(host.load(bytes, { limits: { loadMs: 0, functionBodyBytesMax: 1_000 } }), { code: "STELE-LIM-0011", reason: { _tag: "loadMs", limit: 0 } })
 })
+
+const withFile = (): LoadOptions => ({
+  grants: ["fs:read:/d", "fs:write:/d"],
+  wasi: { directories: { "/d": "/d" } },
+  imports: { pause: (() => undefined) as never },
+})
+const inMemory = await Host.open({ cache: false, ports: { fileSystem: memoryFileSystem({ "/d/f": "x" }) } })
+t.teardown(() => inMemory.close())
+
+limit("filesMax", "files are opened and kept", async () => ({
+  // The directory itself is one.
+  need: 5,
+  bytes: filesGuest,
+  host: inMemory,
+  options: withFile(),
+  call: (plugin) => plugin.callSync("open", [4] as never),
+}))
+
+limit("fileBytesMax", "a file is made longer", async () => ({
+  need: 5_000,
+  bytes: filesGuest,
+  host: inMemory,
+  options: withFile(),
+  call: (plugin) => plugin.callSync("grow", [5_000n] as never),
+}))
 
 t.test("each limit of the table has a test when they are counted", (t) => {
   t.same([...tested].sort(), Object.keys(table).sort())
