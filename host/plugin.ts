@@ -111,9 +111,10 @@ function reportNow(report: ImportReport, grants: GrantSet): ImportReport {
   if (report.status === "provided") return report
   const { name, version } = splitVersion(report.name)
   const capability = findInterface(name, version)?.capability
-  if (capability === undefined || capability.isInert) return report
-  const ungranted = capability.isInertUngranted === true ? "inert" : "missing"
-  const status = capability.heads(name).some((head) => grants.reaches(head)) ? "granted" : ungranted
+  const heads = capability?.heads(name) ?? []
+  if (heads.length === 0) return report
+  const ungranted = capability?.isInertUngranted === true ? "inert" : "missing"
+  const status = heads.some((head) => grants.reaches(head) || grants.holds(head)) ? "granted" : ungranted
   return status === report.status ? report : { ...report, status }
 }
 

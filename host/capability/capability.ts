@@ -93,7 +93,7 @@ export interface Capability {
   readonly later?: { readonly names: ReadonlyArray<string>; readonly load: () => Promise<ReadonlyArray<HostInterface>> }
   /** The least grant that lets `interface#function` be linked, for the error that names it: `kv:read:*`. */
   readonly needs: (interfaceName: string) => string
-  /** Heads (`kv:read`), any one of which granted lets the interface be linked; empty for the inert set. */
+  /** Heads (`kv:read`) or capabilities (`http`), any one of which granted lets the interface be linked; none: it needs no grant. */
   readonly heads: (interfaceName: string) => ReadonlyArray<string>
   /** Ports its functions call; one that is `isAsync` needs a guest that can wait. */
   readonly ports: ReadonlyArray<keyof Ports>

@@ -197,6 +197,11 @@ export class GrantSet {
     return this.match(head, name) !== undefined
   }
 
+  /** Is anything of a capability whose heads are many (`http`) allowed now? */
+  holds(capability: string): boolean {
+    return this.#heads.keys().some((head) => head.startsWith(`${capability}:`) && this.reaches(head))
+  }
+
   /** Is anything under `head` whose name starts with `prefix` allowed now? Answers whether opening a container is of use. */
   reaches(head: string, prefix = ""): boolean {
     const entry = this.#heads.get(head)

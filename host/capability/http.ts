@@ -69,6 +69,8 @@ function parse(text: string, parts: ReadonlyArray<string>): Grant {
   }
 }
 
+const outgoing = "wasi:http/outgoing-handler"
+
 export const http: Capability = {
   name: "http",
   risk: "The plugin sends requests to the URLs named, with whatever it knows in them, and reads the answers.",
@@ -78,7 +80,9 @@ export const http: Capability = {
   parse,
   subset: isWithin,
   interfaces: [],
+  later: { names: ["wasi:http/types", outgoing], load: async () => (await import("./http/mod.ts")).httpInterfaces },
   needs: () => "http:*:*",
-  heads: () => [],
-  ports: [],
+  // Its types alone reach nothing.
+  heads: (interfaceName) => (interfaceName === outgoing ? ["http"] : []),
+  ports: ["http"],
 }

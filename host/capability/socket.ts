@@ -44,8 +44,13 @@ export const socket: Capability = {
   isInert: false,
   parse,
   subset: isWithin,
+  isInertUngranted: true,
   interfaces: [],
+  later: {
+    names: ["network", "instance-network", "ip-name-lookup", "tcp", "tcp-create-socket", "udp", "udp-create-socket"].map((name) => `wasi:sockets/${name}`),
+    load: async () => (await import("./sockets/mod.ts")).socketInterfaces,
+  },
   needs: () => "tcp:connect:*",
-  heads: () => [],
-  ports: [],
+  heads: () => ["tcp"],
+  ports: ["socket"],
 }

@@ -68,7 +68,7 @@ export function link(blueprint: Blueprint, options: LinkOptions): LinkedImports 
   const drops = new Map<ResourceType, (call: CallContext, rep: unknown) => void>()
   const classes = new Map<ResourceType, ResourceClass>()
   const report: Array<ImportReport> = []
-  const granted = new Set(options.grants.map((grant) => grant.head))
+  const granted = new Set(options.grants.flatMap((grant) => [grant.head, grant.capability]))
   const used = new Set<string>()
   const needed = new Set<string>()
   let first: { readonly import: string; readonly grant: string } | undefined
@@ -135,8 +135,9 @@ export function link(blueprint: Blueprint, options: LinkOptions): LinkedImports 
     }
     const grant = capability.needs(plain)
     const about = { name, functions: labels, ...(capability.isInert ? {} : { grant, risk: capability.risk }) }
-    const isGranted = capability.heads(plain).some((head) => granted.has(head))
-    if (capability.isInert || capability.isInertUngranted === true || isGranted) {
+    const heads = capability.heads(plain)
+    const isGranted = heads.some((head) => granted.has(head))
+    if (isGranted || heads.length === 0 || capability.isInertUngranted === true) {
       const waits = capability.ports.find((port) => (options.ports[port] as { readonly isAsync?: boolean } | undefined)?.isAsync === true)
       if (waits !== undefined) throw new CapabilityError("Async", { import: name })
       for (const spec of specs) add(spec, (host.functions.get(spec.name) as { call: HostFunction }).call)

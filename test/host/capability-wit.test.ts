@@ -219,7 +219,7 @@ t.test("`isCompatible()` follows semver tracks and keeps pre-releases to themsel
 
 t.test("`findInterface()` gives nothing for names, versions and forms that are not served", async (t) => {
   for (const [name, version] of [
-    ["wasi:http/types", "0.2.0"],
+    ["wasi:nn/graph", "0.2.0"],
     ["wasi:clocks/wall-clock", undefined],
     ["wasi:clocks/wall-clock", "0.3.0"],
     ["__proto__", undefined],
@@ -228,7 +228,7 @@ t.test("`findInterface()` gives nothing for names, versions and forms that are n
   ] as const)
     t.equal(findInterface(name, version), undefined, `${name}@${version}`)
   t.same(versionsOf("wasi:keyvalue/store"), ["0.2.0-draft", "0.2.0-draft2"])
-  t.same(versionsOf("wasi:http/types"), [])
+  t.same(versionsOf("wasi:nn/graph"), [])
 })
 
 t.test("`capabilities` say what each is, in words", async (t) => {
