@@ -2,7 +2,7 @@
 import { Host as CoreHost, type HostOptions as CoreOptions } from "../host/host.ts"
 import type { ObserverPort } from "../host/port/observer.ts"
 import { ConfigError } from "../schemas/error/config.ts"
-import type { NetworkOptions } from "./network/network.ts"
+import type { NetworkOptions } from "./network/options.ts"
 import type { Upkeep, UpkeepLimits } from "./service/upkeep.ts"
 import type { UsageObserver } from "./service/usage.ts"
 import type { Storage, StorageOptions } from "./storage/storage.ts"
@@ -12,7 +12,7 @@ export { type ExtismLoad, extismManifest } from "../host/foreign/extism/manifest
 export { withNumbers } from "../host/foreign/extism/user.ts"
 export { PoolError } from "../schemas/error/pool.ts"
 export { NetworkError } from "../schemas/error/network.ts"
-export type { NetworkOptions } from "./network/network.ts"
+export type { NetworkOptions } from "./network/options.ts"
 export { StorageError } from "../schemas/error/storage.ts"
 
 export interface HostOptions extends CoreOptions, StorageOptions {

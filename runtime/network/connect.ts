@@ -5,7 +5,7 @@
 import type { Socket } from "node:net"
 import { parseAddress, printAddress, special } from "../../host/capability/network/address.ts"
 import { NetworkError } from "../../schemas/error/network.ts"
-import type { NetworkThreadOptions } from "./message.ts"
+import type { NetworkThreadOptions } from "./options.ts"
 
 const dns = process.getBuiltinModule("node:dns")
 const net = process.getBuiltinModule("node:net")

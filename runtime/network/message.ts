@@ -3,6 +3,7 @@ import type { MessagePort } from "node:worker_threads"
 import type { HttpField, HttpHead, HttpRequest } from "../../host/port/http.ts"
 import type { SocketLimits, SocketPlace } from "../../host/port/socket.ts"
 import type { NetworkError } from "../../schemas/error/network.ts"
+import type { NetworkThreadOptions } from "./options.ts"
 
 /** Bytes of one exchange or connection on their way, in each direction: what is sent and not yet taken. */
 export const windowBytes = 256 << 10
@@ -30,13 +31,6 @@ export type Event = { readonly id: number } & (
   | { readonly is: "written"; readonly bytes: number }
   | { readonly is: "failed"; readonly failure: Failure }
 )
-
-export interface NetworkThreadOptions {
-  /** Name servers asked instead of the system's resolver: `["192.0.2.53", "127.0.0.1:5353"]`. */
-  readonly dnsServers?: ReadonlyArray<string>
-  /** Certificate authorities trusted besides the platform's, in PEM. */
-  readonly certificateAuthority?: string
-}
 
 export interface Line extends NetworkThreadOptions {
   readonly port: MessagePort

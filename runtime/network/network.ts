@@ -9,16 +9,11 @@ import { type SocketConnection, socketLimits, type SocketLimits, type SocketPlac
 import type { Waker } from "../../host/port/waker.ts"
 import { ConfigError } from "../../schemas/error/config.ts"
 import { NetworkError } from "../../schemas/error/network.ts"
-import { type Command, type Event, type Failure, type Line, type NetworkThreadOptions, windowBytes } from "./message.ts"
+import { type Command, type Event, type Failure, type Line, windowBytes } from "./message.ts"
+import type { NetworkOptions, NetworkThreadOptions } from "./options.ts"
 
 /** Asked for when a thread is started: this file is loaded with the host, in browsers as well. */
 const threads = () => process.getBuiltinModule("node:worker_threads")
-
-export interface NetworkOptions extends NetworkThreadOptions {
-  /** Limits of every HTTP exchange that differ from the defaults. */
-  readonly http?: Partial<HttpLimits>
-  readonly socket?: Partial<SocketLimits>
-}
 
 const errorOf = ({ _tag, ...data }: Failure): NetworkError => new (NetworkError as unknown as new (reason: string, data: object) => NetworkError)(_tag, data)
 

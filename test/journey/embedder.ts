@@ -41,16 +41,18 @@ await using greeter = await host.load<Exports>("greeter.wasm")
 export const { message } = await greeter.call("acme:greeter/api#greet", [{ name: "Ada" }])
 `
 
-const storage = `import { Host, SteleError } from "stele"
-for (const storage of ["memory", "sqlite:./stele.db", "postgres://stele_service@127.0.0.1:1/stele"]) {
-  try {
-    await using host = await Host.open({ storage } as object)
-    console.log(storage, "opened", host.plugins.length)
-  } catch (error) {
-    if (!(error instanceof SteleError)) throw error
-    console.log(storage, error.code, error.message)
-  }
+/** The address is the only thing that differs between two runs. */
+const storage = `import { Host } from "stele"
+const storage = process.argv[2] ?? "memory"
+const run = async (isFirst: boolean) => {
+  await using host = await Host.open({ storage })
+  if (isFirst) await host.ports.keyValue.set("default/prices/tea", new TextEncoder().encode("3.20"))
+  const url = new URL(import.meta.resolve("stele/examples/greeter/greeter.wasm"))
+  await using greeter = await host.load(url, { grants: ["log", "kv:read:prices/*"] })
+  console.log(JSON.stringify(await greeter.call("acme:greeter/api#greet", [{ name: "Ada" }])))
 }
+await run(true)
+await run(false)
 `
 
 // Requests are no handles: Node lists the last file's CloseReq until the turn in which it ended is over.
@@ -86,7 +88,14 @@ const told = (stderr: string): string =>
     .sort()
     .join("\n")
 
-export async function journey(folder: Folder): Promise<ReadonlyArray<Step>> {
+/** A database that is set up, and the password of the role in its address. */
+export interface Database {
+  readonly address: string
+  readonly password: string
+}
+
+/** Without a database its steps are left out. */
+export async function journey(folder: Folder, database?: Database): Promise<ReadonlyArray<Step>> {
   const steps: Array<Step> = []
   const step = async (does: string, run: () => string | Promise<string>): Promise<void> => {
     const startedMs = performance.now()
@@ -138,7 +147,16 @@ export async function journey(folder: Folder): Promise<ReadonlyArray<Step>> {
   await step("tsc wrong.ts, which calls greet by a wrong name", () => typeCheck(folder, "wrong.ts").stdout || "compiles")
 
   await folder.write("storage.ts", storage)
-  await step("node storage.ts, memory swapped for a database", () => printed(["node"], "storage.ts"))
+  const addresses = { memory: "memory", "sqlite:stele.db": "sqlite:stele.db", ...(database === undefined ? {} : { "postgres://…": database.address }) }
+  for (const [shown, address] of Object.entries(addresses)) {
+    for (const engine of engines) {
+      await step(`${engine[0]} storage.ts ${shown}`, () => {
+        const [command, ...args] = engine
+        const { status, stdout, stderr } = folder.run(command, [...args, "storage.ts", address], folder.path, { PGPASSWORD: database?.password ?? "" })
+        return status === 0 ? stdout : `exit code ${status}\n${stdout}${stderr}`
+      })
+    }
+  }
 
   await folder.write("closing.ts", closing)
   for (const engine of engines) await step(`${engine[0]} closing.ts, which opens and closes two hundred times`, () => printed(engine, "closing.ts"))

@@ -55,8 +55,14 @@ export class Folder implements AsyncDisposable {
     if (installing.status !== 0) throw new Error(`Cannot install: ${installing.stderr}`)
   }
 
-  run(command: string, args: ReadonlyArray<string>, cwd = this.path): Ended {
-    const { status, stdout, stderr, error } = spawnSync(command, args, { cwd, env: this.#env, encoding: "utf8", timeout: 240_000, maxBuffer: 64 << 20 })
+  run(command: string, args: ReadonlyArray<string>, cwd = this.path, env: Readonly<Record<string, string>> = {}): Ended {
+    const { status, stdout, stderr, error } = spawnSync(command, args, {
+      cwd,
+      env: { ...this.#env, ...env },
+      encoding: "utf8",
+      timeout: 240_000,
+      maxBuffer: 64 << 20,
+    })
     return { status, stdout, stderr: `${stderr}${error?.message ?? ""}` }
   }
 
