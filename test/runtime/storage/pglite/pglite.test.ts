@@ -17,8 +17,8 @@ import { openStorage } from "../../../../runtime/storage/storage.ts"
 import { mutant } from "../mutant.ts"
 import { driver, folders } from "./pglite.ts"
 
-t.setTimeout(300_000)
 const isFull = process.env["STELE_TEST_FULL"] === "1"
+t.setTimeout(isFull ? 3_000_000 : 300_000)
 const made = await folders()
 t.teardown(() => made[Symbol.asyncDispose]())
 
