@@ -4,6 +4,7 @@ import { LimitError } from "../schemas/error/limit.ts"
 import { PluginError } from "../schemas/error/plugin.ts"
 import { VerifyError } from "../schemas/error/verify.ts"
 import type { UntypedExports } from "../schemas/wit/exports.ts"
+import type { Engine } from "./call/engine.ts"
 import { InlineExecutor } from "./call/inline.ts"
 import { type Watchdog, watchdog } from "./call/watchdog.ts"
 import { prepare, PreparedCache } from "./link/prepare.ts"
@@ -22,11 +23,15 @@ export interface HostOptions {
   readonly stop?: "epoch" | "fuel slices"
   /** Folders of the machine that no plugin is given, whatever its grants say. The cache's is one of them unasked. */
   readonly guarded?: ReadonlyArray<string>
+  /** Engines besides `js`, each loaded when a plugin first asks for it. */
+  readonly engines?: Engines
   /** Called once, when the host and its plugins are closed: the place to let go of what the ports hold. */
   readonly onClose?: () => void | Promise<void>
 }
 
-const hostKeys = ["ports", "cache", "stop", "guarded", "onClose"]
+export type Engines = { readonly [K in "node-wasi" | "wasmtime"]?: () => Promise<Engine> }
+
+const hostKeys = ["ports", "cache", "stop", "guarded", "engines", "onClose"]
 
 /** A component: its bytes, a path, a `file:` or `http(s):` URL, or `sha256:…` of bytes in this host's blob port. */
 export type Source = string | URL | Uint8Array | ArrayBuffer
@@ -51,16 +56,18 @@ export class Host implements AsyncDisposable {
   readonly #prepared = new PreparedCache()
   readonly #isOnDisk: boolean
   readonly #guarded: ReadonlyArray<string>
+  readonly #engines: Engines
   readonly #onClose: HostOptions["onClose"]
   #modules: Promise<ModuleCache> | undefined
   readonly #plugins = new Set<Plugin>()
   #closing: Promise<void> | undefined
 
-  private constructor(ports: Ports, dog: Watchdog | undefined, isOnDisk: boolean, { guarded = [], onClose }: HostOptions) {
+  private constructor(ports: Ports, dog: Watchdog | undefined, isOnDisk: boolean, { guarded = [], engines = {}, onClose }: HostOptions) {
     this.ports = ports
     this.#watchdog = dog
     this.#isOnDisk = isOnDisk
     this.#guarded = guarded
+    this.#engines = engines
     this.#onClose = onClose
   }
 
@@ -94,6 +101,9 @@ export class Host implements AsyncDisposable {
   async #edition(source: Source, options: LoadOptions): Promise<Edition> {
     if (this.#closing !== undefined) throw new PluginError("Closed", { what: "the host" })
     const resolved = resolveLoadOptions(options)
+    const engine = resolved.engine === "js" ? undefined : this.#engines[resolved.engine]
+    if (resolved.engine !== "js" && engine === undefined)
+      throw new PluginError("NotBuilt", { asked: `engine: "${resolved.engine}"`, exists: ["js", ...Object.keys(this.#engines)].map((name) => `"${name}"`) })
     const bytes = await this.#read(source, resolved.limits.componentBytesMax)
     const digest = `sha256:${await platform.sha256(bytes)}`
     if (resolved.digest !== undefined && resolved.digest !== digest) throw new VerifyError("Digest", { expected: resolved.digest, actual: digest })
@@ -118,11 +128,17 @@ export class Host implements AsyncDisposable {
         return own === undefined ? undefined : { ...own, guarded: [...own.guarded, ...this.#guarded] }
       },
     })
-    if (this.#closing !== undefined) {
+    try {
+      if (this.#closing !== undefined) throw new PluginError("Closed", { what: "the host" })
+      const executor =
+        engine === undefined
+          ? new InlineExecutor(linked, resolved)
+          : await (await engine()).open({ linked, options: resolved, loadRewriter: platform.loadRewriter })
+      return { linked, given: options, options: resolved, executor, callees: new Map(), calls: 0 }
+    } catch (error) {
       for (const { directory } of linked.wasi.preopens) directory.close()
-      throw new PluginError("Closed", { what: "the host" })
+      throw error
     }
-    return { linked, given: options, options: resolved, executor: new InlineExecutor(linked, resolved), callees: new Map(), calls: 0 }
   }
 
   /** Puts a component into the content store; load it by the digest returned. */

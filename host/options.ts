@@ -67,7 +67,10 @@ export interface LoadOptions {
   readonly digest?: string
   /** Arguments, environment, streams and directories of a program. */
   readonly wasi?: WasiOptions
-  /** The engine; this version has `js`. */
+  /**
+   * What runs the guest: `js` (default), the engine this host lives in; for programs of WASI preview 1 also `node-wasi`
+   * and `wasmtime`, each in a process of its own, which refuse what they do not promise.
+   */
   readonly engine?: "js" | "node-wasi" | "wasmtime"
   /** How instances start; this version has `fresh`. */
   readonly prepare?: "fresh" | "snapshot"
@@ -77,6 +80,8 @@ export interface ResolvedOptions {
   readonly grants: ReadonlyArray<string>
   readonly limits: Limits
   readonly metering: "deadline" | "fuel" | "off"
+  readonly engine: "js" | "node-wasi" | "wasmtime"
+  readonly isolation: "inline" | "worker" | "process"
   readonly reuse: "never" | "principal"
   readonly instancesMax: number
   readonly idleMax: number
@@ -200,8 +205,12 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedOptions {
     // Half a surrogate pair becomes U+FFFD in UTF-8: two tenants would share a port's keys.
     throw new ConfigError("Option", { option: "tenant", expected: `a name of 1 to ${tenantCharsMax} characters`, actual: show(tenant) })
   }
-  oneOf("isolation", options.isolation ?? "inline", ["inline"], ["worker", "process"])
-  oneOf("engine", options.engine ?? "js", ["js"], ["node-wasi", "wasmtime"])
+  const engine = oneOf("engine", options.engine ?? "js", ["js", "node-wasi", "wasmtime"], [])
+  // Other engines are programs of their own.
+  const isolation =
+    engine === "js"
+      ? oneOf("isolation", options.isolation ?? "inline", ["inline"], ["worker", "process"])
+      : oneOf("isolation", options.isolation ?? "process", ["inline", "worker", "process"], [])
   oneOf("prepare", options.prepare ?? "fresh", ["fresh"], ["snapshot"])
   const reuse = oneOf("instances.reuse", instances.reuse ?? "never", ["never", "principal"], [])
   const instancesMax = instances.max === undefined ? (reuse === "principal" ? 1 : Number.MAX_SAFE_INTEGER) : count("instances.max", instances.max, 1, 16_000)
@@ -217,6 +226,8 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedOptions {
     grants: [...(grants as ReadonlyArray<string>)],
     limits,
     metering,
+    engine,
+    isolation,
     reuse,
     instancesMax,
     idleMax: instances.idle === undefined ? 1 : count("instances.idle", instances.idle, 0, 16_000),

@@ -14,7 +14,7 @@ import { linkedOfResource } from "./call/inline.ts"
 import type { CallLimits } from "./call/instance.ts"
 import { findInterface } from "./capability/mod.ts"
 import { parseGrant } from "./capability/grant.ts"
-import type { GrantReport, GrantSet } from "./capability/grant.ts"
+import type { GrantReport } from "./capability/grant.ts"
 import { printable } from "./component/name.ts"
 import type { Source } from "./host.ts"
 import { type ImportReport, splitVersion } from "./link/link.ts"
@@ -107,11 +107,13 @@ function typeOf(edition: Edition, name: string): FunctionType | undefined {
 }
 
 /** An import's report with the grants as they are now. */
-function reportNow(report: ImportReport, grants: GrantSet): ImportReport {
+function reportNow(report: ImportReport, { blueprint, grants }: Linked): ImportReport {
   if (report.status === "provided") return report
   const { name, version } = splitVersion(report.name)
   const capability = findInterface(name, version)?.capability
-  const heads = capability?.heads(name) ?? []
+  // What a module of a foreign ABI imports is no interface.
+  const raw = blueprint.raws.find(({ import: { module, grant } }) => module === report.name && grant?.text === report.grant)
+  const heads = capability?.heads(name) ?? raw?.import.grant?.heads ?? []
   if (heads.length === 0) return report
   const ungranted = capability?.isInertUngranted === true ? "inert" : "missing"
   const status = heads.some((head) => grants.reaches(head) || grants.holds(head)) ? "granted" : ungranted
@@ -168,7 +170,7 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
       digest: linked.digest,
       tenant: linked.tenant,
       world: blueprint.world,
-      imports: linked.report.map((report) => reportNow(report, linked.grants)),
+      imports: linked.report.map((report) => reportNow(report, linked)),
       exports: [...blueprint.exports.values()]
         // A re-exported import is not the plugin's to call.
         .filter(({ source }) => source.kind === "lift")

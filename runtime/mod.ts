@@ -37,6 +37,11 @@ export interface HostOptions extends CoreOptions, StorageOptions {
   readonly network?: NetworkOptions | false
 }
 
+const engines: CoreOptions["engines"] = {
+  "node-wasi": async () => (await import("./engine/node-wasi.ts")).nodeWasi,
+  wasmtime: async () => (await import("./engine/wasmtime.ts")).wasmtime,
+}
+
 /** Opens hosts; what it opens is the `Host` of `stele/host`. */
 export const Host = {
   /** Opens a host whose ports keep their data in `storage`. Everything is denied, and calls have a deadline, unless a load says otherwise. */
@@ -78,6 +83,7 @@ export const Host = {
         keeper = (await import("./service/upkeep.ts")).upkeep(kept.store, kept.objects, upkeep === true ? {} : upkeep)
       return await CoreHost.open({
         ...options,
+        engines: { ...engines, ...options.engines },
         // A port that is given as undefined is not given: it must not put memory in the place of the store.
         ports: {
           ...kept.ports,

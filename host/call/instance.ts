@@ -7,7 +7,7 @@ import { SteleError } from "../../schemas/error/family.ts"
 import { LimitError } from "../../schemas/error/limit.ts"
 import { PluginError } from "../../schemas/error/plugin.ts"
 import { WitError } from "../../schemas/error/wit.ts"
-import type { ResourceType } from "../../schemas/wit/model.ts"
+import type { FunctionType, ResourceType } from "../../schemas/wit/model.ts"
 import { type AbiContext, AbiTrap, attachMemory, type CallBudget, createContext, type InstanceState, type Realloc, refreshViews } from "../abi/context.ts"
 import type { CoreFunction, ExportBinding } from "../abi/mod.ts"
 import type { CoreValue } from "../abi/number.ts"
@@ -86,6 +86,7 @@ class Budget implements CallBudget {
   }
 }
 
+const success = { tag: "ok", val: undefined } as const
 const noExports: WebAssembly.Exports = Object.create(null) as WebAssembly.Exports
 
 const hostCallFuel = (bytes: number): number => costTable.hostCall + Math.ceil(bytes / costTable.hostCallBytesPerUnit)
@@ -291,6 +292,7 @@ export class Instance implements CallContext {
     try {
       value = (linked.call as (call: CallContext, ...args: ReadonlyArray<unknown>) => unknown)(this, ...args)
     } catch (error) {
+      // The guest's own doing: an address, of a raw import, outside its memory.
       if (error instanceof SteleError || error instanceof AbiTrap || budget.failure !== undefined) throw error
       throw new PluginError(
         "HostCall",
@@ -344,11 +346,25 @@ export class Instance implements CallContext {
     return result
   }
 
-  /** Calls lifted export number `lift`. Throws typed errors only; on any error the instance is discarded. */
+  /**
+   * Calls lifted export number `lift`. Throws typed errors only; on any error the instance is discarded. A program that
+   * exits with code 0 has answered `ok`, where that is all there is to answer.
+   */
   call(name: string, lift: number, args: ReadonlyArray<unknown>, limits: CallLimits): unknown {
     const continues = this.#isFresh
     this.#isFresh = false
-    return this.run(name, limits, () => this.#enter(lift, args), continues)
+    try {
+      return this.run(name, limits, () => this.#enter(lift, args), continues)
+    } catch (error) {
+      if (error instanceof PluginError && error.reason._tag === "Exit" && error.reason.status === 0 && this.#answersNothing(lift)) return success
+      throw error
+    }
+  }
+
+  /** Is `ok` of this export's result without a payload? */
+  #answersNothing(lift: number): boolean {
+    const { result } = (this.linked.blueprint.lifts[lift] as { readonly type: FunctionType }).type
+    return result?.kind === "result" && result.ok === undefined
   }
 
   /** Arms the meter and budgets around `body`, and turns whatever it throws into a typed error. `continues`: what was used since the last one counts. */

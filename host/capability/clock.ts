@@ -29,13 +29,14 @@ function parse(text: string, parts: ReadonlyArray<string>): Grant {
   }
 }
 
-function stepNs(call: CallContext): bigint {
+/** Step of the monotonic clock that this call sees. */
+export function stepNs(call: CallContext): bigint {
   const own = call.ports.monotonicClock.resolutionNs
   return own > coarseNs || call.grants.allows("clock:monotonic", "fine") ? own : coarseNs
 }
 
-/** Monotonic time in the steps granted; throws the denial. */
-function monotonicNs(call: CallContext, bytes: number): bigint {
+/** Monotonic time in the steps granted; throws the denial. `bytes` is what the guest gets of it. */
+export function monotonicNs(call: CallContext, bytes: number): bigint {
   const grant = call.grants.match("clock:monotonic", "")
   if (grant === undefined) throw call.denied("clock:monotonic")
   const nowNs = call.ports.monotonicClock.nowNs()
@@ -44,12 +45,20 @@ function monotonicNs(call: CallContext, bytes: number): bigint {
 }
 
 /** Rep of a timer's pollable. */
-const timer = (dueNs: bigint): Pollable => ({
+export const timer = (dueNs: bigint): Pollable => ({
   readyInMs(call) {
     const leftNs = dueNs - monotonicNs(call, 0)
     return leftNs <= 0n ? 0 : Number(leftNs) / 1e6
   },
 })
+
+/** Civil time; throws the denial. */
+export function wallNs(call: CallContext, bytes: number, importName: string): bigint {
+  const grant = call.grants.match("clock:wall", "")
+  if (grant === undefined) throw call.denied("clock:wall")
+  call.used(grant, bytes)
+  return settled(call.ports.wallClock.nowNs(), importName)
+}
 
 const { u32, u64 } = primitive
 const datetime = record({ seconds: u64, nanoseconds: u32 })
@@ -58,12 +67,7 @@ const asDatetime = (ns: bigint) => ({ seconds: ns / 1_000_000_000n, nanoseconds:
 export const wallClockInterface = hostInterface("wasi:clocks/wall-clock", wasiVersion, {
   types: { datetime },
   functions: {
-    now: serve(func({}, datetime), (call) => {
-      const grant = call.grants.match("clock:wall", "")
-      if (grant === undefined) throw call.denied("clock:wall")
-      call.used(grant, 12)
-      return asDatetime(settled(call.ports.wallClock.nowNs(), "wasi:clocks/wall-clock"))
-    }),
+    now: serve(func({}, datetime), (call) => asDatetime(wallNs(call, 12, "wasi:clocks/wall-clock"))),
     resolution: serve(func({}, datetime), (call) => asDatetime(call.ports.wallClock.resolutionNs)),
   },
 })

@@ -50,7 +50,8 @@ function seededOf(call: CallContext): Seeded | undefined {
   return entry
 }
 
-function draw(call: CallContext, stream: keyof typeof streams, length: number): Uint8Array {
+/** `length` bytes of a stream; throws the denial. */
+export function draw(call: CallContext, stream: keyof typeof streams, length: number): Uint8Array {
   const grant = call.grants.match("random", "")
   if (grant !== undefined) {
     call.used(grant, length)

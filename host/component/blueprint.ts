@@ -117,6 +117,10 @@ export interface Blueprint {
   readonly exports: ReadonlyMap<string, ExportSpec>
   /** Component instances, the root included: each has its own handle table and flags. */
   readonly componentInstances: number
+  /** Of a core module: the ABI it was read by. */
+  readonly abi?: "preview1"
+  /** After its first call an instance is of no use: a command has run. */
+  readonly servesOneCall?: boolean
 }
 
 /** The signature `resource.new`, `resource.rep` (i32 → i32) and `resource.drop` (i32 → nothing) have. */

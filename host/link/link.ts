@@ -154,55 +154,44 @@ export function link(blueprint: Blueprint, options: LinkOptions): LinkedImports 
     report.push({ ...about, status: "missing" })
   }
 
-  const raws = rawGroups(blueprint)
-  for (const [module, specs] of raws) {
-    for (const spec of specs) {
-      if (spec.isProvided !== true) continue
-      const full = `${module}#${spec.name}`
-      functions.set(full, { name: full, call: rawFunction(options, module, spec.name) })
+  for (const specs of rawGroups(blueprint)) {
+    const { module, grant, isProvided } = specs[0] as RawImport
+    const names = specs.map(({ name }) => name)
+    if (isProvided === true) {
+      for (const name of names) functions.set(`${module}#${name}`, { name: `${module}#${name}`, call: rawFunction(options, module, name) })
       used.add(module)
     }
-    const missing = specs.filter(({ grant }) => grant !== undefined && !grant.heads.some((head) => granted.has(head)))
-    const about = (part: ReadonlyArray<RawImport>, status: ImportReport["status"]): void => {
-      const grant = part.find((one) => one.grant !== undefined)?.grant
-      if (part.length > 0)
-        report.push({ name: module, functions: part.map(({ name }) => name), status, ...(grant === undefined ? {} : { grant: grant.text, risk: grant.risk }) })
+    if (grant === undefined) {
+      report.push({ name: module, functions: names, status: isProvided === true ? "provided" : "inert" })
+      continue
     }
-    about(
-      specs.filter(({ grant }) => grant === undefined),
-      "inert",
-    )
-    about(
-      specs.filter((spec) => spec.grant !== undefined && !missing.includes(spec)),
-      "granted",
-    )
-    about(missing, "missing")
-    if (options.missing === "refuse")
-      for (const { name, grant } of missing) {
-        if (grant?.isDeniedWhenCalled === true) continue
-        needed.add((grant as NonNullable<typeof grant>).text)
-        first ??= { import: `${module}#${name}`, grant: (grant as NonNullable<typeof grant>).text }
-      }
+    const isGranted = grant.heads.some((head) => granted.has(head))
+    if (!isGranted && options.missing === "refuse" && grant.isDeniedWhenCalled !== true) {
+      needed.add(grant.text)
+      first ??= { import: `${module}#${names[0]}`, grant: grant.text }
+      continue
+    }
+    report.push({ name: module, functions: names, status: isGranted ? "granted" : "missing", grant: grant.text, risk: grant.risk })
   }
 
   // All at once: one refusal after another would make its reader load the plugin once for each grant.
   if (first !== undefined) throw new CapabilityError("Missing", { ...first, granted: options.grants.map((g) => g.text), needed: [...needed] })
   for (const key of Object.keys(options.provided)) {
-    if (!used.has(key)) throw new ConfigError("UnknownOption", { option: `imports["${key}"]`, known: [...groups.keys(), ...raws.keys()] })
+    if (!used.has(key))
+      throw new ConfigError("UnknownOption", {
+        option: `imports["${key}"]`,
+        known: [...new Set([...groups.keys(), ...blueprint.raws.map((raw) => raw.import.module)])],
+      })
   }
   return { functions, drops, classes, report }
 }
 
-/** What a module of a foreign ABI imports, by the name of the module it imports from. */
-function rawGroups(blueprint: Blueprint): ReadonlyMap<string, ReadonlyArray<RawImport>> {
-  const groups = new Map<string, Array<RawImport>>()
-  for (const { import: raw } of blueprint.raws) {
-    const group = groups.get(raw.module)
-    if (group === undefined) groups.set(raw.module, [raw])
-    else group.push(raw)
-  }
-  return groups
-}
+/** What a module of a foreign ABI imports, together what comes from one module and is met in the same way. */
+const rawGroups = (blueprint: Blueprint): Iterable<ReadonlyArray<RawImport>> =>
+  Map.groupBy(
+    blueprint.raws.map((raw) => raw.import),
+    ({ module, grant, isProvided }) => `${module} ${isProvided === true} ${grant?.text ?? ""}`,
+  ).values()
 
 /** The embedder's own implementation of an import: by full name, or by name without version. */
 function provide(provided: LinkOptions["provided"], name: string): { readonly key: string; readonly value: ProvidedInterface } | undefined {

@@ -126,7 +126,7 @@ export class Pool {
   give(instance: Instance): void {
     if (instance.isDiscarded) return
     this.#ready?.retry()
-    if (this.#isClosed) instance.discard()
+    if (this.#isClosed || this.#linked.blueprint.servesOneCall === true) instance.discard()
     else if (this.#options.reuse === "principal" && this.#queue?.give(instance) === true) return
     else if (this.#options.reuse === "principal" && !this.#isRetired) {
       if (this.#idle.length < Math.max(this.#options.idleMax, 1) || instance.ownedOutside > 0) this.#idle.push(instance)

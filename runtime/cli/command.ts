@@ -70,6 +70,45 @@ const call = Command.make(
   ]),
 )
 
+const runProgram = Command.make(
+  "run",
+  {
+    file: Argument.String("FILE").pipe(Argument.withDescription("A program: a wasi:cli component or a preview-1 module; path, URL, or sha256 digest")),
+    args: Argument.String("ARGS").pipe(Argument.withDescription("The program's own; put -- before those that begin with a dash"), Argument.variadic()),
+    dir: many("dir", "HOST[::GUEST][:ro]", "A folder it may use, by the name it sees it by; :ro to read only; repeat for more"),
+    env: many("env", "NAME[=VALUE]", "A variable it finds; without a value, what is set here"),
+    deadline: text("deadline", "TIME", "When the program is stopped: 500, 500ms, 2s, 1h (default: a day)"),
+    engine: text("engine", "ENGINE", "js (default), node-wasi or wasmtime: what runs it"),
+    ...loadFlags,
+    config: many("config", "NAME=VALUE", "A setting that config:NAME lets the program read"),
+    secret: many("secret", "NAME=SOURCE", "A secret for secret:NAME, from env:VARIABLE or file:PATH"),
+    storage,
+    objects,
+    storageKey,
+    kv: many("kv", "BUCKET/KEY=VALUE", "A stored value to start with: prices/tea=3.20"),
+    usage: isOn("usage", "Print fuel, time, memory and grants used"),
+    raw: isOn("raw", "Write to a terminal what the program writes, escape sequences included"),
+  },
+  Effect.fnUntraced(function* (flags) {
+    const json = yield* Json
+    yield* run(async () => (await import("./run.ts")).run({ ...flags, json }))
+  }),
+).pipe(
+  Command.withDescription(
+    "Run a program with the folders, variables and grants you name and nothing else. Its streams are those of this terminal, its exit code is passed on. Clocks and random need grants: --grant clock:monotonic --grant clock:wall --grant random.",
+  ),
+  Command.withShortDescription("Run a program: a wasi:cli component or a preview-1 module"),
+  Command.withExamples([
+    { command: "stele run hello.wasm" },
+    {
+      command: "stele run convert.wasm --dir ./pictures::/in:ro --dir ./out::/out -- --size 800 /in/a.png",
+      description: "Two folders, one of them only to read",
+    },
+    { command: "stele run tool.wasm --grant clock:monotonic --grant random --deadline 10s < input.csv", description: "Stop it after ten seconds" },
+    { command: "stele run hello.wasm --engine wasmtime", description: "The same program on another engine" },
+  ]),
+)
+
 const inspect = Command.make(
   "inspect",
   { file, limit: loadFlags.limit, wit: isOn("wit", "Print the world as WIT alone"), schema: isOn("schema", "Print the JSON Schemas of the exports alone") },
@@ -215,5 +254,5 @@ export const stele = Command.make("stele").pipe(
     { command: "stele up", description: "See it all on the example plugins" },
   ]),
   Command.withGlobalFlags([Json, Debug]),
-  Command.withSubcommands([call, inspect, types, explain, up, usage, storageCommands, doctor, buildInfo]),
+  Command.withSubcommands([call, runProgram, inspect, types, explain, up, usage, storageCommands, doctor, buildInfo]),
 )

@@ -1,0 +1,45 @@
+/** How a function of preview 1 is stated: its name, its core parameters, and what it does with them. It answers with an errno. */
+import type { AbiContext } from "../../abi/context.ts"
+import type { CoreValue } from "../../abi/number.ts"
+import { CapabilityError } from "../../../schemas/error/capability.ts"
+import type { CallContext } from "../../capability/capability.ts"
+import type { CoreValueType } from "../../harden/core-module.ts"
+import type { RawGrant, RawImport } from "../raw.ts"
+import { errno, Refusal } from "./errno.ts"
+
+export type Body = (call: CallContext, cx: AbiContext, args: ReadonlyArray<CoreValue>) => void
+
+/** The two names under which toolchains import the same functions. The older one lays a few values out in another way. */
+export type Snapshot = "wasi_snapshot_preview1" | "wasi_unstable"
+export type Functions = Readonly<Record<string, { readonly params: ReadonlyArray<CoreValueType>; readonly body: Body; readonly grant?: RawGrant }>>
+
+const letters: Readonly<Record<string, CoreValueType>> = { i: "i32", I: "i64" }
+
+/** `params`: one letter each, `i` for an i32 and `I` for an i64. */
+export const serve = (params: string, body: Body, grant?: RawGrant): Functions[string] => ({
+  params: [...params].map((letter) => letters[letter] as CoreValueType),
+  body,
+  ...(grant === undefined ? {} : { grant }),
+})
+
+export const isDenial = (error: unknown): boolean => error instanceof CapabilityError && error.reason._tag === "Denied"
+
+/** Raw imports of a snapshot. What a body refuses is the errno it answers with; a denial, told to the observer already, is `notcapable`. */
+export function rawImports(module: Snapshot, functions: Functions): ReadonlyArray<RawImport> {
+  return Object.entries(functions).map(([name, { params, body, grant }]) => ({
+    module,
+    name,
+    type: { params, results: ["i32"] },
+    ...(grant === undefined ? {} : { grant }),
+    call(call, cx, args) {
+      try {
+        body(call, cx, args)
+        return errno.success
+      } catch (error) {
+        if (error instanceof Refusal) return error.errno
+        if (isDenial(error)) return errno.notcapable
+        throw error
+      }
+    },
+  }))
+}
