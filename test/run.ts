@@ -72,6 +72,14 @@ function failures(tap: string): string {
   return kept.join("\n")
 }
 
+/** Ends what runs, by test file. */
+const running = new Set<() => void>()
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.once(signal, () => {
+    for (const end of running) end()
+    process.exit(130)
+  })
+
 function run(file: string): Promise<Outcome> {
   return new Promise((settle) => {
     const started = performance.now()
@@ -84,7 +92,18 @@ function run(file: string): Promise<Outcome> {
       FORCE_COLOR: undefined,
       TAP_TIMEOUT: String(limitMs / 1000),
     }
-    const child = spawn(process.execPath, [file], { cwd: root, env, stdio: ["ignore", "pipe", "pipe"] })
+    // A group of its own: what a test that was ended leaves behind ends with it, instead of holding its output open for ever.
+    const child = spawn(process.execPath, [file], { cwd: root, env, stdio: ["ignore", "pipe", "pipe"], detached: true })
+    const end = (): void => {
+      running.delete(end)
+      try {
+        process.kill(-(child.pid as number), "SIGKILL")
+      } catch {
+        // Nothing of it is left.
+      }
+    }
+    running.add(end)
+    child.once("exit", end)
     const output: Array<string> = []
     const errors: Array<string> = []
     child.stdout.setEncoding("utf8").on("data", (text: string) => output.push(text))
@@ -92,7 +111,7 @@ function run(file: string): Promise<Outcome> {
     let isLate = false
     const timer = setTimeout(() => {
       isLate = true
-      child.kill("SIGKILL")
+      end()
     }, limitMs)
     child.on("close", (code, signal) => {
       clearTimeout(timer)

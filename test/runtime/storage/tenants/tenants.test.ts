@@ -17,8 +17,8 @@ import { engines, start } from "../../../host/engine.ts"
 import { stele } from "../../command-line.ts"
 import { randomFrom, seedOfRun } from "../random.ts"
 
-t.setTimeout(600_000)
 const isFull = process.env["STELE_TEST_FULL"] === "1"
+t.setTimeout(isFull ? 3_000_000 : 600_000)
 const base = await mkdtemp(join(tmpdir(), "stele-tenants-"))
 t.teardown(() => rm(base, { recursive: true, force: true }))
 let folders = 0
