@@ -13,6 +13,7 @@ export { withNumbers } from "../host/foreign/extism/user.ts"
 export { PoolError } from "../schemas/error/pool.ts"
 export { NetworkError } from "../schemas/error/network.ts"
 export type { NetworkOptions } from "./network/options.ts"
+export { type HandlerLimits, type HandlerOptions, httpHandler } from "./serve/handler.ts"
 export { StorageError } from "../schemas/error/storage.ts"
 
 export interface HostOptions extends CoreOptions, StorageOptions {

@@ -3,7 +3,7 @@
  * before; a port decides whether the addresses it finds may be reached, and follows no redirect.
  */
 import { NetworkError } from "../../schemas/error/network.ts"
-import { limitsFrom } from "./port.ts"
+import { joined, limitsFrom } from "./port.ts"
 import { idle, type Waker } from "./waker.ts"
 
 /** Name as sent, lower case; value as bytes, one to a character (Latin-1). */
@@ -107,7 +107,6 @@ export function memoryHttp(
 
 function memoryExchange(request: HttpRequest, answer: ((request: HttpRequest, body: Uint8Array) => HttpAnswer) | undefined): HttpExchange {
   const chunks: Array<Uint8Array> = []
-  let written = 0
   let outcome: HttpHead | NetworkError | undefined
   let body: Uint8Array = new Uint8Array()
   let trailers: ReadonlyArray<HttpField> = []
@@ -116,13 +115,7 @@ function memoryExchange(request: HttpRequest, answer: ((request: HttpRequest, bo
     if (outcome !== undefined) return
     try {
       if (answer === undefined) throw new NetworkError("Unreachable", { host: new URL(request.url).host, detail: "this host has no network" })
-      const sent = new Uint8Array(written)
-      let offset = 0
-      for (const chunk of chunks) {
-        sent.set(chunk, offset)
-        offset += chunk.length
-      }
-      const given = answer(request, sent)
+      const given = answer(request, joined(chunks))
       body = typeof given.body === "string" ? new TextEncoder().encode(given.body) : (given.body ?? body)
       trailers = given.trailers ?? []
       outcome = { status: given.status ?? 200, headers: given.headers ?? [] }
@@ -146,7 +139,6 @@ function memoryExchange(request: HttpRequest, answer: ((request: HttpRequest, bo
     room: () => (outcome instanceof NetworkError ? outcome : httpChunkBytesMax),
     write(bytes) {
       chunks.push(bytes.slice())
-      written += bytes.length
     },
     end,
     close() {

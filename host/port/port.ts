@@ -69,6 +69,17 @@ export function utf8Length(text: string): number {
   return bytes
 }
 
+/** Parts as one. */
+export function joined(parts: ReadonlyArray<Uint8Array>): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.length
+  }
+  return whole
+}
+
 /** Refuses `actual` over a port's limit, with an error that names both. */
 export function checkLimit(port: string, limit: string, unit: string, max: number, actual: number): void {
   if (actual > max) throw new CapabilityError("PortLimit", { port, limit, unit, max, actual })

@@ -3,6 +3,7 @@
  * readers could read in two ways is refused. No input makes it keep more than one header section or chunk line.
  */
 import type { HttpField, HttpHead, HttpLimits } from "../../host/port/http.ts"
+import { joined } from "../../host/port/port.ts"
 import { NetworkError } from "../../schemas/error/network.ts"
 
 export interface ResponseSink {
@@ -114,12 +115,7 @@ export class ResponseReader {
   }
 
   #takeLine(): void {
-    const whole = new Uint8Array(this.#lineBytes)
-    let at = 0
-    for (const part of this.#line) {
-      whole.set(part, at)
-      at += part.length
-    }
+    const whole = joined(this.#line)
     this.#line = []
     this.#lineBytes = 0
     const line = text(whole.at(-1) === 13 ? whole.subarray(0, -1) : whole)

@@ -84,4 +84,28 @@ export class NetworkError extends family("NetworkError", {
     message: (d) => `Cannot continue with "${d.host}": ${d.detail}`,
     fix: () => "try again: the connection ended early",
   }),
+  NoHandler: reason<{ readonly plugin: string }>({
+    code: "STELE-NET-0011",
+    status: 422,
+    exit: 3,
+    isRetryable: false,
+    message: (d) => `Cannot serve requests with "${d.plugin}": it exports no wasi:http/incoming-handler`,
+    fix: () => "export wasi:http/incoming-handler@0.2.x, or call its exports: stele inspect lists them",
+  }),
+  NoAnswer: reason<{ readonly detail: string }>({
+    code: "STELE-NET-0012",
+    status: 502,
+    exit: 1,
+    isRetryable: false,
+    message: (d) => `Cannot answer the request: the plugin ${d.detail}`,
+    fix: () => "let the handler set its response, finish its body, and return",
+  }),
+  Overload: reason<{ readonly max: number }>({
+    code: "STELE-NET-0013",
+    status: 503,
+    exit: 69,
+    isRetryable: true,
+    message: (d) => `Cannot take another request: ${d.max} are being answered`,
+    fix: () => "ask again later, or raise requestsMax",
+  }),
 }) {}

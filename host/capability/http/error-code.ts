@@ -104,5 +104,7 @@ export function errorCodeOf(error: NetworkError): ErrorCode {
       return { tag: "HTTP-request-header-size", val: undefined }
     case "Broken":
       return { tag: "connection-terminated" }
+    default:
+      return { tag: "internal-error", val: undefined }
   }
 }

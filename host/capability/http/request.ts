@@ -4,6 +4,7 @@
  */
 import { NetworkError } from "../../../schemas/error/network.ts"
 import type { HttpField, HttpLimits } from "../../port/mod.ts"
+import { joined } from "../../port/port.ts"
 import type { CallContext } from "../capability.ts"
 import { pending, waitFor } from "../io.ts"
 import { targetOf } from "../network/target.ts"
@@ -94,7 +95,6 @@ function hop(call: CallContext, request: WholeRequest, options: WholeOptions, wa
     if (head === undefined || head instanceof NetworkError) throw head
     const location = head.headers.find(([name]) => name === "location")?.[1]
     const chunks: Array<Uint8Array> = []
-    let length = 0
     while (wantsBody(head.status, location)) {
       wait(() => exchange.isReadable())
       const chunk = exchange.read(256 << 10)
@@ -104,15 +104,8 @@ function hop(call: CallContext, request: WholeRequest, options: WholeOptions, wa
       const denied = guard(call, chunk.length)
       if (denied !== undefined) throw denied
       chunks.push(chunk)
-      length += chunk.length
     }
-    const body = new Uint8Array(length)
-    let at = 0
-    for (const chunk of chunks) {
-      body.set(chunk, at)
-      at += chunk.length
-    }
-    return { ...head, location, body }
+    return { ...head, location, body: joined(chunks) }
   } finally {
     exchange.close()
   }
