@@ -37,12 +37,13 @@ t.test("`PgliteStore` has everything acknowledged, and nothing half, when its pr
   for (let round = 0; round < rounds; round++) {
     const child = spawn(process.execPath, [fileURLToPath(new URL("program.ts", import.meta.url)), path], { stdio: ["ignore", "pipe", "inherit"] })
     let said = ""
-    await new Promise<void>((resume) =>
+    await new Promise<void>((resume, reject) => {
       child.stdout.on("data", (data: Buffer) => {
         said += data.toString()
         if (said.split("\n").length > 20 + round * 7) resume()
-      }),
-    )
+      })
+      child.once("exit", (code) => reject(new Error(`it ended by itself, with ${code}, after ${said.length} bytes`)))
+    })
     if (round === 0)
       t.match(await refusal(PgliteStore.open(path, { driver })), { code: "STELE-STO-0009", reason: { _tag: "Busy" } }, "the process has the folder")
     child.kill("SIGKILL")
