@@ -91,7 +91,8 @@ export class Host implements AsyncDisposable {
     const edition = await this.#edition(source, options)
     const plugin = new Plugin<E>(
       edition,
-      (next, changed, old) => this.#edition(next, { ...old.given, grants: old.linked.grants.list(), ...changed, tenant: old.linked.tenant }),
+      (next, changed, old) =>
+        this.#edition(next, { ...old.given, grants: old.linked.grants.list(), digest: undefined, ...changed, tenant: old.linked.tenant } as LoadOptions),
       (closed) => this.#plugins.delete(closed),
     )
     this.#plugins.add(plugin as unknown as Plugin)

@@ -72,7 +72,7 @@ export interface LoadOptions {
    * and `wasmtime`, each in a process of its own, which refuse what they do not promise.
    */
   readonly engine?: "js" | "node-wasi" | "wasmtime"
-  /** How instances start; this version has `fresh`. */
+  /** How instances start: `fresh` (default), or from a `snapshot` of one that is initialised while the plugin is loaded. */
   readonly prepare?: "fresh" | "snapshot"
 }
 
@@ -88,6 +88,7 @@ export interface ResolvedOptions {
   readonly queueMax: number
   readonly readyCount: number
   readonly tenant: string
+  readonly prepare: "fresh" | "snapshot"
   readonly missing: "refuse" | "trap"
   readonly imports: Readonly<Record<string, ProvidedInterface>>
   readonly config: Readonly<Record<string, string>> | undefined
@@ -211,7 +212,7 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedOptions {
     engine === "js"
       ? oneOf("isolation", options.isolation ?? "inline", ["inline"], ["worker", "process"])
       : oneOf("isolation", options.isolation ?? "process", ["inline", "worker", "process"], [])
-  oneOf("prepare", options.prepare ?? "fresh", ["fresh"], ["snapshot"])
+  const prepare = engine === "js" ? oneOf("prepare", options.prepare ?? "fresh", ["fresh", "snapshot"], []) : oneOf("prepare", options.prepare ?? "fresh", ["fresh"], ["snapshot"])
   const reuse = oneOf("instances.reuse", instances.reuse ?? "never", ["never", "principal"], [])
   const instancesMax = instances.max === undefined ? (reuse === "principal" ? 1 : Number.MAX_SAFE_INTEGER) : count("instances.max", instances.max, 1, 16_000)
   const grants = options.grants ?? []
@@ -234,6 +235,7 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedOptions {
     readyCount: instances.ready === undefined ? 0 : count("instances.ready", instances.ready, 0, Math.min(instancesMax, readyMax)),
     queueMax: instances.queue === undefined ? 100 : count("instances.queue", instances.queue, 0, 100_000),
     tenant,
+    prepare,
     missing: oneOf("missing", options.missing ?? "refuse", ["refuse", "trap"], []),
     imports: options.imports ?? {},
     config: settings(options.config),

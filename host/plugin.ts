@@ -40,6 +40,8 @@ export interface Description {
     readonly stop: "epoch" | "fuel slices" | "fuel" | "none"
     readonly isolation: "inline" | "worker" | "process"
     readonly reuse: "never" | "principal"
+    /** How an instance starts: through its own initialisation, or from a snapshot of one that went through it. */
+    readonly prepare: "fresh" | "snapshot"
   }
   readonly limits: ResolvedOptions["limits"]
   readonly sizes: { readonly componentBytes: number; readonly coreModules: number; readonly coreBytes: number }
@@ -186,6 +188,7 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
         stop: ({ watchdog: "epoch", slice: "fuel slices", fuel: "fuel", off: "none" } as const)[linked.mechanism],
         isolation: executor.isolation,
         reuse: options.reuse,
+        prepare: options.prepare,
       },
       limits: options.limits,
       sizes: {

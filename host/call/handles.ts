@@ -122,6 +122,10 @@ export class Handles implements HandleTable {
     this.owner = owner
   }
 
+  get isUntouched(): boolean {
+    return this.#entries.length === 1
+  }
+
   #add(entry: Entry): number {
     if (this.instance.handles >= this.instance.limits.handlesMax) {
       throw new LimitError("handlesMax", { limit: this.instance.limits.handlesMax })

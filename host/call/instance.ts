@@ -163,17 +163,17 @@ export class Instance implements CallContext {
   }
 
   #instantiate(): undefined {
-    const { blueprint, modules, injected } = this.linked
+    const { blueprint, modules, injected, snapshot } = this.linked
     const lowered: Array<CoreFunction | undefined> = []
     for (let i = 0; i < blueprint.instantiations.length; i++) {
       const step = blueprint.instantiations[i] as (typeof blueprint.instantiations)[number]
       if (step.kind !== "instantiate") {
         // Keeps instance numbers equal to positions.
         this.#cores.push(noExports)
-        if (step.kind === "start") (this.#resolve(step.func) as () => void)()
+        if (step.kind === "start" && snapshot === undefined) (this.#resolve(step.func) as () => void)()
         continue
       }
-      const compiled = modules[step.module] as (typeof modules)[number]
+      const compiled = (snapshot === undefined ? modules[step.module] : snapshot.modules[i]) as (typeof modules)[number]
       const imports = Object.create(null) as Record<string, Record<string, WebAssembly.ImportValue>>
       for (const { module, name, item } of step.imports) {
         const group = (imports[module] ??= Object.create(null) as Record<string, WebAssembly.ImportValue>)
@@ -187,6 +187,13 @@ export class Instance implements CallContext {
         if (this.linked.contextReadyAfter[c] === i) this.#ready(c)
       }
     }
+    if (snapshot === undefined) return undefined
+    // What initialisation used, as if it had run here.
+    const { budget, meter } = this
+    meter.restore(snapshot.fuel, snapshot.pages)
+    budget.liftBytesLeft -= snapshot.liftBytes
+    budget.bytesIn = snapshot.bytesIn
+    budget.bytesOut = snapshot.bytesOut
     return undefined
   }
 
@@ -494,6 +501,28 @@ export class Instance implements CallContext {
       }
     }
     this.linked.discarded(this)
+  }
+
+  /** Exports of its core instances, by step of instantiation. */
+  get cores(): ReadonlyArray<WebAssembly.Exports> {
+    return this.#cores
+  }
+
+  /** No handle was ever made in it. */
+  get isUntouched(): boolean {
+    return this.#components.every(({ handles }) => handles.isUntouched)
+  }
+
+  /** What it has used since its budget began, for instances that start where it stands. */
+  usage(): { readonly fuel: bigint; readonly liftBytes: number; readonly bytesIn: number; readonly bytesOut: number; readonly pages: number } {
+    const { budget, limits, meter } = this
+    return {
+      fuel: meter.used(),
+      liftBytes: limits.liftBytesMax - budget.liftBytesLeft,
+      bytesIn: budget.bytesIn,
+      bytesOut: budget.bytesOut,
+      pages: meter.pagesGrown(),
+    }
   }
 
   /** It has called the host since its budget began. */

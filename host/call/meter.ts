@@ -107,6 +107,12 @@ export class Meter {
     return this.#pages === undefined ? 0 : this.#pagesLeft - Math.max(0, this.#pages.value)
   }
 
+  /** The instance stands where another stood after it had used so much: takes the same from its budgets. */
+  restore(fuel: bigint, pages: number): void {
+    if (fuel > 0n) this.charge(Number(fuel))
+    if (this.#pages !== undefined) this.#pages.value = this.#pagesLeft - pages
+  }
+
   /** Arms the deadline and fills the fuel. `deadlineMs` is for the error's text. `continues`: what was spent since the last `begin` stays spent. */
   begin(deadlineAtMs: number, deadlineMs: number, fuel: bigint, continues = false): void {
     this.deadlineAtMs = deadlineAtMs

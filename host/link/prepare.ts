@@ -37,6 +37,18 @@ export interface CompiledModule {
   readonly needs: Needs
 }
 
+/** Core modules that begin where an initialised instance stood, and what that instance had used. */
+export interface Snapshot {
+  /** By step of instantiation. */
+  readonly modules: ReadonlyArray<CompiledModule | undefined>
+  readonly fuel: bigint
+  readonly liftBytes: number
+  readonly bytesIn: number
+  readonly bytesOut: number
+  /** Pages that its memories have grown by. */
+  readonly pages: number
+}
+
 /** A plugin ready to instantiate. Shared by its instances; mutable only in the hooks its `Plugin` sets. */
 export interface Linked extends Prepared {
   readonly digest: string
@@ -98,6 +110,8 @@ interface Prepared {
   readonly pagesInitial: number
   readonly pagesLeft: number
   readonly elementsLeft: number
+  /** What instances start from, where the plugin was loaded so. */
+  readonly snapshot?: Snapshot
   /** What some module needs: an instance makes no budget that nobody reads. */
   readonly needs: MeterNeeds
 }
@@ -165,7 +179,7 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
   }
   const mechanism: Mechanism = options.metering === "deadline" ? (host.watchdog === undefined ? "slice" : "watchdog") : options.metering
   const parsed = options.grants.map((grant) => parseGrant(grant))
-  const key = `${digest} ${mechanism} ${limits === defaultLimits ? "" : decisiveLimits.map((name) => limits[name]).join(" ")}`
+  const key = `${digest} ${mechanism} ${limits === defaultLimits ? "" : decisiveLimits.map((name) => limits[name]).join(" ")}${options.prepare === "snapshot" ? ` snapshot ${Object.values(limits).join(" ")}` : ""}`
   const known = host.prepared.get(key)
   const blueprint =
     known?.blueprint ?? (isCoreModule(bytes) ? (await host.loadForeign()).foreignBlueprint(bytes, limits) : elaborate(decodeComponent(bytes, limits), limits))
@@ -174,8 +188,9 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
   const ports = options.config === undefined ? host.ports : { ...host.ports, config: withSettings(options.config, host.ports.config) }
   const imports = link(blueprint, { ports, grants: parsed, provided: options.imports, missing: options.missing })
   inTime()
-  const prepared = known ?? (await compile(bytes, blueprint, mechanism, limits, host, inTime))
-  if (known === undefined) host.prepared.set(key, prepared, bytes.length)
+  const maker = known === undefined && options.prepare === "snapshot" ? new (await import("../pool/snapshot.ts")).SnapshotMaker(host.injected) : undefined
+  const prepared = known ?? (await compile(bytes, blueprint, mechanism, limits, host, inTime, maker?.expose))
+  if (known === undefined && maker === undefined) host.prepared.set(key, prepared, bytes.length)
   // The watchdog's thread boots while the component is decoded and compiled, 10 to 50 ms. Without it: slices.
   if (mechanism === "watchdog" && host.watchdog?.isReady === false && !(await host.watchdog.prepare())) {
     return prepare(bytes, digest, options, { ...host, watchdog: undefined })
@@ -185,7 +200,7 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
   const { tenant } = options
   const wasi = options.wasi === undefined ? nothing : await giveWasi(options, parsed, host)
   const grants = new GrantSet(parsed, ({ change, grant }) => ports.observer.emit({ type: "grant", plugin: digest, tenant, change, grant }))
-  return {
+  const linked: Linked = {
     ...prepared,
     digest,
     componentBytes: bytes.length,
@@ -219,6 +234,11 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
     discarded: () => undefined,
     released: () => undefined,
   }
+  if (maker === undefined) return linked
+  const started: Prepared = { ...prepared, modules: [], snapshot: await maker.take(linked) }
+  inTime()
+  host.prepared.set(key, started, bytes.length)
+  return { ...linked, ...started }
 }
 
 async function giveWasi({ wasi: given = {}, missing }: ResolvedOptions, grants: ReadonlyArray<Grant>, host: PrepareContext): Promise<Wasi> {
@@ -251,6 +271,7 @@ async function compile(
   limits: Limits,
   host: PrepareContext,
   inTime: () => void,
+  expose?: Expose,
 ): Promise<Prepared> {
   const memoryPagesMax = Math.min(Math.floor(limits.memoryBytesMax / pageBytes), 65_536)
   let pages = 0
@@ -282,6 +303,7 @@ async function compile(
           { tier, injectedModule: host.injected, memoryPagesMax, tableElementsMax, functionBodyBytesMax, validate },
           host,
           inTime,
+          expose,
         ),
       )
     } catch (error) {
@@ -325,8 +347,23 @@ async function compile(
 
 let rewriter: Rewriter | undefined
 
+/** What is compiled in place of a rewritten module. */
+type Expose = (original: Uint8Array, layout: CoreModule["layout"], rewritten: Uint8Array, needs: Needs) => Uint8Array<ArrayBuffer>
+
 /** Rewrites and compiles one core module; large ones in slices and through the cache on disk. */
-async function compileCore(bytes: Uint8Array, module: CoreModule, options: RewriteOptions, host: PrepareContext, inTime: () => void): Promise<CompiledModule> {
+async function compileCore(
+  bytes: Uint8Array,
+  module: CoreModule,
+  options: RewriteOptions,
+  host: PrepareContext,
+  inTime: () => void,
+  expose?: Expose,
+): Promise<CompiledModule> {
+  if (expose !== undefined) {
+    rewriter ??= await host.loadRewriter()
+    const { bytes: out, needs } = await inSlices(rewriter.rewriteSteps(bytes, module, options), host.nowMs, inTime)
+    return { module: await WebAssembly.compile(expose(bytes, module.layout, out, needs)), needs }
+  }
   if (bytes.length < diskCacheBytesMin) {
     rewriter ??= await host.loadRewriter()
     const { bytes: out, needs } = rewriter.rewriteCoreModule(bytes, module, options)

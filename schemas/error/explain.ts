@@ -89,6 +89,7 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-POL-0002": "One replacement at a time: the second would not know which component it replaces.",
   "STELE-POL-0003":
     "An export that is in use would be gone or take other values, and its callers would find out one by one; the old component goes on serving.",
+  "STELE-POL-0004": "A snapshot repeats memory, globals and tables; the plugin keeps something else, or asked the host while it was initialised.",
   "STELE-STO-0001": "The text names no kind of storage that this version knows.",
   "STELE-STO-0002": "The file cannot be opened as a store: no such folder, no permission, a network file system, or not a database at all.",
   "STELE-STO-0003": "The file is a SQLite database, and another program made it: nothing of it is changed.",

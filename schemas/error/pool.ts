@@ -30,4 +30,12 @@ export class PoolError extends family("PoolError", {
       ].join(" and ")}`,
     fix: () => 'load it as a plugin of its own, or replace with exports: "any" when every caller knows',
   }),
+  Snapshot: reason<{ readonly detail: string }>({
+    code: "STELE-POL-0004",
+    status: 422,
+    exit: 1,
+    isRetryable: false,
+    message: (d) => `Cannot start instances from a snapshot: ${d.detail}`,
+    fix: () => 'load it with prepare: "fresh", and with instances: { ready: 4 } where its initialisation takes long',
+  }),
 }) {}
