@@ -212,7 +212,10 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedOptions {
     engine === "js"
       ? oneOf("isolation", options.isolation ?? "inline", ["inline"], ["worker", "process"])
       : oneOf("isolation", options.isolation ?? "process", ["inline", "worker", "process"], [])
-  const prepare = engine === "js" ? oneOf("prepare", options.prepare ?? "fresh", ["fresh", "snapshot"], []) : oneOf("prepare", options.prepare ?? "fresh", ["fresh"], ["snapshot"])
+  const prepare =
+    engine === "js"
+      ? oneOf("prepare", options.prepare ?? "fresh", ["fresh", "snapshot"], [])
+      : oneOf("prepare", options.prepare ?? "fresh", ["fresh"], ["snapshot"])
   const reuse = oneOf("instances.reuse", instances.reuse ?? "never", ["never", "principal"], [])
   const instancesMax = instances.max === undefined ? (reuse === "principal" ? 1 : Number.MAX_SAFE_INTEGER) : count("instances.max", instances.max, 1, 16_000)
   const grants = options.grants ?? []

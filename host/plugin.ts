@@ -308,6 +308,7 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
 
   /** A resource lives where it was made: a call that takes one of a replaced edition runs there. */
   #editionOf(args: ReadonlyArray<unknown>): Edition {
+    this.#forget()
     const linked = linkedOfResource(args)
     for (const old of this.#old) if (old.linked === linked) return old
     return this.#edition
@@ -320,7 +321,16 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
   /** Ends a replaced edition when its last call has ended; what resources are held of stays. */
   #retire(old: Edition): void {
     if (old.calls === 0) old.executor.retire()
-    for (const each of this.#old) if (each.calls === 0 && each.executor.instances === 0) this.#old.delete(each)
+    this.#forget()
+  }
+
+  /** Lets go of replaced editions that nothing is left of. */
+  #forget(): void {
+    for (const old of this.#old) {
+      if (old.calls > 0 || old.executor.instances > 0) continue
+      this.#old.delete(old)
+      void old.executor.close()
+    }
   }
 
   get isClosed(): boolean {

@@ -46,7 +46,7 @@ export class InlineExecutor implements Executor {
 
   call(target: Target, args: ReadonlyArray<unknown>, limits: CallLimits, signal: AbortSignal | undefined, spent: Spent): unknown {
     const resource = target.takesHandles ? findResource(args) : undefined
-    const instance = this.#pool.take(target.name, resource, limits.fuel)
+    const instance = this.#pool.take(target.name, resource, limits)
     if (instance !== undefined) return this.#run(instance, target, args, limits, signal, spent)
     if (limits.mayWait !== true) throw new PluginError("Busy", { export: target.name })
     return this.#pool.wait(target.name, resource, limits, signal).then((free) => this.#run(free, target, args, limits, signal, spent))

@@ -1,4 +1,4 @@
-/** The instances of one plugin: which call gets which, how many there may be, and what becomes of each after its call. */
+/** The instances of one plugin: which call gets which, how many there may be, and what becomes of each after its call. See `docs/adr/0025-pools-snapshots-hot-swap.md`. */
 import { PluginError } from "../../schemas/error/plugin.ts"
 import { GuestResource } from "../call/handles.ts"
 import { type CallLimits, Instance } from "../call/instance.ts"
@@ -34,6 +34,7 @@ export class Pool {
   #queue: WaitQueue<Instance> | undefined
   #ready: Ready | undefined
   #made = 0
+  #discarded = 0
   #isClosed = false
   #isRetired = false
 
@@ -41,7 +42,8 @@ export class Pool {
     this.#linked = linked
     this.#options = options
     linked.discarded = (instance) => {
-      this.#live.delete(instance)
+      if (!this.#live.delete(instance)) return
+      this.#discarded++
       const idle = this.#idle.indexOf(instance)
       if (idle >= 0) this.#idle.splice(idle, 1)
       this.#ready?.remove(instance)
@@ -68,7 +70,7 @@ export class Pool {
       idle: this.#idle.length,
       waiting: this.#queue?.length ?? 0,
       made: this.#made,
-      discarded: this.#made - this.#live.size,
+      discarded: this.#discarded,
       memoryBytes,
     }
   }
@@ -78,26 +80,22 @@ export class Pool {
    * made ahead; or a new one, which is not started yet. Undefined when there are as many as there may be.
    * @throws PluginError `Busy` when the resource's instance runs
    */
-  take(name: string, resource: GuestResource | undefined, fuel: bigint): Instance | undefined {
+  take(name: string, resource: GuestResource | undefined, limits: CallLimits): Instance | undefined {
     const instance = (resource === undefined ? undefined : this.#pinned(resource, name)) ?? (this.#options.reuse === "principal" ? this.#idle.pop() : undefined)
     if (instance !== undefined) return instance
-    return this.#ready?.take(fuel) ?? this.#makeOne()
+    return this.#ready?.take(limits) ?? this.#makeOne()
   }
 
   /**
    * The instance for a call that may wait for it.
    * @throws PoolError `QueueFull`; LimitError `deadlineMs`; PluginError `Aborted`, `Closed`
    */
-  async wait(
-    name: string,
-    resource: GuestResource | undefined,
-    { deadlineAtMs, deadlineMs, fuel }: CallLimits,
-    signal: AbortSignal | undefined,
-  ): Promise<Instance> {
+  async wait(name: string, resource: GuestResource | undefined, limits: CallLimits, signal: AbortSignal | undefined): Promise<Instance> {
     const { WaitQueue } = await import("./queue.ts")
     const { nowMs, tenant } = this.#linked
+    const { deadlineAtMs, deadlineMs } = limits
     // Something may have become free meanwhile.
-    const instance = this.#isClosed || (this.#queue?.length ?? 0) > 0 ? undefined : this.take(name, resource, fuel)
+    const instance = this.#isClosed || (this.#queue?.length ?? 0) > 0 ? undefined : this.take(name, resource, limits)
     const queue = (this.#queue ??= new WaitQueue(this.#options.queueMax, nowMs))
     const waited = instance ?? (await (this.#isClosed ? undefined : queue.wait({ tenant, export: name, deadlineAtMs, deadlineMs, signal })))
     if (waited === undefined || this.#isClosed) throw new PluginError("Closed", { what: "the plugin" })

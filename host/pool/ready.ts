@@ -3,7 +3,7 @@
  * making one used counts for the call that gets it, as if it had made it. Loaded by plugins that ask for it.
  */
 import { SteleError } from "../../schemas/error/family.ts"
-import type { Instance } from "../call/instance.ts"
+import type { CallLimits, Instance } from "../call/instance.ts"
 import type { Linked } from "../link/prepare.ts"
 
 /** Making stops for others to run after this long; one initialisation cannot be divided. */
@@ -36,13 +36,13 @@ export class Ready {
     return this.#made.length
   }
 
-  /** One for a call that may spend `fuel`; undefined when none is there, or when making it took more than that. */
-  take(fuel: bigint): Instance | undefined {
+  /** One for a call under these limits; undefined when none is there, when making it took more fuel, or when the call gives what making it may have asked for. */
+  take({ fuel, wasi }: CallLimits): Instance | undefined {
     for (let made = this.#made.pop(); made !== undefined; made = this.#made.pop()) {
       const { instance, revision } = made
       // What it was told may be what it may no longer know.
       if (revision !== undefined && revision !== this.#linked.grants.revision) instance.discard()
-      else if (instance.meter.countsFuel && instance.meter.used() > fuel) {
+      else if ((revision !== undefined && wasi !== undefined) || (instance.meter.countsFuel && instance.meter.used() > fuel)) {
         this.#made.push(made)
         return undefined
       } else {

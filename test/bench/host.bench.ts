@@ -15,6 +15,7 @@ import { rewriteCoreModule } from "../../host/meter/rewrite.ts"
 import { defaultLimits, Host } from "../../host/mod.ts"
 import { component, core, extism, text63, renamed, unseen } from "./guest/echo.ts"
 import { kernels } from "./guest/kernels.ts"
+import { bench as poolBench } from "./pool.bench.ts"
 import { compare, compareAsync, type Row, row, type Sample, summarize } from "./measure.ts"
 
 const root = join(import.meta.dirname, "../..")
@@ -276,6 +277,8 @@ async function measure(folder: string, say: (line: string) => void): Promise<Rea
     )
     await coldHost.close()
   }
+
+  rows.push(...(await poolBench(say)))
 
   say("instrumentation of a large module…")
   {

@@ -159,17 +159,7 @@ test("`open()` and `load()` refuse options that they do not know", async ({ stel
 
 test("`open()` and `load()` say what exists when an option asks for what is not built", async ({ stele, path }) => {
   await using host = await stele.Host.open({ cache: false })
-<<<<<<< HEAD
-  for (const options of [{ isolation: "worker" }, { isolation: "process" }, { metering: "yield" }, { prepare: "snapshot" }] as const) {
-=======
-  for (const options of [
-    { isolation: "worker" },
-    { isolation: "process" },
-    { metering: "yield" },
-    { engine: "node-wasi" },
-    { engine: "wasmtime" },
-  ] as const) {
->>>>>>> 97b9e3d (Instances may start from a snapshot: what an initialised one keeps is written into its modules, shared by all loads, and charged as if it had run)
+  for (const options of [{ isolation: "worker" }, { isolation: "process" }, { metering: "yield" }] as const) {
     const [[option, asked] = ["", ""]] = Object.entries(options)
     const error = await failure(stele, "STELE-PLG-0007", () => host.load(path("basic"), options))
     assert.equal(error.reason["asked"], `${option}: "${asked}"`)
@@ -506,7 +496,7 @@ test("`describe()` tells what was asked, granted, inert, provided and used", asy
   )
   assert.deepEqual(before.grants, { granted: ["log", "kv:read:prices/*", "kv:write:other"], revoked: [], used: [], denied: [], deniedOther: 0 })
   // JavaScriptCore stops cheaper by slices; see `Platform.stop`.
-  assert.deepEqual(before.mechanisms, { stop: "Bun" in globalThis ? "fuel slices" : "epoch", isolation: "inline", reuse: "never" })
+  assert.deepEqual(before.mechanisms, { stop: "Bun" in globalThis ? "fuel slices" : "epoch", isolation: "inline", reuse: "never", prepare: "fresh" })
   assert.equal(before.sizes.componentBytes, greeterBytes.length)
   assert.ok(before.sizes.coreModules >= 1 && before.sizes.coreBytes > 100 && before.sizes.coreBytes < greeterBytes.length)
   assert.equal(before.limits.deadlineMs, stele.defaultLimits.deadlineMs)
@@ -789,6 +779,31 @@ test("a call back into the same plugin takes another instance or is refused as b
     assert.ok(caller.instances <= 4)
     await caller.close()
     assert.equal(caller.instances, 0)
+  }
+})
+
+test("instances made ahead, from a snapshot and of a replaced component answer as fresh ones", async ({ stele, path }) => {
+  await using host = await stele.Host.open({ cache: false })
+  for (const metering of ["deadline", "fuel"] as const) {
+    const fresh = await host.load(path("basic"), { metering })
+    const plugin = await host.load(path("basic"), { metering, prepare: "snapshot", instances: { ready: 2 } })
+    const text = "ä".repeat(1_000)
+    for (let round = 0; round < 20; round++) {
+      if (round % 3 === 0) await new Promise((next) => setTimeout(next, 5))
+      if (round === 10) await plugin.replace(path("basic"))
+      for (const [name, args] of [
+        ["count", []],
+        ["echo", [text]],
+        ["grow", [round % 3]],
+      ] as const) {
+        const [expected, actual] = [await fresh.callWithUsage(name, args as never), await plugin.callWithUsage(name, args as never)]
+        assert.deepEqual({ ...actual, usage: { ...actual.usage, wallNs: 0 } }, { ...expected, usage: { ...expected.usage, wallNs: 0 } })
+      }
+      await failure(stele, "STELE-PLG-0002", () => plugin.call("trap", []))
+    }
+    assert.equal(plugin.pool.made, plugin.pool.discarded + plugin.pool.live)
+    await plugin.close()
+    assert.equal(plugin.instances, 0)
   }
 })
 

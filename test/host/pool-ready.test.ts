@@ -4,7 +4,7 @@ import { promisify } from "node:util"
 import t from "tap"
 import { Host, type LoadOptions, type Plugin, type SteleError } from "../../host/mod.ts"
 import { memoryObserver } from "../../host/port/mod.ts"
-import { guest } from "./component-builder.ts"
+import { guest, wat } from "./component-builder.ts"
 
 const observer = memoryObserver()
 const host = await Host.open({ cache: false, ports: { observer } })
@@ -120,6 +120,17 @@ t.test("an instance that asked the host while it was made is not used after a gr
   plugin.revoke("log")
   t.equal(plugin.callSync("step", [2]), 2 + 7 + 4)
   t.match(plugin.pool, { made: made + 1, live: 0 }, "both were discarded, and the call made its own")
+})
+
+t.test("a call with an environment of its own gets no instance whose initialisation asked for another", async (t) => {
+  const reads = `(import "wasi_snapshot_preview1" "environ_sizes_get" (func $sizes (param i32 i32) (result i32))) (memory (export "memory") 1)`
+  const asks = await wat(`(module ${reads} (func (export "_initialize") (drop (call $sizes (i32.const 0) (i32.const 4))))
+    (func (export "count") (result i32) (i32.load (i32.const 0))))`)
+  await using plugin = await host.load(asks, { wasi: { env: { A: "1" } }, instances: { ready: 1 } })
+  await filled(plugin, 1)
+  t.equal(await plugin.call("count", [], { wasi: { env: { A: "1", B: "2", C: "3" } } }), 3)
+  t.equal(plugin.pool.ready, 1, "it is still there")
+  t.equal(await plugin.call("count", []), 1)
 })
 
 t.test("instances made ahead count in `instances.max`", async (t) => {
