@@ -1,9 +1,10 @@
 /**
  * Components from toolchains as they are: the examples (AssemblyScript, and TypeScript in QuickJS), and one world from
- * C, Rust and JavaScript. Where a toolchain is not installed, one line says so. What needs WASI preview 1 comes with its host.
+ * C, Rust and JavaScript; and one program of WASI preview 1 from Go, Rust and C, which does the same under `node:wasi`. Where a
+ * toolchain is not installed, one line says so.
  */
-import { execFile } from "node:child_process"
-import { mkdtemp, readFile, rm } from "node:fs/promises"
+import { execFile, spawnSync } from "node:child_process"
+import { mkdtemp, readdir, readFile, realpath, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -162,19 +163,11 @@ const starlingMonkey: Build = async () => {
   return new Uint8Array(component)
 }
 
-const needsWasi =
-  (tool: string, args: ReadonlyArray<string>, name: string): Build =>
-  async () =>
-    (await hasTool(tool, args)) ? `${name} makes WASI preview 1 modules, whose host comes later` : `${name} is not installed`
-
 const toolchains: Readonly<Record<string, Build>> = {
   clang,
   Rust: rust,
   QuickJS: quickJs,
   StarlingMonkey: starlingMonkey,
-  Go: needsWasi("go", ["version"], "Go"),
-  TinyGo: needsWasi("tinygo", ["version"], "TinyGo"),
-  "componentize-py": needsWasi("componentize-py", ["--version"], "componentize-py"),
 }
 
 for (const [name, build] of Object.entries(toolchains)) {
@@ -211,6 +204,119 @@ for (const [name, build] of Object.entries(toolchains)) {
       t.same(await plugin.call("test:real/api#sort", [[]] as never), new Float64Array(0))
       t.equal(plugin.instances, 0)
       await plugin.close()
+    }
+  })
+}
+
+// ── One program, many toolchains ────────────────────────────────────────────
+
+const go =
+  (command: string, ...flags: ReadonlyArray<string>): Build =>
+  async () => {
+    if (!(await hasTool(command, ["version"]))) return `${command} is not installed`
+    const out = join(folder, `${command}.wasm`)
+    await run(command, ["build", ...flags, "-o", out, here("program.go")], { env: { ...process.env, GOOS: "wasip1", GOARCH: "wasm", GO111MODULE: "off" } })
+    return new Uint8Array(await readFile(out))
+  }
+
+const rustProgram: Build = async () => {
+  const out = join(folder, "program-rust.wasm")
+  let skip = "rustc is not installed"
+  for (const rustc of [process.env["RUSTC"] ?? "rustc", "/usr/bin/rustc"]) {
+    if (!(await hasTool(rustc))) continue
+    // The target's older name is all that an older Rust knows.
+    for (const target of ["wasm32-wasip1", "wasm32-wasi"]) {
+      try {
+        await run(rustc, ["--edition=2021", `--target=${target}`, "-O", "-C", "strip=symbols", here("program.rs"), "-o", out])
+        return new Uint8Array(await readFile(out))
+      } catch (error) {
+        if (
+          !/can't find crate for `std`|may not be installed|Could not find specification|error loading target/i.test(
+            String((error as { stderr?: string }).stderr),
+          )
+        )
+          throw error
+        skip = "no Rust here has the library of WASI preview 1"
+      }
+    }
+  }
+  return skip
+}
+
+const cProgram: Build = async () => {
+  if (!(await hasTool("clang")) || !(await hasTool("wasm-ld"))) return "clang with wasm-ld is not installed"
+  const out = join(folder, "program-c.wasm")
+  try {
+    await run("clang", ["--target=wasm32-wasi", "-O2", "-Wall", "-Werror", here("program.c"), "-o", out])
+  } catch (error) {
+    if (/'(ctype|dirent|stdio)\.h' file not found|cannot open .*(crt1|libclang_rt)/.test(String((error as { stderr?: string }).stderr)))
+      return "clang has no wasi-libc here"
+    throw error
+  }
+  return new Uint8Array(await readFile(out))
+}
+
+const programToolchains: Readonly<Record<string, Build>> = {
+  Go: go("go", "-ldflags=-s -w"),
+  TinyGo: go("tinygo", "-target=wasip1"),
+  Rust: rustProgram,
+  C: cProgram,
+}
+
+/** A directory with one file, its own for each run. */
+async function box(): Promise<string> {
+  const path = await realpath(await mkdtemp(join(folder, "box-")))
+  await writeFile(join(path, "in.txt"), "some text\n")
+  return path
+}
+
+/** The program under `node:wasi`, in a process of its own: it blocks, and exits. */
+async function underNode(bytes: Uint8Array): Promise<unknown> {
+  const path = await box()
+  const file = join(path, "../program.wasm")
+  await writeFile(file, bytes)
+  const source = `const { WASI } = require("node:wasi"); const { readFileSync } = require("node:fs")
+    const wasi = new WASI({ version: "preview1", args: ["program", "/box", "a", "b c"], env: { GREETING: "hello" }, preopens: { "/box": ${JSON.stringify(path)} } })
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(${JSON.stringify(file)})), wasi.getImportObject())
+    process.exit(wasi.start(instance))`
+  const child = spawnSync(process.execPath, ["--no-warnings", "--eval", source], { input: "a line\nanother\n", encoding: "utf8" })
+  return { output: child.stdout, errors: child.stderr, end: child.status, files: (await readdir(path, { recursive: true })).sort(byText) }
+}
+const byText = (a: string, b: string): number => (a < b ? -1 : 1)
+
+for (const [name, build] of Object.entries(programToolchains)) {
+  t.test(`a program from ${name} does what it does under node:wasi`, async (t): Promise<void> => {
+    const bytes = await build()
+    if (typeof bytes === "string") {
+      t.pass(bytes, { skip: bytes })
+      return
+    }
+    t.comment(`${name}: ${bytes.length} bytes`)
+    const expected = await underNode(bytes)
+    t.match(expected, { end: 3, errors: "done\n" })
+    for (const metering of tiers) {
+      const path = await box()
+      let [output, errors] = ["", ""]
+      const startedMs = performance.now()
+      await using plugin = await host.load(bytes, {
+        metering,
+        grants: [`fs:read:${path}`, `fs:write:${path}`, "clock:wall", "clock:monotonic", "random"],
+        limits: { ...deadlineOf(metering, 20_000), fuel: 50_000_000_000, loadMs: 120_000 },
+        wasi: {
+          args: ["program", "/box", "a", "b c"],
+          env: { GREETING: "hello" },
+          directories: { "/box": path },
+          stdin: "a line\nanother\n",
+          stdout: (chunk) => void (output += new TextDecoder().decode(chunk)),
+          stderr: (chunk) => void (errors += new TextDecoder().decode(chunk)),
+        },
+      })
+      t.comment(`${metering}: loaded in ${Math.round(performance.now() - startedMs)} ms`)
+      const end = await plugin.call("wasi:cli/run#run", []).then(
+        () => 0,
+        (error: unknown) => (error as { readonly reason: { readonly status: number } }).reason.status,
+      )
+      t.same({ output, errors, end, files: (await readdir(path, { recursive: true })).sort(byText) }, expected, metering)
     }
   })
 }
