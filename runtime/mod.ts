@@ -8,7 +8,7 @@ import type { UsageObserver } from "./service/usage.ts"
 import type { Storage, StorageOptions } from "./storage/storage.ts"
 
 export * from "../host/mod.ts"
-export { type ExtismLoad, extismManifest } from "../host/foreign/extism/manifest.ts"
+export { type ExtismLoad, extismManifest, type ManifestOptions } from "../host/foreign/extism/manifest.ts"
 export { withNumbers } from "../host/foreign/extism/user.ts"
 export { PoolError } from "../schemas/error/pool.ts"
 export { NetworkError } from "../schemas/error/network.ts"

@@ -34,6 +34,15 @@ export class ExtismError extends family("ExtismError", {
     message: (d) => `Cannot read "${d.path}" of the Extism manifest: expected ${d.expected}, got ${d.actual}`,
     fix: (d) => `correct "${d.path}" in the manifest`,
   }),
+  Request: reason<{ readonly path: string; readonly expected: string; readonly actual: string }>({
+    code: "STELE-EXT-0006",
+    status: 422,
+    exit: 1,
+    isRetryable: false,
+    message: (d) =>
+      `Cannot read ${d.path === "" ? "the HTTP request" : `"${d.path}" of the HTTP request`} that the plugin makes: expected ${d.expected}, got ${d.actual}`,
+    fix: () => 'pass JSON such as {"url": "https://example.com/", "method": "GET", "headers": {}}',
+  }),
   Unsupported: reason<{ readonly path: string; readonly feature: string; readonly instead: string }>({
     code: "STELE-EXT-0005",
     status: 501,

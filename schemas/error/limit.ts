@@ -21,6 +21,7 @@ export const limits = {
   functionBodyBytesMax: { unit: "bytes", default: 1 << 20 },
   nestingMax: { unit: "levels", default: 16 },
   varBytesMax: { unit: "bytes", default: 1 << 20 },
+  httpResponseBytesMax: { unit: "bytes", default: 50 << 20 },
   filesMax: { unit: "files", default: 256 },
   fileBytesMax: { unit: "bytes", default: 1 << 30 },
 } as const
@@ -58,6 +59,7 @@ export class LimitError extends family("LimitError", {
   functionBodyBytesMax: exceeded("STELE-LIM-0017", "functionBodyBytesMax"),
   nestingMax: exceeded("STELE-LIM-0018", "nestingMax"),
   varBytesMax: exceeded("STELE-LIM-0019", "varBytesMax"),
+  httpResponseBytesMax: exceeded("STELE-LIM-0022", "httpResponseBytesMax"),
   filesMax: exceeded("STELE-LIM-0020", "filesMax"),
   fileBytesMax: exceeded("STELE-LIM-0021", "fileBytesMax"),
 }) {}

@@ -47,7 +47,8 @@ t.test("a plugin runs by its manifest wherever its module is", async (t) => {
 t.test("every key becomes a grant or a limit", async (t) => {
   const { options, source } = extismManifest({
     wasm: [{ path: "plugin.wasm", hash }],
-    memory: { max_pages: 20, max_var_bytes: 1000 },
+    memory: { max_pages: 20, max_var_bytes: 1000, max_http_response_bytes: 5000 },
+    allowed_paths: { "/srv/data": "/data", "ro:/srv/./x/../static": "/static" },
     config: { greeting: "hello", "app.level": "2" },
     allowed_hosts: ["api.example.com", "*.example.org", "127.0.0.1", "::1"],
     timeout_ms: 250,
@@ -66,10 +67,17 @@ t.test("every key becomes a grant or a limit", async (t) => {
       "http:*:http://127.0.0.1/*",
       "http:*:https://[::1]/*",
       "http:*:http://[::1]/*",
+      "fs:read:/srv/data",
+      "fs:write:/srv/data",
+      "fs:read:/srv/static",
     ],
-    limits: { memoryBytesMax: 20 * 65_536, varBytesMax: 1000, deadlineMs: 250 },
+    limits: { memoryBytesMax: 20 * 65_536, varBytesMax: 1000, httpResponseBytesMax: 5000, deadlineMs: 250 },
     config: { greeting: "hello", "app.level": "2" },
     digest: `sha256:${hash}`,
+    wasi: { directories: { "/data": "/srv/data", "/static": "/srv/static" } },
+  })
+  t.same(extismManifest({ wasm: [{ path }], allowed_paths: { "./data": "/data", "ro:../up": "/up" } }, { cwd: "/srv/app" }).options.wasi, {
+    directories: { "/data": "/srv/app/data", "/up": "/srv/up" },
   })
   for (const grant of options.grants ?? []) parseGrant(grant)
   t.same(extismManifest({ wasm: [{ path }], allowed_hosts: ["*"] }).options.grants, ["log", "http:*:*"])
@@ -112,6 +120,11 @@ t.test("what is no manifest is refused with the key it is about", async (t) => {
     [{ wasm, allowed_hosts: "example.com" }, "allowed_hosts"],
     [{ wasm, allowed_hosts: [5] }, "allowed_hosts[0]"],
     [{ wasm, allowedHosts: [] }, "allowedHosts"],
+    [{ wasm, allowed_paths: ["/srv"] }, "allowed_paths"],
+    [{ wasm, allowed_paths: { "/srv": 5 } }, "allowed_paths./srv"],
+    [{ wasm, allowed_paths: { data: "/data" } }, "allowed_paths.data"],
+    [{ wasm, allowed_paths: { "/a": "/data", "/b": "/data" } }, "allowed_paths./b"],
+    [{ wasm, memory: { max_http_response_bytes: -1 } }, "memory.max_http_response_bytes"],
   ] as const) {
     t.throws(() => extismManifest(manifest), { code: "STELE-EXT-0004", reason: { path: about } }, JSON.stringify(manifest))
   }
@@ -128,6 +141,7 @@ t.test("what this host does not do is refused, and nothing of it left out", asyn
     [{ wasm, allowed_hosts: ["https://example.com"] }, "allowed_hosts[0]"],
     [{ wasm, config: { "a*": "" } }, "config.a*"],
     [{ wasm, config: { "": "" } }, "config."],
+    [{ wasm, allowed_paths: { "/srv/*": "/data" } }, "allowed_paths./srv/*"],
     [{ wasm, config: { "a\nb": "" } }, "config.a\nb"],
   ] as const) {
     t.throws(() => extismManifest(manifest), { code: "STELE-EXT-0005", reason: { path: about } }, JSON.stringify(manifest))

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises"
 import createPlugin from "@extism/extism"
 import t from "tap"
 import { withNumbers } from "../../host/foreign/extism/user.ts"
-import { ExtismError, Host, memoryConfig, memoryLog, memoryObserver, type Plugin, PluginError, SteleError } from "../../host/mod.ts"
+import { ExtismError, Host, memoryConfig, memoryHttp, memoryLog, memoryObserver, type Plugin, PluginError, SteleError } from "../../host/mod.ts"
 import { sha256Hex } from "./extism/vectors.ts"
 import { kernelBase64 } from "../../host/foreign/extism/kernel.gen.ts"
 import { wat } from "./component-builder.ts"
@@ -55,6 +55,7 @@ for (const one of cases) {
 }
 
 t.test("every function that Extism defines has a case when they are counted", async (t) => {
+  // Each has a test of its own below.
   const elsewhere = ["http_request", "http_status_code", "http_headers", "log_trace", "log_debug", "log_info", "log_warn", "log_error"]
   t.same([...new Set([...cases.map((one) => one.of).filter((name) => name !== "run"), ...elsewhere])].sort(), Object.keys(signatures).sort())
 })
@@ -250,6 +251,73 @@ t.test("numbers pass as they are when they are no blocks", async (t) => {
   await using plugin = await host.load(bytes, { grants: ["call:*"], imports })
   t.equal(i64(await call(plugin)), 5n)
   t.same(noted, [0], "the null block is no bytes")
+})
+
+// ── HTTP ────────────────────────────────────────────────────────────────────
+
+/** Sends the request that is its input, with a body where the input begins with one; answers with the body, else the status or the headers. */
+const requesting = (answer: string, body = "(i64.const 0)"): Promise<Uint8Array> =>
+  extismGuest({ data: "payload", locals: "(local $r i64)", body: `(local.set $r (call $http_request (call $input_offset) ${body})) ${answer}` })
+
+t.test("`http_request` sends what is granted and gives status, headers and body", async (t) => {
+  const asked: Array<readonly [string, string, string, string]> = []
+  const http = memoryHttp((request, body) => {
+    asked.push([request.method, request.url, decode(body), JSON.stringify(request.headers)])
+    const { pathname } = new URL(request.url)
+    if (pathname === "/moved") return { status: 302, headers: [["location", "/found"]] }
+    if (pathname === "/away") return { status: 302, headers: [["location", "https://other.example.com/"]] }
+    return {
+      status: pathname === "/none" ? 404 : 200,
+      headers: [
+        ["content-type", "text/plain"],
+        ["set-cookie", "a"],
+        ["set-cookie", "b"],
+      ],
+      body: pathname === "/empty" ? "" : `from ${pathname}`,
+    }
+  })
+  const networked = await Host.open({ cache: false, ports: { http } })
+  t.teardown(() => networked.close())
+  const grants = ["http:*:https://api.example.com/*"]
+  const json = (path: string, more = {}): string => JSON.stringify({ url: `https://api.example.com${path}`, ...more })
+  await using body = await networked.load(await requesting(`(call $answer (local.get $r))`), { grants })
+  t.equal(decode(await call(body, json("/a", { method: "get", headers: { "X-One": "1" } }))), "from /a")
+  t.equal(decode(await call(body, json("/none"))), "from /none", "any status is an answer")
+  t.equal(decode(await call(body, json("/moved"))), "from /found", "a redirect is followed")
+  t.equal(decode(await call(body, json("/empty"))), "", "an empty body is no block")
+  await using post = await networked.load(await requesting(`(call $answer (local.get $r))`, `(call $block (i32.const 0) (i32.const 7))`), { grants })
+  t.equal(decode(await call(post, json("/b", { method: "POST", header: { accept: "*/*" } }))), "from /b")
+  t.match(asked[0], ["GET", "https://api.example.com/a", "", /"x-one","1"/])
+  t.match(asked.at(-1), ["POST", "https://api.example.com/b", "payload", /accept/])
+  await using status = await networked.load(await requesting(`(call $answer-i64 (i64.extend_i32_u (call $http_status_code)))`), { grants })
+  t.equal(i64(await call(status, json("/none"))), 404n)
+  await using headers = await networked.load(await requesting(`(call $answer (call $http_headers))`), { grants })
+  t.same(JSON.parse(decode(await call(headers, json("/a")))), { "content-type": "text/plain", "set-cookie": "a,b" })
+  const { usage } = await body.callWithUsage("run", [encode(json("/a"))])
+  t.ok((usage.hostCalls["http:*:https://api.example.com/*"] ?? 0) >= 1, "the grant is accounted for")
+
+  await t.rejects(call(body, JSON.stringify({ url: "https://other.example.com/" })), { code: "STELE-CAP-0004" })
+  await t.rejects(call(body, json("/away")), { code: "STELE-CAP-0004" }, "nor is a redirect followed out of the grants")
+  await using ungranted = await networked.load(await requesting(`(call $answer (local.get $r))`))
+  const sent = asked.length
+  await t.rejects(call(ungranted, json("/a")), { code: "STELE-CAP-0004", reason: { grant: "http:GET:https://api.example.com/a" } })
+  t.equal(asked.length, sent, "nothing left")
+  for (const bad of ["{", "[]", "{}", `{"url":5}`, json("/", { method: 5 }), json("/", { headers: [] }), json("/", { headers: { a: 1 } })])
+    await t.rejects(call(body, bad), { code: "STELE-EXT-0006" }, bad)
+  await t.rejects(call(body, JSON.stringify({ url: "file:///etc/passwd" })), { code: "STELE-NET-0008" })
+  await t.rejects(call(body, json("/", { headers: { "bad name": "" } })), { code: "STELE-NET-0009" })
+})
+
+t.test("without a request there is no status and there are no headers", async (t) => {
+  const bytes = await extismGuest({ body: `(call $answer-i64 (i64.or (call $http_headers) (i64.extend_i32_u (call $http_status_code))))` })
+  await using plugin = await host.load(bytes)
+  t.equal(i64(await call(plugin)), 0n)
+  const peer = await createPlugin(
+    { wasm: [{ data: (await extismGuest({ body: `(call $answer-i64 (i64.extend_i32_u (call $http_status_code)))` })) as Uint8Array<ArrayBuffer> }] },
+    { logger: { ...console, error: () => undefined } },
+  )
+  t.equal(i64((await peer.call("run"))?.bytes()), 0n, "in Extism 1.0.3")
+  await peer.close()
 })
 
 // ── Instances, start ────────────────────────────────────────────────────────

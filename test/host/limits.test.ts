@@ -4,12 +4,12 @@
  */
 import t from "tap"
 import { extismGuest } from "./extism/guest.ts"
-import { Host, LimitError, type Limits, type LimitName, limits as table, type LoadOptions, type Plugin } from "../../host/mod.ts"
+import { Host, LimitError, type Limits, type LimitName, limits as table, memoryHttp, type LoadOptions, type Plugin } from "../../host/mod.ts"
 import { memoryFileSystem } from "../../host/port/mod.ts"
 import { filesGuest } from "./files-guest.ts"
 import { bumpAllocator, component, coreInstances, coreInstantiate, coreModule, guest, listOf, prim, tupleOf, types, wat } from "./component-builder.ts"
 
-const host = await Host.open({ cache: false })
+const host = await Host.open({ cache: false, ports: { http: memoryHttp(() => ({ body: new Uint8Array(1000) })) } })
 t.teardown(() => host.close())
 
 /** What a guest does under a limit. */
@@ -264,6 +264,13 @@ limit("varBytesMax", "an Extism plugin keeps two variables", {
         (call $var_set (call $block (i32.const 0) (i32.const 2)) (call $block (i32.const 3) (i32.const 3)))`,
     }),
   call: (plugin: Plugin) => plugin.callSync("run", [new Uint8Array()] as never),
+})
+
+limit("httpResponseBytesMax", "an Extism plugin gets an answer of a thousand bytes", {
+  need: 1000,
+  bytes: () => extismGuest({ body: `(drop (call $http_request (call $input_offset) (i64.const 0)))` }),
+  options: { grants: ["http:GET:https://example.com/*"] },
+  call: (plugin: Plugin) => plugin.callSync("run", [new TextEncoder().encode(`{"url":"https://example.com/"}`)] as never),
 })
 
 tested.add("nestingMax")

@@ -1,18 +1,19 @@
 /**
- * `extism:host/env` less the kernel: settings, variables and logs. Plugin development kits import these whether a plugin
- * uses them or not, so they link without a grant and answer without one as if there were nothing.
+ * `extism:host/env` less the kernel: settings, variables, HTTP and logs. Plugin development kits import these whether a plugin
+ * uses them or not, so they link without a grant: without one a setting is absent, a message dropped, a request denied.
  */
 import type { CoreValue } from "../../abi/number.ts"
 import { config } from "../../capability/config.ts"
+import { http } from "../../capability/http.ts"
 import { log, writeLog } from "../../capability/log.ts"
 import { settled } from "../../capability/serve.ts"
 import type { CoreFunctionType, CoreValueType } from "../../harden/core-module.ts"
 import { type LogLevel, tenantKey } from "../../port/mod.ts"
 import type { RawFunction, RawGrant, RawImport } from "../raw.ts"
 import { readName, readBlock, readText, writeBlock, writeText } from "./block.ts"
+import { headersJson, request } from "./http.ts"
+import { envModule } from "./names.ts"
 import { stateOf } from "./state.ts"
-
-export const envModule = "extism:host/env"
 
 const serve = (name: string, params: ReadonlyArray<CoreValueType>, results: ReadonlyArray<CoreValueType>, call: RawFunction, grant?: RawGrant): RawImport => ({
   module: envModule,
@@ -24,6 +25,7 @@ const serve = (name: string, params: ReadonlyArray<CoreValueType>, results: Read
 })
 
 const configGrant: RawGrant = { text: "config:*", risk: config.risk, heads: ["config"], isDeniedWhenCalled: true }
+const httpGrant: RawGrant = { text: "http:*:*", risk: http.risk, heads: ["http"], isDeniedWhenCalled: true }
 const logGrant: RawGrant = { text: "log", risk: log.risk, heads: ["log"], isDeniedWhenCalled: true }
 
 /** Extism's numbers of the levels; what is below the number that `get_log_level` answers is not wanted. */
@@ -86,6 +88,25 @@ const served: ReadonlyArray<RawImport> = [
     if (isNull(value)) state.delete(name, utf8Length(name))
     else state.set(name, utf8Length(name), readBlock(cx, value, "var_set"), call.limits.varBytesMax)
     return undefined
+  }),
+  serve(
+    "http_request",
+    ["i64", "i64"],
+    ["i64"],
+    (call, cx, [asked, body]) => {
+      const state = stateOf(cx)
+      state.response = undefined
+      const text = readText(cx, asked, "http_request")
+      const response = request(call, text, isNull(body) ? undefined : readBlock(cx, body, "http_request"))
+      state.response = response
+      return writeBlock(call, cx, response.body)
+    },
+    httpGrant,
+  ),
+  serve("http_status_code", [], ["i32"], (_call, cx) => stateOf(cx).response?.status ?? 0),
+  serve("http_headers", [], ["i64"], (call, cx) => {
+    const { response } = stateOf(cx)
+    return response === undefined ? 0n : writeText(call, cx, headersJson(response.headers))
   }),
   ...(["trace", "debug", "info", "warn", "error"] as const).map(logging),
   serve("get_log_level", [], ["i32"], (call) => (call.grants.allows("log") ? levels.trace : levels.off)),

@@ -5,12 +5,18 @@
 import { ExtismError } from "../../../schemas/error/extism.ts"
 import { fromBase64 } from "../../../schemas/value/base64.ts"
 import { describe } from "../../../schemas/value/form.ts"
+import { directoryName } from "../../capability/file-system.ts"
 import type { Source } from "../../host.ts"
 import type { Limits, LoadOptions } from "../../options.ts"
 
 export interface ExtismLoad {
   readonly source: Source
   readonly options: LoadOptions
+}
+
+export interface ManifestOptions {
+  /** The directory that relative `allowed_paths` begin in; without it they are refused. */
+  readonly cwd?: string
 }
 
 type Json = Readonly<Record<string, unknown>>
@@ -115,18 +121,52 @@ function hostGrants(value: unknown): ReadonlyArray<string> {
   })
 }
 
+/** A path without `.` and `..`, from `cwd` where it is relative; undefined where that is not known or left. */
+function absolute(path: string, cwd: string | undefined): string | undefined {
+  const isAbsolute = path.startsWith("/") || /^[A-Za-z]:[\\/]/.test(path)
+  if (!isAbsolute && cwd === undefined) return undefined
+  const parts: Array<string> = []
+  for (const part of (isAbsolute ? path : `${cwd}/${path}`).split("/")) {
+    if (part === "..") parts.pop()
+    else if (part !== "." && part !== "") parts.push(part)
+  }
+  const joined = parts.join("/")
+  return directoryName(/^[A-Za-z]:/.test(joined) ? joined : `/${joined}`)
+}
+
+/** `{ host: guest }`, where `ro:` in front of the host's means to read only. */
+function directoriesOf(
+  value: unknown,
+  cwd: string | undefined,
+): { readonly grants: ReadonlyArray<string>; readonly directories: Readonly<Record<string, string>> } {
+  const grants: Array<string> = []
+  const directories = new Map<string, string>()
+  for (const [given, guest] of Object.entries(textsOf(value, "allowed_paths"))) {
+    const isReadOnly = given.startsWith("ro:")
+    const name = absolute(isReadOnly ? given.slice(3) : given, cwd)
+    const path = `allowed_paths.${given}`
+    if (name === undefined) throw new ExtismError("Manifest", { path, expected: "an absolute path", actual: "a relative one, and no directory it begins in" })
+    if (name.includes("*")) throw new ExtismError("Unsupported", { path, feature: "grant for a directory of this name", instead: "rename the directory" })
+    if (directories.has(guest)) throw new ExtismError("Manifest", { path, expected: "one directory for each name", actual: "a name that stands twice" })
+    const plain = name.length > 1 ? name.slice(0, -1) : name
+    grants.push(`fs:read:${plain}`, ...(isReadOnly ? [] : [`fs:write:${plain}`]))
+    directories.set(guest, plain)
+  }
+  return { grants, directories: Object.fromEntries(directories) }
+}
+
 const keys = ["wasm", "memory", "config", "allowed_hosts", "allowed_paths", "timeout_ms"]
 const pageBytes = 65_536
 
 /**
  * Extism's manifest, as JSON text or its value, as the arguments of `host.load`: `host.load(source, options)`.
  *
- * Grants are those that the manifest implies: its settings, its hosts, and the log. Functions of the application's own are
+ * Grants are those that the manifest implies: its settings, its hosts, its directories, and the log. Functions of the application's own are
  * not in a manifest: add `imports`, and `call:NAME` to the grants.
  *
  * @throws ExtismError `Manifest` for what is no manifest, `Unsupported` for what this host has no counterpart of
  */
-export function extismManifest(manifest: unknown): ExtismLoad {
+export function extismManifest(manifest: unknown, { cwd }: ManifestOptions = {}): ExtismLoad {
   let value = manifest
   if (typeof manifest === "string") {
     try {
@@ -141,24 +181,24 @@ export function extismManifest(manifest: unknown): ExtismLoad {
   const pages = count(memory["max_pages"] ?? memory["max"], "memory.max_pages", 0, 65_536)
   const variables = count(memory["max_var_bytes"], "memory.max_var_bytes", 0, Number.MAX_SAFE_INTEGER)
   const timeout = count(given["timeout_ms"], "timeout_ms", 1, 86_400_000)
-  if (given["allowed_paths"] !== undefined && given["allowed_paths"] !== null && Object.keys(textsOf(given["allowed_paths"], "allowed_paths")).length > 0)
-    throw new ExtismError("Unsupported", { path: "allowed_paths", feature: "directories for plugins", instead: "leave out allowed_paths" })
-  if (memory["max_http_response_bytes"] !== undefined && memory["max_http_response_bytes"] !== null)
-    throw new ExtismError("Unsupported", { path: "memory.max_http_response_bytes", feature: "limit for one plugin's answers", instead: "leave it out" })
+  const paths = directoriesOf(given["allowed_paths"], cwd)
+  const response = count(memory["max_http_response_bytes"], "memory.max_http_response_bytes", 0, Number.MAX_SAFE_INTEGER)
   const config = textsOf(given["config"], "config")
   const { source, digest } = sourceOf(given["wasm"])
   const limits: Partial<Limits> = {
     ...(pages === undefined ? {} : { memoryBytesMax: pages * pageBytes }),
     ...(variables === undefined ? {} : { varBytesMax: variables }),
+    ...(response === undefined ? {} : { httpResponseBytesMax: response }),
     ...(timeout === undefined ? {} : { deadlineMs: timeout }),
   }
   return {
     source,
     options: {
-      grants: ["log", ...Object.keys(config).map(configGrant), ...hostGrants(given["allowed_hosts"])],
+      grants: ["log", ...Object.keys(config).map(configGrant), ...hostGrants(given["allowed_hosts"]), ...paths.grants],
       limits,
       config,
       ...(digest === undefined ? {} : { digest }),
+      ...(paths.grants.length === 0 ? {} : { wasi: { directories: paths.directories } }),
     },
   }
 }

@@ -8,9 +8,10 @@ import type { Limits } from "../../options.ts"
 import { coreBlueprint, type ForeignExport, type Loaded } from "../core.ts"
 import { preview1Import } from "../preview1/mod.ts"
 import { bindFunction, pluginFunction } from "./call.ts"
-import { envFunctions, envModule } from "./env.ts"
+import { envFunctions } from "./env.ts"
 import { kernelContext, kernelRef, loadKernel, pluginFunctions } from "./kernel.ts"
-import { userFunction, userModule } from "./user.ts"
+import { envModule, userModule } from "./names.ts"
+import { userFunction } from "./user.ts"
 
 export const isExtism = ({ imports }: CoreModule): boolean => imports.some(({ module }) => module === envModule || module === userModule)
 

@@ -1,11 +1,14 @@
 /** What an instance keeps between its calls beside its memories: the variables, and the last HTTP response's head. */
 import { LimitError } from "../../../schemas/error/limit.ts"
+import type { HttpField } from "../../port/mod.ts"
 import type { AbiContext } from "../../abi/context.ts"
 
 /** A variable counts its name, its value and this, as Extism counts them: Rust's `String` and `Vec`. */
 export const variableBytes = 48
 
 export class State {
+  /** Head of the last answer; undefined before the first and while one is on its way. */
+  response: { readonly status: number; readonly headers: ReadonlyArray<HttpField> } | undefined = undefined
   readonly #variables = new Map<string, Uint8Array>()
   #bytes = 0
 

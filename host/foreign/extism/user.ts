@@ -11,9 +11,8 @@ import type { CoreFunctionType, CoreValueType } from "../../harden/core-module.t
 import type { AbiContext } from "../../abi/context.ts"
 import { describe } from "../../../schemas/value/form.ts"
 import type { RawImport } from "../raw.ts"
+import { userModule } from "./names.ts"
 import { readBlock, writeBlock, writeText } from "./block.ts"
-
-export const userModule = "extism:host/user"
 
 const numbers: ReadonlySet<CoreValueType> = new Set(["i32", "i64", "f32", "f64"])
 const none = new Uint8Array(0)

@@ -1,0 +1,3 @@
+/** Modules that an Extism plugin imports: Extism's own functions, and those of the application. */
+export const envModule = "extism:host/env"
+export const userModule = "extism:host/user"
