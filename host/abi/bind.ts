@@ -27,6 +27,8 @@ export interface ExportBinding {
    * instance must be discarded, except after a `WitError` while `cx.instance.isTouched` is false.
    */
   readonly call: (cx: AbiContext, core: CoreFunction, postReturn: CoreFunction | undefined, args: ReadonlyArray<unknown>) => unknown
+  /** What the call has answered when its program ended by exit code 0, of an ABI whose answers do not come by returning. */
+  readonly exited?: (cx: AbiContext) => unknown
 }
 
 /** Makes the core function that a guest imports; `host` gets lifted arguments and returns the host form of the result. */

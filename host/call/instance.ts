@@ -363,7 +363,11 @@ export class Instance implements CallContext {
     try {
       return this.run(name, limits, () => this.#enter(lift, args), continues)
     } catch (error) {
-      if (error instanceof PluginError && error.reason._tag === "Exit" && error.reason.status === 0 && this.#answersNothing(lift)) return success
+      if (error instanceof PluginError && error.reason._tag === "Exit" && error.reason.status === 0) {
+        const { binding, context } = this.#lift(lift)
+        if (binding.exited !== undefined) return binding.exited(context)
+        if (this.#answersNothing(lift)) return success
+      }
       throw error
     }
   }

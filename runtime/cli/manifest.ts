@@ -19,7 +19,7 @@ function parseManifest(bytes: Uint8Array): object | undefined {
 export async function sourceOf(file: string, options: LoadOptions): Promise<{ readonly source: Source; readonly options: LoadOptions }> {
   const json = file.endsWith(".json") && !/^https?:/.test(file) ? parseManifest(await readInput(file)) : undefined
   if (json === undefined) return { source: file, options }
-  const manifest = extismManifest(json, { cwd: process.cwd() })
+  const manifest = extismManifest(json, { cwd: process.cwd(), wasi: true })
   return {
     source: manifest.source,
     options: {

@@ -4,15 +4,22 @@
  */
 import { execFile } from "node:child_process"
 import { existsSync } from "node:fs"
-import { readFile } from "node:fs/promises"
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { promisify } from "node:util"
 import createPlugin from "@extism/extism"
 import t from "tap"
-import { Host, type LoadOptions, memoryLog, type Plugin } from "../../host/mod.ts"
+import { withNumbers } from "../../host/foreign/extism/user.ts"
+import { Host, type LoadOptions, memoryHttp, memoryLog, type Plugin } from "../../host/mod.ts"
 
 const log = memoryLog()
-const host = await Host.open({ cache: false, ports: { log } })
+const http = memoryHttp((request) => ({
+  status: request.url.endsWith("/todos/1") ? 200 : 404,
+  headers: [["content-type", "text/html"]],
+  body: `{"url":"${request.url}"}`,
+}))
+const host = await Host.open({ cache: false, ports: { log, http } })
 t.teardown(() => host.close())
 
 const encode = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(text)
@@ -129,14 +136,80 @@ async function goModule(): Promise<string | { readonly missing: string }> {
 
 const folder = await goModule()
 
+type Answer = string | RegExp | { readonly fails: string | RegExp } | { readonly exits: number } | { readonly stops: true }
+
 interface Made {
   readonly file: string
   readonly options?: LoadOptions
+  /** It gets a directory as `/mnt` with a file in it, to read or to write too. */
+  readonly data?: "read" | "write"
   /** Export, input, and the answer or a pattern of it; an error by its text. */
-  readonly calls: ReadonlyArray<readonly [name: string, input: string, answer: string | RegExp | { readonly fails: string }]>
+  readonly calls: ReadonlyArray<readonly [name: string, input: string, answer: Answer]>
 }
 
+const programs = ["clock:wall", "clock:monotonic", "random"]
+const upper = (bytes: Uint8Array): string => new TextDecoder().decode(bytes).toUpperCase()
+const behind =
+  (sign: string) =>
+  (bytes: Uint8Array): string =>
+    `${sign}${new TextDecoder().decode(bytes)}`
+
 const made: ReadonlyArray<Made> = [
+  { file: "config.wasm", calls: [["run_test", "", `{"config": "<unset by host>"}`]] },
+  { file: "config.wasm", options: { grants: ["config:thing"], config: { thing: "hello" } }, calls: [["run_test", "", `{"config": "hello"}`]] },
+  {
+    file: "host.wasm",
+    options: { grants: ["call:mult"], imports: { "extism:host/user": { mult: withNumbers((a: bigint, b: bigint) => a * b) } } },
+    calls: [["run_test", "", "42 x 2 = 84"]],
+  },
+  {
+    file: "host_memory.wasm",
+    options: { grants: ["call:host#to_upper"], imports: { host: { to_upper: upper } } },
+    calls: [["run_test", "Frodo", "HELLO FRODO!"]],
+  },
+  {
+    file: "host_multiple.wasm",
+    options: { grants: ["call:*"], imports: { "extism:host/user": { hostGreenMessage: behind("🟢:"), hostPurpleMessage: behind("🟣:") } } },
+    calls: [
+      ["say_green", "John Doe", "🟢:🫱 Hey from say_green John Doe"],
+      ["say_purple", "Jane Doe", "🟣:👋 Hello from say_purple Jane Doe"],
+    ],
+  },
+  { file: "http.wasm", options: { grants: ["http:GET:https://jsonplaceholder.typicode.com/*"] }, calls: [["run_test", "", /todos.1/]] },
+  {
+    file: "http_headers.wasm",
+    options: { grants: ["http:GET:https://example.com/*"] },
+    calls: [["http_get", `{"url":"https://example.com/"}`, /"content-type":"text.html"/]],
+  },
+  { file: "exit.wasm", options: { grants: ["config:code"], config: { code: "0" } }, calls: [["_start", "", ""]] },
+  { file: "exit.wasm", options: { grants: ["config:code"], config: { code: "500" } }, calls: [["_start", "", { exits: 500 }]] },
+  { file: "fs.wasm", data: "write", calls: [["run_test", "", "hello world!"]] },
+  {
+    file: "read_write.wasm",
+    options: { grants: ["config:path"], config: { path: "/mnt/test.txt" } },
+    data: "read",
+    calls: [
+      ["try_read", "", "hello world!"],
+      ["try_write", "hello hello!", { fails: /Failed to write file/ }],
+    ],
+  },
+  { file: "std_command.wasm", options: { grants: programs }, calls: [["_start", "ben", "hello ben"]] },
+  { file: "std_command.wasm", options: { grants: programs, metering: "fuel" }, calls: [["_start", "ben", "hello ben"]] },
+  {
+    file: "hello_haskell.wasm",
+    options: { grants: [...programs, "config:greeting"], config: { greeting: "Howdy" } },
+    calls: [["testing", "John", "Howdy, John"]],
+  },
+  {
+    file: "sleep.wasm",
+    options: { grants: [...programs, "config:duration"], config: { duration: "30" }, limits: { deadlineMs: 200 } },
+    calls: [["run_test", "", { stops: true }]],
+  },
+  {
+    file: "var.wasm",
+    options: { instances: { reuse: "principal" } },
+    calls: [["run_test", "", "a: 0"]],
+  },
   { file: "alloc.wasm", calls: [["run_test", "", ""]] },
   { file: "hello.wasm", calls: [["run_test", "", "Hello, world!"]] },
   { file: "fail.wasm", calls: [["run_test", "", { fails: "Some error message" }]] },
@@ -152,17 +225,31 @@ const made: ReadonlyArray<Made> = [
 ]
 
 t.test("plugins that Extism's Go host is tested with run", typeof folder === "string" ? {} : { skip: folder.missing }, async (t) => {
-  for (const { file, options, calls } of made) {
+  const mnt = await mkdtemp(join(tmpdir(), "stele-kits-"))
+  t.teardown(() => rm(mnt, { recursive: true }))
+  await writeFile(join(mnt, "test.txt"), "hello world!")
+  for (const { file, options, data, calls } of made) {
     const path = join(folder as string, "wasm", file)
     if (!existsSync(path)) {
       t.fail(`there is no ${file}`)
       continue
     }
-    await using plugin = await host.load(new Uint8Array(await readFile(path)), { ...options, limits: { deadlineMs: 10_000, ...options?.limits } })
+    await using plugin = await host.load(new Uint8Array(await readFile(path)), {
+      ...options,
+      grants: [...(options?.grants ?? []), ...(data === undefined ? [] : [`fs:read:${mnt}`]), ...(data === "write" ? [`fs:write:${mnt}`] : [])],
+      limits: { deadlineMs: 20_000, fuel: Number.MAX_SAFE_INTEGER, ...options?.limits },
+      ...(data === undefined ? {} : { wasi: { directories: { "/mnt": mnt } } }),
+    })
     for (const [name, input, answer] of calls) {
-      if (typeof answer === "string") t.equal(await call(plugin, name, input), answer, `${file}#${name}`)
-      else if (answer instanceof RegExp) t.match(await call(plugin, name, input), answer, `${file}#${name}`)
-      else await t.rejects(call(plugin, name, input), { code: "STELE-PLG-0001", reason: { payload: answer.fails } } as never, `${file}#${name}`)
+      const about = `${file}#${name}`
+      if (typeof answer === "string") t.equal(await call(plugin, name, input).catch(String), answer, about)
+      else if (answer instanceof RegExp) t.match(await call(plugin, name, input).catch(String), answer, about)
+      else {
+        const error = await call(plugin, name, input).catch((thrown: unknown) => thrown)
+        if ("fails" in answer) t.match(error, { code: "STELE-PLG-0001", reason: { payload: answer.fails } }, about)
+        else if ("exits" in answer) t.match(error, { code: "STELE-PLG-0012", reason: { status: answer.exits } }, about)
+        else t.match(error, { code: "STELE-LIM-0010" }, about)
+      }
     }
   }
 })

@@ -81,6 +81,7 @@ t.test("every key becomes a grant or a limit", async (t) => {
   })
   for (const grant of options.grants ?? []) parseGrant(grant)
   t.same(extismManifest({ wasm: [{ path }], allowed_hosts: ["*"] }).options.grants, ["log", "http:*:*"])
+  t.same(extismManifest({ wasm: [{ path }] }, { wasi: true }).options.grants, ["log", "clock:wall", "clock:monotonic", "random"])
   t.same(extismManifest({ wasm: [{ path }], memory: { max: 3 }, allowed_hosts: null, timeout_ms: null, allowed_paths: {} }).options, {
     grants: ["log"],
     limits: { memoryBytesMax: 3 * 65_536 },

@@ -25,13 +25,25 @@ function read(cx: AbiContext, at: number, size: number): Uint8Array {
   return cx.u8.slice(at, at + size)
 }
 
+/** What the plugin has left in the kernel: its error, else its output, unless its code says that it failed. */
+function answer(cx: AbiContext, code: number | undefined): unknown {
+  const { budget } = cx
+  refreshViews(cx)
+  budget.scope = "outputBytesMax"
+  budget.scopeBytesLeft = budget.outputBytesMax
+  const errorSize = sizeOf(cx, "errorSize")
+  if (errorSize > 0) return { tag: "err", val: decodeText(read(cx, sizeOf(cx, "errorAt"), errorSize)) }
+  if (code !== undefined && code !== 0) return { tag: "err", val: `the function answered with code ${code}` }
+  return { tag: "ok", val: read(cx, sizeOf(cx, "outputAt"), sizeOf(cx, "outputSize")) }
+}
+
 export const bindFunction =
   ({ memoryBytesMax }: Limits) =>
   (name: string): ExportBinding => ({
     signature: { params: [], results: ["i32"] },
     call(cx, core, _postReturn, args) {
       if (args.length !== 1) throw new WitError("ArgumentCount", { export: name, expected: 1, actual: args.length })
-      const { budget, instance } = cx
+      const { instance } = cx
       instance.isTouched = false
       refreshViews(cx)
       try {
@@ -42,13 +54,7 @@ export const bindFunction =
         throw typed(error, "args[0]")
       }
       instance.isTouched = true
-      const code = core() as number | undefined
-      refreshViews(cx)
-      budget.scope = "outputBytesMax"
-      budget.scopeBytesLeft = budget.outputBytesMax
-      const errorSize = sizeOf(cx, "errorSize")
-      if (errorSize > 0) return { tag: "err", val: decodeText(read(cx, sizeOf(cx, "errorAt"), errorSize)) }
-      if (code !== undefined && code !== 0) return { tag: "err", val: `the function answered with code ${code}` }
-      return { tag: "ok", val: read(cx, sizeOf(cx, "outputAt"), sizeOf(cx, "outputSize")) }
+      return answer(cx, core() as number | undefined)
     },
+    exited: (cx) => answer(cx, 0),
   })

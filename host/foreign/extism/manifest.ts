@@ -17,6 +17,8 @@ export interface ExtismLoad {
 export interface ManifestOptions {
   /** The directory that relative `allowed_paths` begin in; without it they are refused. */
   readonly cwd?: string
+  /** What Extism's hosts call `useWasi`: clocks and random numbers, which programs made for WASI may not start without. */
+  readonly wasi?: boolean
 }
 
 type Json = Readonly<Record<string, unknown>>
@@ -155,6 +157,8 @@ function directoriesOf(
   return { grants, directories: Object.fromEntries(directories) }
 }
 
+const wasiGrants = ["clock:wall", "clock:monotonic", "random"]
+
 const keys = ["wasm", "memory", "config", "allowed_hosts", "allowed_paths", "timeout_ms"]
 const pageBytes = 65_536
 
@@ -166,7 +170,7 @@ const pageBytes = 65_536
  *
  * @throws ExtismError `Manifest` for what is no manifest, `Unsupported` for what this host has no counterpart of
  */
-export function extismManifest(manifest: unknown, { cwd }: ManifestOptions = {}): ExtismLoad {
+export function extismManifest(manifest: unknown, { cwd, wasi = false }: ManifestOptions = {}): ExtismLoad {
   let value = manifest
   if (typeof manifest === "string") {
     try {
@@ -194,7 +198,7 @@ export function extismManifest(manifest: unknown, { cwd }: ManifestOptions = {})
   return {
     source,
     options: {
-      grants: ["log", ...Object.keys(config).map(configGrant), ...hostGrants(given["allowed_hosts"]), ...paths.grants],
+      grants: ["log", ...(wasi ? wasiGrants : []), ...Object.keys(config).map(configGrant), ...hostGrants(given["allowed_hosts"]), ...paths.grants],
       limits,
       config,
       ...(digest === undefined ? {} : { digest }),

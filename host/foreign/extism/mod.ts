@@ -45,7 +45,7 @@ export function extismBlueprint(main: Loaded, limits: Limits): Blueprint {
     context: kernelContext,
     resolve: (module, name, type) => {
       if (module === envModule) return pluginFunctions.has(name) ? kernelRef(name) : envFunctions.get(name)
-      if (module === "wasi_snapshot_preview1") return preview1Import(module, name)
+      if (module === "wasi_snapshot_preview1" || module === "wasi_unstable") return preview1Import(module, name)
       if (type.kind !== "func") return undefined
       return userFunction(module, name, type.type)
     },
