@@ -1,6 +1,6 @@
 /**
  * Builds what is published into `dist/`:
- * - `mod.js effect.js host.js schemas.js` and the chunks they share, so that a class is the same one whichever entry
+ * - `mod.js effect.js host.js schemas.js http.js client.js` and the chunks they share, so that a class is the same one whichever entry
  *   it came from; `effect` stays an import, because its services must be the application's;
  * - `platform/browser-watchdog.js`, a thread's program for pages whose policy allows files of the site only;
  * - `platform/*.js`, chosen by the conditions of `#platform` in `dist/package.json` (the nearest `package.json` decides
@@ -29,7 +29,14 @@ const dist = join(root, "dist")
 const staging = join(root, `dist.${process.pid}`)
 const platforms = ["node", "deno", "bun", "browser"] as const
 
-const entries = { mod: "runtime/mod.ts", effect: "host/effect.ts", host: "host/mod.ts", schemas: "schemas/mod.ts" } as const
+const entries = {
+  mod: "runtime/mod.ts",
+  effect: "host/effect.ts",
+  host: "host/mod.ts",
+  schemas: "schemas/mod.ts",
+  http: "runtime/http/mod.ts",
+  client: "runtime/http/client.ts",
+} as const
 const cli = "runtime/cli"
 
 /** Every source file a build depends on, and the settings it is built with. */
@@ -65,8 +72,8 @@ const alone: ReadonlySet<string> = new Set(["sqlite-worker", "folder-worker", "t
 /** Where the files of threads lie, as seen from the bundle that starts them. */
 const workersIn = (folder: string): Plugin => placeWorkers((name) => `new URL(${JSON.stringify(`${folder}/${name}.js`)}, import.meta.url)`)
 
-/** `effect` and its PostgreSQL client are the only dependencies; whatever else is not part of the platform would be missing after installation. */
-const isExternal = (id: string) => /^(node:|bun(:|$)|(effect|@effect\/sql-pg)($|\/))/.test(id)
+/** `effect`, its PostgreSQL client and hono are the only dependencies; whatever else is not part of the platform would be missing after installation. */
+const isExternal = (id: string) => /^(node:|bun(:|$)|(effect|@effect\/sql-pg|hono|@hono\/node-server)($|\/))/.test(id)
 
 const bundle = (input: InputOptions, output: OutputOptions): Promise<void> => bundleInto(staging, input, output)
 
@@ -86,12 +93,12 @@ async function bundleLibrary(): Promise<void> {
       chunkFileNames: "chunk/[name]-[hash].js",
       comments: false,
       minify,
-      // One shared chunk, since every further file costs the start-up 0.5 ms; what only the rewriter needs is loaded with it.
+      // One shared chunk, since every further file costs the start-up 0.5 ms; what only the rewriter or a service needs is loaded with it.
       codeSplitting: {
         groups: [
           {
             name: "stele",
-            test: /[/](host|schemas)[/](?!platform[/](?!read)|effect|.*layer|.*effect-schema|meter[/](rewrite|body|call-graph|injected|writer|op|flag)[.]|harden[/](opcodes|immediate|float)[.])/,
+            test: /[/](host|schemas)[/](?!platform[/](?!read)|effect|.*layer|.*effect-schema|meter[/](rewrite|body|call-graph|injected|writer|op|flag)[.]|harden[/](opcodes|immediate|float)[.]|error[/](http|network|pool)[.]|wit[/]graph[.])/,
             minShareCount: 2,
           },
           // What a store is opened with, for the same reason: it was 22 files. Nothing of it is loaded for a host in memory.

@@ -4,25 +4,13 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { Debug, isOn, Json, many, run, text } from "./flag.ts"
+import { Debug, isOn, Json, loadFlags, many, run, text } from "./flag.ts"
+import { plugin } from "./plugin-command.ts"
 import { storage as storageCommands } from "./storage-command.ts"
 
 const file = Argument.String("FILE").pipe(
   Argument.withDescription("A plugin: path, URL, or sha256 digest in the store; an Extism manifest by its ending .json"),
 )
-
-export const loadFlags = {
-  grant: many("grant", "GRANT", "What the plugin may do, such as log or kv:read:prices/*; repeat for more (stele explain grants)"),
-  memory: text("memory", "BYTES", "Most linear memory: 65536, 64KiB, 16MiB (default 64MiB)"),
-  limit: many("limit", "NAME=VALUE", "Any other limit, such as stackBytesMax=64KiB (stele explain limits)"),
-  metering: text("metering", "TIER", "deadline (default), fuel or off"),
-  fuel: text("fuel", "N", "Most fuel, such as 1000000 or 10M; implies --metering fuel"),
-  tenant: Flag.String("tenant").pipe(
-    Flag.withMetavar("NAME"),
-    Flag.withDefault("default"),
-    Flag.withDescription("Whom the call is for: separates stored keys"),
-  ),
-}
 
 const storage = text(
   "storage",
@@ -164,14 +152,22 @@ const kept = text(
 
 const up = Command.make(
   "up",
-  { storage: kept, objects, storageKey, once: isOn("once", "Exit after the run instead of waiting for commands") },
+  {
+    storage: kept,
+    objects,
+    storageKey,
+    port: text("port", "PORT", "Where plugins are served over HTTP on 127.0.0.1; 0 any free port, none not at all (default 4747, or any free port)"),
+    once: isOn("once", "Exit after the run instead of waiting for commands"),
+  },
   Effect.fnUntraced(function* (flags) {
     const json = yield* Json
     const debug = yield* Debug
     yield* run(async () => (await import("../up/up.ts")).up({ ...flags, json, debug }))
   }),
 ).pipe(
-  Command.withDescription("Load the example plugins, call each on real input, show one refused and one stopped; then take commands on the loaded plugins."),
+  Command.withDescription(
+    "Load the example plugins, call each on real input, show one refused and one stopped; then take commands on the loaded plugins, and serve them over HTTP to this machine.",
+  ),
   Command.withShortDescription("Run the example plugins, then take commands"),
   Command.withExamples([
     { command: "stele up", description: "A prompt on a terminal; elsewhere one command a line on stdin" },
@@ -254,5 +250,5 @@ export const stele = Command.make("stele").pipe(
     { command: "stele up", description: "See it all on the example plugins" },
   ]),
   Command.withGlobalFlags([Json, Debug]),
-  Command.withSubcommands([call, runProgram, inspect, types, explain, up, usage, storageCommands, doctor, buildInfo]),
+  Command.withSubcommands([call, runProgram, inspect, types, explain, up, plugin, usage, storageCommands, doctor, buildInfo]),
 )

@@ -9,6 +9,7 @@ import { bytesText, countText } from "./quantity.ts"
 // For the codes they define.
 import "../../schemas/error/pool.ts"
 import "../../schemas/error/network.ts"
+import "../../schemas/error/http.ts"
 import "../../schemas/error/storage.ts"
 import "./report.ts"
 import { columns, out, type Palette, printLine, table, wrap } from "./terminal.ts"

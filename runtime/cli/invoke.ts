@@ -1,55 +1,18 @@
 /** One call as the command line makes it: the export by any name that is not ambiguous, words to values, the answer as text. */
-import { ConfigError } from "../../schemas/error/config.ts"
-import { PluginError } from "../../schemas/error/plugin.ts"
-import { closest } from "../../schemas/value/closest.ts"
 import { toJson } from "../../schemas/value/json.ts"
 import type { FunctionType } from "../../schemas/wit/model.ts"
 import { functionText } from "../../schemas/wit/print.ts"
 import { answer } from "../../schemas/wit/tree.ts"
 import type { UsageRecord } from "../../host/port/observer.ts"
-import { splitVersion } from "../../host/link/link.ts"
 import type { CallOptions } from "../../host/options.ts"
-import type { Description, Plugin } from "../../host/plugin.ts"
+import type { Plugin } from "../../host/plugin.ts"
+import { type Exported, findExport } from "../service/export.ts"
 import { isTextFunction, textLines } from "./extism.ts"
 import { parseArguments, type ReadInput } from "./argument.ts"
 import { bytesText, countText, timeText } from "./quantity.ts"
 import { at } from "./report.ts"
 import { colourWave, prettyLines } from "./pretty.ts"
 import type { Palette } from "./terminal.ts"
-
-export type Exported = Pick<Description["exports"][number], "name" | "type">
-
-/** Every name that means this export, the exact ones first: whole, without version, `interface#function`, `function`. */
-function namesOf(name: string): ReadonlyArray<string> {
-  const hash = name.indexOf("#")
-  if (hash < 0) return [name]
-  const [full, label] = [name.slice(0, hash), name.slice(hash + 1)]
-  const plain = splitVersion(full).name
-  return [name, `${plain}#${label}`, `${plain.slice(plain.lastIndexOf("/") + 1)}#${label}`, label]
-}
-
-/**
- * The export that `wanted` means.
- * @throws PluginError `UnknownExport` with near names; ConfigError `Usage` when several match
- */
-export function findExport(exports: ReadonlyArray<Exported>, wanted: string): Exported {
-  for (let precision = 0; precision < 4; precision++) {
-    const matches = exports.filter(({ name }) => namesOf(name)[precision] === wanted)
-    if (matches.length === 1) return matches[0] as Exported
-    if (matches.length > 1) {
-      throw new ConfigError("Usage", {
-        detail: `Cannot tell which export "${wanted}" is: there are ${matches.length}`,
-        advice: `name one of ${matches.map(({ name }) => name).join(", ")}`,
-      })
-    }
-  }
-  const near = closest(
-    wanted,
-    exports.map(({ name }) => name),
-  )
-  // With one or two exports every one of them is worth naming.
-  throw new PluginError("UnknownExport", { export: wanted, candidates: near.length > 0 || exports.length > 2 ? near : exports.map(({ name }) => name) })
-}
 
 export interface Invocation {
   readonly exported: Exported

@@ -12,7 +12,7 @@ export interface Installation {
   readonly file: string
   /** `sha256:…` of the component. */
   readonly digest: string
-  readonly options: Pick<LoadOptions, "limits" | "metering" | "tenant">
+  readonly options: Pick<LoadOptions, "limits" | "metering" | "tenant" | "isolation" | "missing">
   readonly granted: ReadonlyArray<string>
   /** Taken back since it was loaded, as a whole or out of what is granted. */
   readonly revoked: ReadonlyArray<string>
@@ -51,13 +51,18 @@ export class Installations {
     for (let after: string | undefined; ;) {
       const keys: ReadonlyArray<string> = await this.#keyValue.list(prefix, after, pageMax)
       for (const key of keys) {
-        const bytes = await this.#keyValue.get(key)
-        const installation = bytes === undefined ? undefined : decode(key.slice(prefix.length), bytes)
+        const installation = await this.get(key.slice(prefix.length))
         if (installation !== undefined) found.push(installation)
       }
       if (keys.length < pageMax) return found
       after = keys.at(-1)
     }
+  }
+
+  /** The one of this name, if there is one. */
+  async get(name: string): Promise<Installation | undefined> {
+    const bytes = await this.#keyValue.get(prefix + name)
+    return bytes === undefined ? undefined : decode(name, bytes)
   }
 
   async put({ name, ...rest }: Installation): Promise<void> {

@@ -9,8 +9,7 @@ import { ConfigError } from "../../schemas/error/config.ts"
 import { grantForms } from "../../host/capability/grant.ts"
 import { type ReadInput, readInput } from "../cli/argument.ts"
 import { loadOptions, nameOf } from "../cli/call.ts"
-import { loadFlags } from "../cli/command.ts"
-import { isOn, Json, run, text } from "../cli/flag.ts"
+import { isOn, Json, loadFlags, run, text } from "../cli/flag.ts"
 import { execute, type Showing, showError } from "../cli/execute.ts"
 import { descriptionJson, overview } from "../cli/inspect.ts"
 import { answerJson, answerLines, usageJson, usageText } from "../cli/invoke.ts"
@@ -217,11 +216,11 @@ function candidates(session: Session, names: ReadonlyArray<string>, line: string
 }
 
 /**
- * Takes commands until the input ends or `exit` is given.
+ * Takes commands until the input ends, `exit` is given, or `told` says so.
  *
  * @returns what the process should end with: the code of the last command that failed, 0 when none did, 130 after Ctrl-C.
  */
-export async function prompt(session: Session, showing: Showing): Promise<number> {
+export async function prompt(session: Session, showing: Showing, told?: AbortSignal): Promise<number> {
   const isTerminal = isatty(0) && isatty(1) && !showing.isJson
   let code = 0
   let isInterrupted = false
@@ -249,6 +248,10 @@ export async function prompt(session: Session, showing: Showing): Promise<number
     process.stdout.write("\n")
     reader.close()
   })
+  told?.addEventListener("abort", () => {
+    isEnded = true
+    reader.close()
+  })
   if (isTerminal) reader.prompt()
   for await (const line of reader) {
     if (line.trim() !== "" && !line.trimStart().startsWith("#")) {
@@ -263,7 +266,7 @@ export async function prompt(session: Session, showing: Showing): Promise<number
     if (isEnded || isInterrupted) break
     if (isTerminal) reader.prompt()
   }
-  return isInterrupted ? 130 : code
+  return isInterrupted ? 130 : told?.aborted === true ? 0 : code
 }
 
 async function executeLine(root: Command.Command.Any, line: string, showing: Showing): Promise<number> {

@@ -39,6 +39,7 @@ const table: Readonly<Record<string, Room>> = {
       { rooms: ["runtime/", "host/", "plugins/sdk/", "kernels/", "schemas/"], packages: ["effect", "@effect/sql-pg", driver as string] },
     ]),
   ),
+  "runtime/http/": { rooms: ["runtime/", "host/", "plugins/sdk/", "kernels/", "schemas/"], packages: ["effect", "hono", "@hono/node-server"] },
   "runtime/build/": {
     rooms: ["runtime/build/", "schemas/"],
     packages: ["@bytecodealliance/jco-transpile", "assemblyscript", "componentize-qjs", "rolldown"],
@@ -161,7 +162,7 @@ export function judge(
 }
 
 /** Entries whose start-up time has a figure: nothing that they load may load Effect. */
-const effectFree = ["host/mod.ts", "runtime/mod.ts"]
+const effectFree = ["host/mod.ts", "runtime/mod.ts", "runtime/http/client.ts"]
 
 export const imports: Check = {
   name: "imports",
@@ -189,8 +190,8 @@ export const imports: Check = {
   },
 }
 
-/** What is installed with the package: Effect, and the driver of PostgreSQL (ADR 0010). */
-const installable = ["effect", "@effect/sql-pg"]
+/** What is installed with the package: Effect, the driver of PostgreSQL (ADR 0010), and what HTTP is served with (ADR 0032). */
+const installable = ["effect", "@effect/sql-pg", "hono", "@hono/node-server"]
 
 /** What is installed with the package, and that lockfiles name no host. */
 async function dependencies(): Promise<ReadonlyArray<string>> {

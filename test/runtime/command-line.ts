@@ -29,7 +29,7 @@ export function stele(args: ReadonlyArray<string>, { input = "", env = {}, progr
     input,
     encoding: "utf8",
     timeout: 60_000,
-    env: { ...inherited, NODE_COMPILE_CACHE: compiled, STELE_STORAGE: "memory", ...env },
+    env: { ...inherited, NODE_COMPILE_CACHE: compiled, STELE_STORAGE: "memory", STELE_PORT: "none", ...env },
   })
   if (error !== undefined) throw error
   // Progress is said when a load takes longer than 300 ms: on a busy machine only.

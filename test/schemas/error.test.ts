@@ -1,6 +1,7 @@
 /** The catalogue of errors: what every reason must say of itself. */
 import "../../schemas/error/pool.ts"
 import "../../schemas/error/network.ts"
+import "../../schemas/error/http.ts"
 import "../../schemas/error/storage.ts"
 import t from "tap"
 import { errorExplanation } from "../../schemas/error/explain.ts"
