@@ -11,16 +11,20 @@
 import { ConfigError } from "../../schemas/error/config.ts"
 import { Host } from "../../host/host.ts"
 import { type Loaded, Plugins, pluginsMax } from "../service/plugins.ts"
+import type { OtlpTelemetry } from "./otlp.ts"
 import { type Service as Core, service as over, type ServiceOptions as CoreOptions } from "./service.ts"
 
 export { HttpError, type RequestProblem } from "../../schemas/error/http.ts"
+/** Telemetry as `OTEL_EXPORTER_OTLP_ENDPOINT` says; undefined where nothing is said. Loads Effect's exporter only then. */
+export const telemetry = async (environment: Readonly<Record<string, string | undefined>>): Promise<OtlpTelemetry | undefined> =>
+  (await import("./otlp.ts")).telemetry(environment)
 export { openapi } from "./openapi.ts"
 export { type ProblemDetails } from "./problem.ts"
 export { serve, type ServeOptions, type Server } from "./serve.ts"
 export { type Peer, type ServiceLimits, serviceLimits, type Span, type Telemetry } from "./service.ts"
 export { keepToken, makeToken, readToken } from "./token.ts"
 export { parseTrace, type Trace } from "./trace.ts"
-export { type Loaded, Plugins }
+export { type Loaded, type OtlpTelemetry, Plugins }
 
 export interface ServiceOptions extends CoreOptions {
   /** Most plugins at a time; default 1,000. */

@@ -41,7 +41,9 @@ async function listen(http: Parameters<typeof serve>[0], port: number | undefine
 export async function startServing(plugins: Plugins, storage: string, port: number | undefined): Promise<Serving> {
   const file = tokenFile(process.env)
   const { token, isNew } = file === undefined ? { token: makeToken(), isNew: true } : keepToken(file)
-  const http = service(plugins, { token, hosts: [], log: noteLine })
+  const isTold = Object.keys(process.env).some((name) => /^OTEL_EXPORTER_OTLP_(?:\w+_)?ENDPOINT$/.test(name))
+  const telemetry = isTold ? await (await import("../http/otlp.ts")).telemetry(process.env) : undefined
+  const http = service(plugins, { token, hosts: [], log: noteLine, telemetry })
   const server = await listen(http, port)
   const unfollow = storage === "memory" ? () => {} : following(plugins, 2_000)
   const unsay = file === undefined ? () => {} : announce(storage, { url: server.url, tokenFile: file })
@@ -52,7 +54,9 @@ export async function startServing(plugins: Plugins, storage: string, port: numb
     async close() {
       unsay()
       unfollow()
-      return server.close()
+      const isWhole = await server.close()
+      await telemetry?.close()
+      return isWhole
     },
     destroy: () => server.destroy(),
   }
