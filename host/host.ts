@@ -21,8 +21,11 @@ export interface HostOptions {
   readonly cache?: boolean
   /** How `deadline` stops a guest: by the watchdog's epoch, or by fuel slices. Default: what costs less on this engine, slices on Bun. */
   readonly stop?: "epoch" | "fuel slices"
-  /** Folders of the machine that no plugin is given, whatever its grants say. The cache's is one of them unasked. */
-  readonly guarded?: ReadonlyArray<string>
+  /**
+   * Files and folders of the machine that no plugin is given, nor any folder that holds or lies in one, whatever its grants
+   * say. A function is asked when a plugin is given a directory. The cache's folder is one of them unasked.
+   */
+  readonly guarded?: ReadonlyArray<string> | (() => Promise<ReadonlyArray<string>>)
   /** Engines besides `js`, each loaded when a plugin first asks for it. */
   readonly engines?: Engines
   /** Called once, when the host and its plugins are closed: the place to let go of what the ports hold. */
@@ -55,7 +58,7 @@ export class Host implements AsyncDisposable {
   readonly #watchdog: Watchdog | undefined
   readonly #prepared = new PreparedCache()
   readonly #isOnDisk: boolean
-  readonly #guarded: ReadonlyArray<string>
+  readonly #guarded: () => Promise<ReadonlyArray<string>>
   readonly #engines: Engines
   readonly #onClose: HostOptions["onClose"]
   #modules: Promise<ModuleCache> | undefined
@@ -66,7 +69,7 @@ export class Host implements AsyncDisposable {
     this.ports = ports
     this.#watchdog = dog
     this.#isOnDisk = isOnDisk
-    this.#guarded = guarded
+    this.#guarded = typeof guarded === "function" ? guarded : async () => guarded
     this.#engines = engines
     this.#onClose = onClose
   }
@@ -126,7 +129,7 @@ export class Host implements AsyncDisposable {
       loadForeign: () => import("./foreign/mod.ts"),
       loadFileSystem: async () => {
         const own = await platform.loadFileSystem()
-        return own === undefined ? undefined : { ...own, guarded: [...own.guarded, ...this.#guarded] }
+        return own === undefined ? undefined : { ...own, guarded: [...own.guarded, ...(await this.#guarded())] }
       },
     })
     try {

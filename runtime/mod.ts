@@ -91,6 +91,10 @@ export const Host = {
           ...(online && { http: online.http, socket: online.socket }),
           ...Object.fromEntries(Object.entries({ ...options.ports, observer }).filter(([, port]) => port !== undefined)),
         },
+        guarded: async () => [
+          ...(typeof options.guarded === "function" ? await options.guarded() : (options.guarded ?? [])),
+          ...(typeof process === "undefined" ? [] : (await import("./storage/guarded.ts")).guardedPaths(storage, objects)),
+        ],
         async onClose() {
           await close()
           await options.onClose?.()
