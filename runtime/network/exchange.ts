@@ -2,6 +2,7 @@
 import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { parseAddress } from "../../host/capability/network/address.ts"
+import { joined } from "../../host/port/port.ts"
 import type { HttpField, HttpRequest } from "../../host/port/http.ts"
 import { NetworkError } from "../../schemas/error/network.ts"
 import { addressesOf, connectFirst, type Resolve, socketError } from "./connect.ts"
@@ -68,6 +69,8 @@ export class Exchange implements Task {
   /** Bytes told and not yet taken. */
   #untaken = 0
   #decompressed = 0
+  /** Parts of the body in what the socket has just brought: told as one, for a server may send one byte a chunk. */
+  #parts: Array<Uint8Array> = []
 
   constructor(request: HttpRequest, context: ThreadContext, tell: (told: Told) => void) {
     this.#request = request
@@ -105,7 +108,7 @@ export class Exchange implements Task {
     const { limits, method } = this.#request
     const reader = new ResponseReader(this.#host, method === "HEAD", limits, {
       head: (head) => this.#head(head.status, head.headers, method === "HEAD"),
-      data: (bytes) => this.#data(bytes),
+      data: (bytes) => this.#parts.push(bytes),
       end: (trailers) => this.#end(trailers),
     })
     const read = (act: () => void): void => {
@@ -120,7 +123,10 @@ export class Exchange implements Task {
     socket.setNoDelay(true)
     socket.on("data", (bytes: Uint8Array) => {
       if (!this.#isDone) this.#step.set("betweenBytesMs", limits.betweenBytesMs)
-      read(() => reader.push(bytes))
+      read(() => {
+        reader.push(bytes)
+        this.#gathered()
+      })
     })
     socket.on("error", (error) => read(() => this.#fail(socketError(this.#host, error, true))))
     socket.on("end", () => read(() => reader.close()))
@@ -201,7 +207,11 @@ export class Exchange implements Task {
     this.#tell({ is: "head", head: { status, headers: headers.filter(([name]) => name !== "content-encoding" && name !== "content-length") } })
   }
 
-  #data(bytes: Uint8Array): void {
+  #gathered(): void {
+    // Copied: the buffer belongs to the socket.
+    const bytes = joined(this.#parts)
+    this.#parts = []
+    if (bytes.length === 0 || this.#isDone) return
     if (this.#decoder === undefined) return this.#give(bytes)
     // The socket rests until the decoder has worked off what it was given.
     if (!this.#decoder.write(bytes)) {
@@ -212,7 +222,7 @@ export class Exchange implements Task {
 
   #give(bytes: Uint8Array): void {
     this.#untaken += bytes.length
-    this.#tell({ is: "data", bytes: bytes.slice() })
+    this.#tell({ is: "data", bytes })
     if (this.#untaken >= windowBytes) this.#flow()
   }
 
@@ -237,6 +247,7 @@ export class Exchange implements Task {
   }
 
   #end(trailers: ReadonlyArray<HttpField>): void {
+    this.#gathered()
     if (this.#decoder === undefined) this.#finish(trailers)
     else this.#decoder.end()
   }

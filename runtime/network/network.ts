@@ -30,6 +30,8 @@ class Conduit {
   /** Bytes of the first chunk that have been read. */
   #at = 0
   #unwritten = 0
+  /** Bytes read that the thread has not been told of. */
+  #taken = 0
   #isClosed = false
 
   constructor(link: Link, id: number) {
@@ -96,7 +98,12 @@ class Conduit {
       this.#chunks.shift()
       this.#at = 0
     }
-    if (!this.#isClosed && this.#trailers === undefined) this.#link.send({ id: this.id, op: "taken", bytes: part.length })
+    // Not told of each: a guest may read byte by byte.
+    this.#taken += part.length
+    if (this.#taken >= windowBytes / 4 && !this.#isClosed && this.#trailers === undefined) {
+      this.#link.send({ id: this.id, op: "taken", bytes: this.#taken })
+      this.#taken = 0
+    }
     return part
   }
 

@@ -8,6 +8,7 @@ import { NetworkError } from "../../schemas/error/network.ts"
 
 export interface ResponseSink {
   head(head: HttpHead): void
+  /** A part of what was pushed, which belongs to whoever pushed it. */
   data(bytes: Uint8Array): void
   end(trailers: ReadonlyArray<HttpField>): void
 }

@@ -96,6 +96,8 @@ function hop(call: CallContext, request: WholeRequest, options: WholeOptions, wa
     const location = head.headers.find(([name]) => name === "location")?.[1]
     const chunks: Array<Uint8Array> = []
     while (wantsBody(head.status, location)) {
+      // Also where there is always something: nobody else looks at the clock meanwhile.
+      if (call.remainingMs() <= 0) throw call.expired()
       wait(() => exchange.isReadable())
       const chunk = exchange.read(256 << 10)
       if (chunk === undefined) continue
