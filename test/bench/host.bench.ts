@@ -16,6 +16,7 @@ import { defaultLimits, Host } from "../../host/mod.ts"
 import { component, core, extism, text63, renamed, unseen } from "./guest/echo.ts"
 import { kernels } from "./guest/kernels.ts"
 import { bench as poolBench } from "./pool.bench.ts"
+import { bench as programBench } from "./program.bench.ts"
 import { compare, compareAsync, type Row, row, type Sample, summarize } from "./measure.ts"
 
 const root = join(import.meta.dirname, "../..")
@@ -279,6 +280,7 @@ async function measure(folder: string, say: (line: string) => void): Promise<Rea
   }
 
   rows.push(...(await poolBench(say)))
+  rows.push(...(await programBench(say)))
 
   say("instrumentation of a large module…")
   {
