@@ -65,6 +65,7 @@ const runProgram = Command.make(
     args: Argument.String("ARGS").pipe(Argument.withDescription("The program's own; put -- before those that begin with a dash"), Argument.variadic()),
     dir: many("dir", "HOST[::GUEST][:ro]", "A folder it may use, by the name it sees it by; :ro to read only; repeat for more"),
     env: many("env", "NAME[=VALUE]", "A variable it finds; without a value, what is set here"),
+    allowHttp: many("allow-http", "PATTERN", "URLs it may request, with any method, such as https://api.example.com/*; repeat for more"),
     deadline: text("deadline", "TIME", "When the program is stopped: 500, 500ms, 2s, 1h (default: a day)"),
     engine: text("engine", "ENGINE", "js (default), node-wasi or wasmtime: what runs it"),
     ...loadFlags,

@@ -3,7 +3,6 @@ import { writeSync } from "node:fs"
 import { basename, resolve } from "node:path"
 import { isatty } from "node:tty"
 import { ConfigError } from "../../schemas/error/config.ts"
-import { PluginError } from "../../schemas/error/plugin.ts"
 import { quote } from "../../schemas/value/form.ts"
 import type { LoadOptions } from "../../host/options.ts"
 import { escapeText, memoryMonotonicClock } from "../../host/port/mod.ts"
@@ -21,6 +20,7 @@ export interface RunFlags extends LoadFlags, PortFlags {
   readonly args: ReadonlyArray<string>
   readonly dir: ReadonlyArray<string>
   readonly env: ReadonlyArray<string>
+  readonly allowHttp: ReadonlyArray<string>
   readonly deadline?: string | undefined
   readonly engine?: string | undefined
   readonly storage?: string | undefined
@@ -96,7 +96,7 @@ export function programOptions(flags: RunFlags, directories: ReadonlyArray<Direc
   const given = loadOptions(flags)
   return {
     ...given,
-    grants: [...flags.grant, ...directories.flatMap(({ host, isWritable }) => [`fs:read:${host}`, ...(isWritable ? [`fs:write:${host}`] : [])])],
+    grants: [...flags.grant, ...flags.allowHttp.map((pattern) => `http:*:${pattern}`), ...directories.flatMap(({ host, isWritable }) => [`fs:read:${host}`, ...(isWritable ? [`fs:write:${host}`] : [])])],
     limits: { deadlineMs: dayMs, liftBytesMax: Number.MAX_SAFE_INTEGER, hostCallsMax: Number.MAX_SAFE_INTEGER, ...given.limits },
     ...(flags.engine === undefined ? {} : { engine: flags.engine as NonNullable<LoadOptions["engine"]> }),
     wasi: {
@@ -138,28 +138,18 @@ export async function run(flags: RunFlags): Promise<void> {
   notes.observer = host.ports.observer
   await fill(host.ports.keyValue, flags)
   const plugin = await at({ file }, () => withProgress(`Loading ${name}`, flags.json, () => host.load(file, options)))
-  const command = plugin.describe().exports.find((exported) => /^wasi:cli\/run@[^#]*#run$/.test(exported.name))
-  if (command === undefined)
+  const exports = plugin.describe().exports.map((exported) => exported.name)
+  if (!exports.some((exported) => /^wasi:cli\/run(?:@[^#]*)?#run$/.test(exported)))
     throw new ConfigError("Usage", {
       detail: `"${name}" is no program: it exports no wasi:cli/run and no _start`,
       advice: `stele call ${file} calls its exports`,
     })
   try {
-    await at({ file, about: command.name }, () => plugin.call(command.name, [], callOptions))
-  } catch (error) {
-    const status = exitOf(error)
-    if (status === undefined) throw error
-    process.exitCode = exitCodeOf(status)
+    const { exitCode } = await at({ file, about: "wasi:cli/run" }, () => plugin.run(callOptions))
+    process.exitCode = exitCodeOf(exitCode)
   } finally {
     const { usage, denied } = observer.take()
     for (const grant of denied.map(escapeText)) noteLine(`${err.yellow("denied")} ${grant}${err.dim(`   --grant ${grant} allows it`)}`)
     if (flags.usage && usage !== undefined) noteLine(err.dim(usageText(usage)))
   }
-}
-
-/** The exit code that an error stands for: the program's own, or that of a component whose `run` answered with its error. */
-function exitOf(error: unknown): number | undefined {
-  if (!(error instanceof PluginError)) return undefined
-  if (error.reason._tag === "Exit") return error.reason.status
-  return error.reason._tag === "Guest" ? 1 : undefined
 }

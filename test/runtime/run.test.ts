@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSy
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
-import { parseDirectory, writer } from "../../runtime/cli/run.ts"
+import { parseDirectory, programOptions, writer } from "../../runtime/cli/run.ts"
 import { jsonError, main, root, stele } from "./command-line.ts"
 import { programs } from "./wasi-programs.ts"
 
@@ -103,6 +103,18 @@ t.test("another engine runs the same program; what it lacks is refused by name",
   t.equal(stele(["run", await file("exit7"), "--engine", "node-wasi"]).code, 7)
   t.equal(jsonError(stele(["run", await file("hello"), "--engine", "node-wasi", "--fuel", "1M", "--json"]))["code"], "STELE-ENG-0001")
   t.match(stele(["run", await file("hello"), "--engine", "wasmer"]), { code: 2, stderr: /"js" or "node-wasi" or "wasmtime"/ })
+})
+
+t.test("--allow-http grants every method on what its pattern covers, and is checked as a grant", async (t) => {
+  const flags = { file: "a.wasm", args: [], dir: [], env: [], allowHttp: ["https://api.example.com/*"], grant: ["log"], limit: [], tenant: "t" }
+  const rest = { config: [], secret: [], kv: [], usage: false, raw: false, json: false }
+  t.same(programOptions({ ...flags, ...rest }, [{ host: "/srv", guest: "/in", isWritable: false }]).grants, [
+    "log",
+    "http:*:https://api.example.com/*",
+    "fs:read:/srv",
+  ])
+  t.match(stele(["run", await file("hello"), "--allow-http", "api.example.com"]), { code: 2, stderr: /STELE-CAP-0001/ })
+  t.same(stele(["run", await file("hello"), "--allow-http", "https://api.example.com/*"]).code, 0)
 })
 
 t.test("what is no program says so", async (t) => {
