@@ -35,6 +35,7 @@ export interface ForeignParts {
   readonly start?: ReadonlyArray<string>
   /** Memory and functions of the ABI's own, for the bindings of its exports and for raw imports that work with them. */
   readonly context?: Omit<ContextSpec, "owner" | "encoding">
+  /** Those whose names can be shown as they are; the others are left out: a core module's names are any bytes of UTF-8. */
   readonly exports: ReadonlyArray<ForeignExport>
   /** For the error when an import is served by nothing. */
   readonly abi: string
@@ -65,7 +66,8 @@ function signatureOf(before: ReadonlyArray<Loaded>, ref: CoreRef): CoreFunctionT
 const mainContext = 0
 const ownContext = 1
 
-export function coreBlueprint({ main, before = [], resolve, start = [], context, exports, abi }: ForeignParts): Blueprint {
+export function coreBlueprint({ main, before = [], resolve, start = [], context, exports: given, abi }: ForeignParts): Blueprint {
+  const exports = given.filter(({ name }) => printable(name) === name)
   const raws: Array<RawSpec> = []
   const rawNumbers = new Map<RawImport, number>()
   const instance = before.length

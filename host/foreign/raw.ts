@@ -22,6 +22,8 @@ export interface RawGrant {
   readonly risk: string
   /** Any one of which granted links it. */
   readonly heads: ReadonlyArray<string>
+  /** The one name under its head that a grant has to cover; absent where any grant of the head will do. */
+  readonly name?: string
   /**
    * Linked without the grant too, and answering with a denial that its ABI has an error for: toolchains import it whether
    * a program uses it or not, and cannot leave it out.

@@ -8,6 +8,7 @@ import { differenceText, functionDifference } from "../../schemas/wit/equal.ts"
 import { propertyName, type ResourceType } from "../../schemas/wit/model.ts"
 import type { CallContext, HostFunction } from "../capability/capability.ts"
 import type { Grant } from "../capability/grant.ts"
+import { covers } from "../capability/scope.ts"
 import { findInterface } from "../capability/mod.ts"
 import type { Blueprint, ImportSpec } from "../component/blueprint.ts"
 import { printable, resourceFunction } from "../component/name.ts"
@@ -165,7 +166,9 @@ export function link(blueprint: Blueprint, options: LinkOptions): LinkedImports 
       report.push({ name: module, functions: names, status: isProvided === true ? "provided" : "inert" })
       continue
     }
-    const isGranted = grant.heads.some((head) => granted.has(head))
+    const { heads, name } = grant
+    const isGranted =
+      name === undefined ? heads.some((head) => granted.has(head)) : options.grants.some((one) => heads.includes(one.head) && covers(one.scope, name))
     if (!isGranted && options.missing === "refuse" && grant.isDeniedWhenCalled !== true) {
       needed.add(grant.text)
       first ??= { import: `${module}#${names[0]}`, grant: grant.text }

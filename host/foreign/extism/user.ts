@@ -17,10 +17,11 @@ import { readBlock, writeBlock, writeText } from "./block.ts"
 const numbers: ReadonlySet<CoreValueType> = new Set(["i32", "i64", "f32", "f64"])
 const none = new Uint8Array(0)
 
-/** `undefined` where the signature is none that a host function can have. */
+/** `undefined` where the signature is none that a host function can have, or the name none that can be shown as it is. */
 export function userFunction(module: string, name: string, type: CoreFunctionType): RawImport | undefined {
-  if (type.results.length > 1 || ![...type.params, ...type.results].every((each) => numbers.has(each))) return undefined
   const full = `${module}#${name}`
+  if (type.results.length > 1 || ![...type.params, ...type.results].every((each) => numbers.has(each))) return undefined
+  if (printable(full) !== full) return undefined
   const scope = module === userModule ? name : full
   const grant = `call:${scope}`
   const { params } = type
@@ -31,7 +32,7 @@ export function userFunction(module: string, name: string, type: CoreFunctionTyp
     type,
     memory: "abi",
     isProvided: true,
-    grant: { text: printable(grant), risk: callCapability.risk, heads: ["call"] },
+    grant: { text: grant, risk: callCapability.risk, heads: ["call"], name: scope },
     call: (call, cx, args, provided) => {
       const granted = call.grants.match("call", scope)
       if (granted === undefined) throw call.denied(grant)
@@ -40,13 +41,13 @@ export function userFunction(module: string, name: string, type: CoreFunctionTyp
       const values = args.map((arg, i) => {
         if (params[i] !== "i64" || plain) return arg
         // No block: Extism's null.
-        const bytes = arg === 0n ? none : readBlock(cx, arg, printable(full))
+        const bytes = arg === 0n ? none : readBlock(cx, arg, full)
         moved += bytes.length
         return bytes
       })
       call.used(granted, moved)
       const answer: unknown = (provided as unknown as (...values: ReadonlyArray<unknown>) => unknown)(...values)
-      const lower = (value: unknown): CoreValue | undefined => lowerAnswer(call, cx, value, result, plain, printable(full))
+      const lower = (value: unknown): CoreValue | undefined => lowerAnswer(call, cx, value, result, plain, full)
       // Waits where a call can wait; where it cannot, whoever called refuses the promise.
       return isThenable(answer) ? (answer.then(lower) as unknown as CoreValue) : lower(answer)
     },
