@@ -126,6 +126,7 @@ export class Host implements AsyncDisposable {
       modules: () => (this.#modules ??= this.#openModules()),
       sha256: platform.sha256,
       loadRewriter: platform.loadRewriter,
+      loadWaiting: () => import("./call/waiting.ts"),
       loadForeign: () => import("./foreign/mod.ts"),
       loadFileSystem: async () => {
         const own = await platform.loadFileSystem()

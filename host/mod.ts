@@ -12,4 +12,5 @@ export { type CallOptions, defaultLimits, type Limits, type LoadOptions, type Re
 export { type Description, Plugin } from "./plugin.ts"
 export type { PoolCounts } from "./pool/pool.ts"
 export type { AnswerOf, Arguments, ExportName, UntypedExports } from "../schemas/wit/exports.ts"
+export { type Wait, waits } from "./link/waits.ts"
 export * from "./port/mod.ts"

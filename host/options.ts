@@ -39,7 +39,7 @@ export interface LoadOptions {
   readonly grants?: ReadonlyArray<string>
   /** Limits that differ from the defaults. */
   readonly limits?: Partial<Limits>
-  /** `deadline` (default): wall-clock stop. `fuel`: exact, deterministic cost, and the deadline. `off`: neither. */
+  /** `deadline` (default): wall-clock stop. `fuel`: exact, deterministic cost, and the deadline. `yield`: `fuel` that gives the event loop back every few ms. `off`: neither. */
   readonly metering?: "deadline" | "fuel" | "yield" | "off"
   /** Where the guest runs; this version has `inline`. */
   readonly isolation?: "inline" | "worker" | "process"
@@ -79,7 +79,7 @@ export interface LoadOptions {
 export interface ResolvedOptions {
   readonly grants: ReadonlyArray<string>
   readonly limits: Limits
-  readonly metering: "deadline" | "fuel" | "off"
+  readonly metering: "deadline" | "fuel" | "yield" | "off"
   readonly engine: "js" | "node-wasi" | "wasmtime"
   readonly isolation: "inline" | "worker" | "process"
   readonly reuse: "never" | "principal"
@@ -109,7 +109,7 @@ export interface ReplaceOptions extends Omit<LoadOptions, "tenant"> {
 export interface CallOptions {
   /** Wall-clock limit of this call in ms, instead of the plugin's `limits.deadlineMs`. Inside another call the outer deadline holds too. */
   readonly deadlineMs?: number
-  /** Fuel of this call, instead of the plugin's `limits.fuel`; only with `metering: "fuel"`. */
+  /** Fuel of this call, instead of the plugin's `limits.fuel`; only with `metering: "fuel"` or `"yield"`. */
   readonly fuel?: bigint
   readonly signal?: AbortSignal
   /** What of the plugin's `wasi` is different in this call. */
@@ -222,7 +222,7 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedOptions {
   if (!Array.isArray(grants) || grants.some((grant) => typeof grant !== "string")) {
     throw new ConfigError("Option", { option: "grants", expected: "a list of grants", actual: Array.isArray(grants) ? "a list of other values" : show(grants) })
   }
-  const metering = oneOf("metering", options.metering ?? "deadline", ["deadline", "fuel", "off"], ["yield"])
+  const metering = oneOf("metering", options.metering ?? "deadline", ["deadline", "fuel", "yield", "off"], [])
   const limits = resolveLimits(options.limits)
   if (metering === "off" && options.limits?.deadlineMs !== undefined) throw unheeded("limits.deadlineMs")
   return {
@@ -306,8 +306,8 @@ export function checkCallOptions(options: CallOptions, metering: ResolvedOptions
   if (options.wasi !== undefined && (typeof options.wasi !== "object" || Object.hasOwn(options.wasi as object, "directories")))
     throw new ConfigError("Option", { option: "wasi", expected: "an object; directories are given when the plugin is loaded", actual: show(options.wasi) })
   if (options.fuel === undefined) return
-  if (metering !== "fuel")
-    throw new ConfigError("Option", { option: "fuel", expected: `a plugin loaded with metering "fuel"`, actual: `metering "${metering}"` })
+  if (metering !== "fuel" && metering !== "yield")
+    throw new ConfigError("Option", { option: "fuel", expected: `a plugin loaded with metering "fuel" or "yield"`, actual: `metering "${metering}"` })
   if (typeof options.fuel !== "bigint" || options.fuel < 0n || options.fuel > 0x7fff_ffff_ffff_ffffn) {
     throw new ConfigError("Option", { option: "fuel", expected: "a bigint from 0n to 2n ** 63n - 1n", actual: show(options.fuel) })
   }

@@ -38,6 +38,8 @@ export interface Description {
   readonly mechanisms: {
     /** How an endless guest is stopped: by the watchdog's epoch, by fuel slices, by exact fuel, or not at all. */
     readonly stop: "epoch" | "fuel slices" | "fuel" | "none"
+    /** How a guest waits: it is suspended, or nothing it imports has to be waited for; under `yield` it also gives the thread back while it computes. */
+    readonly wait: "none" | "suspension" | "yield"
     readonly isolation: "inline" | "worker" | "process"
     readonly reuse: "never" | "principal"
     /** How an instance starts: through its own initialisation, or from a snapshot of one that went through it. */
@@ -186,6 +188,7 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
       grants: linked.grants.report(),
       mechanisms: {
         stop: ({ watchdog: "epoch", slice: "fuel slices", fuel: "fuel", off: "none" } as const)[linked.mechanism],
+        wait: linked.waiting === undefined ? "none" : linked.waiting.yields ? "yield" : "suspension",
         isolation: executor.isolation,
         reuse: options.reuse,
         prepare: options.prepare,
@@ -227,11 +230,12 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
    */
   async run(options: CallOptions = {}): Promise<{ readonly exitCode: number; readonly usage: UsageRecord }> {
     const target = this.#begin(commandExport, [], options)
+    const outer = { ...target.edition.linked.nesting }
     const askedMs = await this.#admit(target, options)
     const out: { usage?: UsageRecord } = {}
     let exitCode = 0
     try {
-      await this.#call(target, [], options, askedMs, out, true)
+      await this.#call(target, [], options, askedMs, out, outer)
     } catch (error) {
       const status = exitStatus(error)
       if (status === undefined) throw error
@@ -256,7 +260,7 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
       askedMs = linked.nowMs() - startedMs
       this.#heed(target, decision, options, askedMs)
     }
-    return this.#call(target, args, options, askedMs, undefined, false) as AnswerOf<E, K>
+    return this.#call(target, args, options, askedMs, undefined, undefined) as AnswerOf<E, K>
   }
 
   /** Adds a grant to a loaded plugin; seen by its next operation. Imports that were refused at load need a new load. */
@@ -371,8 +375,9 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
     const { edition } = target
     edition.calls++
     try {
+      const outer = { ...edition.linked.nesting }
       const askedMs = await this.#admit(target, options)
-      return await this.#call(target, args, options, askedMs, out, true)
+      return await this.#call(target, args, options, askedMs, out, outer)
     } finally {
       edition.calls--
       if (edition !== this.#edition) this.#retire(edition)
@@ -438,20 +443,28 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
     options: CallOptions,
     askedMs: number,
     out: { usage?: UsageRecord } | undefined,
-    mayWait: boolean,
+    outer: Linked["nesting"] | undefined,
   ): unknown {
     // Again: asking for admission took time.
     if (this.#isClosed) throw new PluginError("Closed", { what: "the plugin" })
     if (options.signal?.aborted === true) throw new PluginError("Aborted", { export: target.name })
     if (!Array.isArray(args)) throw new WitError("Value", { path: "args", expected: "an array of arguments", actual: typeof args })
-    const startedMs = target.edition.linked.nowMs()
-    const limits = this.#limits(target, options, startedMs - askedMs, mayWait)
+    const { linked } = target.edition
+    const { nesting } = linked
+    const { depth, deadlineAtMs } = nesting
+    const startedMs = linked.nowMs()
     const spent: Spent = { fuel: undefined, memoryPeakBytes: 0, bytesIn: 0, bytesOut: 0, hostCalls: {} }
     let result: unknown
+    // The call it was made inside of is not on the stack any more when somebody was asked for admission.
+    if (outer !== undefined) Object.assign(nesting, outer)
     try {
+      const limits = this.#limits(target, options, startedMs - askedMs, outer !== undefined)
       result = target.edition.executor.call(target, args, limits, options.signal, spent)
     } catch (error) {
       throw this.#failed(target, error, startedMs, spent, out)
+    } finally {
+      nesting.depth = depth
+      nesting.deadlineAtMs = deadlineAtMs
     }
     if (!(result instanceof Promise)) return this.#answered(target, result, startedMs, spent, out)
     return result.then(

@@ -29,6 +29,15 @@ export interface ExportBinding {
   readonly call: (cx: AbiContext, core: CoreFunction, postReturn: CoreFunction | undefined, args: ReadonlyArray<unknown>) => unknown
   /** What the call has answered when its program ended by exit code 0, of an ABI whose answers do not come by returning. */
   readonly exited?: (cx: AbiContext) => unknown
+  /** A foreign ABI's `call` in two halves, for a guest that may be suspended between them. The canonical ABI's are made in `host/call/waiting.ts`. */
+  readonly halves?: ExportHalves
+}
+
+export interface ExportHalves {
+  /** Lowers `args` and calls `core`; answers what that answers, a promise included. */
+  readonly begin: (cx: AbiContext, core: CoreFunction, args: ReadonlyArray<unknown>) => unknown
+  /** Lifts the result from what the core function returned, and runs `postReturn`. */
+  readonly finish: (cx: AbiContext, returned: CoreValue, postReturn: CoreFunction | undefined) => unknown
 }
 
 /** Makes the core function that a guest imports; `host` gets lifted arguments and returns the host form of the result. */
@@ -120,14 +129,21 @@ const receiveAny =
   (...flat) =>
     receive(flat as Flat)
 
+/** What a binding of an exported function is made of. */
+export function exportParts(type: FunctionType, encoding: StringEncoding) {
+  const params = paramsOf<Lower, Store>(type, encoding, lowerOf, storeOf)
+  return {
+    count: params.count,
+    scoped: type.params.some((param) => hasBorrow(param.type)),
+    lower: params.isFlat ? lowerFlat(params) : lowerToMemory(params),
+    invoke: invokers[params.flatCount] as (core: CoreFunction, flat: Flat) => unknown,
+    liftResult: resultLifter(type.result, encoding),
+  }
+}
+
 /** Binds an exported function (`canon lift`): build once per (type, encoding), call with any instance's context. */
 export function bindExport(type: FunctionType, encoding: StringEncoding, name: string): ExportBinding {
-  const params = paramsOf<Lower, Store>(type, encoding, lowerOf, storeOf)
-  const { count } = params
-  const scoped = type.params.some((param) => hasBorrow(param.type))
-  const lower = params.isFlat ? lowerFlat(params) : lowerToMemory(params)
-  const invoke = invokers[params.flatCount] as (core: CoreFunction, flat: Flat) => unknown
-  const liftResult = resultLifter(type.result, encoding)
+  const { count, scoped, lower, invoke, liftResult } = exportParts(type, encoding)
 
   const call: ExportBinding["call"] = (cx, core, postReturn, args) => {
     if (args.length !== count) throw new WitError("ArgumentCount", { export: name, expected: count, actual: args.length })
@@ -206,9 +222,20 @@ function resultLifter(type: ValueType | undefined, encoding: StringEncoding): ((
   }
 }
 
-function beginScope({ budget }: AbiContext, scope: "outputBytesMax" | "hostCallBytesMax"): void {
+export function beginScope({ budget }: AbiContext, scope: "outputBytesMax" | "hostCallBytesMax"): void {
   budget.scope = scope
   budget.scopeBytesLeft = budget[scope]
+}
+
+/** What a binding of an imported function is made of. */
+export function importParts(type: FunctionType, encoding: StringEncoding) {
+  const params = paramsOf<Lift, Load>(type, encoding, liftOf, loadOf)
+  return {
+    scoped: type.params.some((param) => hasBorrow(param.type)),
+    lift: params.isFlat ? liftFlat(params) : liftFromMemory(params),
+    lower: resultLowerer(type.result, encoding, params.flatCount),
+    receiver: receivers[flattenImport(type).params.length] ?? receiveAny,
+  }
 }
 
 /**
@@ -217,13 +244,7 @@ function beginScope({ budget }: AbiContext, scope: "outputBytesMax" | "hostCallB
  * `cx` on each call, so it may be made before `attachMemory`.
  */
 export function bindImport(type: FunctionType, encoding: StringEncoding, name: string): ImportBinding {
-  const params = paramsOf<Lift, Load>(type, encoding, liftOf, loadOf)
-  const scoped = type.params.some((param) => hasBorrow(param.type))
-  const lift = params.isFlat ? liftFlat(params) : liftFromMemory(params)
-  const lower = resultLowerer(type.result, encoding, params.flatCount)
-  const arity = flattenImport(type).params.length
-  const receiver = receivers[arity] ?? receiveAny
-
+  const { scoped, lift, lower, receiver } = importParts(type, encoding)
   return (cx, host) =>
     receiver((flat) => {
       try {

@@ -57,17 +57,23 @@ export class InlineExecutor implements Executor {
     const outerAtMs = nesting.depth === 0 ? Infinity : nesting.deadlineAtMs
     nesting.depth++
     nesting.deadlineAtMs = Math.min(limits.deadlineAtMs, outerAtMs)
+    let answer: unknown
     try {
       instance.signal = signal
       instance.wasi = limits.wasi ?? this.#linked.wasi
       if (!instance.isStarted) instance.start(limits)
-      return instance.call(target.name, target.lift, args, limits)
+      answer = limits.mayWait === true ? instance.later(target.name, target.lift, args, limits) : instance.call(target.name, target.lift, args, limits)
     } finally {
       nesting.depth--
       nesting.deadlineAtMs = outerAtMs
-      instance.tell(spent)
-      this.#pool.give(instance)
+      if (!(answer instanceof Promise)) this.#ended(instance, spent)
     }
+    return answer instanceof Promise ? answer.finally(() => this.#ended(instance, spent)) : answer
+  }
+
+  #ended(instance: Instance, spent: Spent): void {
+    instance.tell(spent)
+    this.#pool.give(instance)
   }
 
   retire(): void {

@@ -18,6 +18,7 @@ import { printable } from "../component/name.ts"
 import type { LinkedFunction } from "../link/link.ts"
 import type { Linked } from "../link/prepare.ts"
 import { costTable } from "../meter/cost-table.ts"
+import type { Needs } from "../meter/needs.ts"
 import type { Ports } from "../port/mod.ts"
 import type { Spent } from "./executor.ts"
 import type { Wasi } from "../wasi/given.ts"
@@ -27,13 +28,13 @@ import { trap } from "./trap.ts"
 import { framesOf, trapText } from "./trap-report.ts"
 
 /** Flags and tables of one component instance. */
-interface Component extends InstanceState {
+export interface Component extends InstanceState {
   readonly handles: Handles
   /** A core function of this component instance is on the stack. */
   isEntered: boolean
 }
 
-interface LiftedFunction {
+export interface LiftedFunction {
   readonly binding: ExportBinding
   readonly core: CoreFunction
   readonly postReturn: CoreFunction | undefined
@@ -46,7 +47,7 @@ export interface CallLimits {
   readonly deadlineAtMs: number
   readonly deadlineMs: number
   readonly fuel: bigint
-  /** False for a call that must answer at once. */
+  /** The caller gets a promise; absent or false for a call that must answer at once. */
   readonly mayWait?: boolean
   /** What this call finds instead of what the plugin was loaded with. */
   readonly wasi?: Wasi
@@ -89,10 +90,21 @@ class Budget implements CallBudget {
 const success = { tag: "ok", val: undefined } as const
 const noExports: WebAssembly.Exports = Object.create(null) as WebAssembly.Exports
 
-const hostCallFuel = (bytes: number): number => costTable.hostCall + Math.ceil(bytes / costTable.hostCallBytesPerUnit)
+export const hostCallFuel = (bytes: number): number => costTable.hostCall + Math.ceil(bytes / costTable.hostCallBytesPerUnit)
 
-const isThenable = (value: unknown): value is PromiseLike<unknown> =>
-  typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function"
+/** Also an object whose `then` cannot be read: asking again would throw in the wrong place. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  try {
+    return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function"
+  } catch {
+    return true
+  }
+}
+
+/** A promise that nobody waits for any more: without a handler its failure would end the process. */
+export function neglect(answer: unknown): void {
+  new Promise((resolve) => resolve(answer)).then(undefined, () => undefined)
+}
 
 export class Instance implements CallContext {
   readonly linked: Linked
@@ -117,8 +129,8 @@ export class Instance implements CallContext {
   /** The export that runs, for messages. */
   running = ""
   readonly counts = new Map<string, { calls: number; bytes: number }>()
-  readonly #components: Array<Component> = []
-  readonly #contexts: Array<AbiContext>
+  protected readonly components: Array<Component> = []
+  protected readonly contexts: Array<AbiContext>
   readonly #cores: Array<WebAssembly.Exports> = []
   readonly #lifted: Array<LiftedFunction | undefined> = []
   /** Guest resources that the embedder disposed of while a call runs here. */
@@ -147,10 +159,10 @@ export class Instance implements CallContext {
     })
     const { blueprint } = linked
     for (let owner = 0; owner < blueprint.componentInstances; owner++) {
-      this.#components.push({ mayLeave: true, isTouched: false, isEntered: false, handles: new Handles(this, owner) })
+      this.components.push({ mayLeave: true, isTouched: false, isEntered: false, handles: new Handles(this, owner) })
     }
-    this.#contexts = blueprint.contexts.map((spec) => {
-      const component = this.#components[spec.owner] as Component
+    this.contexts = blueprint.contexts.map((spec) => {
+      const component = this.components[spec.owner] as Component
       return createContext({ memory: undefined, realloc: undefined, budget: this.budget, handles: component.handles, instance: component })
     })
   }
@@ -177,9 +189,9 @@ export class Instance implements CallContext {
       const imports = Object.create(null) as Record<string, Record<string, WebAssembly.ImportValue>>
       for (const { module, name, item } of step.imports) {
         const group = (imports[module] ??= Object.create(null) as Record<string, WebAssembly.ImportValue>)
-        group[name] = item.kind === "lowering" ? (lowered[item.lowering] ??= this.#lower(item.lowering)) : this.#resolve(item)
+        group[name] = item.kind === "lowering" ? (lowered[item.lowering] ??= this.lower(item.lowering)) : this.#resolve(item)
       }
-      imports[injected] = this.meter.imports(compiled.needs)
+      imports[injected] = this.injected(compiled.needs)
       this.#cores.push(new WebAssembly.Instance(compiled.module, imports).exports)
       // A module without code that runs has no check of its own, however much there is to instantiate.
       this.budget.checkStop()
@@ -201,8 +213,8 @@ export class Instance implements CallContext {
     const spec = this.linked.blueprint.contexts[index] as (typeof this.linked.blueprint.contexts)[number]
     const memory = spec.memory === undefined ? undefined : (this.#resolve(spec.memory) as WebAssembly.Memory)
     const realloc = spec.realloc === undefined ? undefined : (this.#resolve(spec.realloc) as Realloc)
-    const like = memory === undefined ? undefined : this.#contexts.find((context) => context.memory === memory)
-    const context = this.#contexts[index] as AbiContext
+    const like = memory === undefined ? undefined : this.contexts.find((context) => context.memory === memory)
+    const context = this.contexts[index] as AbiContext
     attachMemory(context, memory, realloc, like)
     if (spec.functions !== undefined) context.functions = spec.functions.map((ref) => this.#resolve(ref) as CoreFunction)
   }
@@ -212,11 +224,11 @@ export class Instance implements CallContext {
       case "export":
         return (this.#cores[ref.instance] as WebAssembly.Exports)[ref.name] as WebAssembly.ExportValue
       case "lowering":
-        return this.#lower(ref.lowering)
+        return this.lower(ref.lowering)
       case "raw":
-        return this.#raw(ref.raw)
+        return this.raw(ref.raw)
       default: {
-        const component = this.#components[ref.owner] as Component
+        const component = this.components[ref.owner] as Component
         const { handles } = component
         const type = ref.resource
         const guard = <A>(body: () => A): A => {
@@ -234,16 +246,21 @@ export class Instance implements CallContext {
     }
   }
 
-  #lower(index: number): CoreFunction {
+  /** The meter imports of one module. */
+  protected injected(needs: Needs): Record<string, WebAssembly.ImportValue> {
+    return this.meter.imports(needs)
+  }
+
+  protected lower(index: number): CoreFunction {
     const spec = this.linked.blueprint.lowerings[index] as (typeof this.linked.blueprint.lowerings)[number]
-    const context = this.#contexts[spec.context] as AbiContext
+    const context = this.contexts[spec.context] as AbiContext
     const bind = this.linked.lowerings[index] as (typeof this.linked.lowerings)[number]
     const { source } = spec
     // A call from one component instance of this plugin into another.
     if (source.kind === "lift")
       return bind(
         context,
-        this.meter.countsFuel ? (args) => this.#chargedEnter(source.lift, args, spec.type.result !== undefined) : (args) => this.#enter(source.lift, args),
+        this.meter.countsFuel ? (args) => this.chargedEnter(source.lift, args, spec.type.result !== undefined) : (args) => this.enter(source.lift, args),
       )
     const linked = this.linked.functions.get(source.interface === undefined ? source.name : `${source.interface}#${source.name}`) as LinkedFunction
     const core = bind(context, (args) => this.#hostCall(linked, args))
@@ -251,12 +268,8 @@ export class Instance implements CallContext {
   }
 
   /** A core function of a foreign ABI, under the limits and stops of any host call. Never throws into the guest. */
-  #raw(index: number): CoreFunction {
-    const { import: served, context } = this.linked.blueprint.raws[index] as (typeof this.linked.blueprint.raws)[number]
-    const cx = this.#contexts[context] as AbiContext
-    const name = `${served.module}#${served.name}`
-    const provided = served.isProvided === true ? this.linked.functions.get(name)?.call : undefined
-    const linked: LinkedFunction = { name, call: (call, ...args) => served.call(call, cx, args as ReadonlyArray<CoreValue>, provided) }
+  protected raw(index: number): CoreFunction {
+    const { cx, linked } = this.servedRaw(index)
     const { budget, meter } = this
     return (...flat) => {
       try {
@@ -276,6 +289,14 @@ export class Instance implements CallContext {
     }
   }
 
+  protected servedRaw(index: number): { readonly cx: AbiContext; readonly linked: LinkedFunction } {
+    const { import: served, context } = this.linked.blueprint.raws[index] as (typeof this.linked.blueprint.raws)[number]
+    const cx = this.contexts[context] as AbiContext
+    const name = `${served.module}#${served.name}`
+    const provided = served.isProvided === true ? this.linked.functions.get(name)?.call : undefined
+    return { cx, linked: { name, call: (call, ...args) => served.call(call, cx, args as ReadonlyArray<CoreValue>, provided) } }
+  }
+
   /** The bytes of a host function's result are known when they have been lowered. */
   #chargingResults(core: CoreFunction): CoreFunction {
     const { budget, meter } = this
@@ -292,59 +313,68 @@ export class Instance implements CallContext {
   }
 
   #hostCall(linked: LinkedFunction, args: ReadonlyArray<unknown>): unknown {
-    const { budget, meter } = this
-    if (budget.hostCallsLeft-- <= 0) throw new LimitError("hostCallsMax", { limit: this.limits.hostCallsMax })
-    if (meter.countsFuel) meter.charge(hostCallFuel(this.limits.hostCallBytesMax - budget.scopeBytesLeft))
-    let value: unknown
-    try {
-      value = (linked.call as (call: CallContext, ...args: ReadonlyArray<unknown>) => unknown)(this, ...args)
-    } catch (error) {
-      // The guest's own doing: an address, of a raw import, outside its memory.
-      if (error instanceof SteleError || error instanceof AbiTrap || budget.failure !== undefined) throw error
-      throw new PluginError(
-        "HostCall",
-        { export: this.running, import: linked.name, detail: error instanceof Error ? error.message : String(error) },
-        { cause: error },
-      )
-    }
+    const value = this.ask(linked, args)
     if (isThenable(value)) {
-      // Its failure has nobody to report to: without a handler it would end the process.
-      value.then(undefined, () => undefined)
+      neglect(value)
       throw new CapabilityError("Async", { import: linked.name })
     }
-    if (meter.isStopped()) throw budget.failure ?? meter.deadlineError()
-    if (this.signal?.aborted === true) throw new PluginError("Aborted", { export: this.running })
+    this.heed()
     return value
   }
 
+  /** Calls a host function under the budgets of host calls; what it answers may be a promise. */
+  protected ask(linked: LinkedFunction, args: ReadonlyArray<unknown>): unknown {
+    const { budget, meter } = this
+    if (budget.hostCallsLeft-- <= 0) throw new LimitError("hostCallsMax", { limit: this.limits.hostCallsMax })
+    if (meter.countsFuel) meter.charge(hostCallFuel(this.limits.hostCallBytesMax - budget.scopeBytesLeft))
+    try {
+      return (linked.call as (call: CallContext, ...args: ReadonlyArray<unknown>) => unknown)(this, ...args)
+    } catch (error) {
+      throw this.hostFailure(linked.name, error)
+    }
+  }
+
+  /** What a host function threw, typed. */
+  protected hostFailure(name: string, error: unknown): unknown {
+    // `AbiTrap` is the guest's own doing: an address, of a raw import, outside its memory.
+    if (error instanceof SteleError || error instanceof AbiTrap || this.budget.failure !== undefined) return error
+    return new PluginError("HostCall", { export: this.running, import: name, detail: error instanceof Error ? error.message : String(error) }, { cause: error })
+  }
+
+  /** Throws when the call was stopped or aborted meanwhile. */
+  protected heed(): void {
+    if (this.meter.isStopped()) throw this.budget.failure ?? this.meter.deadlineError()
+    if (this.signal?.aborted === true) throw new PluginError("Aborted", { export: this.running })
+  }
+
   /** Under fuel a call between components pays like a host call: the host moves its bytes just the same. */
-  #chargedEnter(index: number, args: ReadonlyArray<unknown>, hasResult: boolean): unknown {
+  protected chargedEnter(index: number, args: ReadonlyArray<unknown>, hasResult: boolean): unknown {
     const { budget, limits, meter } = this
     meter.charge(hostCallFuel(limits.hostCallBytesMax - budget.scopeBytesLeft))
-    const result = this.#enter(index, args)
+    const result = this.enter(index, args)
     if (hasResult) meter.charge(Math.ceil((limits.outputBytesMax - budget.scopeBytesLeft) / costTable.hostCallBytesPerUnit))
     return result
   }
 
-  #lift(index: number): LiftedFunction {
+  protected lift(index: number): LiftedFunction {
     const known = this.#lifted[index]
     if (known !== undefined) return known
     const spec = this.linked.blueprint.lifts[index] as (typeof this.linked.blueprint.lifts)[number]
-    const context = this.#contexts[spec.context] as AbiContext
+    const context = this.contexts[spec.context] as AbiContext
     const owner = (this.linked.blueprint.contexts[spec.context] as { owner: number }).owner
     const lifted: LiftedFunction = {
       binding: this.linked.lift(index),
       core: this.#resolve(spec.core) as CoreFunction,
       postReturn: spec.postReturn === undefined ? undefined : (this.#resolve(spec.postReturn) as CoreFunction),
       context,
-      component: this.#components[owner] as Component,
+      component: this.components[owner] as Component,
     }
     this.#lifted[index] = lifted
     return lifted
   }
 
-  #enter(index: number, args: ReadonlyArray<unknown>): unknown {
-    const lifted = this.#lift(index)
+  protected enter(index: number, args: ReadonlyArray<unknown>): unknown {
+    const lifted = this.lift(index)
     const { component } = lifted
     if (component.isEntered) throw new AbiTrap("a component is entered again while it runs")
     component.isEntered = true
@@ -358,18 +388,21 @@ export class Instance implements CallContext {
    * exits with code 0 has answered `ok`, where that is all there is to answer.
    */
   call(name: string, lift: number, args: ReadonlyArray<unknown>, limits: CallLimits): unknown {
-    const continues = this.#isFresh
-    this.#isFresh = false
     try {
-      return this.run(name, limits, () => this.#enter(lift, args), continues)
+      return this.run(name, limits, () => this.enter(lift, args), this.takeFresh())
     } catch (error) {
-      if (error instanceof PluginError && error.reason._tag === "Exit" && error.reason.status === 0) {
-        const { binding, context } = this.#lift(lift)
-        if (binding.exited !== undefined) return binding.exited(context)
-        if (this.#answersNothing(lift)) return success
-      }
-      throw error
+      return this.exited(lift, error)
     }
+  }
+
+  /** The answer of a program that exited with code 0: what its ABI says it is, or `ok` where that is all there is to answer; else throws `error`. */
+  protected exited(lift: number, error: unknown): unknown {
+    if (error instanceof PluginError && error.reason._tag === "Exit" && error.reason.status === 0) {
+      const { binding, context } = this.lift(lift)
+      if (binding.exited !== undefined) return binding.exited(context)
+      if (this.#answersNothing(lift)) return success
+    }
+    throw error
   }
 
   /** Is `ok` of this export's result without a payload? */
@@ -378,10 +411,37 @@ export class Instance implements CallContext {
     return result?.kind === "result" && result.ok === undefined
   }
 
+  /** `call`, or a promise of its answer where this guest may wait. */
+  later(name: string, lift: number, args: ReadonlyArray<unknown>, limits: CallLimits): unknown {
+    return this.call(name, lift, args, limits)
+  }
+
+  /** Is this the first call after the start, whose budgets it shares? */
+  protected takeFresh(): boolean {
+    const isFresh = this.#isFresh
+    this.#isFresh = false
+    return isFresh
+  }
+
   /** Arms the meter and budgets around `body`, and turns whatever it throws into a typed error. `continues`: what was used since the last one counts. */
   run<A>(name: string, call: CallLimits, body: () => A, continues = false): A {
+    this.arm(name, call, continues)
+    try {
+      const result = body()
+      this.settle()
+      return result
+    } catch (error) {
+      throw this.fail(name, error)
+    } finally {
+      this.meter.end()
+      this.isRunning = false
+    }
+  }
+
+  /** Begins a call: budgets, meter. */
+  protected arm(name: string, call: CallLimits, continues: boolean): void {
     if (this.isRunning) throw new PluginError("Busy", { export: name })
-    const { budget, limits, meter } = this
+    const { budget, limits } = this
     this.isRunning = true
     budget.failure = undefined
     if (!continues) {
@@ -392,33 +452,33 @@ export class Instance implements CallContext {
       if (this.counts.size > 0) this.counts.clear()
     }
     // Of earlier calls: a refused argument of this one must not end an instance that it did not touch.
-    for (const component of this.#components) component.isTouched = false
+    for (const component of this.components) component.isTouched = false
     this.running = name
-    meter.begin(call.deadlineAtMs, call.deadlineMs, call.fuel, continues)
-    try {
-      const result = body()
-      // Not while guest code that may use them is on the stack, nor while values are being written into its memory.
-      for (let next = this.#released.shift(); next !== undefined; next = this.#released.shift()) this.destroy(next.type, next.rep)
-      // A trap that found no stack left to trap on can be caught: what it was for still ends the call.
-      if (budget.failure !== undefined) throw budget.failure
-      // The last straight line of code charges without a test behind it: a call must not end well over its fuel.
-      if (meter.countsFuel) meter.charge(0)
-      return result
-    } catch (error) {
-      // Read before `end`: ending the call clears the stop bit.
-      const typed = this.#outcome(name, error)
-      // A refused argument is the caller's mistake: a guest that was not entered keeps its state.
-      const isClean = typed instanceof WitError && budget.failure === undefined && !this.#components.some((c) => c.isTouched)
-      if (!isClean) this.discard()
-      for (const component of this.#components) {
-        component.isEntered = false
-        component.handles.reset()
-      }
-      throw typed
-    } finally {
-      meter.end()
-      this.isRunning = false
+    this.meter.begin(call.deadlineAtMs, call.deadlineMs, call.fuel, continues)
+  }
+
+  /** What a call that answered still owes. Throws what ends it all the same. */
+  protected settle(): void {
+    const { budget, meter } = this
+    // Not while guest code that may use them is on the stack, nor while values are being written into its memory.
+    for (let next = this.#released.shift(); next !== undefined; next = this.#released.shift()) this.destroy(next.type, next.rep)
+    // A trap that found no stack left to trap on can be caught: what it was for still ends the call.
+    if (budget.failure !== undefined) throw budget.failure
+    // The last straight line of code charges without a test behind it: a call must not end well over its fuel.
+    if (meter.countsFuel) meter.charge(0)
+  }
+
+  /** The typed error of a call that failed; the instance is discarded. Read before the meter ends: that clears the stop bit. */
+  protected fail(name: string, error: unknown): unknown {
+    const typed = this.#outcome(name, error)
+    // A refused argument is the caller's mistake: a guest that was not entered keeps its state.
+    const isClean = typed instanceof WitError && this.budget.failure === undefined && !this.components.some((c) => c.isTouched)
+    if (!isClean) this.discard()
+    for (const component of this.components) {
+      component.isEntered = false
+      component.handles.reset()
     }
+    return typed
   }
 
   #outcome(name: string, error: unknown): unknown {
@@ -450,7 +510,7 @@ export class Instance implements CallContext {
   destroy(type: ResourceType, rep: number, by?: number): void {
     const spec = this.linked.blueprint.resources.get(type)
     if (spec?.destructor === undefined) return
-    const component = this.#components[spec.owner] as Component
+    const component = this.components[spec.owner] as Component
     // CanonicalABI.md `canon_resource_drop`: a destructor of another component instance is entered like any of its functions.
     if (spec.owner !== by && component.isEntered) throw new AbiTrap("a component is entered again by a destructor while it runs")
     const destructor = this.#resolve(spec.destructor) as CoreFunction
@@ -496,7 +556,7 @@ export class Instance implements CallContext {
   discard(): void {
     if (this.isDiscarded) return
     this.isDiscarded = true
-    for (const component of this.#components) component.handles.discard()
+    for (const component of this.components) component.handles.discard()
     for (const close of this.#atDiscard.splice(0)) {
       try {
         close()
@@ -514,7 +574,7 @@ export class Instance implements CallContext {
 
   /** No handle was ever made in it. */
   get isUntouched(): boolean {
-    return this.#components.every(({ handles }) => handles.isUntouched)
+    return this.components.every(({ handles }) => handles.isUntouched)
   }
 
   /** What it has used since its budget began, for instances that start where it stands. */
@@ -575,5 +635,13 @@ export class Instance implements CallContext {
 
   denied(grant: string): Error {
     return this.linked.denied(grant)
+  }
+
+  mayWait(): boolean {
+    return false
+  }
+
+  ended(): AbortSignal {
+    return this.signal ?? new AbortController().signal
   }
 }

@@ -51,6 +51,7 @@ export class Meter {
   deadlineAtMs = Infinity
   #deadlineMs = Infinity
   #isStopped = false
+  #isPaused = false
 
   constructor(options: {
     readonly mechanism: Mechanism
@@ -76,7 +77,7 @@ export class Meter {
     this.#elements = needs.elements ? counter(options.elementsLeft) : undefined
     if (needs.fuel) {
       this.#fuel = new WebAssembly.Global({ value: "i64", mutable: true }, 0n)
-      this.#tickImport = () => (this.#tick() ? 0 : 1)
+      this.#tickImport = () => (this.tick() ? 0 : 1)
     }
   }
 
@@ -118,6 +119,7 @@ export class Meter {
     this.deadlineAtMs = deadlineAtMs
     if (this.#stack !== undefined) this.#stack.value = this.#stackBytesMax
     this.#deadlineMs = deadlineMs
+    this.#isPaused = false
     if (this.mechanism === "watchdog") {
       ;(this.#watchdog as Watchdog).push(deadlineAtMs)
       return
@@ -137,9 +139,23 @@ export class Meter {
     if (this.mechanism === "watchdog") (this.#watchdog as Watchdog).pop()
   }
 
+  /** The guest is suspended, or is not there yet: the thread is others'. What the watchdog said until now stays said. */
+  pause(): void {
+    this.#isPaused = true
+    if (this.mechanism === "watchdog") this.#isStopped = (this.#watchdog as Watchdog).pop()
+  }
+
+  /** The guest goes on, under the same deadline and with what fuel it had. */
+  resume(): void {
+    this.#isPaused = false
+    if (this.mechanism === "watchdog") (this.#watchdog as Watchdog).push(this.deadlineAtMs)
+    // Others had the thread meanwhile: that tells nothing about the length of a slice.
+    else if (this.#fuel !== undefined) this.#slicedAtMs = this.#nowMs()
+  }
+
   /** Poisons the running call: its guest traps at its next check. */
   poison(): void {
-    if (this.mechanism === "watchdog") {
+    if (this.mechanism === "watchdog" && !this.#isPaused) {
       ;(this.#watchdog as Watchdog).stop()
       return
     }
@@ -152,7 +168,7 @@ export class Meter {
   }
 
   isStopped(): boolean {
-    if (this.mechanism === "watchdog") return (this.#watchdog as Watchdog).isStopped()
+    if (this.mechanism === "watchdog") return this.#isPaused ? this.#isStopped : (this.#watchdog as Watchdog).isStopped()
     return this.#isStopped || this.#nowMs() > this.deadlineAtMs
   }
 
@@ -193,7 +209,7 @@ export class Meter {
   }
 
   /** The slice is spent: false stops the guest. Which instruction that is depends on the sum only, never on the slices. */
-  #tick(): boolean {
+  tick(): boolean {
     if (this.#isStopped) return false
     const left = this.#left()
     if (left < 0n) {

@@ -26,6 +26,10 @@ export interface CallContext {
   readonly wasi: Wasi
   /** Set by `await plugin.call(…, { signal })`. */
   readonly signal: AbortSignal | undefined
+  /** May this host call answer with a promise? The guest is suspended until it settles, or until the call is over. */
+  mayWait(): boolean
+  /** Aborts when the call is over before a host call has answered, by its deadline, its signal or a failure: for what a wait has begun. */
+  ended(): AbortSignal
   /** Milliseconds left of the call's deadline, ≥ 0; `Infinity` without one. */
   remainingMs(): number
   /** The error of a call whose time is over: what waits until then throws it. */
@@ -55,6 +59,11 @@ export interface HostResource {
 export interface HostExport {
   readonly type: FunctionType
   readonly call: HostFunction
+  /**
+   * Where the guest may wait (`CallContext.mayWait`), it may answer with a promise. `source`: it answers later, or hands out
+   * what is waited for, so its plugin is linked to wait; `sink`: it waits for what others handed out.
+   */
+  readonly waits?: "source" | "sink"
 }
 
 /** One interface served under a name, as plain data. Method names are those of the binary: `[method]bucket.get`, `[static]…`, `[constructor]…`. */
@@ -69,7 +78,7 @@ export interface HostInterface {
   readonly types: ReadonlyMap<string, ValueType>
 }
 
-/** How far a capability can wait: `sync` never returns a promise. Asynchronous ports are refused at link time without JSPI. */
+/** `sync`: its ports must answer at once. `either`: they may answer later. `async`: they do. What waits is refused at link time without JSPI. */
 export type Mode = "sync" | "async" | "either"
 
 export interface Capability {

@@ -78,14 +78,22 @@ const monotonicClockInterface = hostInterface("wasi:clocks/monotonic-clock", was
   functions: {
     now: serve(func({}, u64), (call) => monotonicNs(call, 8)),
     resolution: serve(func({}, u64), stepNs),
-    "subscribe-instant": serve(func({ when: u64 }, own(pollableResource.type)), (call, when: bigint) => {
-      monotonicNs(call, 8)
-      return timer(when)
-    }),
-    "subscribe-duration": serve(func({ when: u64 }, own(pollableResource.type)), (call, when: bigint) => {
-      const dueNs = monotonicNs(call, 8) + when
-      return timer(dueNs > u64Max ? u64Max : dueNs)
-    }),
+    "subscribe-instant": serve(
+      func({ when: u64 }, own(pollableResource.type)),
+      (call, when: bigint) => {
+        monotonicNs(call, 8)
+        return timer(when)
+      },
+      "source",
+    ),
+    "subscribe-duration": serve(
+      func({ when: u64 }, own(pollableResource.type)),
+      (call, when: bigint) => {
+        const dueNs = monotonicNs(call, 8) + when
+        return timer(dueNs > u64Max ? u64Max : dueNs)
+      },
+      "source",
+    ),
   },
 })
 
@@ -94,7 +102,7 @@ const head = (interfaceName: string): string => (interfaceName.endsWith("/wall-c
 export const clock: Capability = {
   name: "clock",
   risk: "The plugin learns the time, so its answers can differ from run to run; the fine clock can measure side channels.",
-  mode: "either",
+  mode: "sync",
   forms: ["clock:wall", "clock:monotonic", "clock:monotonic:fine"],
   isInert: false,
   parse,

@@ -4,10 +4,10 @@
  * `runtime` of `0.2.0-draft` at d68819a0a520072852836deb78bfaa5958331f38.
  */
 import { func, list, option, primitive, result, tuple, variant } from "../../schemas/wit/model.ts"
-import { tenantKey, tenantPrefix } from "../port/mod.ts"
+import { type Awaitable, tenantKey, tenantPrefix } from "../port/mod.ts"
 import type { CallContext, Capability } from "./capability.ts"
 import { isWithin, nameForm } from "./scope.ts"
-import { err, hostInterface, ok, type Result, serve, settled } from "./serve.ts"
+import { after, err, hostInterface, ok, type Result, serve } from "./serve.ts"
 
 /** Settings `get-all` looks at. */
 export const settingsMax = 10_000
@@ -15,24 +15,27 @@ export const settingsMax = 10_000
 type ConfigFailure = { readonly tag: "upstream"; readonly val: string }
 const denied = (call: CallContext, grant: string) => err<ConfigFailure>({ tag: "upstream", val: call.denied(grant).message })
 
-function get(call: CallContext, key: string): Result<string | undefined, ConfigFailure> {
+function get(call: CallContext, key: string): Awaitable<Result<string | undefined, ConfigFailure>> {
   const grant = call.grants.match("config", key)
   if (grant === undefined) return denied(call, `config:${key}`)
-  const value = settled(call.ports.config.get(tenantKey(call.tenant, key)), "wasi:config/store")
-  call.used(grant, key.length + (value?.length ?? 0))
-  return ok(value)
+  return after(call.ports.config.get(tenantKey(call.tenant, key)), (value) => {
+    call.used(grant, key.length + (value?.length ?? 0))
+    return ok(value)
+  })
 }
 
-function getAll(call: CallContext): Result<ReadonlyArray<readonly [string, string]>, ConfigFailure> {
+function getAll(call: CallContext): Awaitable<Result<ReadonlyArray<readonly [string, string]>, ConfigFailure>> {
   if (!call.grants.reaches("config")) return denied(call, "config:*")
-  const visible: Array<readonly [string, string]> = []
-  for (const [name, value] of settled(call.ports.config.list(tenantPrefix(call.tenant), settingsMax), "wasi:config/store")) {
-    const grant = call.grants.match("config", name)
-    if (grant === undefined) continue
-    call.used(grant, name.length + value.length)
-    visible.push([name, value])
-  }
-  return ok(visible)
+  return after(call.ports.config.list(tenantPrefix(call.tenant), settingsMax), (settings) => {
+    const visible: Array<readonly [string, string]> = []
+    for (const [name, value] of settings) {
+      const grant = call.grants.match("config", name)
+      if (grant === undefined) continue
+      call.used(grant, name.length + value.length)
+      visible.push([name, value])
+    }
+    return ok(visible)
+  })
 }
 
 const { string } = primitive

@@ -1,10 +1,10 @@
 /** `stele:event/bus` (`schemas/wit/stele/event.wit`): publish to topics, read topics from a place. */
 import { func, list, primitive, record, result, variant } from "../../schemas/wit/model.ts"
-import { type PublishedEvent, tenantKey } from "../port/mod.ts"
+import { type Awaitable, type PublishedEvent, tenantKey } from "../port/mod.ts"
 import { isPortLimit } from "../port/port.ts"
 import type { CallContext, Capability } from "./capability.ts"
 import { actionForm, isWithin } from "./scope.ts"
-import { err, hostInterface, ok, type Result, serve, settled } from "./serve.ts"
+import { after, attempt, err, hostInterface, ok, type Result, serve } from "./serve.ts"
 
 /** Events and payload bytes one poll returns at most; the first event always comes. */
 export const pollEventsMax = 1_000
@@ -12,19 +12,21 @@ export const pollBytesMax = 1 << 20
 
 type BusFailure = { readonly tag: "access-denied" } | { readonly tag: "too-large"; readonly val: string }
 
-function publish(call: CallContext, topic: string, payload: Uint8Array): Result<bigint, BusFailure> {
+function publish(call: CallContext, topic: string, payload: Uint8Array): Awaitable<Result<bigint, BusFailure>> {
   const grant = call.grants.match("event:publish", topic)
   if (grant === undefined) {
     call.denied(`event:publish:${topic}`)
     return err({ tag: "access-denied" })
   }
   call.used(grant, payload.length)
-  try {
-    return ok(settled(call.ports.event.publish(tenantKey(call.tenant, topic), payload), "stele:event/bus"))
-  } catch (error) {
-    if (isPortLimit(error)) return err({ tag: "too-large", val: error.message })
-    throw error
-  }
+  return attempt<bigint, Result<bigint, BusFailure>>(
+    () => call.ports.event.publish(tenantKey(call.tenant, topic), payload),
+    ok,
+    (error) => {
+      if (isPortLimit(error)) return err({ tag: "too-large", val: error.message })
+      throw error
+    },
+  )
 }
 
 interface Batch {
@@ -33,22 +35,23 @@ interface Batch {
   readonly lost: bigint
 }
 
-function poll(call: CallContext, topic: string, after: bigint, countMax: number): Result<Batch, BusFailure> {
+function poll(call: CallContext, topic: string, beyond: bigint, countMax: number): Awaitable<Result<Batch, BusFailure>> {
   const grant = call.grants.match("event:subscribe", topic)
   if (grant === undefined) {
     call.denied(`event:subscribe:${topic}`)
     return err({ tag: "access-denied" })
   }
-  const batch = settled(call.ports.event.read(tenantKey(call.tenant, topic), after, Math.min(countMax, pollEventsMax)), "stele:event/bus")
-  const events: Array<PublishedEvent> = []
-  let bytes = 0
-  for (const event of batch.events) {
-    if (events.length > 0 && bytes + event.payload.length > pollBytesMax) break
-    bytes += event.payload.length
-    events.push(event)
-  }
-  call.used(grant, bytes)
-  return ok({ events, next: events.at(-1)?.sequence ?? after + batch.lost, lost: batch.lost })
+  return after(call.ports.event.read(tenantKey(call.tenant, topic), beyond, Math.min(countMax, pollEventsMax)), (found) => {
+    const events: Array<PublishedEvent> = []
+    let bytes = 0
+    for (const event of found.events) {
+      if (events.length > 0 && bytes + event.payload.length > pollBytesMax) break
+      bytes += event.payload.length
+      events.push(event)
+    }
+    call.used(grant, bytes)
+    return ok({ events, next: events.at(-1)?.sequence ?? beyond + found.lost, lost: found.lost })
+  })
 }
 
 const { string, u8, u32, u64 } = primitive

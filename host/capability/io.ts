@@ -4,16 +4,17 @@
  *
  * WIT: WASI 0.2.12 as shipped with jco 1.35 (`lib/wit/builtin/0.2.12/wasi-io`); 0.2.0 has the same functions.
  *
- * Timers wait (`host/capability/clock.ts`), by the clock port's `wait`, never past the call's deadline: a wait that cannot
- * end in time fails at once instead of sleeping first. What the network brings is waited for by the waker of its port,
- * until the deadline. Everything else is there or never comes.
+ * Timers wait (`host/capability/clock.ts`), never past the call's deadline: a wait that cannot end in time fails at once
+ * instead of sleeping first. What the network brings is waited for by the waker of its port, until the deadline. A guest
+ * that may wait is suspended meanwhile; any other blocks its thread. Everything else is there or never comes.
  */
 import { CapabilityError } from "../../schemas/error/mod.ts"
 import type { FileError } from "../port/file-system.ts"
+import type { Awaitable } from "../port/mod.ts"
 import type { Waker } from "../port/waker.ts"
 import { borrow, func, list, own, primitive, resource, result, variant } from "../../schemas/wit/model.ts"
 import type { CallContext, HostResource } from "./capability.ts"
-import { clip, done, err, hostInterface, ok, plainResource, type Result, serve } from "./serve.ts"
+import { after, clip, done, err, flow, hostInterface, ok, plainResource, type Result, serve, type Steps, wait } from "./serve.ts"
 
 /** The newest WASI 0.2 served; a 0.2.x import of any x matches. */
 export const wasiVersion = "0.2.12"
@@ -118,11 +119,28 @@ const earlyMsMax = 10
 /** How long a thread sleeps at once where events of two ports are waited for: each is asked in turn. */
 const turnMs = 2
 
-/** Blocks until one is ready, within the port's longest wait and the call's deadline; otherwise throws `Wait` without blocking. */
-export function waitFor(call: CallContext, pollables: ReadonlyArray<Pollable>, importName: string): void {
-  const refuse = (detail: string): never => {
+const soonest = (call: CallContext, pollables: ReadonlyArray<Pollable>): number =>
+  pollables.reduce((ms, pollable) => Math.min(ms, pollable.readyInMs(call)), Number.POSITIVE_INFINITY)
+
+const tooLong = (ms: number, leftMs: number): string => `it would take ${Math.ceil(ms)} ms and the call has ${Math.floor(leftMs)} ms left`
+
+const refusal =
+  (importName: string) =>
+  (detail: string): never => {
     throw new CapabilityError("Wait", { import: importName, detail })
   }
+
+/** Until one is ready: a promise where the guest may wait for it, else `blockFor`. */
+export function waitFor(call: CallContext, pollables: ReadonlyArray<Pollable>, importName: string): Awaitable<void> {
+  if (!call.mayWait() || (call.ports.monotonicClock.sleep === undefined && pollables.every(({ waker }) => waker === undefined)))
+    return blockFor(call, pollables, importName)
+  const ms = soonest(call, pollables)
+  return ms <= 0 ? undefined : suspended(call, pollables, ms, refusal(importName))
+}
+
+/** Blocks until one is ready, within the port's longest wait and the call's deadline; otherwise throws `Wait` without blocking. */
+export function blockFor(call: CallContext, pollables: ReadonlyArray<Pollable>, importName: string): void {
+  const refuse = refusal(importName)
   const clock = call.ports.monotonicClock
   for (let waitedMs = 0; ;) {
     let ms = Number.POSITIVE_INFINITY
@@ -144,12 +162,40 @@ export function waitFor(call: CallContext, pollables: ReadonlyArray<Pollable>, i
       }
       continue
     }
-    if (ms > remainingMs) return refuse(`it would take ${Math.ceil(ms)} ms and the call has ${Math.floor(remainingMs)} ms left`)
+    if (ms > remainingMs) return refuse(tooLong(ms, remainingMs))
     if (ms > (waitedMs === 0 ? clock.waitMsMax : clock.waitMsMax + earlyMsMax - waitedMs))
       return refuse(`it would take ${Math.ceil(ms)} ms and the longest wait is ${clock.waitMsMax} ms`)
     clock.wait(ms)
     // A clock that stands still must not keep the thread for ever.
     waitedMs += ms
+  }
+}
+
+/** Wakes in a row that told of something else, after which the event loop gets a turn: a waker that always wakes must not keep it. */
+const wakesMax = 16
+
+/** The deadline and the signal of the call end it from outside; here only what can be known beforehand is refused. */
+async function suspended(call: CallContext, pollables: ReadonlyArray<Pollable>, firstMs: number, refuse: (detail: string) => never): Promise<void> {
+  const ended = call.ended()
+  const { sleep } = call.ports.monotonicClock
+  for (let [ms, wakened] = [firstMs, 0]; ms > 0 && !ended.aborted; ms = soonest(call, pollables)) {
+    if (++wakened % wakesMax === 0) await new Promise((turn) => setTimeout(turn, 1))
+    const wakes = [...new Set(pollables.flatMap(({ waker }) => waker ?? []))].map((waker) => waker.changed())
+    const leftMs = call.remainingMs()
+    if (wakes.length === 0 && ms > leftMs) return refuse(tooLong(ms, leftMs))
+    if (sleep === undefined || ms === Number.POSITIVE_INFINITY) {
+      await Promise.race(wakes)
+      continue
+    }
+    const sleeping = new AbortController()
+    const stop = (): void => sleeping.abort()
+    ended.addEventListener("abort", stop)
+    try {
+      await Promise.race([...wakes, sleep(ms, sleeping.signal)])
+    } finally {
+      stop()
+      ended.removeEventListener("abort", stop)
+    }
   }
 }
 
@@ -172,8 +218,8 @@ const input = { self: borrow(inputType) }
 const output = { self: borrow(outputType) }
 
 const streams = "wasi:io/streams"
-/** Blocks until the stream can go on; what goes wrong with it is told by the operation that follows. */
-const settle = (call: CallContext, ready: Pollable | undefined): void => (ready === undefined ? undefined : waitFor(call, [ready], streams))
+/** Waits until the stream can go on; what goes wrong with it is told by the operation that follows. */
+const settle = (call: CallContext, ready: Pollable | undefined): Steps<void> => wait(ready === undefined ? undefined : waitFor(call, [ready], streams))
 
 function read(call: CallContext, self: InputStream, len: bigint): Result<Uint8Array, StreamFailure> {
   return self.read(call, clip(len, chunkBytesMax))
@@ -184,13 +230,12 @@ function skip(call: CallContext, self: InputStream, len: bigint): Result<bigint,
   return answer.tag === "ok" ? ok(BigInt(answer.val.length)) : answer
 }
 
-const blocking =
-  <S extends { readonly ready?: Pollable }, A>(operation: (call: CallContext, self: S, argument: never) => A) =>
-  (call: CallContext, self: S, argument: unknown): A => {
-    // Of a stream that is read nobody waits for nothing (`len` 0).
-    if (argument !== 0n) settle(call, self.ready)
-    return operation(call, self, argument as never)
-  }
+const blocking = <A>(operation: (call: CallContext, self: InputStream, length: bigint) => A) =>
+  flow(function* (call, self: InputStream, length: bigint): Steps<A> {
+    // Of a stream that is read nobody waits for nothing.
+    if (length !== 0n) yield* settle(call, self.ready)
+    return operation(call, self, length)
+  })
 
 /** A write above the permit breaks the stream's contract, which traps ("Calling `write` with more bytes than this function has permitted will trap"). */
 function permitted(call: CallContext, self: OutputStream, length: number): Result<number, StreamFailure> {
@@ -206,9 +251,9 @@ function write(call: CallContext, self: OutputStream, contents: Uint8Array): Res
 }
 
 /** Writes in parts, each as large as is permitted when its turn comes. */
-function writeAndFlush(call: CallContext, self: OutputStream, contents: Uint8Array): Result<undefined, StreamFailure> {
+function* writeAndFlush(call: CallContext, self: OutputStream, contents: Uint8Array): Steps<Result<undefined, StreamFailure>> {
   for (let at = 0; self.ready !== undefined && at < contents.length;) {
-    settle(call, self.ready)
+    yield* settle(call, self.ready)
     const permit = self.permit(call)
     if (permit.tag === "err") return permit
     const written = self.write(call, contents.subarray(at, at + permit.val))
@@ -226,8 +271,8 @@ function zeroes(call: CallContext, self: OutputStream, len: bigint): Result<unde
 }
 
 /** "A convenience combining check-write, write-zeroes and flush, for at most 4096 zeroes" (wasi-io). */
-function zeroesAndFlush(call: CallContext, self: OutputStream, len: bigint): Result<undefined, StreamFailure> {
-  if (self.ready !== undefined) return writeAndFlush(call, self, new Uint8Array(clip(len, chunkBytesMax)))
+function* zeroesAndFlush(call: CallContext, self: OutputStream, len: bigint): Steps<Result<undefined, StreamFailure>> {
+  if (self.ready !== undefined) return yield* writeAndFlush(call, self, new Uint8Array(clip(len, chunkBytesMax)))
   const written = zeroes(call, self, len)
   return written.tag === "ok" ? self.flush(call) : written
 }
@@ -241,10 +286,10 @@ function splice(call: CallContext, self: OutputStream, src: InputStream, len: bi
   return written.tag === "ok" ? ok(BigInt(chunk.val.length)) : written
 }
 
-function blockingSplice(call: CallContext, self: OutputStream, src: InputStream, len: bigint): Result<bigint, StreamFailure> {
+function* blockingSplice(call: CallContext, self: OutputStream, src: InputStream, len: bigint): Steps<Result<bigint, StreamFailure>> {
   if (len !== 0n) {
-    settle(call, self.ready)
-    settle(call, src.ready)
+    yield* settle(call, self.ready)
+    yield* settle(call, src.ready)
   }
   return splice(call, self, src, len)
 }
@@ -260,15 +305,20 @@ export const ioInterfaces = [
     resources: { pollable: pollableResource },
     functions: {
       "[method]pollable.ready": serve(func({ self: borrow(pollableType) }, bool), (call, self: Pollable) => self.readyInMs(call) <= 0),
-      "[method]pollable.block": serve(func({ self: borrow(pollableType) }), (call, self: Pollable) => waitFor(call, [self], "wasi:io/poll")),
-      poll: serve(func({ in: list(borrow(pollableType)) }, list(u32)), (call, pollables: ReadonlyArray<Pollable>) => {
-        // "This function traps if either: the list is empty" (wasi-io, `poll`).
-        if (pollables.length === 0) throw new CapabilityError("Wait", { import: "wasi:io/poll", detail: "the list of pollables is empty" })
-        waitFor(call, pollables, "wasi:io/poll")
-        const ready: Array<number> = []
-        for (let i = 0; i < pollables.length; i++) if ((pollables[i] as Pollable).readyInMs(call) <= 0) ready.push(i)
-        return Uint32Array.from(ready)
-      }),
+      "[method]pollable.block": serve(func({ self: borrow(pollableType) }), (call, self: Pollable) => waitFor(call, [self], "wasi:io/poll"), "sink"),
+      poll: serve(
+        func({ in: list(borrow(pollableType)) }, list(u32)),
+        (call, pollables: ReadonlyArray<Pollable>) => {
+          // "This function traps if either: the list is empty" (wasi-io, `poll`).
+          if (pollables.length === 0) throw new CapabilityError("Wait", { import: "wasi:io/poll", detail: "the list of pollables is empty" })
+          return after(waitFor(call, pollables, "wasi:io/poll"), () => {
+            const ready: Array<number> = []
+            for (let i = 0; i < pollables.length; i++) if ((pollables[i] as Pollable).readyInMs(call) <= 0) ready.push(i)
+            return Uint32Array.from(ready)
+          })
+        },
+        "sink",
+      ),
     },
   }),
   hostInterface("wasi:io/streams", wasiVersion, {
@@ -276,23 +326,23 @@ export const ioInterfaces = [
     types: { "stream-error": streamErrorType },
     functions: {
       "[method]input-stream.read": serve(func({ ...input, len: u64 }, result(bytes, streamErrorType)), read),
-      "[method]input-stream.blocking-read": serve(func({ ...input, len: u64 }, result(bytes, streamErrorType)), blocking(read)),
+      "[method]input-stream.blocking-read": serve(func({ ...input, len: u64 }, result(bytes, streamErrorType)), blocking(read), "sink"),
       "[method]input-stream.skip": serve(func({ ...input, len: u64 }, count), skip),
-      "[method]input-stream.blocking-skip": serve(func({ ...input, len: u64 }, count), blocking(skip)),
+      "[method]input-stream.blocking-skip": serve(func({ ...input, len: u64 }, count), blocking(skip), "sink"),
       "[method]input-stream.subscribe": serve(func(input, own(pollableType)), (_call, self: InputStream) => self.ready ?? always),
       "[method]output-stream.check-write": serve(func(output, count), (call, self: OutputStream) => {
         const permit = self.permit(call)
         return permit.tag === "ok" ? ok(BigInt(permit.val)) : permit
       }),
       "[method]output-stream.write": serve(func({ ...output, contents: bytes }, nothing), write),
-      "[method]output-stream.blocking-write-and-flush": serve(func({ ...output, contents: bytes }, nothing), writeAndFlush),
+      "[method]output-stream.blocking-write-and-flush": serve(func({ ...output, contents: bytes }, nothing), flow(writeAndFlush), "sink"),
       "[method]output-stream.flush": serve(func(output, nothing), (call, self: OutputStream) => self.flush(call)),
       "[method]output-stream.blocking-flush": serve(func(output, nothing), (call, self: OutputStream) => self.flush(call)),
       "[method]output-stream.subscribe": serve(func(output, own(pollableType)), (_call, self: OutputStream) => self.ready ?? always),
       "[method]output-stream.write-zeroes": serve(func({ ...output, len: u64 }, nothing), zeroes),
-      "[method]output-stream.blocking-write-zeroes-and-flush": serve(func({ ...output, len: u64 }, nothing), zeroesAndFlush),
+      "[method]output-stream.blocking-write-zeroes-and-flush": serve(func({ ...output, len: u64 }, nothing), flow(zeroesAndFlush), "sink"),
       "[method]output-stream.splice": serve(func({ ...output, src: borrow(inputType), len: u64 }, count), splice),
-      "[method]output-stream.blocking-splice": serve(func({ ...output, src: borrow(inputType), len: u64 }, count), blockingSplice),
+      "[method]output-stream.blocking-splice": serve(func({ ...output, src: borrow(inputType), len: u64 }, count), flow(blockingSplice), "sink"),
     },
   }),
 ]

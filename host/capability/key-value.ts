@@ -8,11 +8,11 @@
  * cursors (u64, string) and in `atomics` (u64 increment; s64 increment and compare-and-swap).
  */
 import { borrow, func, list, option, own, primitive, record, resource, result, tuple, type ValueType, variant } from "../../schemas/wit/model.ts"
-import { compareUtf8, CounterError, tenantKey } from "../port/mod.ts"
+import { type Awaitable, compareUtf8, CounterError, tenantKey } from "../port/mod.ts"
 import { isPortLimit } from "../port/port.ts"
 import type { CallContext, Capability, HostInterface } from "./capability.ts"
 import { actionForm, isWithin } from "./scope.ts"
-import { done, err, type Err, hostInterface, ok, plainResource, type Result, serve, settled } from "./serve.ts"
+import { after, attempt, done, each, err, type Err, hostInterface, ok, plainResource, type Result, serve } from "./serve.ts"
 
 /** Keys that one `list-keys` answers with at most. */
 export const pageKeysMax = 1_000
@@ -25,8 +25,6 @@ const cursorsMax = 64
 
 type StoreFailure = { readonly tag: "no-such-store" } | { readonly tag: "access-denied" } | { readonly tag: "other"; readonly val: string }
 type Outcome<A> = Result<A, StoreFailure>
-
-const importName = "wasi:keyvalue/store"
 
 /** Rep of `bucket`. */
 class Bucket {
@@ -67,43 +65,42 @@ function open(call: CallContext, identifier: string): Outcome<Bucket> {
   return ok(new Bucket(prefix))
 }
 
-function get(call: CallContext, self: Bucket, key: string): Outcome<Uint8Array | undefined> {
+function get(call: CallContext, self: Bucket, key: string): Awaitable<Outcome<Uint8Array | undefined>> {
   const name = self.prefix + key
   const grant = call.grants.match("kv:read", name)
   if (grant === undefined) return denied(call, "read", name)
-  const value = settled(call.ports.keyValue.get(tenantKey(call.tenant, name)), importName)
-  call.used(grant, value?.length ?? 0)
-  return ok(value)
+  return after(call.ports.keyValue.get(tenantKey(call.tenant, name)), (value) => {
+    call.used(grant, value?.length ?? 0)
+    return ok(value)
+  })
 }
 
-function set(call: CallContext, self: Bucket, key: string, value: Uint8Array): Outcome<undefined> {
+function set(call: CallContext, self: Bucket, key: string, value: Uint8Array): Awaitable<Outcome<undefined>> {
   const name = self.prefix + key
   const grant = call.grants.match("kv:write", name)
   if (grant === undefined) return denied(call, "write", name)
   call.used(grant, value.length)
-  try {
-    settled(call.ports.keyValue.set(tenantKey(call.tenant, name), value), importName)
-    return done
-  } catch (error) {
-    return refused(error)
-  }
+  return attempt<void, Outcome<undefined>>(
+    () => call.ports.keyValue.set(tenantKey(call.tenant, name), value),
+    () => done,
+    refused,
+  )
 }
 
-function remove(call: CallContext, self: Bucket, key: string): Outcome<undefined> {
+function remove(call: CallContext, self: Bucket, key: string): Awaitable<Outcome<undefined>> {
   const name = self.prefix + key
   const grant = call.grants.match("kv:write", name)
   if (grant === undefined) return denied(call, "write", name)
   call.used(grant, 0)
-  settled(call.ports.keyValue.delete(tenantKey(call.tenant, name)), importName)
-  return done
+  return after(call.ports.keyValue.delete(tenantKey(call.tenant, name)), () => done)
 }
 
-function exists(call: CallContext, self: Bucket, key: string): Outcome<boolean> {
+function exists(call: CallContext, self: Bucket, key: string): Awaitable<Outcome<boolean>> {
   const name = self.prefix + key
   const grant = call.grants.match("kv:read", name)
   if (grant === undefined) return denied(call, "read", name)
   call.used(grant, 0)
-  return ok(settled(call.ports.keyValue.has(tenantKey(call.tenant, name)), importName))
+  return after(call.ports.keyValue.has(tenantKey(call.tenant, name)), ok)
 }
 
 /** Prefixes to scan for what the grants show of a bucket, in key order and disjoint. */
@@ -124,135 +121,154 @@ function ranges(call: CallContext, prefix: string): ReadonlyArray<string> {
 function page(
   call: CallContext,
   self: Bucket,
-  after: string | undefined,
-): Outcome<{ readonly keys: ReadonlyArray<string>; readonly last: string | undefined }> {
+  beyond: string | undefined,
+): Awaitable<Outcome<{ readonly keys: ReadonlyArray<string>; readonly last: string | undefined }>> {
   if (!call.grants.reaches("kv:read", self.prefix)) return denied(call, "read", `${self.prefix}*`)
   const tenant = tenantKey(call.tenant, "")
   const keys: Array<string> = []
-  const from = after === undefined ? undefined : tenant + self.prefix + after
-  for (const range of ranges(call, self.prefix)) {
-    let at = from
-    // Keys in a revoked hole are read and skipped; the deadline bounds how many.
-    while (call.remainingMs() > 0) {
-      const want = pageKeysMax + 1 - keys.length
-      const batch = settled(call.ports.keyValue.list(tenant + range, at, want), importName)
-      for (const key of batch) {
-        const name = key.slice(tenant.length)
-        const grant = call.grants.match("kv:read", name)
-        if (grant === undefined) continue
-        if (keys.length === pageKeysMax) return ok({ keys, last: keys.at(-1) })
-        call.used(grant, name.length)
-        keys.push(name.slice(self.prefix.length))
-      }
-      at = batch.at(-1)
-      if (batch.length < want) break
+  const from = beyond === undefined ? undefined : tenant + self.prefix + beyond
+  const wanted = ranges(call, self.prefix)
+  let range = 0
+  let at = from
+  /** Takes a batch in; true when the page is full. */
+  const fill = (batch: ReadonlyArray<string>, want: number): boolean => {
+    for (const key of batch) {
+      const name = key.slice(tenant.length)
+      const grant = call.grants.match("kv:read", name)
+      if (grant === undefined) continue
+      if (keys.length === pageKeysMax) return true
+      call.used(grant, name.length)
+      keys.push(name.slice(self.prefix.length))
     }
+    at = batch.at(-1)
+    if (batch.length < want) {
+      range++
+      at = from
+    }
+    return false
   }
-  return ok({ keys, last: undefined })
+  const read = (): Awaitable<Outcome<{ readonly keys: ReadonlyArray<string>; readonly last: string | undefined }>> => {
+    // Keys in a revoked hole are read and skipped; the deadline bounds how many.
+    while (range < wanted.length && call.remainingMs() > 0) {
+      const want = pageKeysMax + 1 - keys.length
+      const batch = call.ports.keyValue.list(tenant + (wanted[range] as string), at, want)
+      if (batch instanceof Promise) return batch.then((found) => (fill(found, want) ? ok({ keys, last: keys.at(-1) }) : read()))
+      if (fill(batch, want)) return ok({ keys, last: keys.at(-1) })
+    }
+    return ok({ keys, last: undefined })
+  }
+  return read()
 }
 
 function listByString(call: CallContext, self: Bucket, cursor: string | undefined) {
-  const found = page(call, self, cursor)
-  return found.tag === "err" ? found : ok({ keys: found.val.keys, cursor: found.val.last })
+  return after(page(call, self, cursor), (found) => (found.tag === "err" ? found : ok({ keys: found.val.keys, cursor: found.val.last })))
 }
 
 function listByNumber(call: CallContext, self: Bucket, cursor: bigint | undefined) {
-  const after = cursor === undefined ? undefined : self.cursors.get(cursor)
-  if (cursor !== undefined && after === undefined) return other("Cannot go on listing: the cursor is not one of this bucket's last ones")
-  const found = page(call, self, after)
-  if (found.tag === "err") return found
-  const { keys, last } = found.val
-  if (last === undefined) return ok({ keys, cursor: undefined })
-  const next = ++self.cursorsMade
-  self.cursors.set(next, last)
-  self.cursors.delete(next - BigInt(cursorsMax))
-  return ok({ keys, cursor: next })
+  const beyond = cursor === undefined ? undefined : self.cursors.get(cursor)
+  if (cursor !== undefined && beyond === undefined) return other("Cannot go on listing: the cursor is not one of this bucket's last ones")
+  return after(page(call, self, beyond), (found) => {
+    if (found.tag === "err") return found
+    const { keys, last } = found.val
+    if (last === undefined) return ok({ keys, cursor: undefined })
+    const next = ++self.cursorsMade
+    self.cursors.set(next, last)
+    self.cursors.delete(next - BigInt(cursorsMax))
+    return ok({ keys, cursor: next })
+  })
 }
 
 /** Adds within the range of the draft's integer type; needs both grants, since the sum tells the value. */
 const increment =
   (min: bigint, max: bigint) =>
-  (call: CallContext, bucket: Bucket, key: string, delta: bigint): Outcome<bigint> => {
+  (call: CallContext, bucket: Bucket, key: string, delta: bigint): Awaitable<Outcome<bigint>> => {
     const name = bucket.prefix + key
     if (!call.grants.allows("kv:read", name)) return denied(call, "read", name)
     const grant = call.grants.match("kv:write", name)
     if (grant === undefined) return denied(call, "write", name)
     call.used(grant, 8)
-    try {
-      return ok(settled(call.ports.keyValue.increment(tenantKey(call.tenant, name), delta, min, max), "wasi:keyvalue/atomics"))
-    } catch (error) {
-      return refused(error)
-    }
+    return attempt<bigint, Outcome<bigint>>(() => call.ports.keyValue.increment(tenantKey(call.tenant, name), delta, min, max), ok, refused)
   }
 
-const newCas = (call: CallContext, bucket: Bucket, key: string): Outcome<Cas> => casOf(call, bucket.prefix + key)
+const newCas = (call: CallContext, bucket: Bucket, key: string): Awaitable<Outcome<Cas>> => casOf(call, bucket.prefix + key)
 
-function casOf(call: CallContext, name: string): Outcome<Cas> {
+function casOf(call: CallContext, name: string): Awaitable<Outcome<Cas>> {
   const grant = call.grants.match("kv:read", name)
   if (grant === undefined) return denied(call, "read", name)
-  const entry = settled(call.ports.keyValue.getVersioned(tenantKey(call.tenant, name)), "wasi:keyvalue/atomics")
-  call.used(grant, 0)
-  return ok(new Cas(name, entry?.version))
+  return after(call.ports.keyValue.getVersioned(tenantKey(call.tenant, name)), (entry) => {
+    call.used(grant, 0)
+    return ok(new Cas(name, entry?.version))
+  })
 }
 
 /** Reads again and moves the version along, so that `swap` fails exactly when the value answered here is no longer the stored one. */
-function current(call: CallContext, self: Cas): Outcome<Uint8Array | undefined> {
+function current(call: CallContext, self: Cas): Awaitable<Outcome<Uint8Array | undefined>> {
   const grant = call.grants.match("kv:read", self.name)
   if (grant === undefined) return denied(call, "read", self.name)
-  const entry = settled(call.ports.keyValue.getVersioned(tenantKey(call.tenant, self.name)), "wasi:keyvalue/atomics")
-  call.used(grant, entry?.value.length ?? 0)
-  self.version = entry?.version
-  return ok(entry?.value)
+  return after(call.ports.keyValue.getVersioned(tenantKey(call.tenant, self.name)), (entry) => {
+    call.used(grant, entry?.value.length ?? 0)
+    self.version = entry?.version
+    return ok(entry?.value)
+  })
 }
 
 type CasFailure = { readonly tag: "store-error"; readonly val: StoreFailure } | { readonly tag: "cas-failed"; readonly val: Cas }
 
-function swap(call: CallContext, cas: Cas, value: Uint8Array): Result<undefined, CasFailure> {
+function swap(call: CallContext, cas: Cas, value: Uint8Array): Awaitable<Result<undefined, CasFailure>> {
   const storeError = (failure: Err<StoreFailure>): Err<CasFailure> => err({ tag: "store-error", val: failure.val })
   const grant = call.grants.match("kv:write", cas.name)
   if (grant === undefined) return storeError(denied(call, "write", cas.name))
   call.used(grant, value.length)
-  try {
-    if (settled(call.ports.keyValue.swap(tenantKey(call.tenant, cas.name), cas.version, value), "wasi:keyvalue/atomics")) return done
-  } catch (error) {
-    return storeError(refused(error))
-  }
-  const fresh = casOf(call, cas.name)
-  return fresh.tag === "ok" ? err({ tag: "cas-failed", val: fresh.val }) : storeError(fresh)
+  return attempt<boolean, Result<undefined, CasFailure>>(
+    () => call.ports.keyValue.swap(tenantKey(call.tenant, cas.name), cas.version, value),
+    (swapped) =>
+      swapped
+        ? done
+        : after(casOf(call, cas.name), (fresh): Err<CasFailure> => (fresh.tag === "ok" ? err({ tag: "cas-failed", val: fresh.val }) : storeError(fresh))),
+    (error) => storeError(refused(error)),
+  )
 }
 
+const failed = (answer: Outcome<undefined>): Err<StoreFailure> | undefined => (answer.tag === "err" ? answer : undefined)
 const tooMany = (count: number): Err<StoreFailure> => other(`Cannot take ${count} keys in one batch: the limit is ${batchKeysMax}`)
 
-function getMany(call: CallContext, bucket: Bucket, keys: ReadonlyArray<string>): Outcome<ReadonlyArray<readonly [string, Uint8Array] | undefined>> {
+function getMany(call: CallContext, bucket: Bucket, keys: ReadonlyArray<string>): Awaitable<Outcome<ReadonlyArray<readonly [string, Uint8Array] | undefined>>> {
   if (keys.length > batchKeysMax) return tooMany(keys.length)
   const found: Array<readonly [string, Uint8Array] | undefined> = []
   let total = 0
-  for (const key of keys) {
-    const answer = get(call, bucket, key)
-    if (answer.tag === "err") return answer
-    total += answer.val?.length ?? 0
-    if (total > batchBytesMax) return other(`Cannot answer with more than ${batchBytesMax} bytes in one batch`)
-    found.push(answer.val === undefined ? undefined : [key, answer.val])
-  }
-  return ok(found)
+  return each<string, Outcome<typeof found>>(
+    call,
+    keys,
+    (key) =>
+      after(get(call, bucket, key), (answer) => {
+        if (answer.tag === "err") return answer
+        total += answer.val?.length ?? 0
+        if (total > batchBytesMax) return other(`Cannot answer with more than ${batchBytesMax} bytes in one batch`)
+        found.push(answer.val === undefined ? undefined : [key, answer.val])
+        return undefined
+      }),
+    () => ok(found),
+  )
 }
 
-function setMany(call: CallContext, bucket: Bucket, pairs: ReadonlyArray<readonly [string, Uint8Array]>): Outcome<undefined> {
+function setMany(call: CallContext, bucket: Bucket, pairs: ReadonlyArray<readonly [string, Uint8Array]>): Awaitable<Outcome<undefined>> {
   if (pairs.length > batchKeysMax) return tooMany(pairs.length)
-  for (const [key, value] of pairs) {
-    const answer = set(call, bucket, key, value)
-    if (answer.tag === "err") return answer
-  }
-  return done
+  return each<readonly [string, Uint8Array], Outcome<undefined>>(
+    call,
+    pairs,
+    ([key, value]) => after(set(call, bucket, key, value), failed),
+    () => done,
+  )
 }
 
-function deleteMany(call: CallContext, bucket: Bucket, keys: ReadonlyArray<string>): Outcome<undefined> {
+function deleteMany(call: CallContext, bucket: Bucket, keys: ReadonlyArray<string>): Awaitable<Outcome<undefined>> {
   if (keys.length > batchKeysMax) return tooMany(keys.length)
-  for (const key of keys) {
-    const answer = remove(call, bucket, key)
-    if (answer.tag === "err") return answer
-  }
-  return done
+  return each<string, Outcome<undefined>>(
+    call,
+    keys,
+    (key) => after(remove(call, bucket, key), failed),
+    () => done,
+  )
 }
 
 const { bool, string, s64, u8, u64 } = primitive

@@ -78,7 +78,7 @@ const { u8, u64 } = primitive
 export const random: Capability = {
   name: "random",
   risk: "The plugin's answers can differ from run to run; with random:seeded they cannot.",
-  mode: "either",
+  mode: "sync",
   forms: ["random", "random:seeded[:SEED]"],
   isInert: false,
   parse,

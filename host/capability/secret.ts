@@ -3,10 +3,10 @@
  * so one plugin can pass it on without reading it, and a revocation reaches handles already open.
  */
 import { borrow, func, list, own, primitive, resource, result, variant } from "../../schemas/wit/model.ts"
-import { tenantKey } from "../port/mod.ts"
+import { type Awaitable, tenantKey } from "../port/mod.ts"
 import type { CallContext, Capability } from "./capability.ts"
 import { isWithin, nameForm } from "./scope.ts"
-import { err, hostInterface, ok, type Result, serve, settled } from "./serve.ts"
+import { after, err, hostInterface, ok, type Result, serve } from "./serve.ts"
 
 type SecretFailure = { readonly tag: "not-found" } | { readonly tag: "access-denied" }
 type Revealed = { readonly tag: "text"; readonly val: string } | { readonly tag: "bytes"; readonly val: Uint8Array }
@@ -26,20 +26,21 @@ function allowed(call: CallContext, name: string): string | undefined {
   return grant
 }
 
-const read = (call: CallContext, name: string) => settled(call.ports.secret.get(tenantKey(call.tenant, name)), "stele:secret/store")
+const read = (call: CallContext, name: string) => call.ports.secret.get(tenantKey(call.tenant, name))
 
-function get(call: CallContext, name: string): Result<Secret, SecretFailure> {
+function get(call: CallContext, name: string): Awaitable<Result<Secret, SecretFailure>> {
   if (allowed(call, name) === undefined) return err({ tag: "access-denied" })
-  return read(call, name) === undefined ? err({ tag: "not-found" }) : ok(new Secret(name))
+  return after(read(call, name), (value): Result<Secret, SecretFailure> => (value === undefined ? err({ tag: "not-found" }) : ok(new Secret(name))))
 }
 
-function reveal(call: CallContext, self: Secret): Result<Revealed, SecretFailure> {
+function reveal(call: CallContext, self: Secret): Awaitable<Result<Revealed, SecretFailure>> {
   const grant = allowed(call, self.name)
   if (grant === undefined) return err({ tag: "access-denied" })
-  const value = read(call, self.name)
-  if (value === undefined) return err({ tag: "not-found" })
-  call.used(grant, value.length)
-  return ok(typeof value === "string" ? { tag: "text", val: value } : { tag: "bytes", val: value })
+  return after(read(call, self.name), (value): Result<Revealed, SecretFailure> => {
+    if (value === undefined) return err({ tag: "not-found" })
+    call.used(grant, value.length)
+    return ok(typeof value === "string" ? { tag: "text", val: value } : { tag: "bytes", val: value })
+  })
 }
 
 const { string, u8 } = primitive

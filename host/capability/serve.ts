@@ -2,7 +2,7 @@
 import { CapabilityError } from "../../schemas/error/mod.ts"
 import type { FunctionType, ResourceType, ValueType } from "../../schemas/wit/model.ts"
 import type { Awaitable } from "../port/mod.ts"
-import type { HostExport, HostFunction, HostInterface, HostResource } from "./capability.ts"
+import type { CallContext, HostExport, HostFunction, HostInterface, HostResource } from "./capability.ts"
 
 export interface Ok<A> {
   readonly tag: "ok"
@@ -27,8 +27,90 @@ export function settled<A>(answer: Awaitable<A>, importName: string): A {
   throw new CapabilityError("Async", { import: importName })
 }
 
+const isPromise = (answer: unknown): answer is Promise<unknown> =>
+  typeof answer === "object" && answer !== null && typeof (answer as { then?: unknown }).then === "function"
+
+/** What `next` makes of a port's answer: at once when it is there, else when it comes. The guest waits where it can; elsewhere the host call is refused. */
+export const after = <A, B>(answer: Awaitable<A>, next: (answer: A) => Awaitable<B>): Awaitable<B> => (isPromise(answer) ? answer.then(next) : next(answer))
+
+/** `after`, for a port that may refuse what it is asked, now or later: `refused` makes an answer of that, or throws. */
+export function attempt<A, B>(ask: () => Awaitable<A>, next: (answer: A) => Awaitable<B>, refused: (error: unknown) => B): Awaitable<B> {
+  let answer: Awaitable<A>
+  try {
+    answer = ask()
+  } catch (error) {
+    return refused(error)
+  }
+  return isPromise(answer) ? answer.then(next, refused) : next(answer)
+}
+
+/**
+ * `step` for each item in turn, until one answers with something; `end` when none did. What waits goes on only while its
+ * call does: nothing is done for a guest that is gone.
+ */
+export function each<A, B>(call: CallContext, items: ReadonlyArray<A>, step: (item: A) => Awaitable<B | undefined>, end: () => B): Awaitable<B> {
+  for (let i = 0; i < items.length; i++) {
+    const answer = step(items[i] as A)
+    if (isPromise(answer)) return rest(answer, call.ended(), items.slice(i + 1), step, end)
+    if (answer !== undefined) return answer
+  }
+  return end()
+}
+
+async function rest<A, B>(
+  first: Promise<B | undefined>,
+  ended: AbortSignal,
+  items: ReadonlyArray<A>,
+  step: (item: A) => Awaitable<B | undefined>,
+  end: () => B,
+): Promise<B> {
+  let answer = await first
+  for (const item of items) {
+    if (answer !== undefined || ended.aborted) break
+    answer = await step(item)
+  }
+  return answer ?? end()
+}
+
+/** A host function written for `flow`: it yields what it waits for. */
+export type Steps<A> = Generator<Promise<unknown>, A, unknown>
+
+/** Inside `flow`: `const value = yield* wait(port.get(key))`. */
+export function* wait<A>(answer: Awaitable<A>): Steps<A> {
+  return isPromise(answer) ? ((yield answer) as A) : answer
+}
+
+/**
+ * A host function written as if every port answered at once: it does answer at once when they all do, and with a promise
+ * when one does not. Once the call is over it goes no further; what it has in `finally` still runs.
+ */
+export const flow =
+  <A extends ReadonlyArray<never>, R>(body: (call: CallContext, ...args: A) => Steps<R>) =>
+  (call: CallContext, ...args: A): Awaitable<R> => {
+    const run = body(call, ...args)
+    const step = run.next()
+    return step.done === true ? step.value : goOn(run, step.value, call.ended())
+  }
+
+async function goOn<R>(run: Steps<R>, first: Promise<unknown>, ended: AbortSignal): Promise<R> {
+  for (let answer = first; ;) {
+    let step: IteratorResult<Promise<unknown>, R>
+    try {
+      const value: unknown = await answer
+      if (ended.aborted) run.return(undefined as R)
+      ended.throwIfAborted()
+      step = run.next(value)
+    } catch (error) {
+      step = run.throw(error)
+    }
+    if (step.done === true) return step.value
+    answer = step.value
+  }
+}
+
 /** A function of an interface: its type and implementation. */
-export const serve = (type: FunctionType, call: HostFunction): HostExport => ({ type, call })
+export const serve = (type: FunctionType, call: HostFunction, waits?: HostExport["waits"]): HostExport =>
+  waits === undefined ? { type, call } : { type, call, waits }
 
 export interface InterfaceParts {
   readonly functions?: Readonly<Record<string, HostExport>>

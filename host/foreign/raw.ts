@@ -14,7 +14,12 @@ import type { CoreFunctionType } from "../harden/core-module.ts"
  * charged (`charge`), bytes that enter it are added to `cx.budget.bytesIn`. What it throws ends the call. `provided` is
  * what the embedder gave for an import that is `isProvided`.
  */
-export type RawFunction = (call: CallContext, cx: AbiContext, args: ReadonlyArray<CoreValue>, provided?: HostFunction) => CoreValue | undefined
+export type RawFunction = (
+  call: CallContext,
+  cx: AbiContext,
+  args: ReadonlyArray<CoreValue>,
+  provided?: HostFunction,
+) => CoreValue | undefined | Promise<CoreValue | undefined>
 
 export interface RawGrant {
   /** The least grant that links it, and what granting it means in plain words. */
@@ -42,6 +47,8 @@ export interface RawImport {
   readonly memory?: "abi"
   /** What it does is the embedder's: `imports[module][name]` of the load. */
   readonly isProvided?: boolean
+  /** Where `call.mayWait()` it may answer with a promise; the guest may have been entered when that settles (`refreshViews`). */
+  readonly waits?: boolean
   /** Absent when it needs none. */
   readonly grant?: RawGrant
 }

@@ -6,7 +6,7 @@ import { CapabilityError } from "../../schemas/error/capability.ts"
 import { ConfigError } from "../../schemas/error/config.ts"
 import { differenceText, functionDifference } from "../../schemas/wit/equal.ts"
 import { propertyName, type ResourceType } from "../../schemas/wit/model.ts"
-import type { CallContext, HostFunction } from "../capability/capability.ts"
+import type { CallContext, HostExport, HostFunction } from "../capability/capability.ts"
 import type { Grant } from "../capability/grant.ts"
 import { covers } from "../capability/scope.ts"
 import { findInterface } from "../capability/mod.ts"
@@ -14,12 +14,15 @@ import type { Blueprint, ImportSpec } from "../component/blueprint.ts"
 import { printable, resourceFunction } from "../component/name.ts"
 import type { RawImport } from "../foreign/raw.ts"
 import type { Ports } from "../port/mod.ts"
+import { isMarked, mayWait, waitOf } from "./waits.ts"
 
 /** A host function bound to one import. */
 export interface LinkedFunction {
   /** `interface#function`, or the function alone when the world imports it itself. */
   readonly name: string
   readonly call: HostFunction
+  /** It may answer with a promise. */
+  readonly waits?: boolean
 }
 
 /**
@@ -49,6 +52,8 @@ export interface LinkedImports {
   /** Classes of the resources that the embedder provides: what a handle of theirs must be an instance of. */
   readonly classes: ReadonlyMap<ResourceType, ResourceClass>
   readonly report: ReadonlyArray<ImportReport>
+  /** Something here has to be waited for: the plugin's instances must be ones that can. */
+  readonly waits: boolean
 }
 
 export interface LinkOptions {
@@ -56,6 +61,8 @@ export interface LinkOptions {
   readonly grants: ReadonlyArray<Grant>
   readonly provided: Readonly<Record<string, ProvidedInterface>>
   readonly missing: "refuse" | "trap"
+  /** Can the engine suspend a guest? Default: no. */
+  readonly canSuspend?: boolean
 }
 
 /** `ns:pkg/iface@1.2.3` → name and version. */
@@ -73,6 +80,7 @@ export function link(blueprint: Blueprint, options: LinkOptions): LinkedImports 
   const used = new Set<string>()
   const needed = new Set<string>()
   let first: { readonly import: string; readonly grant: string } | undefined
+  let waits = false
 
   // Resources first: a function of one interface may take a resource of another.
   const served = new Map<ResourceType, ResourceType>()
@@ -95,14 +103,22 @@ export function link(blueprint: Blueprint, options: LinkOptions): LinkedImports 
 
   for (const [name, specs] of groups) {
     const labels = specs.map((spec) => spec.name)
-    const add = (spec: ImportSpec, call: HostFunction): void => {
+    const add = (spec: ImportSpec, call: HostFunction, itWaits = false): void => {
       const full = spec.interface === undefined ? spec.name : `${spec.interface}#${spec.name}`
-      functions.set(full, { name: full, call })
+      functions.set(full, itWaits && options.canSuspend === true ? { name: full, call, waits: true } : { name: full, call })
+    }
+    const needsSuspension = (): void => {
+      if (options.canSuspend !== true) throw new CapabilityError("Async", { import: name })
+      waits = true
     }
     const provided = provide(options.provided, name)
     if (provided !== undefined) {
       used.add(provided.key)
-      for (const spec of specs) add(spec, providedFunction(provided.value, spec))
+      for (const spec of specs) {
+        const { call, itWaits } = providedFunction(provided.value, spec)
+        if (itWaits) needsSuspension()
+        add(spec, call, itWaits)
+      }
       for (const { interface: of, name: label, resource } of blueprint.resourceImports) {
         if (of !== name) continue
         drops.set(resource, (_call, rep) => (rep as Partial<Disposable>)[Symbol.dispose]?.())
@@ -139,9 +155,14 @@ export function link(blueprint: Blueprint, options: LinkOptions): LinkedImports 
     const heads = capability.heads(plain)
     const isGranted = heads.some((head) => granted.has(head))
     if (isGranted || heads.length === 0 || capability.isInertUngranted === true) {
-      const waits = capability.ports.find((port) => (options.ports[port] as { readonly isAsync?: boolean } | undefined)?.isAsync === true)
-      if (waits !== undefined) throw new CapabilityError("Async", { import: name })
-      for (const spec of specs) add(spec, (host.functions.get(spec.name) as { call: HostFunction }).call)
+      const portWaits = capability.ports.some((port) => (options.ports[port] as { readonly isAsync?: boolean } | undefined)?.isAsync === true)
+      if (portWaits && capability.mode === "sync") throw new CapabilityError("Async", { import: name })
+      if (portWaits || capability.mode === "async") needsSuspension()
+      for (const spec of specs) {
+        const serves = host.functions.get(spec.name) as HostExport
+        if (serves.waits === "source" && isGranted && options.canSuspend === true) waits = true
+        add(spec, serves.call, portWaits || serves.waits !== undefined)
+      }
       report.push({ ...about, status: isGranted ? "granted" : "inert" })
       continue
     }
@@ -186,7 +207,8 @@ export function link(blueprint: Blueprint, options: LinkOptions): LinkedImports 
         known: [...new Set([...groups.keys(), ...blueprint.raws.map((raw) => raw.import.module)])],
       })
   }
-  return { functions, drops, classes, report }
+  if (options.canSuspend === true && blueprint.raws.some(({ import: raw }) => raw.waits === true)) waits = true
+  return { functions, drops, classes, report, waits }
 }
 
 /** What a module of a foreign ABI imports, together what comes from one module and is met in the same way. */
@@ -236,28 +258,38 @@ function member(of: object, name: string): unknown {
   return undefined
 }
 
-function providedFunction(provided: ProvidedInterface, spec: ImportSpec): HostFunction {
+function providedFunction(provided: ProvidedInterface, spec: ImportSpec): { readonly call: HostFunction; readonly itWaits: boolean } {
   const miss = (what: string): ConfigError =>
     new ConfigError("Option", { option: `imports["${spec.interface ?? spec.name}"]`, expected: what, actual: "an object without it" })
+  const bound = (body: unknown, self: unknown): { readonly call: HostFunction; readonly itWaits: boolean } => {
+    const call = body as AnyFunction
+    return isMarked(call)
+      ? { call: (context, ...args) => call.apply(self, [waitOf(context), ...args]), itWaits: true }
+      : { call: (_context, ...args) => call.apply(self, [...args]), itWaits: mayWait(call) }
+  }
   // A world's own function is provided as the function itself.
-  if (spec.interface === undefined && typeof provided === "function") return (_call, ...args) => (provided as AnyFunction)(...args)
+  if (spec.interface === undefined && typeof provided === "function") return bound(provided, undefined)
   const annotated = resourceFunction(spec.name)
   if (annotated === undefined) {
     const body = member(provided, propertyName(spec.name))
     if (typeof body !== "function") throw miss(`a function "${propertyName(spec.name)}"`)
-    return (_call, ...args) => (body as AnyFunction).apply(provided, [...args])
+    return bound(body, provided)
   }
   const constructor = member(provided, className(annotated.resource)) as ResourceClass | undefined
   if (typeof constructor !== "function") throw miss(`a class "${className(annotated.resource)}"`)
-  if (annotated.kind === "constructor") return (_call, ...args) => new constructor(...args)
+  if (annotated.kind === "constructor") return { call: (_call, ...args) => new constructor(...args), itWaits: false }
   const method = propertyName(spec.name.slice(spec.name.indexOf(".") + 1))
   if (annotated.kind === "static") {
     const body = member(constructor, method)
     if (typeof body !== "function") throw miss(`a static method "${method}" of "${className(annotated.resource)}"`)
-    return (_call, ...args) => (body as AnyFunction).apply(constructor, [...args])
+    return bound(body, constructor)
   }
   // Own property of a prototype, but the class itself.
-  if (method === "constructor" || typeof member(constructor.prototype as object, method) !== "function")
-    throw miss(`a method "${method}" of "${className(annotated.resource)}"`)
-  return (_call, self, ...args) => (self as Record<string, AnyFunction>)[method]?.(...args)
+  const body = method === "constructor" ? undefined : member(constructor.prototype as object, method)
+  if (typeof body !== "function") throw miss(`a method "${method}" of "${className(annotated.resource)}"`)
+  const passes = isMarked(body)
+  return {
+    call: (context, self, ...args) => (self as Record<string, AnyFunction>)[method]?.(...(passes ? [waitOf(context), ...(args as Array<never>)] : args)),
+    itWaits: mayWait(body),
+  }
 }

@@ -2,6 +2,7 @@
  * Bytes → `Linked`: everything about a plugin that its instances share. Decode, elaborate, link (so that a missing
  * grant is named before anything compiles), validate the original core modules, rewrite, compile.
  */
+import { AsyncError } from "../../schemas/error/async.ts"
 import { CapabilityError } from "../../schemas/error/capability.ts"
 import { FileSystemError } from "../../schemas/error/file-system.ts"
 import { LimitError } from "../../schemas/error/limit.ts"
@@ -10,6 +11,8 @@ import type { ResourceType } from "../../schemas/wit/model.ts"
 import { bindExport, bindImport, type ExportBinding, type ImportBinding } from "../abi/mod.ts"
 import type { CallLimits, Instance } from "../call/instance.ts"
 import type { Mechanism, MeterNeeds } from "../call/meter.ts"
+import type * as WaitingModule from "../call/waiting.ts"
+import type { Waiting } from "../call/waiting.ts"
 import type { Watchdog } from "../call/watchdog.ts"
 import type { CallContext } from "../capability/capability.ts"
 import { type Grant, GrantSet, parseGrant } from "../capability/grant.ts"
@@ -62,6 +65,8 @@ export interface Linked extends Prepared {
   readonly report: ReadonlyArray<ImportReport>
   readonly mechanism: Mechanism
   readonly watchdog: Watchdog | undefined
+  /** How instances of this plugin wait; absent when nothing has to be waited for. */
+  readonly waiting: Waiting | undefined
   readonly nowMs: () => number
   readonly limits: Limits
   readonly grants: GrantSet
@@ -91,6 +96,8 @@ export interface PrepareContext {
   readonly modules: () => Promise<ModuleCache>
   readonly sha256: (bytes: Uint8Array) => Promise<string>
   readonly loadRewriter: () => Promise<Rewriter>
+  /** What guests that wait need: most plugins answer at once. */
+  readonly loadWaiting: () => Promise<Pick<typeof WaitingModule, "planWaiting">>
   /** What core modules of foreign ABIs need: most hosts load components only. */
   readonly loadForeign: () => Promise<Pick<typeof Foreign, "foreignBlueprint">>
   /** The file system of the machine and the folders in it that no plugin is given; undefined where there is none. */
@@ -177,7 +184,11 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
     const actual = host.nowMs() - startedMs
     if (actual > limits.loadMs) throw new LimitError("loadMs", { limit: limits.loadMs, actual: Math.round(actual) })
   }
-  const mechanism: Mechanism = options.metering === "deadline" ? (host.watchdog === undefined ? "slice" : "watchdog") : options.metering
+  const canSuspend = "Suspending" in WebAssembly
+  const yields = options.metering === "yield"
+  if (yields && !canSuspend) throw new AsyncError("NoSuspension", { asked: 'metering: "yield"', exists: ['metering: "fuel"', '"deadline"', '"off"'] })
+  const mechanism: Mechanism =
+    options.metering === "deadline" ? (host.watchdog === undefined ? "slice" : "watchdog") : options.metering === "yield" ? "fuel" : options.metering
   const parsed = options.grants.map((grant) => parseGrant(grant))
   const key = `${digest} ${mechanism} ${limits === defaultLimits ? "" : decisiveLimits.map((name) => limits[name]).join(" ")}${options.prepare === "snapshot" ? ` snapshot ${Object.values(limits).join(" ")}` : ""}`
   const known = host.prepared.get(key)
@@ -186,7 +197,7 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
   await loadInterfaces(blueprint.imports)
   inTime()
   const ports = options.config === undefined ? host.ports : { ...host.ports, config: withSettings(options.config, host.ports.config) }
-  const imports = link(blueprint, { ports, grants: parsed, provided: options.imports, missing: options.missing })
+  const imports = link(blueprint, { ports, grants: parsed, provided: options.imports, missing: options.missing, canSuspend })
   inTime()
   const maker = known === undefined && options.prepare === "snapshot" ? new (await import("../pool/snapshot.ts")).SnapshotMaker(host.injected) : undefined
   const prepared = known ?? (await compile(bytes, blueprint, mechanism, limits, host, inTime, maker?.expose))
@@ -196,6 +207,7 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
     return prepare(bytes, digest, options, { ...host, watchdog: undefined })
   }
 
+  const waiting = yields || imports.waits ? (await host.loadWaiting()).planWaiting(blueprint, imports.functions, yields) : undefined
   const { nowMs, injected, nesting } = host
   const { tenant } = options
   const wasi = options.wasi === undefined ? nothing : await giveWasi(options, parsed, host)
@@ -212,6 +224,7 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
     report: imports.report,
     mechanism,
     watchdog: host.watchdog,
+    waiting,
     nowMs,
     limits,
     grants,

@@ -114,7 +114,7 @@ export class Pool {
   }
 
   #make(): Instance {
-    const made = new Instance(this.#linked)
+    const made = this.#linked.waiting?.create(this.#linked) ?? new Instance(this.#linked)
     this.#made++
     this.#live.add(made)
     return made

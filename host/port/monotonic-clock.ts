@@ -8,6 +8,11 @@ export interface MonotonicClockPort {
    * block: a guest that waits for a timer then fails with `CapabilityError` `Wait`.
    */
   readonly wait?: (ms: number) => void
+  /**
+   * Resolves after `ms` milliseconds, or at once when `signal` aborts; never rejects. A guest that may be suspended waits by
+   * it and blocks nothing. Absent: it waits as any other.
+   */
+  readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>
   /** Longest single wait, milliseconds; a call's remaining time bounds it further. */
   readonly waitMsMax: number
 }
@@ -30,6 +35,21 @@ function blockingWait(): ((ms: number) => void) | undefined {
   return (ms) => void Atomics.wait(cell, 0, 0, ms)
 }
 
+/** Longest delay of a timer, milliseconds: beyond it engines fire at once. */
+const timerMsMax = 2 ** 31 - 1
+
+const sleep = (ms: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer)
+      signal.removeEventListener("abort", end)
+      resolve()
+    }
+    const timer = setTimeout(end, Math.min(Math.ceil(ms), timerMsMax))
+    if (signal.aborted) end()
+    else signal.addEventListener("abort", end)
+  })
+
 /** The platform's clock. `waitMsMax: 0` forbids waiting. */
 export function memoryMonotonicClock(options: { readonly waitMsMax?: number } = {}): MonotonicClockPort {
   const waitMsMax = options.waitMsMax ?? waitMsMaxDefault
@@ -40,6 +60,7 @@ export function memoryMonotonicClock(options: { readonly waitMsMax?: number } = 
     // Browsers give 5 to 100 µs, servers 1 ns to 1 µs; what is promised is the coarser of the two families.
     resolutionNs: 1_000n,
     waitMsMax,
+    sleep,
     ...(wait === undefined ? {} : { wait }),
   }
 }

@@ -168,6 +168,8 @@ export class ProcessExecutor implements Executor {
       limits: linked.limits,
       wasi,
       signal,
+      mayWait: () => false,
+      ended: () => signal ?? new AbortController().signal,
       remainingMs: () => Math.max(0, limits.deadlineAtMs - linked.nowMs()),
       expired: () => new LimitError("deadlineMs", { limit: limits.deadlineMs }),
       atDiscard: (close) => void atEnd.push(close),

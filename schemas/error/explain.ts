@@ -33,6 +33,11 @@ export const limitMeanings: Readonly<Record<LimitName, string>> = {
 const explanations: Readonly<Record<string, string>> = {
   // The command line's own: whatever is not a typed refusal.
   "STELE-BUG-0001": "Something failed that has no error of its own: a mistake in stele itself, not in the plugin or the command.",
+  "STELE-ASY-0001":
+    "What the guest called answers later. Only `call` of an exported function can be suspended: not `callSync`, a start function, `realloc`, `post-return` or a destructor.",
+  "STELE-ASY-0002": "The option suspends the guest, which needs the engine's JavaScript promise integration (`WebAssembly.Suspending`).",
+  "STELE-ASY-0003":
+    "Each call that can be suspended has a stack of its own, in two mappings of the process; an engine that gets no more ends the process, so the host refuses earlier.",
   "STELE-CAP-0001": "The text is not a grant: `stele explain grants` lists the grammar.",
   "STELE-CAP-0002": "The plugin imports an interface that no capability of this host serves.",
   "STELE-CAP-0003": "The plugin asked for a capability it was not granted; everything is denied by default.",

@@ -1,3 +1,4 @@
+export { AsyncError } from "./async.ts"
 export { CapabilityError } from "./capability.ts"
 export { ConfigError } from "./config.ts"
 export { catalogue, type ErrorJson, type ExitCode, type ReasonSpec, SteleError } from "./family.ts"

@@ -59,6 +59,8 @@ function instance(grants: GrantSet, ports: Ports, clock: TestCall["clock"], log:
     uses: [],
     denials: [],
     remaining: 1_000,
+    mayWait: () => false,
+    ended: () => new AbortController().signal,
     remainingMs: () => call.remaining,
     expired: () => new LimitError("deadlineMs", { limit: 1_000 }),
     atDiscard: (close) => void closers.push(close),

@@ -159,7 +159,7 @@ test("`open()` and `load()` refuse options that they do not know", async ({ stel
 
 test("`open()` and `load()` say what exists when an option asks for what is not built", async ({ stele, path }) => {
   await using host = await stele.Host.open({ cache: false })
-  for (const options of [{ isolation: "worker" }, { isolation: "process" }, { metering: "yield" }] as const) {
+  for (const options of [{ isolation: "worker" }, { isolation: "process" }] as const) {
     const [[option, asked] = ["", ""]] = Object.entries(options)
     const error = await failure(stele, "STELE-PLG-0007", () => host.load(path("basic"), options))
     assert.equal(error.reason["asked"], `${option}: "${asked}"`)
@@ -496,7 +496,13 @@ test("`describe()` tells what was asked, granted, inert, provided and used", asy
   )
   assert.deepEqual(before.grants, { granted: ["log", "kv:read:prices/*", "kv:write:other"], revoked: [], used: [], denied: [], deniedOther: 0 })
   // JavaScriptCore stops cheaper by slices; see `Platform.stop`.
-  assert.deepEqual(before.mechanisms, { stop: "Bun" in globalThis ? "fuel slices" : "epoch", isolation: "inline", reuse: "never", prepare: "fresh" })
+  assert.deepEqual(before.mechanisms, {
+    stop: "Bun" in globalThis ? "fuel slices" : "epoch",
+    wait: "none",
+    isolation: "inline",
+    reuse: "never",
+    prepare: "fresh",
+  })
   assert.equal(before.sizes.componentBytes, greeterBytes.length)
   assert.ok(before.sizes.coreModules >= 1 && before.sizes.coreBytes > 100 && before.sizes.coreBytes < greeterBytes.length)
   assert.equal(before.limits.deadlineMs, stele.defaultLimits.deadlineMs)

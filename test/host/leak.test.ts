@@ -137,6 +137,33 @@ t.test("`Host.open()` and `close()` leave memory flat when they are repeated", a
   t.ok(after.rss - before.rss < 60 << 20, `RSS grew by ${mib(after.rss - before.rss)}`)
 })
 
+t.test("calls that are aborted while they wait leave memory flat, their stacks included", async (t) => {
+  const bytes = await guest({
+    imports: { f: "(result u32)" },
+    core: `(import "host" "f" (func $f (result i32))) (memory (export "memory") 1) (func (export "run") (result i32) (call $f))`,
+    exports: { run: "(result u32)" },
+  })
+  await using host = await Host.open({ cache: false, ports: { observer: memoryObserver({ eventsMax: 10 }) } })
+  for (const metering of ["deadline", "yield"] as const) {
+    const plugin = await host.load(bytes, { metering, imports: { f: (async () => new Promise(() => undefined)) as never } })
+    const aborted = async (count: number): Promise<void> => {
+      const abort = new AbortController()
+      const calls = Promise.allSettled(Array.from({ length: count }, () => plugin.call("run", [] as never, { signal: abort.signal, deadlineMs: 60_000 })))
+      await new Promise((turn) => setImmediate(turn))
+      abort.abort()
+      t.ok((await calls).every(({ status }) => status === "rejected"))
+    }
+    for (let i = 0; i < 10; i++) await aborted(100)
+    const before = await settled()
+    const total = isFull ? 100_000 : 5_000
+    for (let i = 0; i < total / 100; i++) await aborted(100)
+    const after = await settled()
+    t.equal(plugin.instances, 0)
+    t.ok(after.heap - before.heap < 2 << 20, `${metering}: the heap grew by ${mib(after.heap - before.heap)}`)
+    t.ok(after.rss - before.rss < 60 << 20, `${metering}: RSS grew by ${mib(after.rss - before.rss)}`)
+  }
+})
+
 const exitGuest = guest({
   core: `(func (export "answer") (result i32) (i32.const 42)) (func (export "spin") (loop $l (br $l)))`,
   exports: { answer: "(result u32)", spin: "" },

@@ -211,7 +211,7 @@ t.test("`call()` leaves no rejection without a handler when host functions and d
   )
   t.equal(
     codeOf(() => call("run")),
-    "STELE-CAP-0006",
+    "STELE-ASY-0001",
   )
   codeOf(() => dropping("free"))
   await new Promise((resume) => setImmediate(resume))

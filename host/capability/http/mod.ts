@@ -279,6 +279,7 @@ const outgoingHandler = hostInterface("wasi:http/outgoing-handler", wasiVersion,
     handle: serve(
       func({ request: own(outgoingRequest.type), options: option(own(requestOptions.type)) }, result(own(futureResponse.type), errorCodeType)),
       handle,
+      "source",
     ),
   },
 })

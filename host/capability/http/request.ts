@@ -6,7 +6,7 @@ import { NetworkError } from "../../../schemas/error/network.ts"
 import type { HttpField, HttpLimits } from "../../port/mod.ts"
 import { joined } from "../../port/port.ts"
 import type { CallContext } from "../capability.ts"
-import { pending, waitFor } from "../io.ts"
+import { pending, blockFor } from "../io.ts"
 import { targetOf } from "../network/target.ts"
 import { openExchange } from "./outgoing.ts"
 
@@ -76,7 +76,7 @@ function hop(call: CallContext, request: WholeRequest, options: WholeOptions, wa
     limits: options.limits ?? {},
   })
   try {
-    const wait = (isReady: () => boolean): void => waitFor(call, [pending(exchange.waker, isReady)], options.import)
+    const wait = (isReady: () => boolean): void => blockFor(call, [pending(exchange.waker, isReady)], options.import)
     const { requestBytesMax } = call.ports.http.limits
     if (request.body.length > requestBytesMax)
       throw new NetworkError("Limit", { host: target.authority, limit: "requestBytesMax", unit: "bytes", max: requestBytesMax })

@@ -79,8 +79,10 @@ export const socketInterfaces = [
     resources: { network, pollable: pollableResource, "resolve-address-stream": addressStream },
     types: { "error-code": errorCode, "ip-address": ipAddress },
     functions: {
-      "resolve-addresses": serve(func({ ...at, name: string }, answers(own(addressStream.type))), (call, _network: unknown, name: string) =>
-        resolveAddresses(call, name),
+      "resolve-addresses": serve(
+        func({ ...at, name: string }, answers(own(addressStream.type))),
+        (call, _network: unknown, name: string) => resolveAddresses(call, name),
+        "source",
       ),
       "[method]resolve-address-stream.resolve-next-address": serve(
         func({ self: borrow(addressStream.type) }, answers(option(ipAddress))),
@@ -96,7 +98,7 @@ export const socketInterfaces = [
     resources: { network, "tcp-socket": tcpSocket },
     types: shared,
     functions: {
-      "create-tcp-socket": serve(func({ "address-family": family }, answers(own(tcpSocket.type))), (call, of: Family) => createTcpSocket(call, of)),
+      "create-tcp-socket": serve(func({ "address-family": family }, answers(own(tcpSocket.type))), (call, of: Family) => createTcpSocket(call, of), "source"),
     },
   }),
   hostInterface("wasi:sockets/tcp", wasiVersion, {

@@ -1,6 +1,6 @@
 /** What a program has open: its standard streams, the directories it was given, and what it opened below them. */
 import type { CallContext } from "../../capability/capability.ts"
-import { type InputStream, type OutputStream, type Pollable, waitFor } from "../../capability/io.ts"
+import { type InputStream, type OutputStream, type Pollable, blockFor } from "../../capability/io.ts"
 import { output, stdin } from "../../wasi/stdio.ts"
 import type { FileKind, FileStat } from "../../port/file-system.ts"
 import * as files from "../../wasi/descriptor.ts"
@@ -87,7 +87,7 @@ export class Input extends Stream {
   /** Up to `countMax` bytes; waits for the first of them, unless the program said that it would not. */
   read(call: CallContext, countMax: number): ReturnType<InputStream["read"]> {
     const stream = stdin(call)
-    if ((this.flags & fdflag.nonblock) === 0) waitFor(call, [stream.ready], "fd_read")
+    if ((this.flags & fdflag.nonblock) === 0) blockFor(call, [stream.ready], "fd_read")
     const answer = stream.read(call, countMax)
     return answer.tag === "ok" && answer.val.length === 0 && countMax > 0 ? refuse("again") : answer
   }

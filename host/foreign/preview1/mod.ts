@@ -39,13 +39,22 @@ export const runExport = `wasi:cli/run@${wasiVersion}#run`
 
 const nothing = { params: [], results: [] } as const
 
+const succeeded = { tag: "ok", val: undefined } as const
+
 /** `_start` answers when `main` returned, which is success; any other end is an exit or a trap. */
 const runBinding = (): ExportBinding => ({
   signature: nothing,
   call(cx, core) {
     cx.instance.isTouched = true
     core()
-    return { tag: "ok", val: undefined }
+    return succeeded
+  },
+  halves: {
+    begin(cx, core) {
+      cx.instance.isTouched = true
+      return core()
+    },
+    finish: () => succeeded,
   },
 })
 

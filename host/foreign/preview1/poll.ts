@@ -1,14 +1,15 @@
 /** `poll_oneoff`: waits for the first of some timers and descriptors, inside the call's deadline as every wait. */
 import { checkRange } from "../../abi/memory.ts"
-import type { AbiContext } from "../../abi/context.ts"
+import { type AbiContext, refreshViews } from "../../abi/context.ts"
 import type { CallContext } from "../../capability/capability.ts"
 import { monotonicNs, timer, wallNs } from "../../capability/clock.ts"
 import { type Pollable, waitFor } from "../../capability/io.ts"
+import { after } from "../../capability/serve.ts"
 import { clockid } from "./clock.ts"
 import { type Descriptor, descriptorOf } from "./descriptor.ts"
 import { type Errno, errno, Refusal, refuse, right } from "./errno.ts"
 import { clear, readU16, readU32, readU64, readU8, unsigned, writeU16, writeU32, writeU64, writeU8 } from "./memory.ts"
-import { type Functions, isDenial, serve, type Snapshot } from "./serve.ts"
+import { type Body, type Functions, isDenial, serve, type Snapshot } from "./serve.ts"
 
 /** Subscriptions of one call: two for each descriptor that can be open would be fewer. */
 const subscriptionsMax = 4_096
@@ -78,8 +79,9 @@ function writeEvent(call: CallContext, cx: AbiContext, at: number, { userdata, t
   if (error === errno.success && type === eventtype.fdRead) writeU64(cx, at + 16, (descriptor as Descriptor).available(call))
 }
 
-export const pollFunctions = (snapshot: Snapshot): Functions => ({
-  poll_oneoff: serve("iiii", (call, cx, [from, to, count, written]) => {
+const pollOneoff =
+  (snapshot: Snapshot): Body =>
+  (call, cx, [from, to, count, written]) => {
     const [subscriptions, events, wanted] = [unsigned(from), unsigned(to), unsigned(count)]
     if (wanted === 0 || wanted > subscriptionsMax) refuse("inval")
     const { size, clock } = layouts[snapshot]
@@ -87,17 +89,23 @@ export const pollFunctions = (snapshot: Snapshot): Functions => ({
     checkRange(cx, events, wanted * eventBytes, 1)
     // Read whole before the first event is written: the two may be the same memory.
     const all = Array.from({ length: wanted }, (_, i) => subscriptionAt(call, cx, subscriptions + i * size, clock))
-    waitFor(
+    const waiting = waitFor(
       call,
       all.map(({ pollable }) => pollable),
       `${snapshot}#poll_oneoff`,
     )
-    let ready = 0
-    for (const subscription of all) {
-      if (subscription.pollable.readyInMs(call) > 0) continue
-      writeEvent(call, cx, events + ready * eventBytes, subscription)
-      ready++
-    }
-    writeU32(cx, unsigned(written), ready)
-  }),
+    return after(waiting, () => {
+      refreshViews(cx)
+      let ready = 0
+      for (const subscription of all) {
+        if (subscription.pollable.readyInMs(call) > 0) continue
+        writeEvent(call, cx, events + ready * eventBytes, subscription)
+        ready++
+      }
+      writeU32(cx, unsigned(written), ready)
+    })
+  }
+
+export const pollFunctions = (snapshot: Snapshot): Functions => ({
+  poll_oneoff: serve("iiii", pollOneoff(snapshot), undefined, true),
 })
