@@ -26,6 +26,11 @@ const encode = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().enco
 const call = async (plugin: Plugin, name: string, input = ""): Promise<string> =>
   new TextDecoder().decode((await plugin.call(name, [encode(input)])) as Uint8Array)
 
+const run = promisify(execFile)
+/** What programs made for WASI look at before they do anything. */
+const programs = ["clock:wall", "clock:monotonic", "random"]
+const upper = (bytes: Uint8Array): string => new TextDecoder().decode(bytes).toUpperCase()
+
 // ── AssemblyScript ──────────────────────────────────────────────────────────
 
 const source = `
@@ -119,9 +124,72 @@ t.test("a plugin made with the kit for AssemblyScript does here what it does in 
   await peer.close()
 })
 
+// ── Go, compiled here ───────────────────────────────────────────────────────
+
+const goSource = `package main
+
+import (
+	"strings"
+
+	pdk "github.com/extism/go-pdk"
+)
+
+//go:wasmimport extism:host/user shout
+func shout(uint64) uint64
+
+//go:wasmexport loud
+func loud() int32 {
+	pdk.Log(pdk.LogInfo, "loud was called")
+	unit, ok := pdk.GetConfig("unit")
+	if !ok {
+		unit = "none"
+	}
+	count := pdk.GetVarInt("count") + 1
+	pdk.SetVarInt("count", count)
+	mem := pdk.AllocateString(pdk.InputString())
+	defer mem.Free()
+	out := pdk.FindMemory(shout(mem.Offset()))
+	pdk.OutputString(string(out.ReadBytes()) + " " + unit + strings.Repeat("+", count))
+	return 0
+}
+
+//go:wasmexport fail
+func fail() int32 {
+	pdk.SetErrorString("no: " + pdk.InputString())
+	return 1
+}
+
+func main() {}
+`
+
+const isFull = process.env["STELE_TEST_FULL"] === "1"
+t.test("a plugin made with the kit for Go runs", isFull ? {} : { skip: "its compiler takes a minute: STELE_TEST_FULL=1 runs it" }, async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "stele-go-"))
+  t.teardown(() => rm(folder, { recursive: true }))
+  await writeFile(join(folder, "main.go"), goSource)
+  await writeFile(join(folder, "go.mod"), "module example\n\ngo 1.24\n\nrequire github.com/extism/go-pdk v1.1.3\n")
+  const env = { ...process.env, GOOS: "wasip1", GOARCH: "wasm", GOFLAGS: "-mod=mod" }
+  try {
+    await run("go", ["build", "-buildmode=c-shared", "-o", "plugin.wasm", "."], { cwd: folder, env, timeout: 600_000 })
+  } catch (error) {
+    t.comment(`go cannot build it here: ${String(error).split("\n", 1)[0] ?? ""}`)
+    return
+  }
+  await using plugin = await host.load(new Uint8Array(await readFile(join(folder, "plugin.wasm"))), {
+    grants: [...programs, "log", "config:unit", "call:shout"],
+    config: { unit: "signs" },
+    imports: { "extism:host/user": { shout: upper } },
+    instances: { reuse: "principal" },
+    limits: { deadlineMs: 20_000 },
+  })
+  t.equal(await call(plugin, "loud", "grüße"), "GRÜSSE signs+")
+  t.equal(await call(plugin, "loud", "two"), "TWO signs++")
+  await t.rejects(call(plugin, "fail", "because"), { code: "STELE-PLG-0001", reason: { payload: "no: because" } })
+  t.equal(log.records.at(-1)?.message, "loud was called")
+})
+
 // ── What Extism's Go host is tested with ────────────────────────────────────
 
-const run = promisify(execFile)
 const version = "v1.7.1"
 
 /** The folder of that module, or why it is not there. */
@@ -147,8 +215,6 @@ interface Made {
   readonly calls: ReadonlyArray<readonly [name: string, input: string, answer: Answer]>
 }
 
-const programs = ["clock:wall", "clock:monotonic", "random"]
-const upper = (bytes: Uint8Array): string => new TextDecoder().decode(bytes).toUpperCase()
 const behind =
   (sign: string) =>
   (bytes: Uint8Array): string =>
