@@ -12,19 +12,55 @@ import { figureRow, type Row, row, type Sample, summarize } from "./measure.ts"
 const root = join(import.meta.dirname, "../..")
 const imports = { "stele:bench/host": { note: () => undefined, size: (text: string) => text.length } }
 
-/** Microseconds of `run` in turns, each turn after the plugins made ahead what they should have. */
-async function inTurns(contenders: Readonly<Record<string, { readonly plugin: Plugin; readonly run: () => unknown }>>, rounds: number) {
-  const samples = new Map(Object.keys(contenders).map((name) => [name, [] as Array<number>]))
-  for (let round = -20; round < rounds; round++) {
-    for (const [name, { plugin, run }] of Object.entries(contenders)) {
-      await filled(plugin)
-      const started = performance.now()
-      run()
-      const took = (performance.now() - started) * 1_000
-      if (round >= 0) samples.get(name)?.push(took)
-    }
+/** Microseconds of whole calls, of `take` of the pool, and from a call's beginning until its instance is entered. */
+interface Times {
+  readonly whole: Record<string, Sample>
+  readonly take: Record<string, Sample>
+  readonly entered: Record<string, Sample>
+}
+
+/** Contenders take turns; before each the pool has made ahead what it should have. */
+async function inTurns(contenders: Readonly<Record<string, { readonly plugin: Plugin; readonly run: () => unknown }>>, rounds: number): Promise<Times> {
+  const { take } = Pool.prototype
+  const { call } = Instance.prototype
+  let taking = 0
+  let took = Number.NaN
+  let entered = Number.NaN
+  Pool.prototype.take = function (...args) {
+    taking = performance.now()
+    const instance = take.apply(this, args)
+    took = performance.now() - taking
+    return instance
   }
-  return Object.fromEntries(Array.from(samples, ([name, values]) => [name, summarize(values)]))
+  Instance.prototype.call = function (...args) {
+    entered = performance.now() - taking
+    return call.apply(this, args)
+  }
+  const samples = { whole: new Map<string, Array<number>>(), take: new Map<string, Array<number>>(), entered: new Map<string, Array<number>>() }
+  const push = (of: Map<string, Array<number>>, name: string, ms: number): void => {
+    const list = of.get(name)
+    if (list === undefined) of.set(name, [ms * 1_000])
+    else list.push(ms * 1_000)
+  }
+  try {
+    for (let round = -20; round < rounds; round++) {
+      for (const [name, { plugin, run }] of Object.entries(contenders)) {
+        await filled(plugin)
+        const started = performance.now()
+        run()
+        const whole = performance.now() - started
+        if (round < 0) continue
+        push(samples.whole, name, whole)
+        push(samples.take, name, took)
+        push(samples.entered, name, entered)
+      }
+    }
+  } finally {
+    Pool.prototype.take = take
+    Instance.prototype.call = call
+  }
+  const summary = (of: Map<string, Array<number>>): Record<string, Sample> => Object.fromEntries(Array.from(of, ([name, values]) => [name, summarize(values)]))
+  return { whole: summary(samples.whole), take: summary(samples.take), entered: summary(samples.entered) }
 }
 
 async function filled(plugin: Plugin): Promise<void> {
@@ -32,31 +68,6 @@ async function filled(plugin: Plugin): Promise<void> {
   for (let turn = 0; turn < 1_000 && plugin.pool.ready === 0; turn++) await new Promise((next) => setTimeout(next, 0))
 }
 const asksForReady = new WeakSet<Plugin>()
-
-/** Microseconds that `take` of the pool takes, and those from a call's beginning until its instance is entered. */
-function instanceInHand<A>(body: () => Promise<A>): Promise<{ readonly result: A; readonly take: Sample; readonly entered: Sample }> {
-  const { take } = Pool.prototype
-  const { call } = Instance.prototype
-  const takes: Array<number> = []
-  const entries: Array<number> = []
-  let taken = 0
-  Pool.prototype.take = function (...args) {
-    taken = performance.now()
-    const instance = take.apply(this, args)
-    takes.push((performance.now() - taken) * 1_000)
-    return instance
-  }
-  Instance.prototype.call = function (...args) {
-    entries.push((performance.now() - taken) * 1_000)
-    return call.apply(this, args)
-  }
-  return body()
-    .then((result) => ({ result, take: summarize(takes.slice(20)), entered: summarize(entries.slice(20)) }))
-    .finally(() => {
-      Pool.prototype.take = take
-      Instance.prototype.call = call
-    })
-}
 
 /** The Rust guest, or why there is none. */
 function rust(): Uint8Array | string {
@@ -93,22 +104,21 @@ export async function bench(say: (line: string) => void): Promise<ReadonlyArray<
   {
     const bytes = await component()
     const call = (plugin: Plugin) => ({ plugin, run: () => plugin.callSync("stele:bench/api#echo", [text63]) })
-    const pooled = await load(bytes, { imports, instances: { ready: 4 } })
-    const { result: ofPool, take } = await instanceInHand(() => inTurns({ ours: call(pooled) }, 1_000))
     const module = new WebAssembly.Module((await core()) as BufferSource)
-    const raw = await load(bytes, { imports })
-    const others = await inTurns(
+    const fresh = await load(bytes, { imports })
+    const times = await inTurns(
       {
-        fresh: call(raw),
+        ours: call(await load(bytes, { imports, instances: { ready: 4 } })),
+        fresh: call(fresh),
+        snapshot: call(await load(bytes, { imports, prepare: "snapshot" })),
         reused: call(await load(bytes, { imports, instances: { reuse: "principal" } })),
-        "raw instance alone": { plugin: raw, run: () => new WebAssembly.Instance(module, imports) },
+        "raw instance alone": { plugin: fresh, run: () => new WebAssembly.Instance(module, imports) },
       },
       1_000,
     )
-    rows.push(row("instance from the pool: taking one, echo plugin", "µs", { ours: take, ...others }, [{ name: "µs", ratio: take.median, atMost: 1 }]))
-    rows.push(
-      row("63-byte echo with an instance from the pool", "µs", { ...ofPool, ...others }, [], "a call each turn of the event loop: colder than calls in a row"),
-    )
+    const take = times.take["ours"] as Sample
+    rows.push(row("instance from the pool: taking one, echo plugin", "µs", { ours: take }, [{ name: "µs", ratio: take.median, atMost: 1 }]))
+    rows.push(row("63-byte echo with an instance from the pool", "µs", times.whole, [], "a call each turn of the event loop: colder than calls in a row"))
   }
 
   say("instances of a QuickJS guest from the pool and from a snapshot…")
@@ -116,21 +126,20 @@ export async function bench(say: (line: string) => void): Promise<ReadonlyArray<
     const bytes = new Uint8Array(readFileSync(join(root, "plugins/examples/table-stats/build/table-stats.wasm")))
     const args = ["a,b\n1,2\n3,4\n5,7\n", { separator: ",", correlations: false }] as never
     const call = (plugin: Plugin) => ({ plugin, run: () => plugin.callSync("stele:example-table/statistics#describe", args) })
-    const pooled = await load(bytes, { instances: { ready: 2 } })
-    const measured = await instanceInHand(() => inTurns({ ours: call(pooled) }, 200))
-    const fresh = await load(bytes, {})
-    const ofFresh = await instanceInHand(() => inTurns({ fresh: call(fresh) }, 200))
-    const snapshot = await load(bytes, { prepare: "snapshot" })
-    const ofSnapshot = await instanceInHand(() => inTurns({ snapshot: call(snapshot) }, 200))
-    const reused = await inTurns({ reused: call(await load(bytes, { instances: { reuse: "principal" } })) }, 200)
-    const inHand = { ours: measured.entered, fresh: ofFresh.entered, snapshot: ofSnapshot.entered }
-    rows.push(
-      row("QuickJS guest from the pool: a call's beginning to its first instruction", "µs", inHand, [
-        { name: "µs", ratio: measured.entered.median, atMost: 100 },
-      ]),
+    const times = await inTurns(
+      {
+        ours: call(await load(bytes, { instances: { ready: 2 } })),
+        fresh: call(await load(bytes, {})),
+        snapshot: call(await load(bytes, { prepare: "snapshot" })),
+        reused: call(await load(bytes, { instances: { reuse: "principal" } })),
+      },
+      200,
     )
-    rows.push(row("QuickJS guest, whole call", "µs", { ...measured.result, ...ofFresh.result, ...ofSnapshot.result, ...reused }, []))
-    rows.push(ratioRow("QuickJS guest (initialised when it was built): instance from a snapshot", ofSnapshot.entered, ofFresh.entered))
+    const { ours, fresh, snapshot } = times.entered as Record<"ours" | "fresh" | "snapshot", Sample>
+    const figure = "QuickJS guest from the pool: a call's beginning to its first instruction"
+    rows.push(row(figure, "µs", { ours, fresh, snapshot }, [{ name: "µs", ratio: ours.median, atMost: 100 }]))
+    rows.push(row("QuickJS guest, whole call with an instance from the pool", "µs", times.whole, []))
+    rows.push(ratioRow("QuickJS guest (initialised when it was built): instance from a snapshot", snapshot, fresh))
   }
 
   say("instances of guests that initialise themselves from a snapshot…")
@@ -142,10 +151,9 @@ export async function bench(say: (line: string) => void): Promise<ReadonlyArray<
       const call = (plugin: Plugin) => ({ plugin, run: () => plugin.callSync("look", args) })
       const fresh = await load(bytes, {})
       const snapshot = await load(bytes, { prepare: "snapshot" })
-      const ofFresh = await instanceInHand(() => inTurns({ fresh: call(fresh) }, 100))
-      const ofSnapshot = await instanceInHand(() => inTurns({ snapshot: call(snapshot) }, 100))
       if (fresh.callSync("look", args) !== snapshot.callSync("look", args)) throw new Error("A snapshot answers otherwise")
-      rows.push(ratioRow("Rust guest that makes a sieve and a table: instance from a snapshot", ofSnapshot.entered, ofFresh.entered))
+      const { entered } = await inTurns({ fresh: call(fresh), snapshot: call(snapshot) }, 100)
+      rows.push(ratioRow("Rust guest that makes a sieve and a table: instance from a snapshot", entered["snapshot"] as Sample, entered["fresh"] as Sample))
     }
   }
 
@@ -227,7 +235,11 @@ async function hotSwap(host: Host): Promise<Row> {
   let swaps = 0
   const isOver = (): boolean => begun >= calls
   const swapper = async (): Promise<void> => {
-    while (!isOver()) await plugin.replace(versioned(1 + (++swaps % 3)))
+    while (!isOver()) {
+      await plugin.replace(versioned(1 + (++swaps % 3)))
+      // Loading something so small never leaves the thread: without a turn of theirs the callers' timers would wait for good.
+      await new Promise((next) => setTimeout(next, 0))
+    }
   }
   const started = performance.now()
   await Promise.all([...Array.from({ length: 64 }, caller), swapper()])
