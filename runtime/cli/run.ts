@@ -96,7 +96,11 @@ export function programOptions(flags: RunFlags, directories: ReadonlyArray<Direc
   const given = loadOptions(flags)
   return {
     ...given,
-    grants: [...flags.grant, ...flags.allowHttp.map((pattern) => `http:*:${pattern}`), ...directories.flatMap(({ host, isWritable }) => [`fs:read:${host}`, ...(isWritable ? [`fs:write:${host}`] : [])])],
+    grants: [
+      ...flags.grant,
+      ...flags.allowHttp.map((pattern) => `http:*:${pattern}`),
+      ...directories.flatMap(({ host, isWritable }) => [`fs:read:${host}`, ...(isWritable ? [`fs:write:${host}`] : [])]),
+    ],
     limits: { deadlineMs: dayMs, liftBytesMax: Number.MAX_SAFE_INTEGER, hostCallsMax: Number.MAX_SAFE_INTEGER, ...given.limits },
     ...(flags.engine === undefined ? {} : { engine: flags.engine as NonNullable<LoadOptions["engine"]> }),
     wasi: {

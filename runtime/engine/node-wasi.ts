@@ -8,15 +8,16 @@ import type { Engine, EnginePlugin } from "../../host/call/engine.ts"
 import { check, type Promises } from "./check.ts"
 import { ProcessExecutor, type Program } from "./executor.ts"
 import { nodeWasiProgram } from "./node-wasi-program.ts"
+import { onPath } from "./process.ts"
 
 const promises: Promises = { name: "node-wasi", readOnly: false, limits: [] }
 
 /** The running Node; elsewhere the one that is named, or the first on the path. */
-function nodeFile(): string {
+function nodeFile(): string | undefined {
   const { bun, deno } = process.versions
   const named = process.env["STELE_NODE"]
   if (named !== undefined && named !== "") return named
-  return bun === undefined && deno === undefined && !isSingleFile() ? process.execPath : "node"
+  return bun === undefined && deno === undefined && !isSingleFile() ? process.execPath : onPath(["node"])[0]
 }
 
 /** A program of one file runs itself, whatever it is given. */
@@ -45,15 +46,10 @@ export const nodeWasi: Engine = {
   async open(plugin) {
     check(promises, plugin)
     const file = nodeFile()
+    if (file === undefined)
+      throw new EngineError("Unavailable", { engine: promises.name, detail: "there is no Node on the path", advice: "install Node, or name it in STELE_NODE" })
     // Its own notes would stand among what the guest writes to standard error.
     const command = { file, args: ["--no-warnings", "--eval", nodeWasiProgram] }
-    if (file === "node" && !(await isThere(file)))
-      throw new EngineError("Unavailable", { engine: promises.name, detail: "there is no Node on the path", advice: "install Node, or name it in STELE_NODE" })
     return new ProcessExecutor(promises, plugin, { command, ...(await capped(plugin)) })
   },
-}
-
-async function isThere(file: string): Promise<boolean> {
-  const { execFile } = await import("node:child_process")
-  return new Promise((resolve) => execFile(file, ["--version"], (error) => resolve(error === null)))
 }

@@ -3,8 +3,16 @@
  * but the channel. It is killed at the deadline, when it has written more than it may, and when nobody waits any more.
  */
 import { type ChildProcess, spawn } from "node:child_process"
+import { existsSync } from "node:fs"
 import type { Duplex, Readable, Writable } from "node:stream"
 import { type Answer, answerBytesMax, decodeAnswer, encodeRequest, type Request } from "./program.ts"
+
+/** Full paths: the process gets no environment to look them up in. */
+export function onPath(names: ReadonlyArray<string>): ReadonlyArray<string> {
+  const isWindows = process.platform === "win32"
+  const folders = (process.env["PATH"] ?? "").split(isWindows ? ";" : ":").filter((folder) => folder !== "")
+  return names.flatMap((name) => folders.map((folder) => `${folder}/${name}${isWindows ? ".exe" : ""}`)).filter((file) => existsSync(file))
+}
 
 export interface Command {
   readonly file: string

@@ -3,11 +3,11 @@
  * Python. It stops a guest by its epoch, caps memory, tables and stack, and keeps directories read-only.
  */
 import { execFile } from "node:child_process"
-import { existsSync } from "node:fs"
 import { EngineError } from "../../schemas/error/engine.ts"
 import type { Engine } from "../../host/call/engine.ts"
 import { check, type Promises } from "./check.ts"
 import { ProcessExecutor } from "./executor.ts"
+import { onPath } from "./process.ts"
 import { wasmtimeProgram } from "./wasmtime-program.ts"
 
 const promises: Promises = { name: "wasmtime", readOnly: true, limits: ["stackBytesMax"] }
@@ -39,13 +39,6 @@ async function find(): Promise<Wasmtime | undefined> {
     if (version !== undefined) return { python, version }
   }
   return undefined
-}
-
-/** Full paths: the process gets no environment to look them up in. */
-function onPath(names: ReadonlyArray<string>): ReadonlyArray<string> {
-  const isWindows = process.platform === "win32"
-  const folders = (process.env["PATH"] ?? "").split(isWindows ? ";" : ":").filter((folder) => folder !== "")
-  return names.flatMap((name) => folders.map((folder) => `${folder}/${name}${isWindows ? ".exe" : ""}`)).filter((file) => existsSync(file))
 }
 
 export const wasmtime: Engine = {

@@ -7,21 +7,7 @@ import { settled } from "../../capability/serve.ts"
 import * as files from "../../wasi/descriptor.ts"
 import { type Descriptor, descriptorOf, descriptorsOf, Directory, fdflag, File, Input, Output, type Stat } from "./descriptor.ts"
 import { expect, refuse, right } from "./errno.ts"
-import {
-  type Buffer,
-  clear,
-  gather,
-  lengthOf,
-  readBuffers,
-  scatter,
-  unsigned,
-  unsigned64,
-  writeBytes,
-  writeU16,
-  writeU32,
-  writeU64,
-  writeU8,
-} from "./memory.ts"
+import { type Iovec, clear, gather, lengthOf, readBuffers, scatter, unsigned, unsigned64, writeBytes, writeU16, writeU32, writeU64, writeU8 } from "./memory.ts"
 import { type Functions, serve, type Snapshot } from "./serve.ts"
 
 /** A regular file with these rights; what a stream and a directory answer instead. */
@@ -40,13 +26,13 @@ export function offsetOf(value: bigint): number {
 }
 
 /** Up to `lengthOf(buffers)` bytes of standard input; none at its end. */
-function readInput(call: CallContext, input: Input, buffers: ReadonlyArray<Buffer>): Uint8Array {
+function readInput(call: CallContext, input: Input, buffers: ReadonlyArray<Iovec>): Uint8Array {
   const answer = input.read(call, lengthOf(buffers))
   if (answer.tag === "ok") return answer.val
   return answer.val.tag === "closed" ? new Uint8Array(0) : refuse("io")
 }
 
-function readFile(call: CallContext, cx: AbiContext, file: File, buffers: ReadonlyArray<Buffer>, from: number): number {
+function readFile(call: CallContext, cx: AbiContext, file: File, buffers: ReadonlyArray<Iovec>, from: number): number {
   let done = 0
   for (const { at, length } of buffers) {
     // Into the guest's memory itself: nothing lies between.
@@ -69,7 +55,7 @@ function writeOutput(call: CallContext, output: Output, bytes: Uint8Array): numb
   return part.length
 }
 
-function write(call: CallContext, cx: AbiContext, fd: number, buffers: ReadonlyArray<Buffer>): number {
+function write(call: CallContext, cx: AbiContext, fd: number, buffers: ReadonlyArray<Iovec>): number {
   const descriptor = descriptorOf(call, fd)
   if (descriptor instanceof Directory) refuse("isdir")
   descriptor.need(right.fdWrite)
@@ -82,7 +68,7 @@ function write(call: CallContext, cx: AbiContext, fd: number, buffers: ReadonlyA
   return written
 }
 
-function read(call: CallContext, cx: AbiContext, fd: number, buffers: ReadonlyArray<Buffer>): number {
+function read(call: CallContext, cx: AbiContext, fd: number, buffers: ReadonlyArray<Iovec>): number {
   const descriptor = descriptorOf(call, fd)
   if (descriptor instanceof Directory) refuse("isdir")
   descriptor.need(right.fdRead)

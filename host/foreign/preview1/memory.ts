@@ -106,15 +106,15 @@ const buffersMax = 1_024
 /** Bytes that one read or write moves at most: a short answer, after which every libc goes on with the rest. */
 export const transferBytesMax = 1 << 20
 
-export interface Buffer {
+export interface Iovec {
   readonly at: number
   readonly length: number
 }
 
 /** The buffers of a read or write that are not empty, cut at `transferBytesMax` in all. Each of them lies in memory, the cut ones too. */
-export function readBuffers(cx: AbiContext, at: number, count: number): ReadonlyArray<Buffer> {
+export function readBuffers(cx: AbiContext, at: number, count: number): ReadonlyArray<Iovec> {
   if (count > buffersMax) refuse("inval")
-  const buffers: Array<Buffer> = []
+  const buffers: Array<Iovec> = []
   let left = transferBytesMax
   for (let i = 0; i < count; i++) {
     const start = readU32(cx, at + i * 8)
@@ -127,10 +127,10 @@ export function readBuffers(cx: AbiContext, at: number, count: number): Readonly
   return buffers
 }
 
-export const lengthOf = (buffers: ReadonlyArray<Buffer>): number => buffers.reduce((sum, { length }) => sum + length, 0)
+export const lengthOf = (buffers: ReadonlyArray<Iovec>): number => buffers.reduce((sum, { length }) => sum + length, 0)
 
 /** What the guest's buffers hold, one after the other, copied and charged. */
-export function gather(cx: AbiContext, buffers: ReadonlyArray<Buffer>): Uint8Array {
+export function gather(cx: AbiContext, buffers: ReadonlyArray<Iovec>): Uint8Array {
   const length = lengthOf(buffers)
   charge(cx, length)
   const bytes = new Uint8Array(length)
@@ -143,7 +143,7 @@ export function gather(cx: AbiContext, buffers: ReadonlyArray<Buffer>): Uint8Arr
 }
 
 /** Puts bytes into the guest's buffers, one after the other. There is room: nobody read more than `lengthOf` them. */
-export function scatter(cx: AbiContext, buffers: ReadonlyArray<Buffer>, bytes: Uint8Array): void {
+export function scatter(cx: AbiContext, buffers: ReadonlyArray<Iovec>, bytes: Uint8Array): void {
   let from = 0
   for (const { at, length } of buffers) {
     if (from >= bytes.length) return
