@@ -12,6 +12,7 @@ import type { Operation, Question } from "../../../runtime/port/store.ts"
 import type * as Limits from "../../../runtime/port/limits.ts"
 import type * as Clock from "../../../runtime/storage/clock.ts"
 import type * as Sqlite from "../../../runtime/storage/sqlite/mod.ts"
+import { seedOfRun } from "./random.ts"
 import { append, at, set } from "./suite/case.ts"
 import { runCase, storeCases } from "./suite/conformance.ts"
 import { strict } from "./suite/strict.ts"
@@ -273,10 +274,15 @@ const mutations: ReadonlyArray<readonly [rule: string, file: string, line: strin
 ]
 
 t.test("each rule of the stores is held by some conformance case", { timeout: 300_000 }, async (t) => {
+  // Each takes a copy of the source through the engine: a third of them in one run, another in the next.
+  const isFull = process.env["STELE_TEST_FULL"] === "1"
+  const seed = seedOfRun()
+  const chosen = mutations.filter((_, i) => isFull || (i + seed) % 3 === 0)
+  t.comment(`${chosen.length} of ${mutations.length} rules, seed ${seed}`)
   // Several at a time: some are caught by what never comes.
-  for (let from = 0; from < mutations.length; from += 8)
+  for (let from = 0; from < chosen.length; from += 8)
     await Promise.all(
-      mutations.slice(from, from + 8).map(async ([rule, file, line, replacement, groups]) => {
+      chosen.slice(from, from + 8).map(async ([rule, file, line, replacement, groups]) => {
         const title = await caught(await mutated(file, line, replacement), groups)
         t.ok(title !== undefined, `without: ${rule}${title === undefined ? ", nothing fails" : ""}`)
       }),
