@@ -41,7 +41,8 @@ const table: Readonly<Record<string, Room>> = {
   ),
   "runtime/http/": { rooms: ["runtime/", "host/", "plugins/sdk/", "kernels/", "schemas/"], packages: ["effect", "hono", "@hono/node-server"] },
   "runtime/build/": {
-    rooms: ["runtime/build/", "schemas/"],
+    // What it writes into a build is defined once, where it is used.
+    rooms: ["runtime/build/", "schemas/", "runtime/carried.ts", "host/call/watchdog-thread.ts", "host/platform/browser.ts"],
     packages: ["@bytecodealliance/jco-transpile", "assemblyscript", "componentize-qjs", "rolldown"],
   },
 }
