@@ -540,7 +540,8 @@ export function serverFileSystem(options: FileSystemOptions = {}): FileSystemPor
     try {
       return kernelFileSystems.has(Number(fs.statfsSync(path).type) >>> 0)
     } catch {
-      return true
+      // Deno wants a permission more for this; what it lets be read without --allow-all is not the kernel's.
+      return path.startsWith("/proc/") || path.startsWith("/sys/") || path === "/proc" || path === "/sys"
     }
   }
 

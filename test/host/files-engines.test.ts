@@ -2,6 +2,9 @@
  * No way out of a given directory, on any engine: what `files-program.ts` tries, and what each attempt must answer. With
  * descriptors nothing escapes while another process swaps directories for links; with paths the same is counted and told.
  */
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import t from "tap"
 import { answer, engines } from "./engine.ts"
 
@@ -236,3 +239,18 @@ for (const engine of engines)
       }
     })
   }
+
+t.test("under Deno's own permissions a directory is held by its path, and they hold besides", async (t) => {
+  const folder = mkdtempSync(join(realpathSync(tmpdir()), "stele-limited-"))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const given = join(folder, "given")
+  mkdirSync(given)
+  writeFileSync(join(folder, "outside"), "CANARY")
+  symlinkSync("../outside", join(given, "way-out"))
+  const flags = [`--allow-read=${given}`, `--allow-write=${given}`]
+  t.strictSame(await answer("deno", "files-limited-program.ts", [given], { flags }), {
+    holds: "paths",
+    answers: [{ tag: "ok", val: 3 }, "ok", "not-permitted", "not-permitted", "not-permitted", "no-entry", "ok", "ok"],
+    kernel: "err",
+  })
+})
