@@ -1,30 +1,19 @@
 /** A directory given under Deno's own permissions, which leave no way through /proc: `deno run --allow-read=DIR --allow-write=DIR`. */
-import { defaultLimits } from "../../host/options.ts"
-import { GrantSet, parseGrant } from "../../host/capability/grant.ts"
-import type { CallContext } from "../../host/capability/capability.ts"
+import { parseGrant } from "../../host/capability/grant.ts"
 import { serverFileSystem } from "../../host/platform/file-system.ts"
-import { memoryPorts } from "../../host/port/mod.ts"
 import * as files from "../../host/wasi/descriptor.ts"
-import { nothing } from "../../host/wasi/given.ts"
 import { openPreopens } from "../../host/wasi/preopen.ts"
+import { testCall } from "./capability-call.ts"
 
 const given = process.argv[2] as string
 const grants = [`fs:read:${given}`, `fs:write:${given}`].map(parseGrant)
 const port = serverFileSystem()
-const call: CallContext = {
-  tenant: "default",
-  plugin: "sha256:0001",
-  grants: new GrantSet(grants),
-  ports: memoryPorts(),
-  limits: defaultLimits,
-  wasi: { ...nothing, preopens: openPreopens(port, { directories: { "/d": given }, grants, missing: "refuse", guarded: [] }) },
-  signal: undefined,
-  remainingMs: () => 1_000,
-  expired: () => new Error("expired"),
-  atDiscard() {},
-  used() {},
-  denied: () => new Error("denied"),
-}
+const call = testCall(grants.map(({ text }) => text))
+Object.assign(call, {
+  wasi: { ...call.wasi, preopens: openPreopens(port, { directories: { "/d": given }, grants, missing: "refuse", guarded: [] }) },
+  // What it remembers would grow.
+  used: () => undefined,
+})
 const [root] = files.preopened(call)[0] as readonly [files.Descriptor, string]
 const open = (path: string, flags: Partial<files.OpenFlags> = {}) => files.openAt(call, root, path, { read: true, write: false, follow: true, ...flags })
 const made = open("made", { create: true, write: true })
