@@ -41,6 +41,9 @@ interface Listener {
   destroy(): void
 }
 
+/** How long connections that were made before the end may take to send a request, in ms. */
+const lastMs = 200
+
 type Answer = (request: Request, peer: Peer) => Promise<Response>
 
 const count = (option: string, value: number | undefined, otherwise: number, max: number): number => {
@@ -61,6 +64,7 @@ function rawAnswer(error: HttpError): string {
 async function listenNode(answer: Answer, service: Service, hostname: string, port: number, connectionsMax: number): Promise<Listener> {
   const { getRequestListener } = await import("@hono/node-server")
   const { createServer } = process.getBuiltinModule("node:http")
+  const { Server: Socket } = process.getBuiltinModule("node:net")
   const { headerBytesMax, bodyMs } = service.limits
   const malformed = (detail: string): Response => {
     const error = new HttpError("Malformed", { detail })
@@ -74,6 +78,7 @@ async function listenNode(answer: Answer, service: Service, hostname: string, po
     // Of what is no request to a web-standard handler: a target or host that is no URL.
     { errorHandler: (error) => malformed(error instanceof Error ? error.message : "it is not one") },
   )
+  const refused = new WeakSet<object>()
   const server = createServer(
     {
       maxHeaderSize: headerBytesMax,
@@ -83,22 +88,32 @@ async function listenNode(answer: Answer, service: Service, hostname: string, po
       connectionsCheckingInterval: 1_000,
       keepAliveTimeout: 5_000,
       insecureHTTPParser: false,
-      requireHostHeader: true,
+      // Refused below, with a body that says why.
+      requireHostHeader: false,
     },
-    (incoming, outgoing) => void listener(incoming, outgoing),
+    (incoming, outgoing) => {
+      const { socket } = incoming
+      // What comes after a request that was refused as a whole is nobody's request.
+      if (refused.has(socket)) return
+      // RFC 9112 §3.2: one host, no more and no less; two programs could each believe another of two.
+      const hosts = incoming.rawHeaders.filter((each, i) => i % 2 === 0 && /^host$/i.test(each)).length
+      if (hosts === 1) return void listener(incoming, outgoing)
+      refused.add(socket)
+      socket.end(rawAnswer(new HttpError("Malformed", { detail: hosts === 0 ? "it names no host" : "it names more than one host" })))
+    },
   )
   server.maxConnections = connectionsMax
   // Who neither sends nor reads holds nothing for longer than this.
   server.setTimeout(Math.max(60_000, 2 * bodyMs))
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
     if (error.code === "ECONNRESET" || !socket.writable) return socket.destroy()
-    const refused =
+    const answered =
       error.code === "HPE_HEADER_OVERFLOW"
         ? new HttpError("HeaderBytes", { limit: headerBytesMax })
         : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
           ? new HttpError("BodyTime", { limitMs: bodyMs })
           : new HttpError("Malformed", { detail: error.message.replace(/^Parse Error: /, "").slice(0, 200) })
-    socket.end(rawAnswer(refused))
+    socket.end(rawAnswer(answered))
     // It may go on sending; what it sends is nobody's.
     setTimeout(() => socket.destroy(), 1_000).unref()
   })
@@ -115,11 +130,14 @@ async function listenNode(answer: Answer, service: Service, hostname: string, po
   const address = server.address()
   return {
     port: typeof address === "object" && address !== null ? address.port : port,
-    stop() {
+    async stop() {
       const { promise, resolve } = Promise.withResolvers<void>()
-      server.close(() => resolve())
-      server.closeIdleConnections()
-      return promise
+      // Not the server's own `close`, which also ends connections that have no request yet: one that was just made, and whose
+      // request is on its way, would be cut off. Those have a moment, and are told.
+      Socket.prototype.close.call(server, () => resolve())
+      await Promise.race([promise, new Promise((next) => setTimeout(next, lastMs))])
+      server.close()
+      await promise
     },
     destroy: () => server.closeAllConnections(),
   }
