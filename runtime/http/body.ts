@@ -14,7 +14,16 @@ export class Patience {
       this.#timer ??= setInterval(() => this.#look(), Math.max(5, Math.min(250, ms / 4)))
       // Nobody's process is kept by a request that may never come.
       this.#timer.unref()
-      work.then(resolve, reject).finally(() => this.#waiting.delete(wait))
+      work.then(
+        (value) => {
+          this.#waiting.delete(wait)
+          resolve(value)
+        },
+        (error: unknown) => {
+          this.#waiting.delete(wait)
+          reject(error)
+        },
+      )
     })
   }
 
@@ -100,10 +109,9 @@ export function parseJson(bytes: Uint8Array): unknown {
   } catch (cause) {
     throw new HttpError("Body", { detail: "it is not UTF-8" }, { cause })
   }
-  if (text.trim() === "") throw new HttpError("Body", { detail: "it is empty" })
   try {
     return JSON.parse(text) as unknown
   } catch (cause) {
-    throw new HttpError("Body", { detail: (cause as Error).message.slice(0, 200) }, { cause })
+    throw new HttpError("Body", { detail: text.trim() === "" ? "it is empty" : (cause as Error).message.slice(0, 200) }, { cause })
   }
 }

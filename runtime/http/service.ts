@@ -137,6 +137,9 @@ const commonHeaders: Readonly<Record<string, string>> = {
   "x-content-type-options": "nosniff",
 }
 
+/** The answer of a call: JSON that nothing takes for anything else. What else is said for pages would be a tenth of its time. */
+const callHeaders: Readonly<Record<string, string>> = { "cache-control": "no-store", "x-content-type-options": "nosniff" }
+
 const names = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 /** `curl -T` says nothing of what it sends. */
 const wasm = ["application/wasm", "application/octet-stream", ""]
@@ -333,7 +336,7 @@ class HttpService implements Service {
       },
       status >= 500 && error !== undefined,
     )
-    const out: Record<string, string> = { ...commonHeaders, ...answer.headers }
+    const out: Record<string, string> = { ...(label === "call" && error === undefined ? callHeaders : commonHeaders), ...answer.headers }
     if (type !== undefined) out["content-type"] = type
     if (span !== undefined) out["traceresponse"] = traceparent(span.traceId, span.spanId, span.isSampled)
     if (this.#isDraining && !isProbe) out["connection"] = "close"
