@@ -117,7 +117,7 @@ export function planWaiting(blueprint: Blueprint, functions: ReadonlyMap<string,
     shims.set(`f${i}`, flattenImport(type))
   })
   blueprint.raws.forEach(({ import: raw }, i) => {
-    if (raw.waits !== true) return
+    if (raw.waits !== true && (raw.isProvided !== true || functions.get(`${raw.module}#${raw.name}`)?.waits !== true)) return
     raws.push(i)
     shims.set(`r${i}`, raw.type as CoreSignature)
   })
@@ -614,7 +614,9 @@ export class WaitingInstance extends Instance {
         refreshViews(cx)
         beginScope(cx, "hostCallBytesMax")
         const before = budget.bytesIn
-        const done = (value: unknown): CoreValue | undefined => {
+        const done = (later: unknown): CoreValue | undefined => {
+          refreshViews(cx)
+          const value: unknown = typeof later === "function" ? later() : later
           if (meter.countsFuel)
             meter.charge(Math.ceil((budget.hostCallBytesMax - budget.scopeBytesLeft + budget.bytesIn - before) / costTable.hostCallBytesPerUnit))
           return value as CoreValue | undefined

@@ -12,14 +12,15 @@ import type { CoreFunctionType } from "../harden/core-module.ts"
  * Serves one call. `cx` has views of the guest's memory that are valid now, and again after `refreshViews` when the guest
  * was entered. Addresses and lengths are the guest's and must be checked (`checkRange`); bytes that leave the guest are
  * charged (`charge`), bytes that enter it are added to `cx.budget.bytesIn`. What it throws ends the call. `provided` is
- * what the embedder gave for an import that is `isProvided`.
+ * what the embedder gave for an import that is `isProvided`. A promise may resolve to a function, which makes the answer
+ * when the guest goes on: only then may it enter the guest.
  */
 export type RawFunction = (
   call: CallContext,
   cx: AbiContext,
   args: ReadonlyArray<CoreValue>,
   provided?: HostFunction,
-) => CoreValue | undefined | Promise<CoreValue | undefined>
+) => CoreValue | undefined | Promise<CoreValue | undefined | (() => CoreValue | undefined)>
 
 export interface RawGrant {
   /** The least grant that links it, and what granting it means in plain words. */

@@ -180,7 +180,14 @@ export function link(blueprint: Blueprint, options: LinkOptions): LinkedImports 
     const { module, grant, isProvided } = specs[0] as RawImport
     const names = specs.map(({ name }) => name)
     if (isProvided === true) {
-      for (const name of names) functions.set(`${module}#${name}`, { name: `${module}#${name}`, call: rawFunction(options, module, name) })
+      for (const name of names) {
+        const full = `${module}#${name}`
+        const call = rawFunction(options, module, name)
+        const itWaits = mayWait(call)
+        if (itWaits && options.canSuspend !== true) throw new CapabilityError("Async", { import: full })
+        waits ||= itWaits
+        functions.set(full, itWaits ? { name: full, call, waits: true } : { name: full, call })
+      }
       used.add(module)
     }
     if (grant === undefined) {

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises"
 import createPlugin from "@extism/extism"
 import t from "tap"
 import { withNumbers } from "../../host/foreign/extism/user.ts"
-import { ExtismError, Host, memoryConfig, memoryHttp, memoryLog, memoryObserver, type Plugin, PluginError, SteleError } from "../../host/mod.ts"
+import { ExtismError, Host, memoryConfig, memoryHttp, memoryLog, memoryObserver, type Plugin, PluginError, SteleError, waits } from "../../host/mod.ts"
 import { sha256Hex } from "./extism/vectors.ts"
 import { kernelBase64 } from "../../host/foreign/extism/kernel.gen.ts"
 import { wat } from "./component-builder.ts"
@@ -42,7 +42,7 @@ for (const one of cases) {
   t.test(`\`${one.of}\` ${one.about}`, async (t) => {
     const bytes = await extismGuest(one)
     const expected = one.fails === undefined ? { gives: one.gives } : { fails: one.fails }
-    for (const metering of ["deadline", "fuel"] as const) {
+    for (const metering of ["deadline", "fuel", "yield"] as const) {
       await using plugin = await host.load(bytes, { grants: ["config:greeting", "log"], metering })
       t.same(await outcome(async () => (await call(plugin, one.input)) as Uint8Array, one), expected, `here, ${metering}`)
     }
@@ -227,11 +227,35 @@ t.test("what a host function does wrong is a typed error", async (t) => {
   }, "STELE-PLG-0009")
   await attempt(() => 5, "STELE-EXT-0003")
   await attempt(() => ({ then: 1 }), "STELE-EXT-0003")
-  await attempt(async () => "later", "STELE-CAP-0006")
+  await attempt(() => Promise.resolve("later"), "STELE-CAP-0006")
   await using empty = await host.load(bytes, { grants: ["call:greet"], imports: { "extism:host/user": { greet: () => undefined } } })
   t.equal(decode(await call(empty)), "", "nothing is the null block")
   await using text = await host.load(bytes, { grants: ["call:greet"], imports: { "extism:host/user": { greet: () => "text" } } })
   t.equal(decode(await call(text)), "text")
+})
+
+t.test("a host function may answer later", async (t) => {
+  const bytes = await greeting()
+  const later = async (greeting: Uint8Array, name: Uint8Array): Promise<string> => {
+    await new Promise((resume) => setTimeout(resume, 5))
+    return `${decode(greeting)}, ${decode(name)}, at last`
+  }
+  for (const metering of ["deadline", "fuel"] as const) {
+    await using plugin = await host.load(bytes, { grants: ["call:greet"], imports: { "extism:host/user": { greet: later } }, metering })
+    t.same(await Promise.all([call(plugin), call(plugin)]).then((both) => both.map(decode)), ["Hello, Ada, at last", "Hello, Ada, at last"])
+    t.throws(() => plugin.callSync("run", [encode("")]), { code: "STELE-ASY-0001" })
+  }
+  const marked = waits(async ({ remainingMs }, greeting: Uint8Array) => `${decode(greeting)} ${remainingMs > 0}`)
+  await using told = await host.load(bytes, { grants: ["call:greet"], imports: { "extism:host/user": { greet: marked } } })
+  t.equal(decode(await call(told)), "Hello true")
+  await using failing = await host.load(bytes, { grants: ["call:greet"], imports: { "extism:host/user": { greet: async () => 5 } } })
+  await t.rejects(call(failing), { code: "STELE-EXT-0003" })
+  await using never = await host.load(bytes, {
+    grants: ["call:greet"],
+    imports: { "extism:host/user": { greet: async () => new Promise(() => undefined) } },
+    limits: { deadlineMs: 50 },
+  })
+  await t.rejects(call(never), { code: "STELE-LIM-0010" })
 })
 
 t.test("numbers pass as they are when they are no blocks", async (t) => {

@@ -6,7 +6,7 @@ import { lowerPairOf } from "../../abi/codec.ts"
 import { type AbiContext, AbiTrap, refreshViews } from "../../abi/context.ts"
 import { charge, checkRange } from "../../abi/memory.ts"
 import { typed } from "../../abi/mismatch.ts"
-import type { ExportBinding } from "../../abi/mod.ts"
+import type { ExportBinding, ExportHalves } from "../../abi/bind.ts"
 import type { Limits } from "../../options.ts"
 import { decodeText } from "./block.ts"
 import { hostFunction } from "./kernel.ts"
@@ -39,9 +39,8 @@ function answer(cx: AbiContext, code: number | undefined): unknown {
 
 export const bindFunction =
   ({ memoryBytesMax }: Limits) =>
-  (name: string): ExportBinding => ({
-    signature: { params: [], results: ["i32"] },
-    call(cx, core, _postReturn, args) {
+  (name: string): ExportBinding => {
+    const begin: ExportHalves["begin"] = (cx, core, args) => {
       if (args.length !== 1) throw new WitError("ArgumentCount", { export: name, expected: 1, actual: args.length })
       const { instance } = cx
       instance.isTouched = false
@@ -54,7 +53,12 @@ export const bindFunction =
         throw typed(error, "args[0]")
       }
       instance.isTouched = true
-      return answer(cx, core() as number | undefined)
-    },
-    exited: (cx) => answer(cx, 0),
-  })
+      return core()
+    }
+    return {
+      signature: { params: [], results: ["i32"] },
+      call: (cx, core, _postReturn, args) => answer(cx, begin(cx, core, args) as number | undefined),
+      halves: { begin, finish: (cx, code) => answer(cx, code as number | undefined) },
+      exited: (cx) => answer(cx, 0),
+    }
+  }

@@ -10,6 +10,7 @@ import { printable } from "../../component/name.ts"
 import type { CoreFunctionType, CoreValueType } from "../../harden/core-module.ts"
 import type { AbiContext } from "../../abi/context.ts"
 import { describe } from "../../../schemas/value/form.ts"
+import { isMarked, waitOf } from "../../link/waits.ts"
 import type { RawImport } from "../raw.ts"
 import { userModule } from "./names.ts"
 import { readBlock, writeBlock, writeText } from "./block.ts"
@@ -36,7 +37,7 @@ export function userFunction(module: string, name: string, type: CoreFunctionTyp
     call: (call, cx, args, provided) => {
       const granted = call.grants.match("call", scope)
       if (granted === undefined) throw call.denied(grant)
-      const plain = (provided as { readonly [plainNumbers]?: boolean } | undefined)?.[plainNumbers] === true
+      const plain = numeric.has(provided as object)
       let moved = 0
       const values = args.map((arg, i) => {
         if (params[i] !== "i64" || plain) return arg
@@ -46,10 +47,11 @@ export function userFunction(module: string, name: string, type: CoreFunctionTyp
         return bytes
       })
       call.used(granted, moved)
-      const answer: unknown = (provided as unknown as (...values: ReadonlyArray<unknown>) => unknown)(...values)
+      const body = provided as unknown as (...values: ReadonlyArray<unknown>) => unknown
+      const answer = isMarked(body) ? body(waitOf(call), ...values) : body(...values)
       const lower = (value: unknown): CoreValue | undefined => lowerAnswer(call, cx, value, result, plain, full)
-      // Waits where a call can wait; where it cannot, whoever called refuses the promise.
-      return isThenable(answer) ? (answer.then(lower) as unknown as CoreValue) : lower(answer)
+      // Where a call cannot wait, whoever called refuses the promise.
+      return isThenable(answer) ? Promise.resolve(answer).then((value) => () => lower(value)) : lower(answer)
     },
   }
 }
@@ -74,8 +76,10 @@ function lowerAnswer(call: CallContext, cx: AbiContext, value: unknown, type: Co
   throw wrong("bytes, text or nothing")
 }
 
-const plainNumbers = Symbol("plain numbers")
+const numeric = new WeakSet<object>()
 
 /** Marks a host function whose `i64` are numbers, not blocks: it gets and gives bigints. */
-export const withNumbers = (call: (...args: ReadonlyArray<never>) => unknown): ((...args: ReadonlyArray<unknown>) => unknown) =>
-  Object.assign((...args: ReadonlyArray<unknown>): unknown => (call as (...args: ReadonlyArray<unknown>) => unknown)(...args), { [plainNumbers]: true })
+export function withNumbers<F extends (...args: ReadonlyArray<never>) => unknown>(call: F): F {
+  numeric.add(call)
+  return call
+}
