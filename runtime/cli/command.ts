@@ -98,6 +98,40 @@ const runProgram = Command.make(
   ]),
 )
 
+const serve = Command.make(
+  "serve",
+  {
+    file: Argument.String("FILE").pipe(Argument.withDescription("A component that exports wasi:http/incoming-handler: path, URL, or sha256 digest")),
+    port: text("port", "PORT", "Where it listens (default 8080; 0: any that is free)"),
+    host: text("host", "ADDRESS", "The address it listens on (default 127.0.0.1: this machine alone)"),
+    deadline: text("deadline", "TIME", "When the answer to one request is stopped: 500ms, 2s (default 10s)"),
+    maxBody: text("max-body", "BYTES", "Most bytes of one request's body (default 1MiB)"),
+    ...loadFlags,
+    dir: many("dir", "HOST[::GUEST][:ro]", "A folder it may use, by the name it sees it by; :ro to read only; repeat for more"),
+    env: many("env", "NAME[=VALUE]", "A variable it finds; without a value, what is set here"),
+    config: many("config", "NAME=VALUE", "A setting that config:NAME lets the plugin read"),
+    secret: many("secret", "NAME=SOURCE", "A secret for secret:NAME, from env:VARIABLE or file:PATH"),
+    storage,
+    objects,
+    storageKey,
+    kv: many("kv", "BUCKET/KEY=VALUE", "A stored value to start with: prices/tea=3.20"),
+  },
+  Effect.fnUntraced(function* (flags) {
+    const json = yield* Json
+    yield* run(async () => (await import("./serve.ts")).serveFile({ ...flags, json }))
+  }),
+).pipe(
+  Command.withDescription(
+    "Serve HTTP with a component: each request is a call of its own, in an instance of its own, stopped at its deadline. SIGTERM and Ctrl-C end it when what is under way is answered.",
+  ),
+  Command.withShortDescription("Serve HTTP with a component"),
+  Command.withExamples([
+    { command: "stele serve site.wasm --port 8080" },
+    { command: "stele serve api.wasm --grant 'http:GET:https://api.example.com/*' --deadline 2s", description: "It may ask one other service" },
+    { command: "stele serve files.wasm --dir ./public::/:ro", description: "A folder, to read" },
+  ]),
+)
+
 const inspect = Command.make(
   "inspect",
   { file, limit: loadFlags.limit, wit: isOn("wit", "Print the world as WIT alone"), schema: isOn("schema", "Print the JSON Schemas of the exports alone") },
@@ -251,5 +285,5 @@ export const stele = Command.make("stele").pipe(
     { command: "stele up", description: "See it all on the example plugins" },
   ]),
   Command.withGlobalFlags([Json, Debug]),
-  Command.withSubcommands([call, runProgram, inspect, types, explain, up, plugin, usage, storageCommands, doctor, buildInfo]),
+  Command.withSubcommands([call, runProgram, serve, inspect, types, explain, up, plugin, usage, storageCommands, doctor, buildInfo]),
 )

@@ -52,7 +52,7 @@ export function parseDirectory(text: string): Directory {
 }
 
 /** `NAME=VALUE`, or `NAME` for what it is here. */
-function parseVariable(text: string): readonly [string, string] {
+export function parseVariable(text: string): readonly [string, string] {
   if (text.includes("=")) return parsePair("--env", text, "NAME=VALUE, or NAME to pass on what is set here")
   const value = process.env[text]
   if (value === undefined)

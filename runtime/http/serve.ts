@@ -7,6 +7,11 @@ import { HttpError } from "../../schemas/error/http.ts"
 import { problemOf } from "./problem.ts"
 import type { Peer, Service } from "./service.ts"
 
+/** What answers: a service, or anything that ends as one does. */
+export interface Servable extends Pick<Service, "fetch" | "drain"> {
+  readonly limits: Pick<Service["limits"], "headerBytesMax" | "bodyMs" | "bodyBytesMax" | "componentBytesMax">
+}
+
 export interface ServeOptions {
   /** Default 127.0.0.1: this machine alone. */
   readonly hostname?: string
@@ -61,7 +66,7 @@ function rawAnswer(error: HttpError): string {
   return `HTTP/1.1 ${error.status} ${text}\r\nconnection: close\r\ncontent-type: application/problem+json\r\n${retry}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
 }
 
-async function listenNode(answer: Answer, service: Service, hostname: string, port: number, connectionsMax: number): Promise<Listener> {
+async function listenNode(answer: Answer, service: Servable, hostname: string, port: number, connectionsMax: number): Promise<Listener> {
   const { getRequestListener } = await import("@hono/node-server")
   const { createServer } = process.getBuiltinModule("node:http")
   const { Server: Socket } = process.getBuiltinModule("node:net")
@@ -184,7 +189,7 @@ interface BunGlobal {
   }): BunServer
 }
 
-async function listenBun(bun: BunGlobal, answer: Answer, service: Service, hostname: string, port: number): Promise<Listener> {
+async function listenBun(bun: BunGlobal, answer: Answer, service: Servable, hostname: string, port: number): Promise<Listener> {
   const { bodyBytesMax, componentBytesMax } = service.limits
   const server = bun.serve({
     hostname,
@@ -201,7 +206,7 @@ async function listenBun(bun: BunGlobal, answer: Answer, service: Service, hostn
  * Listens and answers by `service`.
  * @throws HttpError `Listen`; ConfigError for options
  */
-export async function serve(service: Service, options: ServeOptions = {}): Promise<Server> {
+export async function serve(service: Servable, options: ServeOptions = {}): Promise<Server> {
   const { hostname = "127.0.0.1" } = options
   const port = count("port", options.port, defaultPort, 65_535)
   const graceMs = count("graceMs", options.graceMs, 10_000, 3_600_000)

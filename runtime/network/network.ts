@@ -132,6 +132,8 @@ class Conduit {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#chunks.length = 0
+    // Whoever still holds it is told, and waits for nothing.
+    this.fail(new NetworkError("Broken", { host: "the exchange", detail: "it was given up" }))
     this.#link.forget(this.id)
   }
 }
