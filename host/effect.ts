@@ -20,9 +20,9 @@ export { effectSchema, effectSchemaFromJson, functionEffectSchema } from "../sch
 export * from "./port/layer.ts"
 
 /** What a load can fail with. */
-export type LoadError = VerifyError | CapabilityError | LimitError | PluginError | ConfigError
+export type LoadError = VerifyError | CapabilityError | LimitError | PluginError | PoolError | ConfigError
 /** What a call can fail with. */
-export type CallError = PluginError | WitError | LimitError | CapabilityError | ConfigError
+export type CallError = PluginError | PoolError | WitError | LimitError | CapabilityError | ConfigError
 
 /** A loaded plugin. Closed with the scope it was loaded in. */
 export interface Plugin<E extends object = UntypedExports> {
@@ -36,7 +36,7 @@ export interface Plugin<E extends object = UntypedExports> {
   ) => Effect.Effect<{ readonly result: AnswerOf<E, K>; readonly usage: UsageRecord }, CallError>
   readonly grant: (grant: string) => Effect.Effect<void, CapabilityError>
   readonly revoke: (grant: string) => Effect.Effect<boolean, CapabilityError>
-  readonly replace: (source: Source, options?: ReplaceOptions) => Effect.Effect<void, LoadError | PoolError>
+  readonly replace: (source: Source, options?: ReplaceOptions) => Effect.Effect<void, LoadError>
 }
 
 /** Typed errors fail the effect; anything else is a defect. */

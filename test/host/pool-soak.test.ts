@@ -3,7 +3,7 @@ import t from "tap"
 import { type GuestResource, Host, type SteleError } from "../../host/mod.ts"
 import { componentOf } from "./component-builder.ts"
 
-const rounds = process.env["STELE_TEST_FULL"] === "1" ? 60_000 : 1_200
+const rounds = process.env["STELE_TEST_FULL"] === "1" ? 24_000 : 1_200
 const host = await Host.open({ cache: false })
 t.teardown(() => host.close())
 
