@@ -2,7 +2,9 @@
 import assert from "node:assert/strict"
 import { readFile } from "node:fs/promises"
 import { join } from "node:path"
+import { trap } from "../../host/call/trap.ts"
 import { Host, type LoadOptions, memoryKeyValue, memoryObserver, type Plugin, SteleError, waits } from "../../host/mod.ts"
+import { call, get, i32, Module } from "./wasm-builder.ts"
 
 export interface Case {
   readonly title: string
@@ -168,6 +170,37 @@ test("no handler of the guest catches a host function that rejects, nor a call t
   assert.equal(await codeOf(nested.plugin.call("trap", [1])), "STELE-PLG-0002", "a trap behind a call between components is no exception either")
 })
 
+test("a trap that comes by a rejected promise is caught by no handler, of the old form or the new: how a suspended stack is unwound", async () => {
+  const unwound: unknown = (() => {
+    try {
+      return trap()
+    } catch (error) {
+      return error
+    }
+  })()
+  const { Suspending, promising } = WebAssembly as unknown as {
+    readonly Suspending: new (body: () => unknown) => WebAssembly.ImportValue
+    readonly promising: (core: unknown) => (x: number) => Promise<number>
+  }
+  const handlers = {
+    // try (result i32) … catch_all (i32.const 99) end
+    old: [0x06, 0x7f, get(0), call(0), 0x19, i32(99), 0x0b],
+    // block, try_table (catch_all 0) … return, end, end, (i32.const 99)
+    new: [0x02, 0x40, 0x1f, 0x40, 0x01, 0x02, 0x00, get(0), call(0), "return", 0x0b, 0x0b, i32(99)],
+  }
+  for (const [form, code] of Object.entries(handlers)) {
+    const m = new Module()
+    m.importFunc("h", "f", ["i32"], ["i32"])
+    m.func(["i32"], ["i32"], { export: "run" }, code)
+    const answer = (rejection: unknown): Promise<unknown> =>
+      promising(new WebAssembly.Instance(new WebAssembly.Module(m.bytes()), { h: { f: new Suspending(() => Promise.reject(rejection)) } }).exports["run"])(
+        1,
+      ).catch((error: unknown) => error)
+    assert.equal(await answer(new Error("an exception")), 99, `the ${form} form catches exceptions`)
+    assert.equal(await answer(unwound), unwound, `the ${form} form`)
+  }
+})
+
 test("whatever a host function answers with, the call ends typed: thenables that throw, answer twice, at once or never", async (folder) => {
   const answers: ReadonlyArray<readonly [unknown, string]> = [
     [{ then: (resolve: (x: number) => void) => (resolve(1), resolve(2)) }, "answered 1"],
@@ -214,7 +247,7 @@ test("whatever a host function answers with, the call ends typed: thenables that
   await using scene = await open(folder, "caller", { imports })
   for (const [given, expected] of answers) {
     answer = given
-    assert.equal(await codeOf(scene.plugin.call("sum", [1], { deadlineMs: 40 })), expected)
+    assert.equal(await codeOf(scene.plugin.call("sum", [1], { deadlineMs: expected === deadline ? 40 : 5_000 })), expected)
   }
   assert.equal(scene.plugin.instances, 0)
 })
