@@ -55,6 +55,26 @@ await run(true)
 await run(false)
 `
 
+const mounted = `import { readFile } from "node:fs/promises"
+import { fileURLToPath } from "node:url"
+import { Hono } from "hono"
+import { Host } from "stele"
+import { makeToken, service } from "stele/http"
+const token = makeToken()
+await using host = await Host.open()
+await using plugins = await service(host, { token })
+const app = new Hono().get("/hello", (c) => c.text("mine")).mount("/stele", plugins.fetch)
+const ask = async (path: string, init: RequestInit = {}) => {
+  const answer = await app.request(\`http://127.0.0.1\${path}\`, { ...init, headers: { authorization: \`Bearer \${token}\`, "content-type": path.includes("calls") ? "application/json" : "application/wasm" } })
+  console.log(path, answer.status, (await answer.text()).slice(0, 60))
+}
+const wasm = await readFile(fileURLToPath(import.meta.resolve("stele/examples/greeter/greeter.wasm")))
+await ask("/hello")
+await ask("/stele/healthz")
+await ask("/stele/v1/plugins/greeter?grant=log&grant=kv:read:prices/*&isolation=inline", { method: "PUT", body: wasm })
+await ask("/stele/v1/plugins/greeter/calls/greet", { method: "POST", body: JSON.stringify([{ name: "Ada" }]) })
+`
+
 // Requests are no handles: Node lists the last file's CloseReq until the turn in which it ended is over.
 const closing = `import { Host } from "stele"
 const resources = () => process.getActiveResourcesInfo().filter((name) => !/^(TTYWrap|PipeWrap)$|Req/.test(name)).sort().join()
@@ -157,6 +177,9 @@ export async function journey(folder: Folder, database?: Database): Promise<Read
       })
     }
   }
+
+  await folder.write("mounted.ts", mounted)
+  for (const engine of engines) await step(`${engine[0]} mounted.ts, plugins over HTTP in the embedder's own app`, () => printed(engine, "mounted.ts"))
 
   await folder.write("closing.ts", closing)
   for (const engine of engines) await step(`${engine[0]} closing.ts, which opens and closes two hundred times`, () => printed(engine, "closing.ts"))
