@@ -6,7 +6,7 @@ import { CapabilityError } from "../../schemas/error/capability.ts"
 import { ConfigError } from "../../schemas/error/config.ts"
 import { differenceText, functionDifference } from "../../schemas/wit/equal.ts"
 import { propertyName, type ResourceType } from "../../schemas/wit/model.ts"
-import type { CallContext, HostExport, HostFunction } from "../capability/capability.ts"
+import type { CallContext, Capability, HostExport, HostFunction } from "../capability/capability.ts"
 import type { Grant } from "../capability/grant.ts"
 import { covers } from "../capability/scope.ts"
 import { findInterface } from "../capability/mod.ts"
@@ -151,7 +151,7 @@ export function link(blueprint: Blueprint, options: LinkOptions): LinkedImports 
       if (difference !== undefined) throw new CapabilityError("TypeMismatch", { import: `${name}#${spec.name}`, detail: differenceText(difference) })
     }
     const grant = capability.needs(plain)
-    const about = { name, functions: labels, ...(capability.isInert ? {} : { grant, risk: capability.risk }) }
+    const about = { name, functions: labels, ...(capability.isInert ? {} : { grant, risk: riskOf(capability, options.ports) }) }
     const heads = capability.heads(plain)
     const isGranted = heads.some((head) => granted.has(head))
     if (isGranted || heads.length === 0 || capability.isInertUngranted === true) {
@@ -299,4 +299,10 @@ function providedFunction(provided: ProvidedInterface, spec: ImportSpec): { read
     call: (context, self, ...args) => (self as Record<string, AnyFunction>)[method]?.(...(passes ? [waitOf(context), ...(args as Array<never>)] : args)),
     itWaits: mayWait(body),
   }
+}
+
+/** A network whose port cannot see addresses, as in a browser, says so wherever the grant is explained. */
+function riskOf({ risk, ports: used }: Capability, ports: Ports): string {
+  const isUnguarded = used.some((port) => (ports[port] as { readonly isGuarded?: boolean } | undefined)?.isGuarded === false)
+  return isUnguarded ? `${risk} Addresses are not checked here: a name may lead to this machine or into its network.` : risk
 }

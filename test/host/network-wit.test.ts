@@ -8,7 +8,7 @@ import { wasiVersion } from "../../host/capability/io.ts"
 import { decodeComponent } from "../../host/component/decode.ts"
 import { elaborate } from "../../host/component/elaborate.ts"
 import { link } from "../../host/link/link.ts"
-import { memoryPorts } from "../../host/port/mod.ts"
+import { memoryHttp, memoryPorts } from "../../host/port/mod.ts"
 import { type LimitName, limits } from "../../schemas/error/mod.ts"
 
 const { componentEmbed, componentNew } = (await import("@bytecodealliance/jco-transpile/wasm-tools" as string)) as {
@@ -70,4 +70,13 @@ t.test("`link()` refuses requests without a grant, and links types and sockets w
     names.map((name) => report.find((one) => one.name === `${name}@${wasiVersion}`)?.status).filter((status) => status !== undefined),
     ["inert", "missing", ...Array.from({ length: 7 }, () => "inert")],
   )
+})
+
+t.test("a network that cannot see addresses says so in the risk of its grants", async (t) => {
+  const blueprint = await blueprintOf(wasiVersion)
+  const options = { grants: ["http:*:*", "clock:monotonic"].map(parseGrant), provided: {}, missing: "refuse" } as const
+  const riskIn = (http: ReturnType<typeof memoryHttp>): string | undefined =>
+    link(blueprint, { ...options, ports: memoryPorts({ http }) }).report.find(({ name }) => name.startsWith("wasi:http/outgoing-handler"))?.risk
+  t.notMatch(riskIn(memoryHttp()), /not checked/)
+  t.match(riskIn({ ...memoryHttp(), isGuarded: false }), /Addresses are not checked here/)
 })
