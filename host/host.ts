@@ -1,15 +1,19 @@
 /** The host: loads components into plugins and closes them. Promises; `stele/effect` offers the same as services and layers. */
 import { ConfigError } from "../schemas/error/config.ts"
+import { IsolateError } from "../schemas/error/isolate.ts"
 import { LimitError } from "../schemas/error/limit.ts"
 import { PluginError } from "../schemas/error/plugin.ts"
 import { VerifyError } from "../schemas/error/verify.ts"
 import type { UntypedExports } from "../schemas/wit/exports.ts"
 import type { Engine } from "./call/engine.ts"
+import type { Executor, Nesting } from "./call/executor.ts"
 import { InlineExecutor } from "./call/inline.ts"
 import { type Watchdog, watchdog } from "./call/watchdog.ts"
-import { prepare, PreparedCache } from "./link/prepare.ts"
+import type * as Isolation from "./isolate/mod.ts"
+import type { Spares } from "./isolate/spare.ts"
+import { type Linked, prepare, PreparedCache } from "./link/prepare.ts"
 import { createModuleCache, injectedNameBytes, type ModuleCache } from "./meter/cache.ts"
-import { digestPattern, type LoadOptions, rejectUnknown, resolveLoadOptions } from "./options.ts"
+import { digestPattern, type LoadOptions, rejectUnknown, type ResolvedOptions, resolveLoadOptions } from "./options.ts"
 import { type Edition, Plugin } from "./plugin.ts"
 import { platform } from "./platform/mod.ts"
 import { contentKey, memoryPorts, type Ports } from "./port/mod.ts"
@@ -51,7 +55,7 @@ const diskBytesMax = 1024 ** 3
 const moduleBytesMax = 256 * 1024 ** 2
 
 /** Calls on the stack of this thread, over all hosts. */
-const nesting = { depth: 0, deadlineAtMs: Infinity }
+const nesting: Nesting = { depth: 0, deadlineAtMs: Infinity }
 
 export class Host implements AsyncDisposable {
   readonly ports: Ports
@@ -63,6 +67,7 @@ export class Host implements AsyncDisposable {
   readonly #onClose: HostOptions["onClose"]
   #modules: Promise<ModuleCache> | undefined
   readonly #plugins = new Set<Plugin>()
+  #isolation: Promise<{ readonly code: typeof Isolation; readonly spares: Spares }> | undefined
   #closing: Promise<void> | undefined
 
   private constructor(ports: Ports, dog: Watchdog | undefined, isOnDisk: boolean, { guarded = [], engines = {}, onClose }: HostOptions) {
@@ -137,8 +142,14 @@ export class Host implements AsyncDisposable {
       if (this.#closing !== undefined) throw new PluginError("Closed", { what: "the host" })
       const executor =
         engine === undefined
-          ? new InlineExecutor(linked, resolved)
+          ? resolved.isolation === "inline"
+            ? new InlineExecutor(linked, resolved)
+            : await this.#isolate(linked, resolved, bytes)
           : await (await engine()).open({ linked, options: resolved, loadRewriter: platform.loadRewriter })
+      if (this.#closing !== undefined) {
+        await executor.close()
+        throw new PluginError("Closed", { what: "the host" })
+      }
       return { linked, given: options, options: resolved, executor, callees: new Map(), calls: 0 }
     } catch (error) {
       for (const { directory } of linked.wasi.preopens) directory.close()
@@ -169,10 +180,24 @@ export class Host implements AsyncDisposable {
     try {
       for (const plugin of this.#plugins) await plugin.close()
       this.#prepared.clear()
+      await (await this.#isolation?.catch(() => undefined))?.spares.close()
       await (await this.#modules)?.flush()
     } finally {
       await this.#onClose?.()
     }
+  }
+
+  /** Starts the first thread or process of a plugin. */
+  async #isolate(linked: Linked, options: ResolvedOptions, bytes: Uint8Array): Promise<Executor> {
+    const { code, spares } = await (this.#isolation ??= this.#openIsolation(options.isolation))
+    return code.IsolateExecutor.open(linked, options, bytes, spares)
+  }
+
+  async #openIsolation(isolation: string) {
+    const isolates = await platform.loadIsolates()
+    if (isolates === undefined) throw new IsolateError("Unavailable", { isolation, platform: platform.name })
+    const code = await import("./isolate/mod.ts")
+    return { code, spares: new code.Spares(isolates) }
   }
 
   async #openModules(): Promise<ModuleCache> {

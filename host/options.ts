@@ -41,7 +41,7 @@ export interface LoadOptions {
   readonly limits?: Partial<Limits>
   /** `deadline` (default): wall-clock stop. `fuel`: exact, deterministic cost, and the deadline. `yield`: `fuel` that gives the event loop back every few ms. `off`: neither. */
   readonly metering?: "deadline" | "fuel" | "yield" | "off"
-  /** Where the guest runs; this version has `inline`. */
+  /** Where the guest runs: on the calling thread (default), in a worker, or in a process of its own. */
   readonly isolation?: "inline" | "worker" | "process"
   readonly instances?: {
     /** `never` (default): a fresh instance for each call. `principal`: instances keep their state between calls. */
@@ -208,12 +208,10 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedOptions {
   }
   const engine = oneOf("engine", options.engine ?? "js", ["js", "node-wasi", "wasmtime"], [])
   // Other engines are programs of their own.
-  const isolation =
-    engine === "js"
-      ? oneOf("isolation", options.isolation ?? "inline", ["inline"], ["worker", "process"])
-      : oneOf("isolation", options.isolation ?? "process", ["inline", "worker", "process"], [])
+  const isolation = oneOf("isolation", options.isolation ?? (engine === "js" ? "inline" : "process"), ["inline", "worker", "process"], [])
+  // What a snapshot is of lies in the memory of this thread.
   const prepare =
-    engine === "js"
+    engine === "js" && isolation === "inline"
       ? oneOf("prepare", options.prepare ?? "fresh", ["fresh", "snapshot"], [])
       : oneOf("prepare", options.prepare ?? "fresh", ["fresh"], ["snapshot"])
   const reuse = oneOf("instances.reuse", instances.reuse ?? "never", ["never", "principal"], [])

@@ -2,6 +2,7 @@
 import { closest } from "../schemas/value/closest.ts"
 import { CapabilityError } from "../schemas/error/capability.ts"
 import { SteleError } from "../schemas/error/family.ts"
+import { IsolateError } from "../schemas/error/isolate.ts"
 import { LimitError } from "../schemas/error/limit.ts"
 import { PluginError } from "../schemas/error/plugin.ts"
 import { WitError } from "../schemas/error/wit.ts"
@@ -244,10 +245,11 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
     return { exitCode, usage: out.usage as UsageRecord }
   }
 
-  /** `call` on this thread without a promise. A host with an asynchronous admission port refuses it. */
+  /** `call` on this thread without a promise. A plugin in a worker or process, or a host with an asynchronous admission port, refuses it. */
   callSync<K extends ExportName<E>>(name: K, args: Arguments<E, K>, options: CallOptions = {}): AnswerOf<E, K> {
     const target = this.#begin(name, args, options)
-    const { linked } = target.edition
+    const { executor, linked } = target.edition
+    if (executor.isolation !== "inline") throw new IsolateError("Sync", { isolation: executor.isolation })
     let askedMs = 0
     if (linked.ports.admission !== undefined) {
       const startedMs = linked.nowMs()
@@ -266,14 +268,16 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
   /** Adds a grant to a loaded plugin; seen by its next operation. Imports that were refused at load need a new load. */
   grant(grant: string): void {
     const parsed = parseGrant(grant)
-    for (const { linked } of this.#editions()) linked.grants.grant(parsed)
+    for (const { executor, linked } of this.#editions()) if (linked.grants.grant(parsed)) executor.changed?.("granted", parsed.text)
   }
 
   /** Takes a grant back, at the next operation, also on open handles. False when nothing of it was in force. */
   revoke(grant: string): boolean {
     const parsed = parseGrant(grant)
     // All of them: one that was replaced may have calls yet.
-    return this.#editions().filter(({ linked }) => linked.grants.revoke(parsed)).length > 0
+    const changed = this.#editions().filter(({ linked }) => linked.grants.revoke(parsed))
+    for (const { executor } of changed) executor.changed?.("revoked", parsed.text)
+    return changed.length > 0
   }
 
   /**

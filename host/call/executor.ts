@@ -29,6 +29,12 @@ export interface Spent {
   hostCalls: Record<string, number>
 }
 
+/** Calls of one thread that are on the stack, and the earliest of their deadlines. */
+export interface Nesting {
+  depth: number
+  deadlineAtMs: number
+}
+
 export interface Executor {
   readonly isolation: "inline" | "worker" | "process"
   /**
@@ -42,6 +48,8 @@ export interface Executor {
   counts?(): PoolCounts
   /** Its plugin was replaced and none of its calls is left: what remains are calls that take a resource of an instance here. Keeps nothing else. */
   retire(): void
+  /** A grant was given or taken back: for executors that keep a copy of them elsewhere. */
+  changed?(change: "granted" | "revoked", grant: string): void
   /** Discards every instance; one that is running ends first. No call comes after it. */
   close(): void | Promise<void>
 }

@@ -9,6 +9,7 @@ import { LimitError } from "../../schemas/error/limit.ts"
 import { WitError } from "../../schemas/error/wit.ts"
 import type { ResourceType } from "../../schemas/wit/model.ts"
 import { AbiTrap, type HandleTable } from "../abi/context.ts"
+import type { Linked } from "../link/prepare.ts"
 import type { Instance } from "./instance.ts"
 
 interface Entry {
@@ -19,14 +20,26 @@ interface Entry {
   lends: number
 }
 
+/** Where guest resources live: an instance here, or one in another thread or process. */
+export interface Home {
+  readonly linked: Linked
+  readonly isDiscarded: boolean
+  /** Own handles that the embedder holds. */
+  ownedOutside: number
+  /** The embedder gives a resource up: its destructor runs. */
+  letGo(type: ResourceType, rep: number): void
+  /** One resource fewer is held: an instance that was kept for it may go. */
+  released(): void
+}
+
 /**
  * Instances by the own resources that keep them. An embedder that forwards results of any type may never look at the
  * resources in them: when such a one is collected its instance is not kept for it. No destructor runs, since nobody is
  * there to give it time and to hear of its failure.
  */
-const abandoned = new FinalizationRegistry<Instance>((instance) => {
-  instance.ownedOutside--
-  instance.linked.released(instance)
+const abandoned = new FinalizationRegistry<Home>((home) => {
+  home.ownedOutside--
+  home.released()
 })
 
 /**
@@ -36,23 +49,23 @@ const abandoned = new FinalizationRegistry<Instance>((instance) => {
  */
 export class GuestResource {
   readonly type: ResourceType
-  readonly #instance: Instance
+  readonly #home: Home
   readonly #rep: number
   readonly #isOwn: boolean
   #isLive = true
   /** Parameters of running calls that borrow it: it cannot be given away meanwhile. */
   #lends = 0
 
-  constructor(type: ResourceType, rep: number, instance: Instance, isOwn: boolean) {
+  constructor(type: ResourceType, rep: number, home: Home, isOwn: boolean) {
     this.type = type
     this.#rep = rep
-    this.#instance = instance
+    this.#home = home
     this.#isOwn = isOwn
-    if (isOwn) abandoned.register(this, instance, this)
+    if (isOwn) abandoned.register(this, home, this)
   }
 
   get isLive(): boolean {
-    return this.#isLive && !this.#instance.isDiscarded
+    return this.#isLive && !this.#home.isDiscarded
   }
 
   /** By its private fields: what only has the prototype is none. */
@@ -61,18 +74,18 @@ export class GuestResource {
   }
 
   /** The instance this resource lives in. */
-  static instanceOf(resource: GuestResource): Instance {
-    return resource.#instance
+  static homeOf(resource: GuestResource): Home {
+    return resource.#home
   }
 
   /** The guest's representation, if `resource` is a live one of this type and instance. */
-  static rep(resource: unknown, type: ResourceType, instance: Instance, take: boolean): number | undefined {
+  static rep(resource: unknown, type: ResourceType, home: Home, take: boolean): number | undefined {
     if (!GuestResource.is(resource) || !resource.isLive) return undefined
-    if (resource.type !== type || resource.#instance !== instance) return undefined
+    if (resource.type !== type || resource.#home !== home) return undefined
     if (take) {
       if (!resource.#isOwn || resource.#lends > 0) return undefined
       resource.#isLive = false
-      instance.ownedOutside--
+      home.ownedOutside--
       abandoned.unregister(resource)
     }
     return resource.#rep
@@ -92,11 +105,11 @@ export class GuestResource {
   [Symbol.dispose](): void {
     if (!this.isLive || !this.#isOwn) return
     this.#isLive = false
-    const instance = this.#instance
-    instance.ownedOutside--
+    const home = this.#home
+    home.ownedOutside--
     abandoned.unregister(this)
-    instance.letGo(this.type, this.#rep)
-    instance.linked.released(instance)
+    home.letGo(this.type, this.#rep)
+    home.released()
   }
 }
 

@@ -23,7 +23,7 @@ export function findResource(value: unknown, depth = 0, seen = new Set<object>()
 /** What the first live guest resource among arguments belongs to. */
 export function linkedOfResource(args: ReadonlyArray<unknown>): Linked | undefined {
   const resource = findResource(args)
-  return resource === undefined ? undefined : GuestResource.instanceOf(resource).linked
+  return resource === undefined ? undefined : GuestResource.homeOf(resource).linked
 }
 
 export class InlineExecutor implements Executor {

@@ -22,7 +22,7 @@ import type { Needs } from "../meter/needs.ts"
 import type { Ports } from "../port/mod.ts"
 import type { Spent } from "./executor.ts"
 import type { Wasi } from "../wasi/given.ts"
-import { Handles } from "./handles.ts"
+import { Handles, type Home } from "./handles.ts"
 import { Meter } from "./meter.ts"
 import { trap } from "./trap.ts"
 import { framesOf, trapText } from "./trap-report.ts"
@@ -51,6 +51,8 @@ export interface CallLimits {
   readonly mayWait?: boolean
   /** What this call finds instead of what the plugin was loaded with. */
   readonly wasi?: Wasi
+  /** Calls around it, where they are not on this thread's stack. */
+  readonly depth?: number
 }
 
 class Budget implements CallBudget {
@@ -106,7 +108,7 @@ export function neglect(answer: unknown): void {
   new Promise((resolve) => resolve(answer)).then(undefined, () => undefined)
 }
 
-export class Instance implements CallContext {
+export class Instance implements CallContext, Home {
   readonly linked: Linked
   readonly limits: Linked["limits"]
   readonly meter: Meter
@@ -524,6 +526,10 @@ export class Instance implements CallContext {
   letGo(type: ResourceType, rep: number): void {
     if (this.isRunning) this.#released.push({ type, rep })
     else this.run(`[drop]${type.name?.name ?? "resource"}`, this.linked.callLimits(), () => this.destroy(type, rep))
+  }
+
+  released(): void {
+    this.linked.released(this)
   }
 
   /** Releases a host resource the guest dropped or the instance left behind. */

@@ -9,6 +9,7 @@ import { LimitError } from "../../schemas/error/limit.ts"
 import { VerifyError } from "../../schemas/error/verify.ts"
 import type { ResourceType } from "../../schemas/wit/model.ts"
 import { bindExport, bindImport, type ExportBinding, type ImportBinding } from "../abi/mod.ts"
+import type { Nesting } from "../call/executor.ts"
 import type { CallLimits, Instance } from "../call/instance.ts"
 import type { Mechanism, MeterNeeds } from "../call/meter.ts"
 import type * as WaitingModule from "../call/waiting.ts"
@@ -74,7 +75,7 @@ export interface Linked extends Prepared {
   /** What programs are given, unless a call says otherwise. */
   readonly wasi: Wasi
   /** Calls on this host's thread that are on the stack, and the earliest of their deadlines. */
-  readonly nesting: { depth: number; deadlineAtMs: number }
+  readonly nesting: Nesting
   /** Default limits of a call that starts now, for destructors run from outside. */
   callLimits(): CallLimits
   used(grant: string, bytes: number): void
@@ -89,7 +90,7 @@ export interface PrepareContext {
   readonly watchdog: Watchdog | undefined
   readonly nowMs: () => number
   readonly injected: string
-  readonly nesting: { depth: number; deadlineAtMs: number }
+  readonly nesting: Nesting
   /** Components decoded and compiled before, by everything that decided the result. */
   readonly prepared: PreparedCache
   /** Rewritten modules that outlive the process; opened when first needed. */
@@ -104,8 +105,11 @@ export interface PrepareContext {
   readonly loadFileSystem: () => Promise<{ readonly fileSystem: FileSystemPort; readonly guarded: ReadonlyArray<string> } | undefined>
 }
 
+/** What compiling needs of it. */
+export type CompileContext = Pick<PrepareContext, "nowMs" | "injected" | "modules" | "sha256" | "loadRewriter">
+
 /** What of a plugin depends on its bytes, limits and mechanism alone: shared by all loads of the same component. */
-interface Prepared {
+export interface Prepared {
   readonly blueprint: Blueprint
   readonly modules: ReadonlyArray<CompiledModule>
   /** Made when the export is first called: a component may have thousands, and most loads call a few. */
@@ -177,6 +181,26 @@ const pageBytes = 65_536
 /** The instantiation after which `ref` can be resolved; −1: at once. */
 const readyAfter = (ref: CoreRef | undefined): number => (ref?.kind === "export" ? ref.instance : -1)
 
+/** Decodes a component, or a core module of a foreign ABI. */
+export async function blueprintOf(bytes: Uint8Array, limits: Limits, loadForeign: PrepareContext["loadForeign"]): Promise<Blueprint> {
+  return isCoreModule(bytes) ? (await loadForeign()).foreignBlueprint(bytes, limits) : elaborate(decodeComponent(bytes, limits), limits)
+}
+
+/** What runs elsewhere is decoded and linked here, and compiled there: an engine never sees its bytes in this process. */
+const uncompiled = (blueprint: Blueprint): Prepared => ({
+  blueprint,
+  modules: [],
+  lift: () => {
+    throw new Error("Cannot call a plugin here that runs elsewhere")
+  },
+  lowerings: [],
+  contextReadyAfter: [],
+  pagesInitial: 0,
+  pagesLeft: 0,
+  elementsLeft: 0,
+  needs: { fuel: false, stack: false, pages: false, elements: false },
+})
+
 export async function prepare(bytes: Uint8Array, digest: string, options: ResolvedOptions, host: PrepareContext): Promise<Linked> {
   const { limits } = options
   const startedMs = host.nowMs()
@@ -184,30 +208,37 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
     const actual = host.nowMs() - startedMs
     if (actual > limits.loadMs) throw new LimitError("loadMs", { limit: limits.loadMs, actual: Math.round(actual) })
   }
-  const canSuspend = "Suspending" in WebAssembly
-  const yields = options.metering === "yield"
+  const isElsewhere = options.engine === "js" && options.isolation !== "inline"
+  // A guest elsewhere waits on its own thread.
+  const canSuspend = isElsewhere || "Suspending" in WebAssembly
+  const yields = options.metering === "yield" && !isElsewhere
   if (yields && !canSuspend) throw new AsyncError("NoSuspension", { asked: 'metering: "yield"', exists: ['metering: "fuel"', '"deadline"', '"off"'] })
   const mechanism: Mechanism =
-    options.metering === "deadline" ? (host.watchdog === undefined ? "slice" : "watchdog") : options.metering === "yield" ? "fuel" : options.metering
+    options.metering === "deadline"
+      ? host.watchdog === undefined || isElsewhere
+        ? "slice"
+        : "watchdog"
+      : options.metering === "yield"
+        ? "fuel"
+        : options.metering
   const parsed = options.grants.map((grant) => parseGrant(grant))
   const key = `${digest} ${mechanism} ${limits === defaultLimits ? "" : decisiveLimits.map((name) => limits[name]).join(" ")}${options.prepare === "snapshot" ? ` snapshot ${Object.values(limits).join(" ")}` : ""}`
   const known = host.prepared.get(key)
-  const blueprint =
-    known?.blueprint ?? (isCoreModule(bytes) ? (await host.loadForeign()).foreignBlueprint(bytes, limits) : elaborate(decodeComponent(bytes, limits), limits))
+  const blueprint = known?.blueprint ?? (await blueprintOf(bytes, limits, host.loadForeign))
   await loadInterfaces(blueprint.imports)
   inTime()
   const ports = options.config === undefined ? host.ports : { ...host.ports, config: withSettings(options.config, host.ports.config) }
   const imports = link(blueprint, { ports, grants: parsed, provided: options.imports, missing: options.missing, canSuspend })
   inTime()
   const maker = known === undefined && options.prepare === "snapshot" ? new (await import("../pool/snapshot.ts")).SnapshotMaker(host.injected) : undefined
-  const prepared = known ?? (await compile(bytes, blueprint, mechanism, limits, host, inTime, maker?.expose))
-  if (known === undefined && maker === undefined) host.prepared.set(key, prepared, bytes.length)
+  const prepared = isElsewhere ? uncompiled(blueprint) : (known ?? (await compile(bytes, blueprint, mechanism, limits, host, inTime, maker?.expose)))
+  if (known === undefined && maker === undefined && !isElsewhere) host.prepared.set(key, prepared, bytes.length)
   // The watchdog's thread boots while the component is decoded and compiled, 10 to 50 ms. Without it: slices.
   if (mechanism === "watchdog" && host.watchdog?.isReady === false && !(await host.watchdog.prepare())) {
     return prepare(bytes, digest, options, { ...host, watchdog: undefined })
   }
 
-  const waiting = yields || imports.waits ? (await host.loadWaiting()).planWaiting(blueprint, imports.functions, yields) : undefined
+  const waiting = yields || (imports.waits && !isElsewhere) ? (await host.loadWaiting()).planWaiting(blueprint, imports.functions, yields) : undefined
   const { nowMs, injected, nesting } = host
   const { tenant } = options
   const wasi = options.wasi === undefined ? nothing : await giveWasi(options, parsed, host)
@@ -277,12 +308,12 @@ const decisiveLimits = [
   "functionBodyBytesMax",
 ] as const
 
-async function compile(
+export async function compile(
   component: Uint8Array,
   blueprint: Blueprint,
   mechanism: Mechanism,
   limits: Limits,
-  host: PrepareContext,
+  host: CompileContext,
   inTime: () => void,
   expose?: Expose,
 ): Promise<Prepared> {
@@ -368,7 +399,7 @@ async function compileCore(
   bytes: Uint8Array,
   module: CoreModule,
   options: RewriteOptions,
-  host: PrepareContext,
+  host: CompileContext,
   inTime: () => void,
   expose?: Expose,
 ): Promise<CompiledModule> {

@@ -60,5 +60,6 @@ export const platform: Platform = {
   sha256: (bytes) => webDigests.sha256(bytes),
   hmacSha256: (key, bytes) => webDigests.hmacSha256(key, bytes),
   loadFileSystem: async () => undefined,
+  loadIsolates: async () => undefined,
   randomBytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
 }

@@ -1,5 +1,6 @@
 /** Deno ≥ 2.9. It asks the person at the terminal for a missing permission; a cache is not worth a question. */
 import { openFolderCache } from "./cache-folder.ts"
+import { loadIsolates } from "./isolate/load.ts"
 import type { Platform } from "./platform.ts"
 import { cacheFolder, serverPlatform } from "./server.ts"
 
@@ -17,6 +18,7 @@ function permissions(): DenoPermissions | undefined {
 const variables = ["STELE_CACHE", "XDG_CACHE_HOME", "HOME"] as const
 
 export const platform: Platform = serverPlatform("deno", {
+  loadIsolates,
   async openCache(bytesMax) {
     try {
       const granted = permissions()

@@ -2,6 +2,7 @@
  * Everything the host needs of the JavaScript platform it runs on. One implementation per platform in
  * `host/platform/{node,deno,bun,browser}.ts`, chosen by package conditions, and nowhere else.
  */
+import type { Isolates } from "../isolate/link.ts"
 import type * as RewriterModule from "../meter/rewrite.ts"
 import type { FileSystemPort } from "../port/file-system.ts"
 
@@ -71,6 +72,8 @@ export interface Platform {
   loadRewriter(): Promise<Rewriter>
   /** The machine's file system and what of it holds the host's own data: the cache. Undefined where there is none. */
   loadFileSystem(): Promise<{ readonly fileSystem: FileSystemPort; readonly guarded: ReadonlyArray<string> } | undefined>
+  /** What starts threads and processes that run guests, loaded when a plugin is first isolated; undefined where there is none. */
+  loadIsolates(): Promise<Isolates | undefined>
   /** SHA-256, lowercase hex. */
   sha256(bytes: Uint8Array): Promise<string>
   hmacSha256(key: Uint8Array, bytes: Uint8Array): Promise<Uint8Array>

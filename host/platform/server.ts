@@ -2,6 +2,7 @@
  * What Node, Deno and Bun have in common: `node:` built-ins, reached through `process.getBuiltinModule`, so that this
  * file has no static import that a browser's bundler would follow, loads synchronously, and costs nothing until used.
  */
+import type * as NodeChildProcess from "node:child_process"
 import type * as NodeCrypto from "node:crypto"
 import type * as NodeFs from "node:fs"
 import type * as NodeOs from "node:os"
@@ -15,6 +16,7 @@ import { fetchBytes, notFound, overSize, unreadable, webAddress } from "./read.t
 
 /** The built-in modules that the server platforms use, by name. */
 export interface Builtins {
+  readonly "node:child_process": typeof NodeChildProcess
   readonly "node:crypto": typeof NodeCrypto
   readonly "node:fs": typeof NodeFs
   readonly "node:os": typeof NodeOs
@@ -201,6 +203,8 @@ export function serverPlatform(name: "node" | "deno" | "bun", overrides: Partial
       const { serverFileSystem } = await import("./file-system.ts")
       return { fileSystem: serverFileSystem(), guarded: guardedFolders() }
     },
+    // Given by each platform: who takes only a function of this file does not get that code with it.
+    loadIsolates: async () => undefined,
     // Not WebCrypto: loading it takes 6 ms on Node, a sixth of the start-up budget.
     sha256: async (bytes) => builtin("node:crypto").hash("sha256", bytes, "hex"),
     hmacSha256: async (key, bytes) => new Uint8Array(builtin("node:crypto").createHmac("sha256", key).update(bytes).digest()),

@@ -148,8 +148,8 @@ export class Pool {
   }
 
   #pinned(resource: GuestResource, name: string): Instance | undefined {
-    const instance = GuestResource.instanceOf(resource)
-    if (instance.linked !== this.#linked) return undefined
+    const instance = GuestResource.homeOf(resource)
+    if (!(instance instanceof Instance) || instance.linked !== this.#linked) return undefined
     if (instance.isRunning) throw new PluginError("Busy", { export: name })
     const idle = this.#idle.indexOf(instance)
     if (idle >= 0) this.#idle.splice(idle, 1)

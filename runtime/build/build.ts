@@ -67,7 +67,7 @@ const platformByCondition: Plugin = {
  * Threads whose file has everything in it that they need, and nothing else: started from the library's chunks the writer of a SQLite file loaded
  * the host, too, which was half of the time and memory of its start. Errors cross as data, so nothing asks for classes of the library.
  */
-const alone: ReadonlySet<string> = new Set(["sqlite-worker", "folder-worker", "tenants-worker", "network-worker"])
+const alone: ReadonlySet<string> = new Set(["sqlite-worker", "folder-worker", "tenants-worker", "network-worker", "isolate-worker", "isolate-process"])
 
 /** Where the files of threads lie, as seen from the bundle that starts them. */
 const workersIn = (folder: string): Plugin => placeWorkers((name) => `new URL(${JSON.stringify(`${folder}/${name}.js`)}, import.meta.url)`)

@@ -5,7 +5,7 @@ import { build, type InputOptions, type OutputOptions, type Plugin } from "rolld
 
 export const root = fileURLToPath(new URL("../..", import.meta.url))
 
-/** Threads, by the file that starts each: a thread starts from a file of its own, which lies beside it in a checkout. */
+/** Threads and processes, by the file that starts each: it starts from a file of its own, which lies beside it in a checkout. */
 export const workers = {
   "runtime/storage/sqlite/store.ts": "sqlite-worker",
   "runtime/storage/folder/thread.ts": "folder-worker",
@@ -13,6 +13,8 @@ export const workers = {
   "runtime/storage/postgres/store.ts": "postgres-worker",
   "runtime/storage/pglite/store.ts": "pglite-worker",
   "runtime/network/network.ts": "network-worker",
+  "host/platform/isolate/thread/start.ts": "isolate-worker",
+  "host/platform/isolate/process/start.ts": "isolate-process",
 } as const
 
 /** Writes the address of each thread's file anew: a bundle has it elsewhere than a checkout. `address` gives the expression. */

@@ -28,6 +28,7 @@ export const limitMeanings: Readonly<Record<LimitName, string>> = {
   varBytesMax: "variables of one instance of an Extism plugin: names, values and 48 bytes for each",
   filesMax: "files, directories and listings that one plugin instance has open",
   fileBytesMax: "size to which a plugin may make a file grow",
+  residentBytesMax: "memory of the process that runs a plugin, engine included, where plugins run in processes",
 }
 
 const explanations: Readonly<Record<string, string>> = {
@@ -102,6 +103,13 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-HTP-0021": "The token is a secret of one user: a file that others can read, or that holds something else, is not used.",
   "STELE-HTP-0022": "No service answered at this URL.",
   "STELE-HTP-0023": "What answered is no Stele service, or one that says what this version does not know.",
+  "STELE-ISO-0001": "The worker or process that ran the call ended in the middle of it: it crashed, or somebody killed it. Only its own call is lost.",
+  "STELE-ISO-0002": "A worker or process sent bytes that are no message, or no value of the type expected. It was ended, and its call fails.",
+  "STELE-ISO-0003": "A worker or process for a plugin could not be started: no permission, no program, or no memory for it.",
+  "STELE-ISO-0004": "A plugin in a worker or process answers later, always: there is nothing to return at once.",
+  "STELE-ISO-0005": "A worker or process failed in a way that has no error of its own: a mistake in stele itself, not in the plugin.",
+  "STELE-ISO-0006": "This platform has no threads, shared memory or processes to isolate plugins in.",
+  "STELE-ISO-0007": "A core module of a foreign ABI used a port that is not carried to isolates: its functions run where its memory is.",
   "STELE-PLG-0001": "The plugin itself answered with the error case of its result; the payload has the type its interface declares.",
   "STELE-PLG-0002": "The guest hit a WebAssembly trap; its instance was discarded and the next call gets a new one.",
   "STELE-PLG-0003": "The component exports no function of this name.",

@@ -24,6 +24,7 @@ export const limits = {
   httpResponseBytesMax: { unit: "bytes", default: 50 << 20 },
   filesMax: { unit: "files", default: 256 },
   fileBytesMax: { unit: "bytes", default: 1 << 30 },
+  residentBytesMax: { unit: "bytes", default: 512 << 20 },
 } as const
 
 export type LimitName = keyof typeof limits
@@ -62,4 +63,5 @@ export class LimitError extends family("LimitError", {
   httpResponseBytesMax: exceeded("STELE-LIM-0022", "httpResponseBytesMax"),
   filesMax: exceeded("STELE-LIM-0020", "filesMax"),
   fileBytesMax: exceeded("STELE-LIM-0021", "fileBytesMax"),
+  residentBytesMax: exceeded("STELE-LIM-0023", "residentBytesMax"),
 }) {}

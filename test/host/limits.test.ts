@@ -357,6 +357,15 @@ limit("fileBytesMax", "a file is made longer", async () => ({
   call: (plugin) => plugin.callSync("grow", [5_000n] as never),
 }))
 
+tested.add("residentBytesMax")
+t.test("`limits.residentBytesMax` lets pass and refuses when a process holds its engine", async (t) => {
+  const bytes = await guest({ core: `(func (export "one") (result i32) (i32.const 1))`, exports: { one: "(result u32)" } })
+  const load = (residentBytesMax: number) => host.load(bytes, { isolation: "process", limits: { residentBytesMax } })
+  await using plugin = await load(512 << 20)
+  t.equal(await plugin.call("one", []), 1)
+  await t.rejects(load(4 << 20), { code: "STELE-LIM-0023", reason: { _tag: "residentBytesMax", limit: 4 << 20 } })
+})
+
 t.test("each limit of the table has a test when they are counted", (t) => {
   t.same([...tested].sort(), Object.keys(table).sort())
   t.end()

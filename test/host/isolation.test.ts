@@ -1,0 +1,369 @@
+// Plugins in workers and processes: the embedding cases there, and what only isolation has to do. Hostile isolates are real
+// ones whose messages are changed on their way.
+import { spawnSync } from "node:child_process"
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import t from "tap"
+import { isolates } from "../../host/platform/isolate/start.ts"
+import { IsolateExecutor } from "../../host/isolate/executor.ts"
+import type { Isolates, Link } from "../../host/isolate/link.ts"
+import { Spares } from "../../host/isolate/spare.ts"
+import * as stele from "../../runtime/mod.ts"
+import { bumpAllocator, guest, wat } from "./component-builder.ts"
+import { cases } from "./embedding.ts"
+import { writeGuests } from "./embedding-guests.ts"
+import { sceneOf } from "./embedding-run.ts"
+
+const { Host, SteleError } = stele
+const kinds = ["worker", "process"] as const
+const isFull = process.env["STELE_TEST_FULL"] !== undefined
+
+t.setTimeout(300_000)
+const folder = await mkdtemp(join(tmpdir(), "stele-isolation-"))
+t.teardown(() => rm(folder, { recursive: true }))
+await writeGuests(folder)
+const basic = join(folder, "basic.wasm")
+const caller = join(folder, "caller.wasm")
+const host = await Host.open({ cache: false })
+t.teardown(() => host.close())
+
+const codeOf = async (run: () => unknown): Promise<string> => {
+  try {
+    await run()
+  } catch (error) {
+    return error instanceof SteleError ? error.code : String(error)
+  }
+  return "answered"
+}
+const provided = (answer: (n: number) => unknown) => ({ "acme:caller/host": { answer, note: () => undefined, pick: () => undefined } })
+
+// A process started from the checkout reads its sources one by one: the installed package runs all cases in processes.
+for (const { title, run, isInline } of cases) if (!isInline) t.test(`in a worker: ${title}`, () => run(sceneOf(stele, folder, "worker")))
+
+for (const isolation of kinds) {
+  t.test(`\`callSync()\` is refused in a ${isolation}, and everything else of a plugin answers`, async (t) => {
+    await using plugin = await host.load(basic, { isolation })
+    t.equal(await codeOf(() => plugin.callSync("add", [1, 2])), "STELE-ISO-0004")
+    t.equal(await plugin.call("add", [40, 2]), 42)
+    t.equal(plugin.describe().mechanisms.isolation, isolation)
+    const big = new Uint8Array(3 << 20).fill(9)
+    const echoed = (await plugin.call("echo-bytes", [big])) as Uint8Array
+    t.ok(echoed.length === big.length && echoed.at(-1) === 9, "longer than the mailbox")
+    t.equal(await codeOf(() => plugin.call("echo-bytes", [new Uint8Array(17 << 20)])), "STELE-LIM-0004", "more than outputBytesMax")
+  })
+
+  t.test(`a call in a ${isolation} costs the same fuel and bytes as inline`, async (t) => {
+    const usage = async (where: "inline" | typeof isolation) => {
+      await using plugin = await host.load(caller, { isolation: where, metering: "fuel", imports: provided((n) => n + 1) })
+      const { fuel, bytesIn, bytesOut, memoryPeakBytes } = (await plugin.callWithUsage("acme:caller/api#repeat", [50])).usage
+      return { fuel, bytesIn, bytesOut, memoryPeakBytes }
+    }
+    t.same(await usage(isolation), await usage("inline"))
+  })
+
+  t.test(`host functions may answer later in a ${isolation}, no later than the call may take`, async (t) => {
+    let answer: (n: number) => unknown = async (n) => n + 1
+    await using plugin = await host.load(caller, { isolation, imports: provided((n) => answer(n)), instances: { max: 2 } })
+    t.equal(await plugin.call("acme:caller/api#repeat", [10]), 65)
+    answer = () => new Promise(() => undefined)
+    t.equal(await codeOf(() => plugin.call("acme:caller/api#go", [1], { deadlineMs: 60 })), "STELE-LIM-0010")
+    const controller = new AbortController()
+    const aborted = codeOf(() => plugin.call("acme:caller/api#go", [1], { signal: controller.signal }))
+    setTimeout(() => controller.abort(), 30)
+    t.equal(await aborted, "STELE-PLG-0005")
+    answer = async () => {
+      throw new RangeError("no such shelf")
+    }
+    t.equal(await codeOf(() => plugin.call("acme:caller/api#go", [1])), "STELE-PLG-0009")
+    answer = async () => "not a number"
+    t.equal(await codeOf(() => plugin.call("acme:caller/api#go", [1])), "STELE-WIT-0001")
+    answer = async (n) => n
+    t.equal(await plugin.call("acme:caller/api#go", [7]), 7, "the next one works")
+  })
+
+  t.test(`a call that a host function begins is inside its guest's call in a ${isolation}`, async (t) => {
+    await using inner = await host.load(basic)
+    let run: (n: number) => unknown = () => inner.call("spin", [], { deadlineMs: 10_000 })
+    await using outer = await host.load(caller, { isolation, limits: { nestingMax: 2 }, imports: provided((n) => run(n)), instances: { max: 4 } })
+    const startedMs = performance.now()
+    t.equal(await codeOf(() => outer.call("acme:caller/api#go", [1], { deadlineMs: 80 })), "STELE-LIM-0010")
+    t.ok(performance.now() - startedMs < 5_000)
+    run = async (n) => (n === 0 ? 0 : ((await outer.call("acme:caller/api#go", [n - 1], { deadlineMs: 20_000 })) as number) + 1)
+    t.equal(await outer.call("acme:caller/api#go", [1], { deadlineMs: 20_000 }), 1)
+    t.equal(await codeOf(() => outer.call("acme:caller/api#go", [2], { deadlineMs: 20_000 })), "STELE-LIM-0018")
+  })
+
+  t.test(`an endless guest in a ${isolation} is stopped by its signal, and calls run at the same time within their number`, async (t) => {
+    await using plugin = await host.load(basic, { isolation, instances: { max: 2, queue: 1 }, limits: { deadlineMs: 60_000 } })
+    const controller = new AbortController()
+    const spinning = codeOf(() => plugin.call("spin", [], { signal: controller.signal }))
+    t.equal(await plugin.call("add", [1, 2]), 3, "another isolate answers meanwhile")
+    const second = codeOf(() => plugin.call("spin", [], { signal: controller.signal }))
+    const waits = plugin.call("add", [2, 3])
+    t.equal(await codeOf(() => plugin.call("add", [1, 1])), "STELE-POL-0001")
+    const startedMs = performance.now()
+    controller.abort()
+    t.same([await spinning, await second], ["STELE-PLG-0005", "STELE-PLG-0005"])
+    t.equal(await waits, 5)
+    t.ok(performance.now() - startedMs < 10_000)
+    // Nothing meters it, so nothing but its end can stop it.
+    await using unmetered = await host.load(basic, { isolation, metering: "off" })
+    t.equal(await codeOf(() => unmetered.call("spin", [], { signal: AbortSignal.timeout(50) })), "STELE-PLG-0005")
+    t.equal(await unmetered.call("add", [1, 1]), 2)
+  })
+
+  t.test(`a plugin in a ${isolation} is replaced while calls run`, async (t) => {
+    let release: (n: number) => void = () => undefined
+    const plugin = await host.load(caller, {
+      isolation,
+      imports: provided(() => new Promise((resolve) => (release = resolve))),
+      limits: { deadlineMs: 20_000 },
+    })
+    const old = plugin.call("acme:caller/api#go", [1])
+    await new Promise((done) => setTimeout(done, 50))
+    await plugin.replace(basic, { imports: {}, exports: "any" })
+    t.equal(await plugin.call("add", [1, 2]), 3)
+    release(99)
+    t.equal(await old, 99, "what began on the old one ends there")
+    await plugin.close()
+  })
+
+  t.test(`programs of preview 1 run in a ${isolation}: arguments, streams, files within grants, exit codes`, async (t) => {
+    const box = join(folder, `box-${isolation}`)
+    await mkdir(box)
+    await writeFile(join(box, "hello.txt"), "from a file\n")
+    await writeFile(join(folder, "outside.txt"), "outside\n")
+    await symlink("../outside.txt", join(box, "escape"))
+    const module = await wat(program)
+    const output: Array<string> = []
+    const load = (grants: ReadonlyArray<string>, args: ReadonlyArray<string>) =>
+      host.load(module, {
+        isolation,
+        grants,
+        missing: "trap",
+        wasi: { args, directories: { "/box": box }, stdout: (bytes) => void output.push(new TextDecoder().decode(bytes)) },
+      })
+    const cat = async (grants: ReadonlyArray<string>, name: string) => {
+      await using plugin = await load(grants, ["cat", name])
+      output.length = 0
+      const { exitCode } = await plugin.run()
+      return [exitCode, output.join("")]
+    }
+    t.same(await cat([`fs:read:${box}`], "hello.txt"), [0, "from a file\n"])
+    t.same(await cat([`fs:read:${box}`], "nothing"), [44, ""], "noent")
+    t.same(await cat([`fs:read:${box}`], "escape"), [63, ""], "perm: it leads out")
+    t.not((await cat([], "hello.txt"))[0], 0, "nothing without the grant")
+    await using plugin = await load([`fs:read:${box}`], ["cat", "hello.txt"])
+    plugin.revoke(`fs:read:${box}`)
+    t.not((await plugin.run()).exitCode, 0, "a revocation is known there")
+  })
+}
+
+// ── Crash kit ─────────────────────────────────────────────────────────────────
+
+const children = async (): Promise<ReadonlyArray<number>> => {
+  const found: Array<number> = []
+  for (const task of await readdir("/proc/self/task")) {
+    const text = await readFile(`/proc/self/task/${task}/children`, "latin1").catch(() => "")
+    found.push(...text.trim().split(" ").filter(Boolean).map(Number))
+  }
+  return found
+}
+const hasProc = await readFile("/proc/self/statm").then(
+  () => true,
+  () => false,
+)
+
+t.test("a child killed under load loses only its own call", { skip: !hasProc && "there is no procfs here" }, async (t) => {
+  await using own = await Host.open({ cache: false })
+  await using plugin = await own.load(basic, { isolation: "process", instances: { max: 2 }, limits: { deadlineMs: 30_000 } })
+  await plugin.call("add", [1, 1])
+  const before = await children()
+  const lost = codeOf(() => plugin.call("spin", []))
+  await new Promise((done) => setTimeout(done, 20))
+  // The one that spins is the only one that uses its processor.
+  const busiest = async () => {
+    const times = await Promise.all(
+      before.map(async (pid) => {
+        const stat = (await readFile(`/proc/${pid}/stat`, "latin1").catch(() => "")).split(" ")
+        return { pid, ticks: Number(stat[13] ?? 0) + Number(stat[14] ?? 0) }
+      }),
+    )
+    return times
+  }
+  const first = await busiest()
+  await new Promise((done) => setTimeout(done, 400))
+  const second = await busiest()
+  const spent = second.map(({ pid, ticks }, i) => ({ pid, used: ticks - (first[i]?.ticks ?? 0) })).toSorted((a, b) => b.used - a.used)
+  const others = Promise.all(Array.from({ length: 20 }, (_, i) => plugin.call("add", [i, 1])))
+  process.kill(spent[0]?.pid as number, "SIGKILL")
+  t.equal(await lost, "STELE-ISO-0001")
+  t.same(
+    await others,
+    Array.from({ length: 20 }, (_, i) => i + 1),
+  )
+  t.equal(await plugin.call("add", [20, 22]), 42)
+})
+
+t.test("what ends an engine ends a process and nothing else", async (t) => {
+  const grower = await guest({
+    core: `${bumpAllocator()} (table $t 1 funcref)
+      (func (export "take-table") (result i32) (loop $more (br_if $more (i32.ne (i32.const -1) (table.grow $t (ref.null func) (i32.const 1000000))))) (i32.const 0))
+      (func (export "take-memory") (param $pages i32) (result i32) (local $at i32) (local $end i32)
+        (local.set $at (i32.shl (memory.size) (i32.const 16)))
+        (drop (memory.grow (local.get $pages)))
+        (local.set $end (i32.shl (memory.size) (i32.const 16)))
+        (loop $touch (i32.store (local.get $at) (i32.const 1)) (local.set $at (i32.add (local.get $at) (i32.const 4096))) (br_if $touch (i32.lt_u (local.get $at) (local.get $end))))
+        (loop $stay (br $stay)) (i32.const 0))
+      (func $deep (param i32) (result i32) (i32.add (call $deep (local.get 0)) (i32.const 1)))
+      (func (export "take-stack") (result i32) (call $deep (i32.const 0)))`,
+    exports: { "take-table": `(result u32)`, "take-memory": `(param "pages" u32) (result u32)`, "take-stack": `(result u32)` },
+  })
+  await using plugin = await host.load(grower, {
+    isolation: "process",
+    limits: { tableElementsMax: 4_000_000_000, memoryBytesMax: 1 << 30, stackBytesMax: 1 << 30, residentBytesMax: 300 << 20, deadlineMs: 20_000 },
+  })
+  t.equal(await codeOf(() => plugin.call("take-memory", [6_000])), "STELE-LIM-0023")
+  t.match(await codeOf(() => plugin.call("take-table", [])), /^(answered|STELE-(ISO-0001|LIM-0023|LIM-0002|PLG-0002))$/)
+  t.match(await codeOf(() => plugin.call("take-stack", [])), /^STELE-(PLG-0002|LIM-0003|ISO-0001)$/)
+  await using next = await host.load(basic, { isolation: "process" })
+  t.equal(await next.call("add", [1, 2]), 3)
+})
+
+// ── Hostile isolates ──────────────────────────────────────────────────────────
+
+/** Isolates whose messages `change` may alter; undefined: what they end with. */
+const altered = (change: (bytes: Uint8Array) => "garbage" | undefined | void): Isolates => ({
+  start(kind, options) {
+    const link = isolates.start(kind, options)
+    let isReady = false
+    return {
+      ...link,
+      ended: link.ended,
+      data: undefined,
+      async exchange(message, bytesMax) {
+        const answer = await link.exchange(message, bytesMax)
+        if (answer === undefined || answer === "garbage" || !isReady) {
+          // Its first words and the answer to loading are left alone.
+          if (message !== undefined) isReady = true
+          return answer
+        }
+        const copy = new Uint8Array(answer.buffer).slice()
+        return change(copy) === "garbage" ? "garbage" : { buffer: copy.buffer, length: answer.length }
+      },
+    } satisfies Link
+  },
+})
+
+t.test("nothing that an isolate can say is more than a typed error of its own call", async (t) => {
+  let seed = 1
+  const random = (below: number): number => {
+    seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0
+    return Math.floor((seed / 2 ** 32) * below)
+  }
+  let attack: (bytes: Uint8Array) => "garbage" | void = () => undefined
+  const template = await host.load(caller, { isolation: "worker", imports: provided((n) => n + 1), limits: { outputBytesMax: 1_000 } })
+  const edition = await prepared(
+    caller,
+    provided((n) => n + 1),
+  )
+  const spares = new Spares(altered((bytes) => attack(bytes)))
+  t.teardown(() => spares.close())
+  const executor = await IsolateExecutor.open(edition.linked, edition.options, edition.bytes, spares)
+  const { type, source } = edition.linked.blueprint.exports.get("acme:caller/api@1.2.3#go") as unknown as { type: never; source: { lift: number } }
+  const target = { name: "go", type, lift: source.lift, throws: false, takesHandles: false }
+  const call = () => {
+    const spent = { fuel: undefined, memoryPeakBytes: 0, bytesIn: 0, bytesOut: 0, hostCalls: {} }
+    return executor.call(target, [1], { deadlineAtMs: performance.now() + 20_000, deadlineMs: 20_000, fuel: 0n }, undefined, spent)
+  }
+  const seen = new Map<string, number>()
+  for (let round = 0; round < (isFull ? 3_000 : 120); round++) {
+    attack = (bytes) => {
+      if (random(3) > 0) return undefined
+      if (random(10) === 0) return "garbage"
+      // In the header and in the value behind it.
+      for (let flips = 1 + random(4); flips > 0; flips--) bytes[random(96)] = random(256)
+      return undefined
+    }
+    const code = await codeOf(call)
+    t.match(code, /^(answered|STELE-[A-Z]{3}-\d{4})$/)
+    seen.set(code, (seen.get(code) ?? 0) + 1)
+  }
+  attack = () => undefined
+  t.equal(await call(), 2, `after ${JSON.stringify(Object.fromEntries(seen))}`)
+  t.ok((seen.get("STELE-ISO-0002") ?? 0) > 0)
+  await executor.close()
+  await template.close()
+})
+
+/** A plugin's parts, decoded and linked as for an isolate. */
+async function prepared(path: string, imports: ReturnType<typeof provided>) {
+  const { prepare, PreparedCache } = await import("../../host/link/prepare.ts")
+  const { resolveLoadOptions } = await import("../../host/options.ts")
+  const bytes = new Uint8Array(await readFile(path))
+  const options = resolveLoadOptions({ isolation: "worker", imports, instances: { max: 1 } })
+  const linked = await prepare(bytes, "sha256:test", options, {
+    ports: stele.memoryPorts(),
+    watchdog: undefined,
+    nowMs: () => performance.now(),
+    injected: "x",
+    nesting: { depth: 0, deadlineAtMs: Infinity },
+    prepared: new PreparedCache(),
+    modules: () => Promise.reject(new Error("unused")),
+    sha256: () => Promise.reject(new Error("unused")),
+    loadRewriter: () => Promise.reject(new Error("unused")),
+    loadForeign: () => import("../../host/foreign/mod.ts"),
+    loadFileSystem: async () => undefined,
+    loadWaiting: () => Promise.reject(new Error("unused")),
+  })
+  return { linked, options, bytes }
+}
+
+// ── Leaks ─────────────────────────────────────────────────────────────────────
+
+t.test("opening and closing leaves no thread, child or handle", { skip: !hasProc && "there is no procfs here" }, async (t) => {
+  const before = { children: (await children()).length, resources: process.getActiveResourcesInfo().length }
+  for (let round = 0; round < (isFull ? 50 : 3); round++) {
+    await using own = await Host.open({ cache: false })
+    for (const isolation of kinds) {
+      await using plugin = await own.load(basic, { isolation })
+      await plugin.call("add", [1, 2])
+    }
+  }
+  t.equal((await children()).length, before.children)
+  t.ok(process.getActiveResourcesInfo().length <= before.resources + 1, process.getActiveResourcesInfo().join())
+})
+
+t.test("a program that leaves its isolates open ends all the same, and they with it", { skip: !hasProc && "there is no procfs here" }, async (t) => {
+  const text = `import { Host } from ${JSON.stringify(new URL("../../runtime/mod.ts", import.meta.url).href)}
+    const host = await Host.open({ cache: false })
+    for (const isolation of ["worker", "process"]) console.log(await (await host.load(${JSON.stringify(basic)}, { isolation })).call("add", [1, 2]))`
+  const { status, stdout } = spawnSync(process.execPath, ["--input-type=module", "-e", text], { encoding: "utf8", timeout: 60_000 })
+  t.same([status, stdout], [0, "3\n3\n"])
+})
+
+/** `cat`: writes the file that its second argument names, below descriptor 3, to standard output; its exit code is the errno. */
+const program = `(module
+  (import "wasi_snapshot_preview1" "args_sizes_get" (func $sizes (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "args_get" (func $args (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1)
+  (func $try (param i32) (if (local.get 0) (then (call $exit (local.get 0)))))
+  (func $length (param $at i32) (result i32) (local $n i32)
+    (block $done (loop $next
+      (br_if $done (i32.eqz (i32.load8_u (i32.add (local.get $at) (local.get $n)))))
+      (local.set $n (i32.add (local.get $n) (i32.const 1))) (br $next)))
+    (local.get $n))
+  (func (export "_start") (local $name i32)
+    (call $try (call $sizes (i32.const 0) (i32.const 4)))
+    (call $try (call $args (i32.const 16) (i32.const 64)))
+    (local.set $name (i32.load (i32.const 20)))
+    (call $try (call $open (i32.const 3) (i32.const 1) (local.get $name) (call $length (local.get $name)) (i32.const 0) (i64.const 2) (i64.const 2) (i32.const 0) (i32.const 8)))
+    (i32.store (i32.const 32) (i32.const 4096)) (i32.store (i32.const 36) (i32.const 1024))
+    (call $try (call $read (i32.load (i32.const 8)) (i32.const 32) (i32.const 1) (i32.const 40)))
+    (i32.store (i32.const 36) (i32.load (i32.const 40)))
+    (call $try (call $write (i32.const 1) (i32.const 32) (i32.const 1) (i32.const 44)))))`
