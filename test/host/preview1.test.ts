@@ -584,6 +584,28 @@ for (const metering of ["deadline", "fuel"] as const) {
   })
 }
 
+t.test("a program that waits holds the thread in `callSync` alone", async (t) => {
+  let turns = 0
+  const ticking = setInterval(() => turns++, 5)
+  const waiting = await ours(tree(), {
+    grants: ["clock:monotonic"],
+    missing: "trap",
+    wasi: { stdin: () => (turns > 4 ? new TextEncoder().encode("late") : new Uint8Array(0)) },
+  })
+  const { plugin, machine: m } = waiting
+  m.setU32(256, 4096, 10)
+  t.equal((await plugin.call("fd_read", [0, 256, 1, 512] as never)) as unknown, 0)
+  t.equal(m.text(4096, m.u32(512)), "late", "input came while it waited")
+  turns = 0
+  m.write(1024, new Uint8Array(48))
+  m.setU32(1040, 1)
+  m.setU64(1048, 60_000_000n)
+  t.equal((await plugin.call("poll_oneoff", [1024, 2048, 1, 512] as never)) as unknown, 0)
+  t.ok(turns > 2, `${turns} turns of the event loop while it slept`)
+  clearInterval(ticking)
+  await plugin.close()
+})
+
 t.test("what a call costs in fuel is the same every time", async (t) => {
   const fuel: Array<bigint | undefined> = []
   for (let i = 0; i < 2; i++) {

@@ -1,8 +1,10 @@
 /** What a program has open: its standard streams, the directories it was given, and what it opened below them. */
 import type { CallContext } from "../../capability/capability.ts"
-import { type InputStream, type OutputStream, type Pollable, blockFor } from "../../capability/io.ts"
+import { type InputStream, type OutputStream, type Pollable, waitFor } from "../../capability/io.ts"
 import { output, stdin } from "../../wasi/stdio.ts"
+import { after } from "../../capability/serve.ts"
 import type { FileKind, FileStat } from "../../port/file-system.ts"
+import type { Awaitable } from "../../port/mod.ts"
 import * as files from "../../wasi/descriptor.ts"
 import { directoryRights, errno, everyRight, expect, fileRights, Refusal, refuse, right } from "./errno.ts"
 
@@ -85,11 +87,12 @@ export class Input extends Stream {
   }
 
   /** Up to `countMax` bytes; waits for the first of them, unless the program said that it would not. */
-  read(call: CallContext, countMax: number): ReturnType<InputStream["read"]> {
+  read(call: CallContext, countMax: number): Awaitable<ReturnType<InputStream["read"]>> {
     const stream = stdin(call)
-    if ((this.flags & fdflag.nonblock) === 0) blockFor(call, [stream.ready], "fd_read")
-    const answer = stream.read(call, countMax)
-    return answer.tag === "ok" && answer.val.length === 0 && countMax > 0 ? refuse("again") : answer
+    return after((this.flags & fdflag.nonblock) === 0 ? waitFor(call, [stream.ready], "fd_read") : undefined, () => {
+      const answer = stream.read(call, countMax)
+      return answer.tag === "ok" && answer.val.length === 0 && countMax > 0 ? refuse("again") : answer
+    })
   }
 
   close(): void {

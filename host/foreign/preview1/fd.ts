@@ -1,9 +1,10 @@
 /** `fd_*`: what is done with something that is open. */
 import { charge, checkRange } from "../../abi/memory.ts"
-import type { AbiContext } from "../../abi/context.ts"
+import { type AbiContext, refreshViews } from "../../abi/context.ts"
 import type { CallContext } from "../../capability/capability.ts"
 import type { FileTimes } from "../../port/file-system.ts"
-import { settled } from "../../capability/serve.ts"
+import type { Awaitable } from "../../port/mod.ts"
+import { after, settled } from "../../capability/serve.ts"
 import * as files from "../../wasi/descriptor.ts"
 import { type Descriptor, descriptorOf, descriptorsOf, Directory, fdflag, File, Input, Output, type Stat } from "./descriptor.ts"
 import { expect, refuse, right } from "./errno.ts"
@@ -25,12 +26,15 @@ export function offsetOf(value: bigint): number {
   return Number(value)
 }
 
-/** Up to `lengthOf(buffers)` bytes of standard input; none at its end. */
-function readInput(call: CallContext, input: Input, buffers: ReadonlyArray<Iovec>): Uint8Array {
-  const answer = input.read(call, lengthOf(buffers))
-  if (answer.tag === "ok") return answer.val
-  return answer.val.tag === "closed" ? new Uint8Array(0) : refuse("io")
-}
+/** What there is of standard input, put into the buffers; 0 bytes at its end. */
+const readInput = (call: CallContext, cx: AbiContext, input: Input, buffers: ReadonlyArray<Iovec>): Awaitable<number> =>
+  after(input.read(call, lengthOf(buffers)), (answer) => {
+    if (answer.tag === "err") return answer.val.tag === "closed" ? 0 : refuse("io")
+    // The guest's memory may have been looked at long ago.
+    refreshViews(cx)
+    scatter(cx, buffers, answer.val)
+    return answer.val.length
+  })
 
 function readFile(call: CallContext, cx: AbiContext, file: File, buffers: ReadonlyArray<Iovec>, from: number): number {
   let done = 0
@@ -68,16 +72,12 @@ function write(call: CallContext, cx: AbiContext, fd: number, buffers: ReadonlyA
   return written
 }
 
-function read(call: CallContext, cx: AbiContext, fd: number, buffers: ReadonlyArray<Iovec>): number {
+function read(call: CallContext, cx: AbiContext, fd: number, buffers: ReadonlyArray<Iovec>): Awaitable<number> {
   const descriptor = descriptorOf(call, fd)
   if (descriptor instanceof Directory) refuse("isdir")
   descriptor.need(right.fdRead)
   if (buffers.length === 0) return 0
-  if (descriptor instanceof Input) {
-    const bytes = readInput(call, descriptor, buffers)
-    scatter(cx, buffers, bytes)
-    return bytes.length
-  }
+  if (descriptor instanceof Input) return readInput(call, cx, descriptor, buffers)
   const file = fileOf(call, fd, right.fdRead)
   const done = readFile(call, cx, file, buffers, file.position)
   file.position += done
@@ -239,11 +239,16 @@ export const fdFunctions = (snapshot: Snapshot): Functions => ({
     const at = offsetOf(unsigned64(offset))
     writeU32(cx, unsigned(to), bytes.length === 0 ? 0 : file.write(call, bytes, at))
   }),
-  fd_read: serve("iiii", (call, cx, [fd, iovs, count, to]) => {
-    // Known to be writable before anything is taken from a stream that gives it once.
-    writeU32(cx, unsigned(to), 0)
-    writeU32(cx, unsigned(to), read(call, cx, unsigned(fd), readBuffers(cx, unsigned(iovs), unsigned(count))))
-  }),
+  fd_read: serve(
+    "iiii",
+    (call, cx, [fd, iovs, count, to]) => {
+      // Known to be writable before anything is taken from a stream that gives it once.
+      writeU32(cx, unsigned(to), 0)
+      return after(read(call, cx, unsigned(fd), readBuffers(cx, unsigned(iovs), unsigned(count))), (done) => writeU32(cx, unsigned(to), done))
+    },
+    undefined,
+    true,
+  ),
   fd_readdir: serve("iiiIi", (call, cx, [fd, at, length, cookie, to]) => {
     const directory = descriptorOf(call, unsigned(fd))
     if (!(directory instanceof Directory)) return refuse("notdir")
