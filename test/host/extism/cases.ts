@@ -137,6 +137,29 @@ export const cases: ReadonlyArray<Case> = [
     body: `(call $answer-i64 (call $load_u64 (call $block (i32.const 0) (i32.const 8))))`,
     gives: word("ABCDEFGH"),
   },
+  {
+    of: "load_u64",
+    about: "reads 0 where not all eight are in memory, from its start to its end",
+    body: `(call $store_u8 (i64.const 65535) (i32.const 1)) (call $store_u8 (i64.const 64) (i32.const 2))
+      (call $answer-i64 (i64.or (i64.or (call $load_u64 (i64.const 65529)) (call $load_u64 (i64.const 0x7ffffff0))) (i64.or (call $load_u64 (i64.const 56)) (i64.extend_i32_u (i32.or (call $load_u8 (i64.const 65536)) (call $load_u8 (i64.const 63)))))))`,
+    gives: 0n,
+    notIn103: inScript,
+  },
+  {
+    of: "store_u8",
+    about: "writes the memory's last byte, and `load_u8` reads it",
+    body: `(call $store_u8 (i64.const 65535) (i32.const 7)) (call $store_u8 (i64.const 65536) (i32.const 9)) (call $answer-i64 (i64.extend_i32_u (call $load_u8 (i64.const 65535))))`,
+    gives: 7n,
+    notIn103: inScript,
+  },
+  {
+    of: "store_u64",
+    about: "writes where all eight are in memory, and only there",
+    body: `(call $store_u64 (i64.const 65528) (i64.const 3)) (call $store_u64 (i64.const 65529) (i64.const -1)) (call $store_u64 (i64.const 0x7ffffff0) (i64.const -1)) (call $store_u64 (i64.const 0xfffffffe) (i64.const -1))
+      (call $answer-i64 (call $load_u64 (i64.const 65528)))`,
+    gives: 3n,
+    notIn103: inScript,
+  },
   { of: "input_length", about: "is the input's in bytes", input: "héllo", body: `(call $answer-i64 (call $input_length))`, gives: 6n },
   { of: "input_length", about: "is 0 without input", body: `(call $answer-i64 (call $input_length))`, gives: 0n },
   { of: "input_offset", about: "is a block with the input", input: "hello", body: `(call $answer (call $input_offset))`, gives: "hello" },
