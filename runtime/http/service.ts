@@ -8,6 +8,7 @@ import { CapabilityError } from "../../schemas/error/capability.ts"
 import { ConfigError } from "../../schemas/error/config.ts"
 import type { SteleError } from "../../schemas/error/family.ts"
 import { HttpError, invalidRequest } from "../../schemas/error/http.ts"
+import { PluginError } from "../../schemas/error/plugin.ts"
 import { WitError } from "../../schemas/error/wit.ts"
 import { describe, quote } from "../../schemas/value/form.ts"
 import { answerToJson, argumentsFromJson } from "../../schemas/value/json.ts"
@@ -81,7 +82,7 @@ export interface ServiceOptions {
   readonly hosts?: ReadonlyArray<string>
   /** Where it is mounted, for links: `/stele`. */
   readonly basePath?: string
-  /** Where plugins that are put run, unless the request says something else. */
+  /** Where plugins that are put run, unless the request says something else. Default `process`, or `inline` where this version or engine has no processes. */
   readonly isolation?: Isolation
   /** The most that a plugin which is put may be granted. Default anything. */
   readonly grantable?: ReadonlyArray<string>
@@ -471,17 +472,27 @@ class HttpService implements Service {
     this.#checkGrantable(granted)
     checkMediaType(request.headers, wasm)
     const limits = Object.fromEntries(limit.map((each) => [each.slice(0, each.indexOf("=")), Number(each.slice(each.indexOf("=") + 1))]))
-    const { isolation } = this.#options
     const options: LoadOptions = {
-      ...(isolation === undefined ? {} : { isolation }),
       ...rest,
       ...(limit.length === 0 ? {} : { limits }),
       grants: granted,
     }
     const bytes = await readBody(request, { bytesMax: this.limits.componentBytesMax, ms: this.limits.bodyMs }, this.#patience)
     const isNew = !this.#plugins.loaded.has(name)
-    const loaded = await this.#plugins.install(name, source ?? `upload:${name}`, bytes, options, { granted, revoked })
+    const loaded = await this.#isolated(options, (isolated) => this.#plugins.install(name, source ?? `upload:${name}`, bytes, isolated, { granted, revoked }))
     return { ...reply(isNew ? 201 : 200, summaryOf(loaded)), headers: { "stele-digest": loaded.plugin.digest } }
+  }
+
+  /** Where it was not said, a process of its own is where strangers' plugins belong; inline where this version has none. What is in force is in the answer. */
+  async #isolated<A>(options: LoadOptions, install: (options: LoadOptions) => Promise<A>): Promise<A> {
+    const isolation = options.isolation ?? this.#options.isolation
+    if (isolation !== undefined) return install({ ...options, isolation })
+    try {
+      return await install({ ...options, isolation: "process" })
+    } catch (error) {
+      if (!(error instanceof PluginError && error.reason._tag === "NotBuilt")) throw error
+      return install({ ...options, isolation: "inline" })
+    }
   }
 
   #checkGrantable(granted: ReadonlyArray<string>): void {
