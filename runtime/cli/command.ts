@@ -228,7 +228,7 @@ const doctor = Command.make(
   }),
 ).pipe(
   Command.withDescription(
-    "Look at what a store stands on: the engine, disk space, whether a sync means anything, what the store says of itself. Changes nothing; exit code 3 when something cannot be relied on.",
+    "Look at what this machine lets a host do (stop guests, let them wait, keep them apart, other engines, compilers, a GPU) and at what a store stands on: disk space, whether a sync means anything, what the store says of itself. Changes nothing; exit code 3 when something cannot be relied on.",
   ),
   Command.withShortDescription("Find what is wrong with this machine or store"),
   Command.withExamples([{ command: "stele doctor" }, { command: "stele doctor sqlite:stele.db --json" }]),

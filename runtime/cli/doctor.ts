@@ -1,6 +1,7 @@
-/** `stele doctor [ADDRESS]`: is what a store stands on sound, and what to do where it is not. */
+/** `stele doctor [ADDRESS]`: what this machine lets a host do, is what a store stands on sound, and what to do where it is not. */
 import { platform } from "../../host/platform/mod.ts"
 import { type Diagnosis, fail, ok } from "../doctor/diagnosis.ts"
+import { diagnoseMachine } from "../doctor/machine.ts"
 import { diagnoseSqlite, diagnoseTenants } from "../doctor/sqlite.ts"
 import { defaultStorage } from "../storage/default.ts"
 import { isPostgres, pglitePath, sqlitePath, tenantsFolder } from "../storage/storage.ts"
@@ -37,7 +38,8 @@ async function diagnose(address: string): Promise<ReadonlyArray<Diagnosis>> {
 }
 
 export async function doctor({ address = defaultStorage(process.env) ?? "memory", json }: DoctorFlags): Promise<void> {
-  const found = [engine(), ...(await diagnose(address))]
+  const [machine, store] = await Promise.all([diagnoseMachine(), diagnose(address)])
+  const found = [engine(), ...machine, ...store]
   const worst = found.some(({ status }) => status === "fail") ? "fail" : found.some(({ status }) => status === "warn") ? "warn" : "ok"
   if (json) printLine(JSON.stringify({ storage: address, status: worst, diagnoses: found }))
   else {

@@ -95,3 +95,20 @@ t.test("`stele doctor memory` has nothing to look at but the engine", async (t) 
     ["engine", "store"],
   )
 })
+
+t.test("`stele doctor` looks at the machine: what is missing comes with how to have it", async (t) => {
+  const { code, report, of } = diagnosed("memory", { PATH: folder })
+  t.equal(code, 0)
+  for (const about of ["engine", "stopping", "waiting", "isolation", "wasmtime", "toolchains", "GPU", "cache"]) t.ok(of(about), about)
+  t.match(of("toolchains"), { status: "ok", found: /^none; not here: Rust, C, Go/, treatment: /rustup/ })
+  t.match(of("wasmtime"), { found: /not installed/, treatment: /pip install wasmtime/ })
+  for (const { about, status, treatment } of report.diagnoses) t.ok(status === "ok" || treatment !== undefined, about)
+})
+
+t.test("`stele doctor` fails where the cache cannot be written to", async (t) => {
+  const file = join(folder, "file")
+  await writeFile(file, "")
+  const { code, of } = diagnosed("memory", { STELE_CACHE: join(file, "cache") })
+  t.equal(code, 3)
+  t.match(of("cache"), { status: "fail", found: /cannot be written to/, treatment: /STELE_CACHE/ })
+})
