@@ -49,7 +49,11 @@ export class InlineExecutor implements Executor {
     const instance = this.#pool.take(target.name, resource, limits)
     if (instance !== undefined) return this.#run(instance, target, args, limits, signal, spent)
     if (limits.mayWait !== true) throw new PluginError("Busy", { export: target.name })
-    return this.#pool.wait(target.name, resource, limits, signal).then((free) => this.#run(free, target, args, limits, signal, spent))
+    return this.#pool.wait(target.name, resource, limits, signal).then((free) => {
+      // Closed since it was handed over.
+      if (free.isDiscarded) throw new PluginError("Closed", { what: "the plugin" })
+      return this.#run(free, target, args, limits, signal, spent)
+    })
   }
 
   #run(instance: Instance, target: Target, args: ReadonlyArray<unknown>, limits: CallLimits, signal: AbortSignal | undefined, spent: Spent): unknown {

@@ -83,7 +83,11 @@ export class Pool {
   take(name: string, resource: GuestResource | undefined, limits: CallLimits): Instance | undefined {
     const instance = (resource === undefined ? undefined : this.#pinned(resource, name)) ?? (this.#options.reuse === "principal" ? this.#idle.pop() : undefined)
     if (instance !== undefined) return instance
-    return this.#ready?.take(limits) ?? this.#makeOne()
+    const ready = this.#ready?.take(limits)
+    if (ready !== undefined) return ready
+    // Those made ahead that this call may not have must not keep it from an instance.
+    if (this.#live.size >= this.#options.instancesMax) this.#ready?.discardOne()
+    return this.#makeOne()
   }
 
   /**

@@ -54,6 +54,11 @@ export class Ready {
     return undefined
   }
 
+  /** Makes room for a call that can have none of these. */
+  discardOne(): void {
+    this.#made.shift()?.instance.discard()
+  }
+
   /** It was discarded from elsewhere. */
   remove(instance: Instance): void {
     const at = this.#made.findIndex((made) => made.instance === instance)

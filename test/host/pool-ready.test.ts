@@ -143,6 +143,15 @@ t.test("instances made ahead count in `instances.max`", async (t) => {
   for (const ready of [-1, 0.5, 1_001]) await t.rejects(load({ instances: { ready } }), { code: "STELE-CFG-0002" })
 })
 
+t.test("instances made ahead that a call may not have do not keep it waiting when there may be no more", async (t) => {
+  await using plugin = await load({ metering: "fuel", instances: { max: 1, ready: 1 } })
+  await filled(plugin, 1)
+  t.throws(() => plugin.callSync("step", [2], { fuel: 10n }), { code: "STELE-LIM-0009" })
+  await filled(plugin, 1)
+  await t.rejects(plugin.call("step", [2], { fuel: 10n }), { code: "STELE-LIM-0009" })
+  t.equal(await plugin.call("step", [2]), 13)
+})
+
 t.test("a replaced component's instances made ahead are discarded, and the new one has its own", async (t) => {
   await using plugin = await load({ instances: { ready: 2 } })
   await filled(plugin, 2)
