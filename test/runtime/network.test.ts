@@ -33,6 +33,13 @@ const home = (host: string, code = "STELE-NET-0001"): readonly [Case, string] =>
   code,
 ]
 
+/** Variables that send requests through a proxy wherever they are heeded: the canary. */
+const proxies = Object.fromEntries(
+  ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"]
+    .map((name) => [name, `http://127.0.0.1:${servers.canary}`])
+    .concat([["NODE_USE_ENV_PROXY", "1"]]),
+) as Readonly<Record<string, string>>
+
 const cases: ReadonlyArray<readonly [Case, string]> = [
   at("echo", "200"),
   at("echo", "200", { name: "post", method: "POST", bodyBytes: 1_000_000 }),
@@ -101,7 +108,7 @@ for (const engine of engines) {
   t.test(`requests end as they should, and within their times, on ${engine}`, async (t) => {
     // The system's resolver knows `localhost`; the others ask ours.
     const asked = cases.map(([one]) => (one.url.includes("//localhost") ? { ...one, network: {} } : one))
-    const outcomes = await answer<Record<string, Outcome>>(engine, "../runtime/network-program.ts", [JSON.stringify(asked)])
+    const outcomes = await answer<Record<string, Outcome>>(engine, "../runtime/network-program.ts", [JSON.stringify(asked)], { env: proxies })
     for (const [{ name }, expected] of cases) t.equal(outcomes[name]?.answer, expected, `${name}: ${outcomes[name]?.detail}`)
     t.equal(outcomes["chunked"]?.detail, "hello world")
     t.equal(outcomes["gzip"]?.detail, "unpacked")
