@@ -4,7 +4,7 @@
  * toolchain is not installed, one line says so.
  */
 import { execFile, spawnSync } from "node:child_process"
-import { mkdtemp, readdir, readFile, realpath, rm, writeFile } from "node:fs/promises"
+import { copyFile, mkdir, mkdtemp, readFile, readdir, realpath, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -163,11 +163,24 @@ const starlingMonkey: Build = async () => {
   return new Uint8Array(component)
 }
 
+/** CPython as a component: it imports files, sockets, clocks and random, whatever the program does. */
+const python: Build = async () => {
+  if (!(await hasTool("componentize-py"))) return "componentize-py is not installed"
+  const out = join(folder, "python.wasm")
+  // Beside its source Python leaves what it compiled.
+  const app = join(folder, "python")
+  await mkdir(app)
+  await copyFile(here("real.py"), join(app, "real.py"))
+  await run("componentize-py", ["-d", here("real.wit"), "-w", "real", "componentize", "-p", app, "real", "-o", out])
+  return new Uint8Array(await readFile(out))
+}
+
 const toolchains: Readonly<Record<string, Build>> = {
   clang,
   Rust: rust,
   QuickJS: quickJs,
   StarlingMonkey: starlingMonkey,
+  Python: python,
 }
 
 for (const [name, build] of Object.entries(toolchains)) {
@@ -183,8 +196,9 @@ for (const [name, build] of Object.entries(toolchains)) {
       const startedMs = performance.now()
       const plugin = await host.load(bytes, {
         metering,
+        grants: name === "Python" ? ["clock:wall", "clock:monotonic", "random"] : [],
         imports: { "test:real/host": { note: (text: string) => void notes.push(text) } },
-        limits: { ...deadlineOf(metering, 20_000), fuel: 50_000_000_000, loadMs: 120_000, functionBodyBytesMax: 8 << 20 },
+        limits: { ...deadlineOf(metering, 20_000), fuel: 50_000_000_000, loadMs: 120_000, functionBodyBytesMax: 8 << 20, memoryBytesMax: 256 << 20 },
       })
       t.comment(`${metering}: loaded in ${Math.round(performance.now() - startedMs)} ms`)
       t.same(
