@@ -392,6 +392,28 @@ t.test("functions that Extism could not call are no exports", async (t) => {
   await t.rejects(plugin.call("run", [] as never), { code: "STELE-WIT-0002" })
 })
 
+t.test("a program that exits with code 0 has answered, whatever it did to its headers", async (t) => {
+  const exiting = (body: string, code = 0): Promise<Uint8Array> =>
+    extismGuest({
+      data: "no",
+      locals: "(local $a i64)",
+      imports: `(import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))`,
+      body: `${body} (call $exit (i32.const ${code}))`,
+    })
+  // As above: the walk to the error's block never ends, and after an exit nothing would stop it.
+  const loop = `(drop (call $alloc (i64.const 5000))) (local.set $a (call $block (i32.const 0) (i32.const 2))) (call $store_u64 (i64.const 65) (i64.const 0xfffffff4_00000001)) (call $error_set (local.get $a))`
+  for (const metering of ["deadline", "fuel", "yield"] as const) {
+    await using echo = await host.load(await exiting(`(call $answer (call $input_offset))`), { metering })
+    t.equal(decode(await call(echo, "hello")), "hello", metering)
+    await using failing = await host.load(await exiting(`(call $error_set (call $block (i32.const 0) (i32.const 2)))`), { metering })
+    await t.rejects(call(failing), { code: "STELE-PLG-0001", reason: { payload: "no" } })
+    await using hostile = await host.load(await exiting(loop), { metering })
+    await t.rejects(call(hostile), { code: "STELE-PLG-0001", reason: { payload: "no" } })
+    await using other = await host.load(await exiting("", 3), { metering })
+    await t.rejects(call(other), { code: "STELE-PLG-0012", reason: { status: 3 } })
+  }
+})
+
 t.test("exports whose names could steer a terminal are left out", async (t) => {
   const bytes = await extismGuest({ fields: `(func (export "a\\1b[31m")) (func (export "b\\e2\\80\\ae")) (func (export "\\c3\\bc_is fine"))`, body: "" })
   await using plugin = await host.load(bytes)

@@ -56,8 +56,11 @@ export function writeBlock(call: CallContext, cx: AbiContext, bytes: Uint8Array)
   const handle = ask(cx, "alloc", BigInt(bytes.length)) as bigint
   if (handle === 0n) throw new LimitError("memoryBytesMax", { limit: call.limits.memoryBytesMax })
   refreshViews(cx)
+  const at = Number(handle)
+  // A header that the plugin wrote may have been taken for a free block anywhere.
+  checkRange(cx, at, bytes.length, 1)
   cx.budget.bytesIn += bytes.length
-  cx.u8.set(bytes, Number(handle))
+  cx.u8.set(bytes, at)
   return handle
 }
 

@@ -26,15 +26,30 @@ function read(cx: AbiContext, at: number, size: number): Uint8Array {
 }
 
 /** What the plugin has left in the kernel: its error, else its output, unless its code says that it failed. */
-function answer(cx: AbiContext, code: number | undefined): unknown {
+function answer(cx: AbiContext, code: number | undefined, errorSize: number): unknown {
   const { budget } = cx
-  refreshViews(cx)
   budget.scope = "outputBytesMax"
   budget.scopeBytesLeft = budget.outputBytesMax
-  const errorSize = sizeOf(cx, "errorSize")
   if (errorSize > 0) return { tag: "err", val: decodeText(read(cx, sizeOf(cx, "errorAt"), errorSize)) }
   if (code !== undefined && code !== 0) return { tag: "err", val: `the function answered with code ${code}` }
   return { tag: "ok", val: read(cx, sizeOf(cx, "outputAt"), sizeOf(cx, "outputSize")) }
+}
+
+function returned(cx: AbiContext, code: number | undefined): unknown {
+  refreshViews(cx)
+  return answer(cx, code, sizeOf(cx, "errorSize"))
+}
+
+/**
+ * After an exit nothing stops a guest any more, so the kernel is not asked to walk headers that the plugin may have
+ * written: the one before the error is read here.
+ */
+function exited(cx: AbiContext): unknown {
+  refreshViews(cx)
+  const at = sizeOf(cx, "errorAt")
+  const header = at - 12
+  const isBlock = at > 0 && cx.u8[header] === 1
+  return answer(cx, 0, isBlock ? new DataView(cx.u8.buffer).getUint32(header + 8, true) : 0)
 }
 
 export const bindFunction =
@@ -57,8 +72,8 @@ export const bindFunction =
     }
     return {
       signature: { params: [], results: ["i32"] },
-      call: (cx, core, _postReturn, args) => answer(cx, begin(cx, core, args) as number | undefined),
-      halves: { begin, finish: (cx, code) => answer(cx, code as number | undefined) },
-      exited: (cx) => answer(cx, 0),
+      call: (cx, core, _postReturn, args) => returned(cx, begin(cx, core, args) as number | undefined),
+      halves: { begin, finish: (cx, code) => returned(cx, code as number | undefined) },
+      exited,
     }
   }

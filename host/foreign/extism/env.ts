@@ -98,7 +98,8 @@ const served: ReadonlyArray<RawImport> = [
       state.response = undefined
       const text = readText(cx, asked, "http_request")
       const response = request(call, text, isNull(body) ? undefined : readBlock(cx, body, "http_request"))
-      state.response = response
+      // Not its body: the instance may live long.
+      state.response = { status: response.status, headers: response.headers }
       return writeBlock(call, cx, response.body)
     },
     httpGrant,
