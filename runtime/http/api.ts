@@ -262,7 +262,7 @@ export const routes = [
     query: CallQuery,
     body: { description: "The arguments.", type: json, schema: Arguments },
     answers: { 200: { description: "What it answered.", type: json, schema: Answer } },
-    errors: [400, 401, 403, 404, 408, 413, 415, 422, 500, 504],
+    errors: [400, 401, 403, 404, 408, 413, 415, 422, 500],
   },
 ] as const satisfies ReadonlyArray<Route>
 

@@ -265,6 +265,22 @@ t.test("what fails in the service is an incident: its text is in the log and not
   t.match(lines[0], /secret/)
 })
 
+t.test("what is put runs in a process of its own unless something else is said", async (t) => {
+  await using host = await Host.open()
+  await using http = await service(host, { token })
+  const headers = { authorization: `Bearer ${token}`, "content-type": "application/wasm" }
+  const put = async (query: string): Promise<unknown> => {
+    const response = await http.fetch(new Request(`http://localhost/v1/plugins/spinner${query}`, { method: "PUT", headers, body: wasm("spinner") }))
+    return ((await response.json()) as { readonly isolation?: string }).isolation
+  }
+  t.equal(await put("?isolation=inline"), "inline")
+  t.equal(await put("?limit=deadlineMs=20000"), "process")
+  const called = await http.fetch(
+    new Request("http://localhost/v1/plugins/spinner/calls/spin", { method: "POST", headers: { ...headers, "content-type": "application/json" }, body: "[0]" }),
+  )
+  t.equal(called.status, 200, await called.text())
+})
+
 t.test("`service()` refuses options that it does not know, and tokens that are none", async (t) => {
   await using host = await Host.open()
   for (const options of [

@@ -19,7 +19,8 @@ export interface Answered {
 
 export async function start(options: Partial<ServiceOptions> = {}, serving: ServeOptions = {}, hosting: HostOptions = {}) {
   const host = await Host.open(hosting)
-  const http = await service(host, { token, log: () => {}, ...options })
+  // Inline where a test is about something else: a process of its own takes a while to start on a busy machine.
+  const http = await service(host, { token, log: () => {}, isolation: "inline", ...options })
   const server = await serve(http, { port: 0, noticeMs: 50, ...serving })
   const ask = async (method: string, path: string, init: RequestInit & { readonly bare?: boolean } = {}): Promise<Answered> => {
     const headers = { ...(init.bare === true ? {} : { authorization: `Bearer ${token}` }), ...(init.headers as Record<string, string> | undefined) }
