@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { pathToFileURL } from "node:url"
+import { Worker } from "node:worker_threads"
 import { gzipSync } from "node:zlib"
 import { transpileBytes } from "@bytecodealliance/jco-transpile"
 import createPlugin from "@extism/extism"
@@ -171,6 +172,9 @@ async function measure(folder: string, say: (line: string) => void): Promise<Rea
       ]),
     )
   }
+
+  say("workers and processes…")
+  rows.push(...(await isolationRows(bytes, extismPlugin)))
 
   say("Extism plugins…")
   rows.push(...(await extismRows(host, extismBytes, extismPlugin)))
@@ -541,4 +545,67 @@ process.exit(0)`
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
+}
+
+/** The echo plugin through a worker and through a process, beside a worker that only answers, and Extism's own worker. */
+async function isolationRows(
+  bytes: Uint8Array,
+  extismPlugin: { call(name: string, input: string | Uint8Array): Promise<unknown> },
+): Promise<ReadonlyArray<Row>> {
+  const host = await Host.open({ cache: false })
+  const load = (isolation: "worker" | "process") => host.load(bytes, { isolation, imports: hostImports, instances: { reuse: "principal" } })
+  const worker = await load("worker")
+  const child = await load("process")
+  const bare = new Worker(`require("node:worker_threads").parentPort.on("message", (m) => require("node:worker_threads").parentPort.postMessage(m))`, {
+    eval: true,
+  })
+  const bareEcho = (message: unknown) =>
+    new Promise((resolve) => {
+      bare.once("message", resolve)
+      bare.postMessage(message)
+    })
+  const data = new Uint8Array(1 << 20).fill(7)
+  const small = await compareAsync(
+    {
+      ours: () => worker.call("stele:bench/api#echo", [text63]),
+      "ours, process": () => child.call("stele:bench/api#echo", [text63]),
+      "bare worker": () => bareEcho(text63),
+    },
+    { rounds: 5_000 },
+  )
+  const large = await compareAsync(
+    {
+      ours: () => worker.call("stele:bench/api#echo-bytes", [data]),
+      "ours, process": () => child.call("stele:bench/api#echo-bytes", [data]),
+      "bare worker": () => bareEcho(data),
+      "extism, inline": () => extismPlugin.call("echo", data),
+    },
+    { rounds: 60 },
+  )
+  const processOnly = { ours: small["ours, process"] as Sample }
+  // The published package: its program is one file, where a checkout's is all of its sources.
+  const published = (await import(pathToFileURL(join(root, "dist/mod.js")).href)) as { readonly Host: typeof Host }
+  const ready: Array<number> = []
+  for (let round = 0; round < 10; round++) {
+    const own = await published.Host.open({ cache: false })
+    const startedMs = performance.now()
+    await own.load(bytes, { isolation: "process", imports: hostImports })
+    ready.push((performance.now() - startedMs) * 1000)
+    await own.close()
+  }
+  await bare.terminate()
+  await host.close()
+  const us = (sample: Sample | undefined): number => sample?.median ?? Number.NaN
+  return [
+    row("63-byte echo through a worker", "µs", small, [{ name: "µs", ratio: us(small["ours"]), atMost: 25 }]),
+    row("1 MiB echo through a worker", "µs", large, [{ name: "µs", ratio: us(large["ours"]), atMost: 1_500 }]),
+    row("63-byte echo through a process", "µs", processOnly, [{ name: "µs", ratio: us(processOnly.ours), atMost: 150 }]),
+    row(
+      "process isolation ready",
+      "µs",
+      { ours: summarize(ready) },
+      [{ name: "µs", ratio: summarize(ready).median, atMost: 60_000 }],
+      "published package: from no process to a plugin that can be called",
+    ),
+  ]
 }

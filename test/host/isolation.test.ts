@@ -5,6 +5,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
+import { sandboxReport } from "../../host/platform/isolate/process/sandbox.ts"
 import { isolates } from "../../host/platform/isolate/start.ts"
 import { IsolateExecutor } from "../../host/isolate/executor.ts"
 import type { Isolates, Link } from "../../host/isolate/link.ts"
@@ -191,6 +192,11 @@ t.test("a child killed under load loses only its own call", { skip: !hasProc && 
       }),
     )
     return times
+  }
+  if (sandboxReport().prlimit) {
+    const [pid] = before
+    t.match(await readFile(`/proc/${pid}/limits`, "latin1"), /Max file size +0 +0/)
+    t.equal(await readFile(`/proc/${pid}/environ`, "latin1"), "", "no environment")
   }
   const first = await busiest()
   await new Promise((done) => setTimeout(done, 400))

@@ -3,6 +3,7 @@ import type { Link, StartOptions } from "../../../isolate/link.ts"
 import { type Encoder, headerBytes, type Incoming, lengthWord, messageBuffer } from "../../../isolate/wire.ts"
 import { builtin } from "../../server.ts"
 import { commandOf } from "./command.ts"
+import { confined } from "./sandbox.ts"
 
 /** Where its program lies; a build places it. */
 const program = new URL("./worker.ts", import.meta.url)
@@ -69,7 +70,8 @@ class Frames {
 
 export function startProcess(_options: StartOptions): Link {
   const { spawn } = builtin("node:child_process")
-  const { file, args } = commandOf(program)
+  const command = commandOf(program)
+  const { file, args } = confined(command.file, command.args)
   const child = spawn(file, args, { env: {}, stdio: ["pipe", "pipe", "ignore"], windowsHide: true })
   const { stdin, stdout, pid } = child
   const frames = new Frames()
