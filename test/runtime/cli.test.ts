@@ -22,7 +22,7 @@ async function file(name: string, bytes: Uint8Array | string): Promise<string> {
   return path
 }
 
-const core = Uint8Array.of(0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00)
+const core = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 4, 1, 0x60, 0, 0, 2, 9, 1, 3, 0x65, 0x6e, 0x76, 1, 0x66, 0, 0)
 const trapping = await file(
   "trapping.wasm",
   await guest({
@@ -61,7 +61,7 @@ const bad: ReadonlyArray<Bad> = [
   { what: "the file does not exist", args: ["call", "nowhere.wasm", "go"], code: "STELE-PLG-0008", exit: 4, says: ["nowhere.wasm", "not found"] },
   { what: "the file is a folder", args: ["call", "plugins", "go"], code: "STELE-PLG-0013", exit: 1, says: ["plugins"] },
   { what: "the file is not wasm", args: ["call", "package.json", "go"], code: "STELE-VFY-0001", exit: 3, says: ["package.json", "component"] },
-  { what: "the file is a core module", args: ["call", await file("core.wasm", core), "go"], code: "STELE-VFY-0002", exit: 3, says: ["core module", "jco new"] },
+  { what: "a core module imports what nothing serves", args: ["call", await file("core.wasm", core), "go"], code: "STELE-VFY-0017", exit: 3, says: ["env#f"] },
   {
     what: "a grant is missing",
     args: ["call", greeter, "greet", '{"name":"Ada"}', "--grant", "log"],
@@ -153,11 +153,11 @@ const bad: ReadonlyArray<Bad> = [
   },
   { what: "a duration is none", args: ["call", greeter, "greet", "x", "--deadline", "soon"], code: "STELE-CFG-0002", exit: 2, says: ['"soon"', "500ms"] },
   {
-    what: "a tier is not built",
-    args: ["call", greeter, "greet", "x", "--metering", "yield"],
-    code: "STELE-PLG-0007",
+    what: "there is no such tier",
+    args: ["call", greeter, "greet", "x", "--metering", "turbo"],
+    code: "STELE-CFG-0002",
     exit: 2,
-    says: ['"deadline", "fuel", "off"'],
+    says: ['"deadline" or "fuel"', "turbo"],
   },
   {
     what: "a secret stands on the command line",
