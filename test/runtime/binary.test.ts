@@ -1,6 +1,7 @@
 /** Single-file programs: built, then run where there is nothing else. */
-import { spawnSync } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
+import { once } from "node:events"
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -61,6 +62,28 @@ for (const [engine, name, bytesMax] of programs) {
       t.equal(run(["up", "--once", "--storage", "memory"]).status, 0)
       const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex")
       t.equal(digest(await readFile(place)), digest(before))
+    })
+
+    await t.test("serves HTTP, and runs what is put in a process of its own", async (t) => {
+      const env = { HOME: folder, STELE_PORT: "0" }
+      const child = spawn(program, ["up", "--json", "--storage", "memory"], { cwd: folder, env, stdio: ["ignore", "pipe", "inherit"] })
+      t.teardown(() => child.kill("SIGKILL"))
+      const [line] = (await once(child.stdout.setEncoding("utf8"), "data")) as [string]
+      const { service } = JSON.parse(line) as { readonly service: { readonly url: string } }
+      const authorization = `Bearer ${(await readFile(join(folder, ".local/share/stele/token"), "utf8")).trim()}`
+      const body = await readFile(join(root, "dist/examples/greeter/greeter.wasm"))
+      const place = `${service.url}/v1/plugins/hello`
+      const put = await fetch(`${place}?grant=log&grant=kv:read:prices/*`, {
+        method: "PUT",
+        body,
+        headers: { authorization, "content-type": "application/wasm" },
+      })
+      t.match(await put.json(), { isolation: "process", state: "loaded" })
+      const headers = { authorization, "content-type": "application/json" }
+      const answer = await fetch(`${place}/calls/greet`, { method: "POST", body: '[{"name": "Ada"}]', headers })
+      t.match(await answer.json(), { result: { message: "Hello, Ada!" } })
+      child.kill("SIGTERM")
+      t.same(await once(child, "exit"), [0, null])
     })
 
     await t.test("calls a component by its path", async (t) => {

@@ -156,7 +156,7 @@ t.test("an engine's call can be aborted, does not answer at once, and its proces
   const abort = new AbortController()
   setTimeout(() => abort.abort(), 100)
   await t.rejects(plugin.call("wasi:cli/run#run", [], { signal: abort.signal }), { code: "STELE-PLG-0005" })
-  t.throws(() => plugin.callSync("wasi:cli/run#run", []), { code: "STELE-ENG-0001" })
+  t.throws(() => plugin.callSync("wasi:cli/run#run", []), { code: "STELE-ISO-0004" })
   await using hello = await host.load(await programs.hello(), { engine: "node-wasi" })
   const node = process.env["STELE_NODE"]
   process.env["STELE_NODE"] = "/nowhere/node"

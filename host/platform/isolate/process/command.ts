@@ -10,22 +10,20 @@ export const isolateArgument = "--stele-isolate"
 export interface Command {
   readonly file: string
   readonly args: ReadonlyArray<string>
+  readonly env?: Readonly<Record<string, string>>
 }
 
 const globals = globalThis as { readonly Bun?: unknown; readonly Deno?: unknown }
+const isNode = globals.Bun === undefined && globals.Deno === undefined
 
-/** Is this program one file with its engine in it? Its modules then lie in the binary. */
-export function isSingleFile(): boolean {
-  if (import.meta.url.includes("/$bunfs/") || import.meta.url.includes("/~BUN/")) return true
-  if (globals.Bun !== undefined || globals.Deno !== undefined) return false
-  const sea = process.getBuiltinModule("node:sea") as { readonly isSea?: () => boolean } | undefined
-  return sea?.isSea?.() === true
-}
+/** Is this program one file with its engine in it? It then left what it carries under this key (`runtime/carried.ts`) before anything else ran. */
+const isSingleFile = (): boolean => Object.hasOwn(globalThis, Symbol.for("stele:carried"))
 
 /** `address`: where the isolate's program lies. */
 export function commandOf(address: URL): Command {
   const file = process.execPath
-  if (isSingleFile()) return { file, args: [isolateArgument] }
+  // Its arguments are the program's own, so flags for the engine in it go by the variable that it reads.
+  if (isSingleFile()) return { file, args: [isolateArgument], ...(isNode ? { env: { NODE_OPTIONS: "--permission --no-addons" } } : {}) }
   const program = builtin("node:url").fileURLToPath(address)
   // No module is fetched, no configuration read, nobody asked: without a flag that gives one, there is no permission at all.
   if (globals.Deno !== undefined) return { file, args: ["run", "--no-prompt", "--no-remote", "--no-npm", "--no-config", "--no-lock", program] }

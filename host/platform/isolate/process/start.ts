@@ -72,7 +72,7 @@ export function startProcess(_options: StartOptions): Link {
   const { spawn } = builtin("node:child_process")
   const command = commandOf(program)
   const { file, args } = confined(command.file, command.args)
-  const child = spawn(file, args, { env: {}, stdio: ["pipe", "pipe", "ignore"], windowsHide: true })
+  const child = spawn(file, args, { env: command.env ?? {}, stdio: ["pipe", "pipe", "ignore"], windowsHide: true })
   const { stdin, stdout, pid } = child
   const frames = new Frames()
   // It says that it is ready whether somebody waits for that already or not.
