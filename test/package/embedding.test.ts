@@ -1,4 +1,5 @@
-// Every embedding case again, from an empty folder with nothing but the installed package, on Node, Deno and Bun.
+// Every embedding case again, from an empty folder with nothing but the installed package, on Node, Deno and Bun: inline, and
+// in processes. A case that opens hosts starts processes: on Deno and Bun every eighth runs there, all with STELE_TEST_FULL.
 import { join } from "node:path"
 import { pathToFileURL } from "node:url"
 import t from "tap"
@@ -17,18 +18,25 @@ await folder.write(
   "main.ts",
   `import * as stele from "stele"
 import { outcomes } from ${JSON.stringify(pathToFileURL(join(root, "test/host/embedding-run.ts")).href)}
-console.log(JSON.stringify(await outcomes(stele, ${JSON.stringify(guests)})))
+import { cases } from ${JSON.stringify(pathToFileURL(join(root, "test/host/embedding.ts")).href)}
+const [isolation, every] = process.argv.slice(2)
+console.log(JSON.stringify(await outcomes(stele, ${JSON.stringify(guests)}, isolation, cases.filter((_, i) => i % Number(every) === 0))))
 `,
 )
 
+const isFull = process.env["STELE_TEST_FULL"] !== undefined
+
 for (const [engine, ...args] of engines) {
-  t.test(`the installed package does what the checkout does when ${engine} runs it`, async (t) => {
-    const { status, stdout, stderr } = folder.run(engine, [...args, "main.ts"])
-    t.equal(status, 0, stderr.slice(-2_000))
-    const outcomes = JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "[]") as ReadonlyArray<Outcome>
-    t.equal(outcomes.length, cases.length)
-    for (const { title, problem } of outcomes) t.equal(problem, undefined, title)
-  })
+  for (const isolation of ["inline", "process"] as const) {
+    t.test(`the installed package does what the checkout does when ${engine} runs it, ${isolation === "inline" ? "inline" : "in processes"}`, async (t) => {
+      const every = isolation === "inline" || engine === "node" || isFull ? 1 : 8
+      const { status, stdout, stderr } = folder.run(engine, [...args, "main.ts", isolation, `${every}`])
+      t.equal(status, 0, stderr.slice(-2_000))
+      const outcomes = JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "[]") as ReadonlyArray<Outcome>
+      t.equal(outcomes.length, cases.filter(({ isInline }, i) => i % every === 0 && (isolation === "inline" || !isInline)).length)
+      for (const { title, problem } of outcomes) t.equal(problem, undefined, title)
+    })
+  }
 }
 
 await folder.write(
