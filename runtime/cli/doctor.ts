@@ -39,7 +39,7 @@ async function diagnose(address: string): Promise<ReadonlyArray<Diagnosis>> {
 
 export async function doctor({ address = defaultStorage(process.env) ?? "memory", json }: DoctorFlags): Promise<void> {
   const [machine, store] = await Promise.all([diagnoseMachine(), diagnose(address)])
-  const found = [engine(), ...machine, ...store]
+  const found = [engine(), ...store, ...machine]
   const worst = found.some(({ status }) => status === "fail") ? "fail" : found.some(({ status }) => status === "warn") ? "warn" : "ok"
   if (json) printLine(JSON.stringify({ storage: address, status: worst, diagnoses: found }))
   else {
