@@ -210,6 +210,9 @@ export class Crossing implements HandleTable {
   takeOwn(type: ResourceType, number: number): unknown {
     if (this.#isGuest(type)) {
       const home = this.instance as RemoteInstance
+      // An honest guest's own table has refused before: this one names what it likes, four bytes for each.
+      const { handlesMax } = this.#linked.limits
+      if (home.ownedOutside >= handlesMax) throw new LimitError("handlesMax", { limit: handlesMax })
       home.ownedOutside++
       return new GuestResource(type, number, home, true)
     }
@@ -221,6 +224,8 @@ export class Crossing implements HandleTable {
 
   lend(type: ResourceType, number: number): unknown {
     if (!this.#isGuest(type)) return this.#get(type, number).rep
+    const { handlesMax } = this.#linked.limits
+    if (this.#borrowed.length >= handlesMax) throw new LimitError("handlesMax", { limit: handlesMax })
     const resource = new GuestResource(type, number, this.instance as RemoteInstance, false)
     this.#borrowed.push(resource)
     return resource

@@ -178,6 +178,9 @@ function onFile<A>(
 
 const answers = (ok?: ValueType): ValueType => result(ok, errorType)
 
+/** Is this a place in a file? The system takes a negative one for "where it is now", which is below every limit. */
+const isPlace = (offset: number): boolean => Number.isSafeInteger(offset) && offset >= 0
+
 /** Bytes that one read or write moves at most. */
 const chunkBytesMax = 256 << 10
 
@@ -249,7 +252,8 @@ export const fileFunctions = {
   },
   "make-link": {
     type: func({ directory: u32, target: string, name: string }, answers()),
-    serve: (call: CallContext, number: number, target: string, name: string) => change(call, number, name, (node) => node.makeLink(target, name)),
+    serve: (call: CallContext, number: number, target: string, name: string) =>
+      change(call, number, name, (node) => (/^(?:[/\\]|[A-Za-z]:|$)|\0/.test(target) ? err("not-permitted") : node.makeLink(target, name))),
   },
   link: {
     type: func({ directory: u32, name: string, into: u32, "new-name": string }, answers()),
@@ -297,6 +301,7 @@ export const fileFunctions = {
     type: func({ file: u32, length: u32, offset: f64 }, answers(list(u8))),
     serve: (call: CallContext, number: number, length: number, offset: number) =>
       onFile(call, number, reads, "access", (file): FileResult<Uint8Array> => {
+        if (!isPlace(offset)) return err("invalid")
         const bytes = new Uint8Array(Math.min(length, chunkBytesMax))
         const answer = file.read(bytes, offset)
         return answer.tag === "err" ? answer : { tag: "ok", val: bytes.subarray(0, answer.val) }
@@ -306,7 +311,7 @@ export const fileFunctions = {
     type: func({ file: u32, bytes: list(u8), offset: f64 }, answers(u32)),
     serve: (call: CallContext, number: number, bytes: Uint8Array, offset: number) =>
       onFile(call, number, writes, "read-only", (file) =>
-        offset + bytes.length > call.limits.fileBytesMax ? err("file-too-large") : file.write(bytes, offset),
+        !isPlace(offset) ? err("invalid") : offset + bytes.length > call.limits.fileBytesMax ? err("file-too-large") : file.write(bytes, offset),
       ),
   },
   append: {
@@ -321,7 +326,9 @@ export const fileFunctions = {
   "set-size": {
     type: func({ file: u32, bytes: f64 }, answers()),
     serve: (call: CallContext, number: number, bytes: number) =>
-      onFile(call, number, writes, "read-only", (file) => (bytes > call.limits.fileBytesMax ? err("file-too-large") : file.setSize(bytes))),
+      onFile(call, number, writes, "read-only", (file) =>
+        !isPlace(bytes) ? err("invalid") : bytes > call.limits.fileBytesMax ? err("file-too-large") : file.setSize(bytes),
+      ),
   },
   "set-times": {
     type: func({ file: u32, times: timesType }, answers()),

@@ -133,7 +133,9 @@ const textsMax = 100
 export function errorFrom(form: unknown): SteleError {
   const { family, reason, data, message } = form as ErrorForm
   const text = (value: string): string => printable(value, textCharsMax)
-  const Family = Object.hasOwn(families, family) ? families[family] : undefined
+  // A guest's own error is a result, decoded by its type: nobody may say by words that there was one.
+  const isSaid = family === "PluginError" && reason === "Guest"
+  const Family = Object.hasOwn(families, family) && !isSaid ? families[family] : undefined
   if (Family === undefined || !reasons.has(`${family} ${reason}`)) return new IsolateError("Failed", { detail: text(message ?? `${family} ${reason}`) })
   const fields = new Map(
     data.map(([name, { tag, val }]) => [name, tag === "text" ? text(val) : tag === "texts" ? val.slice(0, textsMax).map(text) : val] as const),

@@ -20,6 +20,8 @@ import { crossing, Decoder, Encoder, type Header, headerBytes, type Incoming, pa
 export const graceMs = { worker: 250, process: 250 } as const
 /** How often the memory of a process that runs a guest is looked at. */
 const residentEveryMs = 25
+/** And of one that runs none: its engine collects garbage then, and one that was taken over may take what it likes. */
+const idleResidentEveryMs = 1_000
 /** Room that a process has to start in, before what it may hold is compared. */
 const errorBytesMax = 1 << 20
 
@@ -71,8 +73,15 @@ export class Isolate {
       linked: linked.functions.get(of === undefined ? name : `${of}#${name}`) as LinkedFunction,
       type,
     }))
+    if (link.kind === "process") {
+      const watch = setInterval(() => void (this.isBusy || this.#isTooLarge()), idleResidentEveryMs)
+      ;(watch as { unref?: () => void }).unref?.()
+      this.#idleWatch = watch
+    }
     void link.ended.then((detail) => this.#end(detail))
   }
+
+  readonly #idleWatch: ReturnType<typeof setInterval> | undefined
 
   /** Loads the plugin: decoded and compiled there. */
   async load(component: Uint8Array): Promise<void> {
@@ -460,6 +469,7 @@ export class Isolate {
   #end(detail: string): void {
     if (this.isEnded) return
     this.isEnded = true
+    clearInterval(this.#idleWatch)
     this.#detail = detail
     for (const instance of this.instances) instance.discard()
     this.instances.clear()
