@@ -39,7 +39,13 @@ export function shownError(error: unknown): SteleError | undefined {
 export function payloadOf(error: SteleError, type: FunctionType | undefined): Readonly<Record<string, unknown>> | undefined {
   if (!(error instanceof PluginError) || error.reason._tag !== "Guest" || type === undefined) return undefined
   const { err } = answer(type)
-  return err === undefined ? undefined : { payload: toJson(err, error.reason.payload, "payload") }
+  if (err === undefined) return undefined
+  try {
+    return { payload: toJson(err, error.reason.payload, "payload") }
+  } catch {
+    // Too deep for JSON, or of a function that the call was not of: the error is told without it.
+    return undefined
+  }
 }
 
 const titles: Readonly<Record<string, string>> = {

@@ -316,9 +316,11 @@ class HttpService implements Service {
     } catch (thrown) {
       error = thrown
       answer = this.#refuse(thrown, exchange, span?.traceId ?? trace?.traceId)
+    } finally {
+      // Whatever the embedder's log throws: a request that is counted for ever is a place less.
+      this.#requests--
+      if (this.#requests === 0) this.#idle?.()
     }
-    this.#requests--
-    if (this.#requests === 0) this.#idle?.()
     const seconds = (performance.now() - startedMs) / 1_000
     const { status, body, type } = answer
     const label = route?.id ?? "other"
@@ -401,7 +403,11 @@ class HttpService implements Service {
     if (error === undefined) {
       const incident = randomBytes(6).toString("hex")
       const text = thrown instanceof Error ? (thrown.stack ?? `${thrown.name}: ${thrown.message}`) : String(thrown)
-      ;(this.#options.log ?? console.error)(`incident ${incident}: ${escapeText(text.replaceAll("\n", " | "))}`)
+      try {
+        ;(this.#options.log ?? console.error)(`incident ${incident}: ${escapeText(text.replaceAll("\n", " | "))}`)
+      } catch {
+        // The request is answered whether somebody can write it down or not.
+      }
       error = new HttpError("Internal", { incident })
     }
     exchange.outcome = error instanceof HttpError && error.reason._tag === "Internal" ? "incident" : error.code

@@ -156,3 +156,18 @@ t.test("a wrong token takes as long whichever character of it is wrong", async (
   t.comment(`least of 60 rounds of 2,000: first wrong ${least(times.first).toFixed(3)} ms, last wrong ${least(times.last).toFixed(3)} ms`)
   t.ok(Math.abs(least(times.first) - least(times.last)) < 0.35 * least(times.first), "no difference beyond noise")
 })
+
+t.test("what fails while a refusal is written takes no place for ever", async (t) => {
+  let logs = 0
+  const log = (): void => {
+    logs++
+    throw new Error("the disk is full")
+  }
+  await using own = await start({ log, limits: { requestsMax: 2 } })
+  // Not a failure of the caller's: it is an incident, which is logged.
+  own.host.store = () => Promise.reject(new Error("no store"))
+  for (let i = 0; i < 5; i++) t.equal((await own.put("greeter", "greeter", greeterQuery)).status, 500)
+  t.ok(logs >= 5)
+  t.equal(own.http.requests, 0)
+  t.equal((await own.ask("GET", "/v1/plugins")).status, 200, "there is room")
+})
