@@ -6,6 +6,8 @@
 #     curl -fsSL ADDRESS/install.sh | sh -s -- --prefix /usr/local --dry-run
 set -eu
 
+# All of it is read before any of it runs: a script that arrives cut off does nothing.
+{
 from=${STELE_FROM:-@ADDRESS@}
 prefix=${STELE_PREFIX:-${HOME:?HOME is not set: pass --prefix}/.local}
 name=stele
@@ -65,7 +67,9 @@ file=$name-$os-$arch.gz
 place=$prefix/bin/stele
 
 if command -v curl >/dev/null 2>&1; then
-  fetch() { curl -fsSL --retry 2 -o "$2" "$1"; }
+  # What is asked for over TLS is not redirected out of it.
+  case $from in https://*) only='=https' ;; *) only='=http,https,file' ;; esac
+  fetch() { curl -fsSL --proto "$only" --proto-redir "$only" --retry 2 -o "$2" "$1"; }
 elif command -v wget >/dev/null 2>&1; then
   fetch() { wget -q -O "$2" "$1"; }
 else
@@ -114,3 +118,4 @@ case :$PATH: in
   *:"$prefix/bin":*) ;;
   *) echo "Add $prefix/bin to your PATH: export PATH=\"$prefix/bin:\$PATH\"" ;;
 esac
+}

@@ -109,6 +109,17 @@ t.test("a server that lacks the sums, the program or this platform", async (t) =
   t.same(await there(), [])
 })
 
+t.test("a script that arrives cut off does nothing", async (t) => {
+  const last = installer.trimEnd().lastIndexOf("}")
+  asked.length = 0
+  for (const length of [last, installer.indexOf("mkdir -p") + 20, installer.indexOf("work=$(mktemp") + 18, 600]) {
+    const { status } = await install(["--prefix", prefix], installer.slice(0, length))
+    t.not(status, 0, `${length} characters of it`)
+  }
+  t.same(asked, [])
+  t.same(await there(), [])
+})
+
 t.test("options: help, unknown ones, missing values, no address", async (t) => {
   t.match(await install(["--help"]), { status: 0, output: /--prefix DIR/ })
   t.match(await install(["--frob"]), { status: 1, output: /unknown option "--frob"/ })
