@@ -3,7 +3,7 @@
  * single-file binary, which lays them out in the user's cache folder.
  */
 import { createHash } from "node:crypto"
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs"
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, renameSync, writeFileSync } from "node:fs"
 import { readdir, readFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { dirname, join, relative } from "node:path"
@@ -30,9 +30,27 @@ export interface Example {
 /** `example.json`. An argument `{"$text": FILE}` stands for the text of a file beside it. */
 type Manifest = Omit<Example, "file" | "words">
 
+/**
+ * A folder of this user's among everybody's: what lies there says what it is granted, so nobody else may have made it. Where
+ * its name is taken by somebody else it is one that nobody can have foreseen.
+ */
+export function ownFolder(parent: string): string {
+  const uid = process.getuid?.()
+  const folder = join(parent, `stele-${uid ?? "user"}`)
+  try {
+    mkdirSync(folder, { mode: 0o700 })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error
+  }
+  // The link itself, were it one. Windows has no such owners: its temporary folder is the user's own.
+  const stat = lstatSync(folder)
+  const isOwn = stat.isDirectory() && (uid === undefined || (stat.uid === uid && (stat.mode & 0o077) === 0))
+  return isOwn ? folder : mkdtempSync(`${folder}-`)
+}
+
 /** Lays out what a binary carries; what is there already and the same stays. */
 function layOut({ info, read }: Carried): string {
-  const base = join(cacheFolder(process.env) ?? join(tmpdir(), `stele-${process.getuid?.() ?? "user"}`), "carried", info.sources.slice(0, 16))
+  const base = join(cacheFolder(process.env) ?? ownFolder(tmpdir()), "carried", info.sources.slice(0, 16))
   for (const { name, bytes, sha256 } of info.files) {
     if (!name.startsWith("examples/")) continue
     const path = join(base, name)
@@ -96,7 +114,12 @@ const order: ReadonlyArray<Example["shows"]> = ["result", "denied", "stopped"]
 /** All examples: those that answer, then the one that is denied, then the one that is stopped. */
 export async function examples(): Promise<ReadonlyArray<Example>> {
   const folder = root()
-  const names = (await readdir(folder, { withFileTypes: true })).filter((entry) => entry.isDirectory() && existsSync(join(folder, entry.name, "example.json")))
-  const found = await Promise.all(names.map(({ name }) => read(join(folder, name))))
+  const held = carried()
+  // Of a folder that is laid out only what is carried: what else lies there is nobody's example.
+  const names =
+    held === undefined
+      ? (await readdir(folder, { withFileTypes: true })).filter((entry) => entry.isDirectory()).map(({ name }) => name)
+      : [...new Set(held.info.files.map(({ name }) => /^examples\/([^/]+)\//.exec(name)?.[1]).filter((name) => name !== undefined))]
+  const found = await Promise.all(names.filter((name) => existsSync(join(folder, name, "example.json"))).map((name) => read(join(folder, name))))
   return found.toSorted((a, b) => order.indexOf(a.shows) - order.indexOf(b.shows) || (a.name < b.name ? -1 : 1))
 }

@@ -1,7 +1,11 @@
 /** The main job: the run over the example plugins, and the prompt off and on a terminal. */
 import { spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
+import { chmod, mkdtemp, rm, rmdir, stat, symlink } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import t from "tap"
+import { ownFolder } from "../../runtime/up/examples.ts"
 import { example, root, stele } from "./command-line.ts"
 
 // Each test starts several processes, on machines that may be busy.
@@ -206,3 +210,23 @@ t.test("the prompt ends with 130 when Ctrl-C is pressed while a guest holds the 
   const [code] = (await once(terminal, "close")) as [number | null]
   t.equal(code, 130)
 })
+
+t.test(
+  "`ownFolder()` is a folder of this user alone, whoever has its name already",
+  { skip: process.platform === "win32" && "there are no modes" },
+  async (t) => {
+    const parent = await mkdtemp(join(tmpdir(), "stele-own-"))
+    t.teardown(() => rm(parent, { recursive: true }))
+    const modeOf = async (path: string) => (await stat(path)).mode & 0o777
+    const first = ownFolder(parent)
+    t.equal(ownFolder(parent), first, "the same the next time")
+    t.equal(await modeOf(first), 0o700)
+    await chmod(first, 0o777)
+    const second = ownFolder(parent)
+    t.not(second, first, "others may write there")
+    t.equal(await modeOf(second), 0o700)
+    await rmdir(first)
+    await symlink(tmpdir(), first)
+    t.not(ownFolder(parent), first, "a link to elsewhere")
+  },
+)
