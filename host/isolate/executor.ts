@@ -14,7 +14,7 @@ import { Isolate } from "./remote.ts"
 import type { Spares } from "./spare.ts"
 import { crossing, Encoder } from "./wire.ts"
 
-/** An isolate above `instances.idle` that nothing has used for so long is ended. */
+/** An isolate above `instances.idle` and `instances.ready` that nothing has used for so long is ended. */
 const idleMsMax = 5_000
 /** Isolates of a plugin that does not say how many it may have. */
 const isolatesMaxDefault = 8
@@ -43,7 +43,10 @@ export class IsolateExecutor implements Executor, Keeper {
   readonly #idle: Array<Place> = []
   readonly #queue: WaitQueue<Isolate>
   readonly #isolatesMax: number
+  /** Those that stay, used or not. */
+  readonly #idleMax: number
   #starting = 0
+  #isGrowing = false
   /** Isolates that run a chore now. */
   #choring = 0
   #instanceNumbers = 0
@@ -60,6 +63,7 @@ export class IsolateExecutor implements Executor, Keeper {
     const executor = new IsolateExecutor(linked, options, component, spares, () => new WaitQueue(options.queueMax, linked.nowMs))
     try {
       executor.#give(await executor.#start())
+      executor.#grow()
     } catch (error) {
       await executor.close()
       throw error
@@ -75,6 +79,7 @@ export class IsolateExecutor implements Executor, Keeper {
     this.#component = component
     this.#spares = spares
     this.#queue = makeQueue()
+    this.#idleMax = Math.max(options.idleMax, options.readyCount, 1)
     this.#isolatesMax = options.instancesMax === Number.MAX_SAFE_INTEGER ? isolatesMaxDefault : options.instancesMax
   }
 
@@ -147,52 +152,42 @@ export class IsolateExecutor implements Executor, Keeper {
     return at < 0 ? undefined : this.#idle.splice(at, 1)[0]?.isolate
   }
 
-  /** Waits for an isolate: this one, or any, one that is started for it included. */
+  /** Waits for an isolate: this one, or whichever has time first, one that is started meanwhile included. */
   async #wait(home: Place | undefined, name: string, { deadlineAtMs, deadlineMs }: CallLimits, signal: AbortSignal | undefined): Promise<Isolate> {
     const call = { tenant: this.#linked.tenant, export: name, deadlineAtMs, deadlineMs, signal }
     if (home !== undefined) return home.queue.wait(call)
-    // A chore is soon over: what it does, such as running a destructor, is not worth another isolate.
-    if (this.#choring > 0 || this.#places.size >= this.#isolatesMax) return this.#queue.wait(call)
-    const isolate = await this.#startWithin(call)
-    if (this.#isClosed) throw new PluginError("Closed", { what: "the plugin" })
-    return isolate
+    // Calls that there may still be isolates for take no room in the queue.
+    const waiting = this.#queue.wait(call, this.#isolatesMax - this.#places.size + this.#starting)
+    this.#grow()
+    const isolate = await waiting
+    if (!this.#isClosed) return isolate
+    this.#give(isolate)
+    throw new PluginError("Closed", { what: "the plugin" })
   }
 
-  /** Starts one more; a call that ends before that leaves it to the others. */
-  #startWithin({
-    export: name,
-    deadlineAtMs,
-    deadlineMs,
-    signal,
-  }: {
-    readonly export: string
-    readonly deadlineAtMs: number
-    readonly deadlineMs: number
-    readonly signal: AbortSignal | undefined
-  }): Promise<Isolate> {
-    return new Promise<Isolate>((resolve, reject) => {
-      let isOver = false
-      const end = (settle: () => void): void => {
-        if (isOver) return
-        isOver = true
-        clearTimeout(timer)
-        signal?.removeEventListener("abort", onAbort)
-        settle()
-      }
-      const onAbort = (): void => end(() => reject(new PluginError("Aborted", { export: name })))
-      const timer =
-        deadlineAtMs === Infinity
-          ? undefined
-          : setTimeout(() => end(() => reject(new LimitError("deadlineMs", { limit: deadlineMs }))), Math.max(0, deadlineAtMs - this.#linked.nowMs()))
-      signal?.addEventListener("abort", onAbort)
-      this.#start().then(
-        (isolate) => {
-          if (isOver) this.#give(isolate)
-          else end(() => resolve(isolate))
-        },
-        (error: Error) => end(() => reject(error)),
-      )
-    })
+  /**
+   * Starts another isolate while calls wait, or fewer are there than are to be ready. No call waits for that one: under load the ones that
+   * run are free long before it has booted. One at a time, because boots that share the processors delay each other and the calls that run.
+   */
+  #grow(): void {
+    // A chore is soon over: what it does, such as running a destructor, is not worth another isolate.
+    if (this.#isClosed || this.#isGrowing || this.#choring > 0 || this.#places.size >= this.#isolatesMax) return
+    if (this.#queue.length === 0 && (this.#isRetired || this.#places.size >= this.#options.readyCount)) return
+    this.#isGrowing = true
+    this.#start().then(
+      (isolate) => {
+        this.#isGrowing = false
+        this.#give(isolate)
+        this.#grow()
+      },
+      (error: Error) => {
+        this.#isGrowing = false
+        // Whoever waits is served by the others; where there are none, the next who waits is worth another attempt.
+        if (this.#places.size === 0 && this.#queue.fail(error)) this.#grow()
+        else this.#tell(error)
+        this.#rest()
+      },
+    )
   }
 
   async #start(): Promise<Isolate> {
@@ -206,6 +201,7 @@ export class IsolateExecutor implements Executor, Keeper {
         await isolate.load(this.#component)
       } catch (error) {
         isolate.kill()
+        await isolate.link.ended
         throw error
       }
       return isolate
@@ -224,7 +220,7 @@ export class IsolateExecutor implements Executor, Keeper {
     if (this.#isRetired && !this.#isHeld(place)) isolate.kill()
     place.idleSinceMs = this.#linked.nowMs()
     this.#idle.push(place)
-    if (this.#idle.length > Math.max(this.#options.idleMax, 1)) this.#trimLater()
+    if (this.#idle.length > this.#idleMax) this.#trimLater()
     this.#rest()
   }
 
@@ -238,7 +234,7 @@ export class IsolateExecutor implements Executor, Keeper {
     this.#trim ??= setTimeout(() => {
       this.#trim = undefined
       const before = this.#linked.nowMs() - idleMsMax
-      const over = this.#idle.length - Math.max(this.#options.idleMax, 1)
+      const over = this.#idle.length - this.#idleMax
       if (over <= 0) return
       for (const place of this.#idle.slice(0, over)) if (place.idleSinceMs <= before && !this.#isHeld(place)) place.isolate.kill()
       this.#trimLater()
@@ -256,12 +252,7 @@ export class IsolateExecutor implements Executor, Keeper {
     // The resources that these calls take are gone with it.
     place.queue.close("the isolate that the resource lived in")
     // Its place is free: whoever waits longest gets another.
-    if (this.#queue.length > 0 && !this.#isClosed && this.#places.size < this.#isolatesMax) {
-      this.#start().then(
-        (fresh) => this.#give(fresh),
-        (error: unknown) => this.#tell(error),
-      )
-    }
+    this.#grow()
     this.#rest()
   }
 
@@ -277,6 +268,7 @@ export class IsolateExecutor implements Executor, Keeper {
     void chore().finally(() => {
       this.#choring--
       this.#give(isolate)
+      this.#grow()
     })
   }
 

@@ -41,12 +41,12 @@ export class WaitQueue<A> {
   }
 
   /**
-   * Resolves with what `give` hands over.
+   * Resolves with what `give` hands over; `coming` calls more may wait, for what is on its way.
    * @throws PoolError `QueueFull` at once; LimitError `deadlineMs`; PluginError `Aborted`, and `Closed` by `close`
    */
-  wait({ tenant, export: name, deadlineAtMs, deadlineMs, signal }: WaitingCall): Promise<A> {
+  wait({ tenant, export: name, deadlineAtMs, deadlineMs, signal }: WaitingCall, coming = 0): Promise<A> {
     const line = this.#lines.get(tenant) ?? new Set<Waiter<A>>()
-    if (line.size >= this.#waitingMax) return Promise.reject(new PoolError("QueueFull", { export: name, limit: this.#waitingMax }))
+    if (line.size >= this.#waitingMax + coming) return Promise.reject(new PoolError("QueueFull", { export: name, limit: this.#waitingMax }))
     return new Promise<A>((resolve, reject) => {
       const leave = (): void => {
         clearTimeout(timer)
@@ -79,16 +79,26 @@ export class WaitQueue<A> {
 
   /** Hands `value` to whose turn it is; false when nobody waits, or nobody of `tenant` where one is given. */
   give(value: A, tenant?: string): boolean {
+    const waiter = this.#next(tenant)
+    waiter?.take(value)
+    return waiter !== undefined
+  }
+
+  /** Refuses whose turn it is; false when nobody waits. */
+  fail(error: Error): boolean {
+    const waiter = this.#next()
+    waiter?.fail(error)
+    return waiter !== undefined
+  }
+
+  #next(tenant?: string): Waiter<A> | undefined {
     const [next, line] = tenant === undefined ? (this.#lines.entries().next().value ?? []) : [tenant, this.#lines.get(tenant)]
-    if (next === undefined || line === undefined) return false
+    if (next === undefined || line === undefined) return undefined
     // To the end of the turns, whether or not more of its calls wait.
     this.#lines.delete(next)
     this.#lines.set(next, line)
-    for (const waiter of line) {
-      waiter.take(value)
-      return true
-    }
-    return false
+    for (const waiter of line) return waiter
+    return undefined
   }
 
   /** Refuses all that wait. */

@@ -9,7 +9,7 @@ import { running } from "../http/running.ts"
 import { readToken, tokenFile } from "../http/token.ts"
 import { failedSummary, summaryOf } from "../http/view.ts"
 import { Host } from "../mod.ts"
-import { Plugins } from "../service/plugins.ts"
+import { installApart, Plugins } from "../service/plugins.ts"
 import { defaultStorage } from "../storage/default.ts"
 import { readPlugin } from "../up/session.ts"
 import { loadOptions, type LoadFlags, nameOf } from "./call.ts"
@@ -58,7 +58,7 @@ function ofService(url: string, token: string): Place {
     isService: true,
     list: () => asked.plugins(),
     async again(name) {
-      const { source, grants, limits, metering, tenant, isolation, missing } = await asked.plugin(name).describe()
+      const { source, grants, limits, metering, tenant, isolation, instances, missing } = await asked.plugin(name).describe()
       const changed = Object.fromEntries(Object.entries(limits).filter(([limit, value]) => defaultLimits[limit as keyof typeof defaultLimits] !== value))
       return {
         source,
@@ -68,6 +68,7 @@ function ofService(url: string, token: string): Place {
           limits: changed,
           metering: metering as NonNullable<InstallOptions["metering"]>,
           tenant,
+          instances,
           missing,
           ...(isolation === undefined ? {} : { isolation }),
         },
@@ -93,10 +94,11 @@ async function ofStore(storage: string, { objects, storageKey }: Pick<WhereFlags
     },
     async again(name) {
       const { file, options, granted, revoked } = await plugins.kept(name)
-      return { source: file, options: { ...(options as InstallOptions), grants: granted, revoked } }
+      // What does not say it was loaded by a program or at the prompt, which run theirs inline.
+      return { source: file, options: { isolation: "inline", ...(options as InstallOptions), grants: granted, revoked } }
     },
     async put(name, bytes, { grants = [], revoked = [], source = `upload:${name}`, ...options }) {
-      return summaryOf(await plugins.install(name, source, bytes, { ...(options as LoadOptions), grants }, { granted: grants, revoked }))
+      return summaryOf(await installApart(plugins, undefined, name, source, bytes, { ...(options as LoadOptions), grants }, { granted: grants, revoked }))
     },
     remove: (name) => plugins.remove(name),
     async [Symbol.asyncDispose]() {

@@ -11,6 +11,9 @@ const named = <S extends Schema.Top>(schema: S, identifier: string, description:
 const Strings = Schema.Array(Schema.String)
 const DecimalText = Schema.String.pipe(Schema.check(Schema.isPattern(/^\d{1,19}$/, { expected: "a whole number of at most 19 digits" })))
 const CountText = Schema.String.pipe(Schema.check(Schema.isPattern(/^\d{1,9}(?:\.\d{1,6})?$/, { expected: "milliseconds" })))
+/** Each is a process, or an instance with its memories. */
+const FewText = Schema.String.pipe(Schema.check(Schema.isPattern(/^(?:[1-9]|[1-5]\d|6[0-4])$/, { expected: "a whole number from 1 to 64" })))
+const QueueText = Schema.String.pipe(Schema.check(Schema.isPattern(/^\d{1,4}$/, { expected: "a whole number from 0 to 9999" })))
 const Flag = Schema.Literals(["true", "false"])
 
 export const Isolation = Schema.Literals(["inline", "worker", "process"])
@@ -30,6 +33,22 @@ export const InstallQuery = Schema.Struct({
   metering: Schema.optionalKey(described(Schema.Literals(["deadline", "fuel", "off"]), "How calls are stopped; default deadline.")),
   tenant: Schema.optionalKey(described(Schema.String, "Whom the plugin works for; default default.")),
   isolation: Schema.optionalKey(described(Isolation, "Where calls run; the default is the service's.")),
+  reuse: Schema.optionalKey(
+    described(
+      Schema.Literals(["never", "principal"]),
+      "never, the default: a fresh instance for each call; principal: instances keep their state from call to call, which is several times faster.",
+    ),
+  ),
+  instances: Schema.optionalKey(
+    described(FewText, "Calls that run at once, the others wait; default 8 in workers and processes, 1 with reuse=principal, any number of inline ones."),
+  ),
+  ready: Schema.optionalKey(
+    described(
+      FewText,
+      "Instances made ahead of calls, or workers and processes that are started and stay, at most as many as instances; one of these always is.",
+    ),
+  ),
+  queue: Schema.optionalKey(described(QueueText, "Calls that may wait for an instance; default 100.")),
   missing: Schema.optionalKey(described(Schema.Literals(["refuse", "trap"]), "What happens to imports without a grant; default refuse.")),
   source: Schema.optionalKey(
     described(Schema.String.pipe(Schema.check(Schema.isMaxLength(4_096))), "Where the bytes came from, for people: it is shown, and never opened."),
@@ -87,6 +106,15 @@ export const PluginDetail = named(
     ),
     wit: described(Schema.String, "The component's world."),
     metering: Schema.String,
+    instances: described(
+      Schema.Struct({
+        reuse: Schema.Literals(["never", "principal"]),
+        max: Schema.optionalKey(Schema.Number),
+        ready: Schema.optionalKey(Schema.Number),
+        queue: Schema.optionalKey(Schema.Number),
+      }),
+      "Which instance a call gets; a number that is absent is the default.",
+    ),
     missing: Schema.Literals(["refuse", "trap"]),
     limits: Schema.Record(Schema.String, Schema.Number),
     componentBytes: Schema.Number,
@@ -262,7 +290,7 @@ export const routes = [
     query: CallQuery,
     body: { description: "The arguments.", type: json, schema: Arguments },
     answers: { 200: { description: "What it answered.", type: json, schema: Answer } },
-    errors: [400, 401, 403, 404, 408, 413, 415, 422, 500],
+    errors: [400, 401, 403, 404, 408, 413, 415, 422, 500, 504],
   },
 ] as const satisfies ReadonlyArray<Route>
 

@@ -49,6 +49,13 @@ export interface InstallOptions {
   readonly metering?: "deadline" | "fuel" | "off"
   readonly tenant?: string
   readonly isolation?: Isolation
+  /** Which instance a call gets: how many there are, how many are made ahead, how many calls wait for one. */
+  readonly instances?: {
+    readonly reuse?: "never" | "principal"
+    readonly max?: number
+    readonly ready?: number
+    readonly queue?: number
+  }
   readonly missing?: "refuse" | "trap"
   /** Where the bytes came from, for people. */
   readonly source?: string
@@ -220,12 +227,14 @@ class HttpClient implements Client {
   }
 
   async install(name: string, component: Uint8Array | ArrayBuffer | Blob, options: InstallOptions = {}): Promise<PluginSummary> {
-    const { grants = [], revoked = [], limits = {}, ...rest } = options
+    const { grants = [], revoked = [], limits = {}, instances: { reuse, max, ready, queue } = {}, ...rest } = options
     const query = new URLSearchParams([
       ...grants.map((grant) => ["grant", grant] as [string, string]),
       ...revoked.map((grant) => ["revoke", grant] as [string, string]),
       ...Object.entries(limits).map(([limit, value]) => ["limit", `${limit}=${value}`] as [string, string]),
-      ...Object.entries(rest).flatMap(([key, value]) => (value === undefined ? [] : [[key, value] as [string, string]])),
+      ...Object.entries({ ...rest, reuse, instances: max, ready, queue }).flatMap(([key, value]) =>
+        value === undefined ? [] : [[key, String(value)] as [string, string]],
+      ),
     ])
     const path = `/v1/plugins/${encodeURIComponent(name)}${query.size === 0 ? "" : `?${query}`}`
     const response = await this.send(path, { method: "PUT", headers: { "content-type": "application/wasm" }, body: component as Uint8Array<ArrayBuffer> })

@@ -8,7 +8,6 @@ import { CapabilityError } from "../../schemas/error/capability.ts"
 import { ConfigError } from "../../schemas/error/config.ts"
 import type { SteleError } from "../../schemas/error/family.ts"
 import { HttpError, invalidRequest } from "../../schemas/error/http.ts"
-import { PluginError } from "../../schemas/error/plugin.ts"
 import { WitError } from "../../schemas/error/wit.ts"
 import { describe, quote } from "../../schemas/value/form.ts"
 import { answerToJson, argumentsFromJson } from "../../schemas/value/json.ts"
@@ -18,7 +17,7 @@ import { isSubset, parseGrant } from "../../host/capability/grant.ts"
 import type { CallOptions, LoadOptions } from "../../host/options.ts"
 import { escapeText } from "../../host/port/log.ts"
 import { limitsFrom } from "../../host/port/port.ts"
-import type { Plugins } from "../service/plugins.ts"
+import { installApart, type Plugins } from "../service/plugins.ts"
 import { CallQuery, InstallQuery, type Isolation, type Route, type RouteId, routes } from "./api.ts"
 import { checkMediaType, parseJson, Patience, readBody } from "./body.ts"
 import { Metrics } from "./metrics.ts"
@@ -473,32 +472,22 @@ class HttpService implements Service {
   async #install({ request, name, query }: Exchange): Promise<Reply> {
     if (!names.test(name)) throw new HttpError("Name", { name: quote(name, 64).slice(1, -1) })
     const asked = decodeQuery(InstallQuery, query, ["grant", "revoke", "limit"])
-    const { grant: granted = [], revoke: revoked = [], limit = [], source, ...rest } = asked
+    const { grant: granted = [], revoke: revoked = [], limit = [], source, reuse, instances: max, ready, queue, ...rest } = asked
     for (const each of [...granted, ...revoked]) parseGrant(each)
     this.#checkGrantable(granted)
     checkMediaType(request.headers, wasm)
     const limits = Object.fromEntries(limit.map((each) => [each.slice(0, each.indexOf("=")), Number(each.slice(each.indexOf("=") + 1))]))
+    const counts = Object.entries({ max, ready, queue }).flatMap(([key, count]) => (count === undefined ? [] : [[key, Number(count)] as const]))
     const options: LoadOptions = {
       ...rest,
+      ...(reuse === undefined && counts.length === 0 ? {} : { instances: { ...(reuse === undefined ? {} : { reuse }), ...Object.fromEntries(counts) } }),
       ...(limit.length === 0 ? {} : { limits }),
       grants: granted,
     }
     const bytes = await readBody(request, { bytesMax: this.limits.componentBytesMax, ms: this.limits.bodyMs }, this.#patience)
     const isNew = !this.#plugins.loaded.has(name)
-    const loaded = await this.#isolated(options, (isolated) => this.#plugins.install(name, source ?? `upload:${name}`, bytes, isolated, { granted, revoked }))
+    const loaded = await installApart(this.#plugins, this.#options.isolation, name, source ?? `upload:${name}`, bytes, options, { granted, revoked })
     return { ...reply(isNew ? 201 : 200, summaryOf(loaded)), headers: { "stele-digest": loaded.plugin.digest } }
-  }
-
-  /** Where it was not said, a process of its own is where strangers' plugins belong; inline where this version has none. What is in force is in the answer. */
-  async #isolated<A>(options: LoadOptions, install: (options: LoadOptions) => Promise<A>): Promise<A> {
-    const isolation = options.isolation ?? this.#options.isolation
-    if (isolation !== undefined) return install({ ...options, isolation })
-    try {
-      return await install({ ...options, isolation: "process" })
-    } catch (error) {
-      if (!(error instanceof PluginError && error.reason._tag === "NotBuilt")) throw error
-      return install({ ...options, isolation: "inline" })
-    }
   }
 
   #checkGrantable(granted: ReadonlyArray<string>): void {

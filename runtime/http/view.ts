@@ -79,9 +79,14 @@ export function failedSummary({ installation, error }: Failed): PluginSummary {
   }
 }
 
+function kept({ options: { instances = {} } }: Loaded): Omit<PluginDetail["instances"], "reuse"> {
+  const { max, ready, queue } = instances
+  return { ...(max === undefined ? {} : { max }), ...(ready === undefined ? {} : { ready }), ...(queue === undefined ? {} : { queue }) }
+}
+
 /** The graph of types that have a JSON form; an export with handles is not among its functions. */
 export function detailOf(loaded: Loaded): PluginDetail {
-  const { world, exports, imports, limits, sizes } = loaded.plugin.describe()
+  const { world, exports, imports, limits, sizes, mechanisms } = loaded.plugin.describe()
   const callable = exports.filter(({ schema }) => schema !== undefined)
   return {
     ...summaryOf(loaded),
@@ -98,6 +103,7 @@ export function detailOf(loaded: Loaded): PluginDetail {
     })),
     wit: worldText("root", world),
     metering: loaded.options.metering ?? "deadline",
+    instances: { ...kept(loaded), reuse: mechanisms.reuse },
     missing: loaded.options.missing ?? "refuse",
     limits,
     componentBytes: sizes.componentBytes,

@@ -12,7 +12,7 @@ export interface Installation {
   readonly file: string
   /** `sha256:…` of the component. */
   readonly digest: string
-  readonly options: Pick<LoadOptions, "limits" | "metering" | "tenant" | "isolation" | "missing">
+  readonly options: Pick<LoadOptions, "limits" | "metering" | "tenant" | "isolation" | "instances" | "missing">
   readonly granted: ReadonlyArray<string>
   /** Taken back since it was loaded, as a whole or out of what is granted. */
   readonly revoked: ReadonlyArray<string>

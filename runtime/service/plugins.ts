@@ -4,6 +4,7 @@
  * calls run ends when the last of them has ended, so no call is lost.
  */
 import { HttpError } from "../../schemas/error/http.ts"
+import { PluginError } from "../../schemas/error/plugin.ts"
 import { closest } from "../../schemas/value/closest.ts"
 import type { Host } from "../../host/host.ts"
 import type { LoadOptions } from "../../host/options.ts"
@@ -236,9 +237,9 @@ export class Plugins implements AsyncDisposable {
   /** What is loaded as it is now, into the store. */
   async #keep(loaded: Loaded): Promise<void> {
     const { name, file, plugin } = loaded
-    const { limits, metering, tenant, isolation, missing } = loaded.options
+    const { limits, metering, tenant, isolation, instances, missing } = loaded.options
     const options: Installation["options"] = Object.fromEntries(
-      Object.entries({ limits, metering, tenant, isolation, missing }).filter(([, value]) => value !== undefined),
+      Object.entries({ limits, metering, tenant, isolation, instances, missing }).filter(([, value]) => value !== undefined),
     )
     const row: Installation = { name, file: isFile(file) ? resolve(file) : file, digest: plugin.digest, options, ...inForce(loaded) }
     await this.#installations.put(row)
@@ -274,5 +275,27 @@ export class Plugins implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+}
+
+/**
+ * Installs what somebody has sent. Where it was not said, a process of its own is where strangers' plugins belong; inline where this
+ * version has none. What is in force is in its description.
+ */
+export async function installApart(
+  plugins: Plugins,
+  isolation: LoadOptions["isolation"],
+  name: string,
+  file: string,
+  bytes: Uint8Array,
+  options: LoadOptions,
+  grants: InForce,
+): Promise<Loaded> {
+  const where = options.isolation ?? isolation
+  try {
+    return await plugins.install(name, file, bytes, { ...options, isolation: where ?? "process" }, grants)
+  } catch (error) {
+    if (where !== undefined || !(error instanceof PluginError && error.reason._tag === "NotBuilt")) throw error
+    return plugins.install(name, file, bytes, { ...options, isolation: "inline" }, grants)
   }
 }

@@ -29,10 +29,10 @@ export const limits = {
 
 export type LimitName = keyof typeof limits
 
-const exceeded = (code: `STELE-LIM-${string}`, name: LimitName) =>
+const exceeded = (code: `STELE-LIM-${string}`, name: LimitName, status = 413) =>
   reason<{ readonly limit: number; readonly actual?: number | undefined }>({
     code,
-    status: 413,
+    status,
     exit: 7,
     isRetryable: false,
     message: (d) => `Cannot exceed "${name}": the limit is ${d.limit} ${limits[name].unit}${d.actual === undefined ? "" : `, asked for ${d.actual}`}`,
@@ -50,7 +50,7 @@ export class LimitError extends family("LimitError", {
   hostCallsMax: exceeded("STELE-LIM-0007", "hostCallsMax"),
   handlesMax: exceeded("STELE-LIM-0008", "handlesMax"),
   fuel: exceeded("STELE-LIM-0009", "fuel"),
-  deadlineMs: exceeded("STELE-LIM-0010", "deadlineMs"),
+  deadlineMs: exceeded("STELE-LIM-0010", "deadlineMs", 504),
   loadMs: exceeded("STELE-LIM-0011", "loadMs"),
   componentBytesMax: exceeded("STELE-LIM-0012", "componentBytesMax"),
   coreModulesMax: exceeded("STELE-LIM-0013", "coreModulesMax"),

@@ -145,6 +145,7 @@ t.test("queries of calls are checked, and their limits hold", async (t) => {
   await put("spinner", "spinner", "?limit=deadlineMs=5000")
   const stopped = await call("spinner", "spin", [1], "?deadlineMs=30")
   t.equal(stopped.json["code"], "STELE-LIM-0010")
+  t.equal(stopped.status, 504)
   t.match(stopped.json.data, { limit: 30 })
   t.equal((await call("spinner", "spin", [0], "?deadlineMs=30")).status, 200, "the next call works")
   t.equal((await call("spinner", "spin", [0], "?fuel=10")).json["code"], "STELE-CFG-0002", "it is not metered by fuel")
@@ -279,6 +280,21 @@ t.test("what is put runs in a process of its own unless something else is said",
     new Request("http://localhost/v1/plugins/spinner/calls/spin", { method: "POST", headers: { ...headers, "content-type": "application/json" }, body: "[0]" }),
   )
   t.equal(called.status, 200, await called.text())
+})
+
+t.test("a PUT says which instance a call gets, which is shown and kept, in bounds", async (t) => {
+  t.equal((await put("pooled", "spinner", "?isolation=process&reuse=principal&instances=2&ready=2&queue=5")).status, 201)
+  t.same((await ask("GET", "/v1/plugins/pooled")).json["instances"], { reuse: "principal", max: 2, ready: 2, queue: 5 })
+  t.equal((await call("pooled", "spin", [0])).status, 200)
+  t.same((await on.http.plugins.kept("pooled")).options.instances, { reuse: "principal", max: 2, ready: 2, queue: 5 })
+  t.strictSame(pathsOf((await put("pooled", "spinner", "?reuse=always&instances=65&ready=0&queue=-1")).json).toSorted(), [
+    "query.instances",
+    "query.queue",
+    "query.ready",
+    "query.reuse",
+  ])
+  t.equal((await put("pooled", "spinner", "?reuse=principal&ready=2")).status, 400, "more ready than there may be")
+  await ask("DELETE", "/v1/plugins/pooled")
 })
 
 t.test("`service()` refuses options that it does not know, and tokens that are none", async (t) => {
