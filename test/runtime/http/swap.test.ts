@@ -20,7 +20,7 @@ const versions = ["Hello", "Howdy"].map((word) => {
 })
 
 for (const [isolation, calls] of [
-  ["process", isFull ? 10_000 : 250],
+  ["process", isFull ? 10_000 : 150],
   ["inline", isFull ? 10_000 : 400],
 ] as const) {
   t.test(`${calls} calls while the plugin is replaced, ${isolation}: none is lost or mixed`, async (t) => {
