@@ -1,9 +1,9 @@
 /** What this machine and engine let a host do: stop guests, let them wait, keep them apart, run other engines, build plugins. Nothing is changed. */
 import { execFile } from "node:child_process"
-import { constants } from "node:fs"
-import { access, mkdtemp, rm, stat } from "node:fs/promises"
-import { delimiter, dirname, join } from "node:path"
+import { mkdtemp, rm } from "node:fs/promises"
+import { dirname, join } from "node:path"
 import { cacheFolder } from "../../host/platform/server.ts"
+import { sandboxReport } from "../../host/platform/isolate/process/sandbox.ts"
 import { platform } from "../../host/platform/mod.ts"
 import { findWasmtime } from "../engine/wasmtime.ts"
 import { type Diagnosis, fail, ok, option, warn } from "./diagnosis.ts"
@@ -18,19 +18,6 @@ function said(program: string, args: ReadonlyArray<string>): Promise<string | un
       resolve(error === null ? (`${stdout}${stderr}`.trim().split("\n")[0] ?? "") : undefined),
     ),
   )
-}
-
-async function isOnPath(name: string): Promise<boolean> {
-  for (const folder of (process.env["PATH"] ?? "").split(delimiter))
-    if (
-      folder !== "" &&
-      (await access(join(folder, name), constants.X_OK).then(
-        () => true,
-        () => false,
-      ))
-    )
-      return true
-  return false
 }
 
 function features(): ReadonlyArray<Diagnosis> {
@@ -53,34 +40,22 @@ function features(): ReadonlyArray<Diagnosis> {
   ]
 }
 
-async function isolation(): Promise<ReadonlyArray<Diagnosis>> {
-  const found: Array<Diagnosis> = []
-  if (process.platform !== "linux")
-    return [option("isolation", `the memory of processes is polled on ${process.platform}`, "run hostile tenants on Linux, or in virtual machines")]
-  const helpers = (await Promise.all(["bwrap", "prlimit", "systemd-run"].map(async (name) => ((await isOnPath(name)) ? name : "")))).filter(Boolean)
-  found.push(
-    helpers.includes("bwrap")
-      ? ok("isolation", `bubblewrap is installed (${helpers.join(", ")})`)
+/** What a plugin in a process of its own has around it besides the engine's permissions: what the host itself has tried. */
+function isolation(): ReadonlyArray<Diagnosis> {
+  const { prlimit, residentMemory } = sandboxReport()
+  const isNode = process.versions["bun"] === undefined && process.versions["deno"] === undefined
+  return [
+    prlimit
+      ? ok("isolation", "processes of plugins run under prlimit: no core files, no file written, 64 descriptors")
       : option(
           "isolation",
-          helpers.length > 0 ? `no bubblewrap; there is ${helpers.join(", ")}` : "no bubblewrap",
-          "apt-get install bubblewrap, for a second wall around what runs in a service's processes",
+          isNode ? "no prlimit that works: processes of plugins have the engine's permissions alone" : "processes of plugins run under prlimit on Node only",
+          isNode ? "run hostile tenants on Linux with util-linux: apt-get install util-linux" : "use Node for hostile tenants",
         ),
-  )
-  const cgroup = await stat("/sys/fs/cgroup/cgroup.controllers").then(
-    () => true,
-    () => false,
-  )
-  found.push(
-    cgroup
-      ? ok("memory control", "cgroup v2")
-      : option(
-          "memory control",
-          "no cgroup v2: memory of processes is polled",
-          "boot with systemd.unified_cgroup_hierarchy=1 to have the kernel hold a service's memory",
-        ),
-  )
-  return found
+    residentMemory
+      ? ok("memory control", "the memory of a plugin's process is looked at while it runs (residentBytesMax)")
+      : option("memory control", "no procfs: residentBytesMax is not kept here", "run hostile tenants on Linux with /proc mounted"),
+  ]
 }
 
 async function engines(): Promise<Diagnosis> {
@@ -135,4 +110,4 @@ async function cache(): Promise<Diagnosis> {
 
 /** The machine, apart from any store. */
 export const diagnoseMachine = async (): Promise<ReadonlyArray<Diagnosis>> =>
-  [features(), ...(await Promise.all([isolation(), engines(), compilers(), gpu(), cache()]))].flat()
+  [features(), isolation(), ...(await Promise.all([engines(), compilers(), gpu(), cache()]))].flat()

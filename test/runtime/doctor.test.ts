@@ -97,9 +97,11 @@ t.test("`stele doctor memory` looks at no disk", async (t) => {
 t.test("`stele doctor` looks at the machine: what is missing comes with how to have it", async (t) => {
   const { code, report, of } = diagnosed("memory", { PATH: folder })
   t.equal(code, 0)
-  for (const about of ["engine", "stopping", "waiting", "isolation", "wasmtime", "toolchains", "GPU", "cache"]) t.ok(of(about), about)
+  for (const about of ["engine", "stopping", "waiting", "isolation", "memory control", "wasmtime", "toolchains", "GPU", "cache"]) t.ok(of(about), about)
   t.match(of("toolchains"), { status: "ok", found: /^none; not here: Rust, C, Go/, treatment: /rustup/ })
   t.match(of("wasmtime"), { found: /not installed/, treatment: /pip install wasmtime/ })
+  if (process.platform === "linux") t.match(of("isolation"), { status: "ok", found: /no prlimit/, treatment: /util-linux/ })
+  t.notMatch(JSON.stringify(report), /bubblewrap|cgroup/, "what isolation does not use is not asked for")
   for (const { about, status, treatment } of report.diagnoses) t.ok(status === "ok" || treatment !== undefined, about)
 })
 
