@@ -295,7 +295,7 @@ export class Instance implements CallContext, Home {
     const { import: served, context } = this.linked.blueprint.raws[index] as (typeof this.linked.blueprint.raws)[number]
     const cx = this.contexts[context] as AbiContext
     const name = `${served.module}#${served.name}`
-    const provided = served.isProvided === true ? this.linked.functions.get(name)?.call : undefined
+    const provided = served.isProvided === true || served.outside !== undefined ? this.linked.functions.get(name)?.call : undefined
     return { cx, linked: { name, call: (call, ...args) => served.call(call, cx, args as ReadonlyArray<CoreValue>, provided) } }
   }
 

@@ -7,12 +7,13 @@ import type { AbiContext } from "../abi/context.ts"
 import type { CoreValue } from "../abi/number.ts"
 import type { CallContext, HostFunction } from "../capability/capability.ts"
 import type { CoreFunctionType } from "../harden/core-module.ts"
+import type { FunctionType } from "../../schemas/wit/model.ts"
 
 /**
  * Serves one call. `cx` has views of the guest's memory that are valid now, and again after `refreshViews` when the guest
  * was entered. Addresses and lengths are the guest's and must be checked (`checkRange`); bytes that leave the guest are
  * charged (`charge`), bytes that enter it are added to `cx.budget.bytesIn`. What it throws ends the call. `provided` is
- * what the embedder gave for an import that is `isProvided`. A promise may resolve to a function, which makes the answer
+ * what the embedder gave for an import that is `isProvided`, and in an isolate what asks the parent for its `outside`. A promise may resolve to a function, which makes the answer
  * when the guest goes on: only then may it enter the guest.
  */
 export type RawFunction = (
@@ -37,6 +38,20 @@ export interface RawGrant {
   readonly isDeniedWhenCalled?: boolean
 }
 
+/**
+ * What an import does outside of its guest: a function of values, which looks at its grants itself. A guest in an isolate
+ * has it asked of the parent, as a component's imports are.
+ */
+export interface Outside {
+  /** `numbers`: what `isOfNumbers` says of the embedder's function. */
+  type(numbers: boolean): FunctionType
+  isOfNumbers(provided: HostFunction | undefined): boolean
+  /** May answer with a promise. */
+  serve(call: CallContext, provided: HostFunction | undefined, values: ReadonlyArray<unknown>): unknown
+  /** What the import has for `provided` in an isolate, from what asks the parent. */
+  stub(ask: (values: ReadonlyArray<unknown>) => unknown, numbers: boolean): HostFunction
+}
+
 export interface RawImport {
   /** As the module names them: `wasi_snapshot_preview1`, `fd_write`. */
   readonly module: string
@@ -48,6 +63,7 @@ export interface RawImport {
   readonly memory?: "abi"
   /** What it does is the embedder's: `imports[module][name]` of the load. */
   readonly isProvided?: boolean
+  readonly outside?: Outside
   /** Where `call.mayWait()` it may answer with a promise; the guest may have been entered when that settles (`refreshViews`). */
   readonly waits?: boolean
   /** Absent when it needs none. */

@@ -149,7 +149,7 @@ class Guest {
     this.#channel.send(this.#encoder)
   }
 
-  async #load({ component, digest, tenant, mechanism: name, limits: given, grants: texts, program }: LoadRequest): Promise<void> {
+  async #load({ component, digest, tenant, mechanism: name, limits: given, grants: texts, numbers, program }: LoadRequest): Promise<void> {
     const platform = this.#platform
     const mechanism = name as Mechanism
     const limits = Object.fromEntries([...Object.entries(defaultLimits), ...given]) as unknown as Limits
@@ -175,6 +175,13 @@ class Guest {
         return [full, { name: full, call }]
       }),
     )
+    blueprint.raws.forEach(({ import: { module, name: of, outside } }, i) => {
+      if (outside === undefined) return
+      const full = `${module}#${of}`
+      const isOfNumbers = numbers.includes(full)
+      const type = outside.type(isOfNumbers)
+      functions.set(full, { name: full, call: outside.stub((args) => this.#hostCall(blueprint.imports.length + i, type, args), isOfNumbers) })
+    })
     const drop = (_call: unknown, rep: unknown): void => this.#hostDrop(rep as HostRep)
     // A component's imports are asked of the parent one by one: what core modules need besides is loaded for them.
     const foreign =

@@ -46,7 +46,7 @@ export const tell = {
   result: 3,
   /** As `result`. Value: `errorType`. */
   failed: 4,
-  /** a: import. Value: arguments. */
+  /** a: import, or behind those the raw import whose `outside` is asked. Value: arguments. */
   hostCall: 5,
   /** a: host resource, b: 1 when its instance is being discarded. */
   hostDrop: 6,
@@ -75,6 +75,7 @@ export const loadType = record({
   mechanism: string,
   limits: list(tuple(string, f64)),
   grants: list(string),
+  numbers: list(string),
   program: programType,
 })
 
@@ -85,6 +86,8 @@ export interface LoadRequest {
   readonly mechanism: string
   readonly limits: ReadonlyArray<readonly [string, number]>
   readonly grants: ReadonlyArray<string>
+  /** Host functions of core modules whose 64-bit values are numbers. */
+  readonly numbers: ReadonlyArray<string>
   readonly program: Program
 }
 

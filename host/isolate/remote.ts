@@ -7,6 +7,8 @@ import type { FunctionType } from "../../schemas/wit/model.ts"
 import { AbiTrap } from "../abi/context.ts"
 import type { Spent, Target } from "../call/executor.ts"
 import type { CallLimits } from "../call/instance.ts"
+import type { CallContext } from "../capability/capability.ts"
+import type { RawImport } from "../foreign/raw.ts"
 import type { LinkedFunction } from "../link/link.ts"
 import type { Linked } from "../link/prepare.ts"
 import { Crossing, type RemoteInstance } from "./crossing.ts"
@@ -47,7 +49,7 @@ export class Isolate {
   readonly #linked: Linked
   readonly #encoder: Encoder
   readonly #decoder: Decoder
-  readonly #functions: ReadonlyArray<{ readonly linked: LinkedFunction; readonly type: FunctionType }>
+  readonly #functions: ReadonlyArray<{ readonly linked: LinkedFunction; readonly type: FunctionType } | undefined>
   readonly #onEnd: (isolate: Isolate) => void
   readonly instances = new Set<RemoteInstance>()
   /** What a program that is called finds, as the isolate was told. */
@@ -69,10 +71,13 @@ export class Isolate {
     const bytesMax = crossing(memoryBytesMax) + linked.componentBytes
     this.#encoder = new Encoder(this.crossing, link.data, bytesMax, () => new LimitError("memoryBytesMax", { limit: memoryBytesMax }))
     this.#decoder = new Decoder(this.crossing)
-    this.#functions = linked.blueprint.imports.map(({ interface: of, name, type }) => ({
-      linked: linked.functions.get(of === undefined ? name : `${of}#${name}`) as LinkedFunction,
-      type,
-    }))
+    this.#functions = [
+      ...linked.blueprint.imports.map(({ interface: of, name, type }) => ({
+        linked: linked.functions.get(of === undefined ? name : `${of}#${name}`) as LinkedFunction,
+        type,
+      })),
+      ...linked.blueprint.raws.map(({ import: raw }) => this.#outside(raw)),
+    ]
     if (link.kind === "process") {
       const watch = setInterval(() => void (this.isBusy || this.#isTooLarge()), idleResidentEveryMs)
       ;(watch as { unref?: () => void }).unref?.()
@@ -82,6 +87,14 @@ export class Isolate {
   }
 
   readonly #idleWatch: ReturnType<typeof setInterval> | undefined
+
+  #outside({ module, name, outside }: RawImport): { readonly linked: LinkedFunction; readonly type: FunctionType } | undefined {
+    if (outside === undefined) return undefined
+    const full = `${module}#${name}`
+    const provided = this.#linked.functions.get(full)?.call
+    const call = (context: CallContext, ...values: ReadonlyArray<unknown>): unknown => outside.serve(context, provided, values)
+    return { linked: { name: full, call }, type: outside.type(outside.isOfNumbers(provided)) }
+  }
 
   /** Loads the plugin: decoded and compiled there. */
   async load(component: Uint8Array): Promise<void> {
@@ -102,6 +115,9 @@ export class Isolate {
           mechanism: linked.mechanism,
           limits: Object.entries(linked.limits),
           grants: linked.grants.list(),
+          numbers: linked.blueprint.raws.flatMap(({ import: { module, name, outside } }) =>
+            outside?.isOfNumbers(linked.functions.get(`${module}#${name}`)?.call) === true ? [`${module}#${name}`] : [],
+          ),
           program: programForm(linked.wasi),
         },
         "load",

@@ -10,10 +10,11 @@ import { isolates } from "../../host/platform/isolate/start.ts"
 import { IsolateExecutor } from "../../host/isolate/executor.ts"
 import type { Isolates, Link } from "../../host/isolate/link.ts"
 import { Spares } from "../../host/isolate/spare.ts"
-import { memoryPorts } from "../../host/mod.ts"
+import { memoryHttp, memoryPorts } from "../../host/mod.ts"
 import { address, stele } from "./built.ts"
 import { bumpAllocator, guest, wat } from "./component-builder.ts"
 import { cases } from "./embedding.ts"
+import { extismGuest } from "./extism/guest.ts"
 import { writeGuests } from "./embedding-guests.ts"
 import { sceneOf } from "./embedding-run.ts"
 
@@ -163,6 +164,84 @@ for (const isolation of kinds) {
   })
 }
 
+const { encode, decode } = {
+  encode: (text: string) => new TextEncoder().encode(text),
+  decode: (bytes: unknown) => new TextDecoder().decode(bytes as Uint8Array),
+}
+
+for (const isolation of kinds) {
+  t.test(`host functions of an Extism plugin in a ${isolation} are the parent's, under the grants that it has`, async (t) => {
+    const greeter = await extismGuest({
+      data: "HelloAda",
+      imports: `(import "extism:host/user" "greet" (func $greet (param i64 i64) (result i64)))`,
+      body: `(call $answer (call $greet (call $block (i32.const 0) (i32.const 5)) (call $block (i32.const 5) (i32.const 3))))`,
+    })
+    let greet: (...words: ReadonlyArray<Uint8Array>) => unknown = (...words) => encode(words.map(decode).join(", "))
+    const imports = { "extism:host/user": { greet: async (...words: ReadonlyArray<Uint8Array>) => greet(...words) } }
+    await using plugin = await host.load(greeter, { isolation, grants: ["call:greet"], imports })
+    const run = () => plugin.call("run", [encode("")])
+    const { result, usage } = await plugin.callWithUsage("run", [encode("")])
+    t.same([decode(result), usage.hostCalls], ["Hello, Ada", { "call:greet": 1 }])
+    greet = () => "text"
+    t.equal(decode(await run()), "text")
+    greet = () => undefined
+    t.equal(decode(await run()), "", "nothing is no block")
+    greet = () => 5
+    t.equal(await codeOf(run), "STELE-EXT-0003")
+    greet = () => {
+      throw new RangeError("no such shelf")
+    }
+    await t.rejects(run(), { code: "STELE-PLG-0009", reason: { import: "extism:host/user#greet" } })
+    greet = () => new Promise(() => undefined)
+    t.equal(await codeOf(() => plugin.call("run", [encode("")], { deadlineMs: 60 })), "STELE-LIM-0010")
+    plugin.revoke("call:greet")
+    t.equal(await codeOf(run), "STELE-CAP-0004")
+    t.match(plugin.describe().grants.denied, [{ grant: "call:greet", count: 1 }])
+
+    const adder = await extismGuest({
+      imports: `(import "tools" "add" (func $add (param i64 i64) (result i64))) (import "tools" "half" (func $half (param f64 i32) (result i32)))`,
+      body: `(call $answer-i64 (i64.add (call $add (i64.const -5) (i64.const 7)) (i64.extend_i32_s (call $half (f64.const 9) (i32.const -3)))))`,
+    })
+    await using numbers = await host.load(adder, {
+      isolation,
+      grants: ["call:tools#*"],
+      imports: { tools: { add: stele.withNumbers((a: bigint, b: bigint) => a + b), half: (a: number, b: number) => a / b + 2 ** 32 } },
+    })
+    const sum = (await numbers.call("run", [encode("")])) as Uint8Array
+    t.equal(new DataView(sum.buffer, sum.byteOffset).getBigInt64(0, true), -1n)
+  })
+
+  t.test(`\`http_request\` of an Extism plugin in a ${isolation} is sent by the parent, under the grants that it has`, async (t) => {
+    const http = memoryHttp(({ url, method }, body) => {
+      if (url.endsWith("/away")) return { status: 302, headers: [["location", "https://other.example.com/"]] }
+      return { status: 404, headers: [["x-one", "1"]], body: `${method} ${url} ${decode(body)}${url.endsWith("/long") ? "x".repeat(3_000) : ""}` }
+    })
+    await using own = await Host.open({ cache: false, ports: { http } })
+    const guestOf = (answer: string) =>
+      extismGuest({
+        data: "payload",
+        locals: "(local $r i64)",
+        body: `(local.set $r (call $http_request (call $input_offset) (call $block (i32.const 0) (i32.const 7)))) ${answer}`,
+      })
+    const grants = ["http:*:https://api.example.com/*"]
+    const asked = (url: string) => [encode(JSON.stringify({ url, method: "POST" }))]
+    await using plugin = await own.load(await guestOf("(call $answer (local.get $r))"), { isolation, grants, limits: { httpResponseBytesMax: 2_000 } })
+    const { result, usage } = await plugin.callWithUsage("run", asked("https://api.example.com/a"))
+    t.equal(decode(result), "POST https://api.example.com/a payload")
+    t.ok((usage.hostCalls[grants[0] as string] ?? 0) >= 1)
+    const sent = http.requests.length
+    t.equal(await codeOf(() => plugin.call("run", asked("https://other.example.com/"))), "STELE-CAP-0004")
+    t.equal(http.requests.length, sent, "nothing left")
+    t.equal(await codeOf(() => plugin.call("run", asked("https://api.example.com/away"))), "STELE-CAP-0004", "nor does a redirect lead out of the grants")
+    t.equal(await codeOf(() => plugin.call("run", asked("https://api.example.com/long"))), "STELE-LIM-0022")
+    t.equal(await codeOf(() => plugin.call("run", [encode("{")])), "STELE-EXT-0006")
+    plugin.revoke(grants[0] as string)
+    t.equal(await codeOf(() => plugin.call("run", asked("https://api.example.com/a"))), "STELE-CAP-0004", "a revocation is seen")
+    await using head = await own.load(await guestOf("(call $answer (call $http_headers))"), { isolation, grants })
+    t.same(JSON.parse(decode(await head.call("run", asked("https://api.example.com/a")))), { "x-one": "1" })
+  })
+}
+
 // ── Crash kit ─────────────────────────────────────────────────────────────────
 
 const children = async (): Promise<ReadonlyArray<number>> => {
@@ -212,6 +291,38 @@ t.test("a child killed under load loses only its own call", { skip: !hasProc && 
     Array.from({ length: 20 }, (_, i) => i + 1),
   )
   t.equal(await plugin.call("add", [20, 22]), 42)
+})
+
+t.test("a thread ended under load loses only its own call", async (t) => {
+  const links: Array<Link> = []
+  const spares = new Spares({
+    start(kind, options) {
+      const link = isolates.start(kind, options)
+      links.push(link)
+      return link
+    },
+  })
+  t.teardown(() => spares.close())
+  const { linked, options, bytes } = await prepared(basic, {}, 2)
+  const executor = await IsolateExecutor.open(linked, options, bytes, spares)
+  const call = (name: string, args: ReadonlyArray<number>): Promise<unknown> => {
+    const { type, source } = linked.blueprint.exports.get(name) as unknown as { type: never; source: { lift: number } }
+    const spent = { fuel: undefined, memoryPeakBytes: 0, bytesIn: 0, bytesOut: 0, hostCalls: {} }
+    const limits = { deadlineAtMs: performance.now() + 60_000, deadlineMs: 60_000, fuel: 0n }
+    return executor.call({ name, type, lift: source.lift, throws: false, takesHandles: false }, args, limits, undefined, spent)
+  }
+  // The only one that is there takes it, and what follows goes to others.
+  const lost = codeOf(() => call("spin", []))
+  const others = Array.from({ length: 20 }, (_, i) => call("add", [i, 1]))
+  t.equal(await others[0], 1)
+  links[0]?.kill()
+  t.equal(await lost, "STELE-ISO-0001")
+  t.same(
+    await Promise.all(others),
+    Array.from({ length: 20 }, (_, i) => i + 1),
+  )
+  t.equal(await call("add", [20, 22]), 42)
+  await executor.close()
 })
 
 t.test("what ends an engine ends a process and nothing else", async (t) => {
@@ -306,11 +417,11 @@ t.test("nothing that an isolate can say is more than a typed error of its own ca
 })
 
 /** A plugin's parts, decoded and linked as for an isolate. */
-async function prepared(path: string, imports: ReturnType<typeof provided>) {
+async function prepared(path: string, imports: ReturnType<typeof provided> | Record<string, never>, max = 1) {
   const { prepare, PreparedCache } = await import("../../host/link/prepare.ts")
   const { resolveLoadOptions } = await import("../../host/options.ts")
   const bytes = new Uint8Array(await readFile(path))
-  const options = resolveLoadOptions({ isolation: "worker", imports, instances: { max: 1 } })
+  const options = resolveLoadOptions({ isolation: "worker", imports, instances: { max, queue: 32 } })
   const linked = await prepare(bytes, "sha256:test", options, {
     ports: memoryPorts(),
     watchdog: undefined,

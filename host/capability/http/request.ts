@@ -3,10 +3,11 @@
  * judged and granted as if it were the first; what belongs to one origin is not carried to another.
  */
 import { NetworkError } from "../../../schemas/error/network.ts"
-import type { HttpField, HttpLimits } from "../../port/mod.ts"
+import type { Awaitable, HttpField, HttpLimits } from "../../port/mod.ts"
 import { joined } from "../../port/port.ts"
 import type { CallContext } from "../capability.ts"
-import { pending, blockFor } from "../io.ts"
+import { blockFor, pending, waitFor } from "../io.ts"
+import { flow, type Steps, wait } from "../serve.ts"
 import { targetOf } from "../network/target.ts"
 import { openExchange } from "./outgoing.ts"
 
@@ -65,8 +66,17 @@ export function redirected(request: WholeRequest, status: number, location: stri
   }
 }
 
+/** How a thread waits: `blockFor`, or `waitFor` where it may answer later. */
+type Waiting = typeof blockFor | typeof waitFor
+
 /** One hop: undefined body where a redirect is followed, since nobody reads it. */
-function hop(call: CallContext, request: WholeRequest, options: WholeOptions, wantsBody: (status: number, location: string | undefined) => boolean) {
+function* hop(
+  call: CallContext,
+  request: WholeRequest,
+  options: WholeOptions,
+  waiting: Waiting,
+  wantsBody: (status: number, location: string | undefined) => boolean,
+): Steps<Omit<WholeResponse, "url"> & { readonly location: string | undefined }> {
   const { exchange, guard, target } = openExchange(call, {
     method: request.method,
     url: request.url,
@@ -76,12 +86,12 @@ function hop(call: CallContext, request: WholeRequest, options: WholeOptions, wa
     limits: options.limits ?? {},
   })
   try {
-    const wait = (isReady: () => boolean): void => blockFor(call, [pending(exchange.waker, isReady)], options.import)
+    const until = (isReady: () => boolean): Steps<void> => wait(waiting(call, [pending(exchange.waker, isReady)], options.import))
     const { requestBytesMax } = call.ports.http.limits
     if (request.body.length > requestBytesMax)
       throw new NetworkError("Limit", { host: target.authority, limit: "requestBytesMax", unit: "bytes", max: requestBytesMax })
     for (let at = 0; at < request.body.length && exchange.head() === undefined;) {
-      wait(() => exchange.room() !== 0 || exchange.head() !== undefined)
+      yield* until(() => exchange.room() !== 0 || exchange.head() !== undefined)
       const room = exchange.room()
       if (room instanceof NetworkError) throw room
       const part = request.body.subarray(at, at + room)
@@ -90,7 +100,7 @@ function hop(call: CallContext, request: WholeRequest, options: WholeOptions, wa
       at += part.length
     }
     if (request.body.length > 0) exchange.end()
-    wait(() => exchange.head() !== undefined)
+    yield* until(() => exchange.head() !== undefined)
     const head = exchange.head()
     if (head === undefined || head instanceof NetworkError) throw head
     const location = head.headers.find(([name]) => name === "location")?.[1]
@@ -98,7 +108,7 @@ function hop(call: CallContext, request: WholeRequest, options: WholeOptions, wa
     while (wantsBody(head.status, location)) {
       // Also where there is always something: nobody else looks at the clock meanwhile.
       if (call.remainingMs() <= 0) throw call.expired()
-      wait(() => exchange.isReadable())
+      yield* until(() => exchange.isReadable())
       const chunk = exchange.read(256 << 10)
       if (chunk === undefined) continue
       if (chunk === "end") break
@@ -113,20 +123,18 @@ function hop(call: CallContext, request: WholeRequest, options: WholeOptions, wa
   }
 }
 
-/**
- * Sends a request and gathers its answer, on this thread, within the call's deadline. The body comes decompressed.
- * @throws NetworkError for all that can go wrong on the way; CapabilityError `Denied` where no grant covers a URL, of a redirect too
- */
-export function sendWhole(call: CallContext, request: WholeRequest, options: WholeOptions): WholeResponse {
+/** Sends a request and gathers its answer. */
+function* whole(call: CallContext, request: WholeRequest, options: WholeOptions, waiting: Waiting): Steps<WholeResponse> {
   const { redirectsMax } = { ...call.ports.http.limits, ...options.limits }
   const follows = options.follows !== false
   let current = request
   for (let redirects = 0; ; redirects++) {
     const asked = current
-    const { status, headers, body, location } = hop(
+    const { status, headers, body, location } = yield* hop(
       call,
       asked,
       options,
+      waiting,
       (code, where) => !follows || where === undefined || redirected(asked, code, where) === undefined,
     )
     const next = follows ? redirected(asked, status, location) : undefined
@@ -136,3 +144,16 @@ export function sendWhole(call: CallContext, request: WholeRequest, options: Who
     current = next
   }
 }
+
+type Sender<R> = (call: CallContext, request: WholeRequest, options: WholeOptions) => R
+
+const sender = (waiting: Waiting): unknown => flow((call, request, options) => whole(call, request, options, waiting))
+
+/**
+ * Sends a request and gathers its answer, on this thread, within the call's deadline. The body comes decompressed.
+ * @throws NetworkError for all that can go wrong on the way; CapabilityError `Denied` where no grant covers a URL, of a redirect too
+ */
+export const sendWhole = sender(blockFor) as Sender<WholeResponse>
+
+/** The same without blocking this thread where the call may wait: a promise when the network has to be waited for. */
+export const sendWholeLater = sender(waitFor) as Sender<Awaitable<WholeResponse>>

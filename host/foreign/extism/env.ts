@@ -5,23 +5,32 @@
 import type { CoreValue } from "../../abi/number.ts"
 import { config } from "../../capability/config.ts"
 import { http } from "../../capability/http.ts"
+import type { WholeResponse } from "../../capability/http/request.ts"
 import { log, writeLog } from "../../capability/log.ts"
 import { settled } from "../../capability/serve.ts"
 import type { CoreFunctionType, CoreValueType } from "../../harden/core-module.ts"
 import { type LogLevel, tenantKey } from "../../port/mod.ts"
-import type { RawFunction, RawGrant, RawImport } from "../raw.ts"
+import type { Outside, RawFunction, RawGrant, RawImport } from "../raw.ts"
 import { readName, readBlock, readText, writeBlock, writeText } from "./block.ts"
-import { headersJson, request } from "./http.ts"
+import { headersJson, request, requestOutside } from "./http.ts"
 import { envModule } from "./names.ts"
 import { stateOf } from "./state.ts"
 
-const serve = (name: string, params: ReadonlyArray<CoreValueType>, results: ReadonlyArray<CoreValueType>, call: RawFunction, grant?: RawGrant): RawImport => ({
+const serve = (
+  name: string,
+  params: ReadonlyArray<CoreValueType>,
+  results: ReadonlyArray<CoreValueType>,
+  call: RawFunction,
+  grant?: RawGrant,
+  outside?: Outside,
+): RawImport => ({
   module: envModule,
   name,
   type: { params, results } satisfies CoreFunctionType,
   memory: "abi",
   call,
   ...(grant === undefined ? {} : { grant }),
+  ...(outside === undefined ? {} : { outside }),
 })
 
 const configGrant: RawGrant = { text: "config:*", risk: config.risk, heads: ["config"], isDeniedWhenCalled: true }
@@ -93,16 +102,19 @@ const served: ReadonlyArray<RawImport> = [
     "http_request",
     ["i64", "i64"],
     ["i64"],
-    (call, cx, [asked, body]) => {
+    (call, cx, [asked, body], outside) => {
       const state = stateOf(cx)
       state.response = undefined
       const text = readText(cx, asked, "http_request")
-      const response = request(call, text, isNull(body) ? undefined : readBlock(cx, body, "http_request"))
+      const sent = isNull(body) ? undefined : readBlock(cx, body, "http_request")
+      const response =
+        outside === undefined ? request(call, text, sent) : (outside as unknown as (text: string, body: Uint8Array | undefined) => WholeResponse)(text, sent)
       // Not its body: the instance may live long.
       state.response = { status: response.status, headers: response.headers }
       return writeBlock(call, cx, response.body)
     },
     httpGrant,
+    requestOutside,
   ),
   serve("http_status_code", [], ["i32"], (_call, cx) => stateOf(cx).response?.status ?? 0),
   serve("http_headers", [], ["i64"], (call, cx) => {

@@ -5,13 +5,14 @@
 import { ExtismError } from "../../../schemas/error/extism.ts"
 import type { CoreValue } from "../../abi/number.ts"
 import { call as callCapability } from "../../capability/call.ts"
-import type { CallContext } from "../../capability/capability.ts"
+import type { CallContext, HostFunction } from "../../capability/capability.ts"
 import { printable } from "../../component/name.ts"
 import type { CoreFunctionType, CoreValueType } from "../../harden/core-module.ts"
 import type { AbiContext } from "../../abi/context.ts"
+import { func, type FunctionType, list, primitive, type ValueType } from "../../../schemas/wit/model.ts"
 import { describe } from "../../../schemas/value/form.ts"
 import { isMarked, waitOf } from "../../link/waits.ts"
-import type { RawImport } from "../raw.ts"
+import type { Outside, RawImport } from "../raw.ts"
 import { userModule } from "./names.ts"
 import { readBlock, writeBlock, writeText } from "./block.ts"
 
@@ -38,42 +39,98 @@ export function userFunction(module: string, name: string, type: CoreFunctionTyp
       const granted = call.grants.match("call", scope)
       if (granted === undefined) throw call.denied(grant)
       const plain = numeric.has(provided as object)
-      let moved = 0
       const values = args.map((arg, i) => {
         if (params[i] !== "i64" || plain) return arg
         // No block: Extism's null.
-        const bytes = arg === 0n ? none : readBlock(cx, arg, full)
-        moved += bytes.length
-        return bytes
+        return arg === 0n ? none : readBlock(cx, arg, full)
       })
-      call.used(granted, moved)
-      const body = provided as unknown as (...values: ReadonlyArray<unknown>) => unknown
-      const answer = isMarked(body) ? body(waitOf(call), ...values) : body(...values)
+      const answer = ask(call, granted, provided, values)
       const lower = (value: unknown): CoreValue | undefined => lowerAnswer(call, cx, value, result, plain, full)
       // Where a call cannot wait, whoever called refuses the promise.
       return isThenable(answer) ? Promise.resolve(answer).then((value) => () => lower(value)) : lower(answer)
     },
+    outside: outsideOf(type, scope, full),
   }
 }
+
+/** Calls the embedder's function, and counts the bytes that it is given. */
+function ask(call: CallContext, granted: string, provided: HostFunction | undefined, values: ReadonlyArray<unknown>): unknown {
+  let moved = 0
+  for (const value of values) if (value instanceof Uint8Array) moved += value.length
+  call.used(granted, moved)
+  const body = provided as unknown as (...values: ReadonlyArray<unknown>) => unknown
+  return isMarked(body) ? body(waitOf(call), ...values) : body(...values)
+}
+
+const { f32, f64, s32, s64, u8 } = primitive
+
+function outsideOf({ params, results }: CoreFunctionType, scope: string, full: string): Outside {
+  const result = results[0]
+  const crossing = (type: CoreValueType, numbers: boolean): ValueType =>
+    type === "i64" ? (numbers ? s64 : list(u8)) : type === "i32" ? s32 : type === "f32" ? f32 : f64
+  return {
+    type: (numbers): FunctionType =>
+      func(Object.fromEntries(params.map((type, i) => [`p${i}`, crossing(type, numbers)])), result === undefined ? undefined : crossing(result, numbers)),
+    isOfNumbers: (provided) => provided !== undefined && numeric.has(provided),
+    serve(call, provided, values) {
+      const granted = call.grants.match("call", scope)
+      if (granted === undefined) throw call.denied(`call:${scope}`)
+      const numbers = this.isOfNumbers(provided)
+      const answer = ask(call, granted, provided, values)
+      const given = (value: unknown): unknown => crossingAnswer(checkAnswer(value, result, numbers, full))
+      return isThenable(answer) ? Promise.resolve(answer).then(given) : given(answer)
+    },
+    stub(askParent, numbers) {
+      const stub = ((...values: ReadonlyArray<unknown>) => askParent(values)) as HostFunction
+      return numbers ? withNumbers(stub) : stub
+    },
+  }
+
+  /** As its type has it: what a core value would be cut to, and no block as no bytes. */
+  function crossingAnswer(value: Answer): unknown {
+    if (result === "i32") return (value as number) | 0
+    if (typeof value === "bigint") return BigInt.asIntN(64, value)
+    if (result !== "i64") return value
+    return value === undefined ? none : typeof value === "string" ? encoder.encode(value) : value
+  }
+}
+
+const encoder = new TextEncoder()
 
 const isThenable = (value: unknown): value is PromiseLike<unknown> =>
   typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function"
 
-function lowerAnswer(call: CallContext, cx: AbiContext, value: unknown, type: CoreValueType | undefined, plain: boolean, name: string): CoreValue | undefined {
+type Answer = number | bigint | string | Uint8Array | undefined
+
+/** What the embedder's function answered, if it is what its type allows. */
+function checkAnswer(value: unknown, type: CoreValueType | undefined, numbers: boolean, name: string): Answer {
   if (type === undefined) return undefined
   const wrong = (expected: string): ExtismError => new ExtismError("Answer", { function: name, expected, actual: describe(value) })
   if (type !== "i64") {
     if (typeof value !== "number") throw wrong("a number")
     return value
   }
-  if (plain) {
+  if (numbers) {
     if (typeof value !== "bigint") throw wrong("a bigint")
     return value
   }
-  if (value === undefined || value === null) return 0n
-  if (typeof value === "string") return writeText(call, cx, value)
-  if (value instanceof Uint8Array) return writeBlock(call, cx, value)
+  if (value === undefined || value === null) return undefined
+  if (typeof value === "string" || value instanceof Uint8Array) return value
   throw wrong("bytes, text or nothing")
+}
+
+function lowerAnswer(
+  call: CallContext,
+  cx: AbiContext,
+  given: unknown,
+  type: CoreValueType | undefined,
+  numbers: boolean,
+  name: string,
+): CoreValue | undefined {
+  const value = checkAnswer(given, type, numbers, name)
+  if (type !== "i64" || numbers) return value as CoreValue | undefined
+  if (value === undefined) return 0n
+  return typeof value === "string" ? writeText(call, cx, value) : writeBlock(call, cx, value as Uint8Array)
 }
 
 const numeric = new WeakSet<object>()
