@@ -1,11 +1,12 @@
-/** Runs the command line as a process of its own, from the checkout's sources. */
+/** Runs the command line as a process of its own: from the checkout's sources, or what `npm test` has just built of them, which starts in half of the time. */
 import { spawnSync } from "node:child_process"
 import { fileURLToPath } from "node:url"
 
 export const root = fileURLToPath(new URL("../..", import.meta.url))
 // Sources are compiled anew by every process otherwise: 0.5 s each instead of 0.25 s.
 const compiled = fileURLToPath(new URL("../../.cache/compiled", import.meta.url))
-export const main = fileURLToPath(new URL("../../runtime/cli/main.ts", import.meta.url))
+const isBuilt = process.env["npm_lifecycle_event"]?.startsWith("test") === true
+export const main = fileURLToPath(new URL(isBuilt ? "../../dist/cli.js" : "../../runtime/cli/main.ts", import.meta.url))
 
 export interface Ended {
   readonly code: number | null
@@ -16,7 +17,7 @@ export interface Ended {
 export interface Started {
   readonly input?: string | Uint8Array
   readonly env?: Readonly<Record<string, string>>
-  /** Program and its first arguments; default: this Node and the sources. */
+  /** Program and its first arguments; default: this Node and `main`. */
   readonly program?: ReadonlyArray<string>
 }
 

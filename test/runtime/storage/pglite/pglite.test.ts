@@ -33,7 +33,7 @@ const refusal = (open: Promise<{ close(): Promise<void> }>): Promise<unknown> =>
 t.test("`PgliteStore` has everything acknowledged, and nothing half, when its process is killed", async (t) => {
   const path = await made.make()
   let acknowledged = 0
-  const rounds = isFull ? 100 : 10
+  const rounds = isFull ? 100 : 4
   for (let round = 0; round < rounds; round++) {
     const child = spawn(process.execPath, [fileURLToPath(new URL("program.ts", import.meta.url)), path], { stdio: ["ignore", "pipe", "inherit"] })
     let said = ""
