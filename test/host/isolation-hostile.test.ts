@@ -91,7 +91,7 @@ t.test("what comes unasked, is too long or goes on is garbage, told at once", as
 const linkedWith = (limits: object): Linked =>
   ({
     limits: { handlesMax: 10, residentBytesMax: 1_000, memoryBytesMax: 1_000, ...limits },
-    blueprint: { imports: [], resources: { has: () => true } },
+    blueprint: { imports: [], raws: [], resources: { has: () => true } },
     functions: new Map(),
     classes: new Map(),
     drops: new Map(),
