@@ -1,6 +1,6 @@
 /**
  * Runs every conformance case on whatever engine starts this, and prints which failed: on the store in memory, or with `sqlite` on files in
- * a folder of its own, with counts by group.
+ * a folder of its own, with counts by group; a number behind it runs every so many of them.
  */
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
@@ -13,7 +13,11 @@ if (process.argv[2] === "sqlite") {
   const folder = await mkdtemp(join(tmpdir(), "stele-suite-"))
   let files = 0
   try {
-    console.log(JSON.stringify(await runAll({ name: "sqlite", open: (limits) => SqliteStore.open(join(folder, `${files++}.db`), limits) }, strict)))
+    console.log(
+      JSON.stringify(
+        await runAll({ name: "sqlite", open: (limits) => SqliteStore.open(join(folder, `${files++}.db`), limits) }, strict, Number(process.argv[3] ?? 1)),
+      ),
+    )
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
