@@ -326,15 +326,12 @@ export const removeDirectoryAt = (call: CallContext, base: Descriptor, path: str
 export const unlinkFileAt = (call: CallContext, base: Descriptor, path: string): FileResult<undefined> =>
   change(call, base, path, false, (directory, name) => directory.unlink(name))
 
-/** How many levels above where it starts a path goes, at most. */
+/** How many levels above where it starts a path goes. Behind a name nobody can say: the name may be a link, or become one. */
 function climb(path: string): number {
-  let level = 0
-  let least = 0
-  for (const part of path.split("/")) {
-    if (part === "..") least = Math.min(least, --level)
-    else if (part !== "" && part !== ".") level++
-  }
-  return -least
+  const parts = path.split("/").filter((part) => part !== "" && part !== ".")
+  const first = parts.findIndex((part) => part !== "..")
+  const level = first === -1 ? parts.length : first
+  return parts.includes("..", level) ? Infinity : level
 }
 
 /** Makes a link that says `target`. One that leads out of the given directory is refused: guests cannot follow it, but somebody else may. */
