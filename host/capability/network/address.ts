@@ -63,6 +63,8 @@ const special4: ReadonlyArray<readonly [block: string, bits: number, kind: strin
   ["10.0.0.0", 8, "private"],
   ["100.64.0.0", 10, "carrier NAT"],
   ["127.0.0.0", 8, "loopback"],
+  // What a virtual machine of Azure reaches its platform by, alone among public addresses.
+  ["168.63.129.16", 32, "link-local"],
   ["169.254.0.0", 16, "link-local"],
   ["172.16.0.0", 12, "private"],
   ["192.0.0.0", 24, "special-purpose"],
