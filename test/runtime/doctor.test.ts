@@ -95,7 +95,7 @@ t.test("`stele doctor memory` looks at no disk", async (t) => {
 })
 
 t.test("`stele doctor` looks at the machine: what is missing comes with how to have it", async (t) => {
-  const { code, report, of } = diagnosed("memory", { PATH: folder })
+  const { code, report, of } = diagnosed("memory", { PATH: folder, STELE_WASMTIME_PYTHON: "" })
   t.equal(code, 0)
   for (const about of ["engine", "stopping", "waiting", "isolation", "memory control", "wasmtime", "toolchains", "GPU", "cache"]) t.ok(of(about), about)
   t.match(of("toolchains"), { status: "ok", found: /^none; not here: Rust, C, Go/, treatment: /rustup/ })
