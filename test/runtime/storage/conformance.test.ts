@@ -51,6 +51,7 @@ conformance(
     isWithHost: true,
     elsewhere: others.map((engine, i) => ({
       name: share === 1 ? `sqlite on ${engine}` : `a quarter on ${engine}`,
+      share,
       run: async () => (await (onOthers ??= Promise.all(others.map(suiteOn))))[i] as Result,
     })),
   },
