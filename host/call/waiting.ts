@@ -211,7 +211,7 @@ function ownedIn(type: ValueType, value: unknown, found: Array<Owned>): void {
 const holdsOwn = anywhere((type) => type.kind === "own")
 
 /** What a shim's plain call answers when it has left a promise behind: a value of its type that nobody reads. */
-const placeholder = ({ results }: CoreSignature): CoreValue | undefined => (results.length === 0 ? undefined : results[0] === "i64" ? 0n : 0)
+const zeroOf = ({ results }: CoreSignature): CoreValue | undefined => (results.length === 0 ? undefined : results[0] === "i64" ? 0n : 0)
 
 export class WaitingInstance extends Instance {
   readonly #plan: Plan
@@ -540,7 +540,7 @@ export class WaitingInstance extends Instance {
     const cx = this.contexts[context] as AbiContext
     const { encoding } = linked.blueprint.contexts[context] as (typeof linked.blueprint.contexts)[number]
     const { scoped, lift, lower, receiver } = importParts(type, encoding)
-    const nothing = placeholder(flattenImport(type))
+    const nothing = zeroOf(flattenImport(type))
     const { budget, meter } = this
     const name = source.kind === "lift" ? `function ${source.lift}` : source.interface === undefined ? source.name : `${source.interface}#${source.name}`
     const ask = source.kind === "lift" ? this.#inner(source.lift, type.result !== undefined) : this.#outer(linked.functions.get(name) as LinkedFunction)
@@ -607,7 +607,7 @@ export class WaitingInstance extends Instance {
     const { cx, linked } = this.servedRaw(index)
     const { name } = linked
     const { budget, meter } = this
-    const nothing = placeholder(this.linked.blueprint.raws[index]?.import.type as CoreSignature)
+    const nothing = zeroOf(this.linked.blueprint.raws[index]?.import.type as CoreSignature)
     return (...flat) => {
       try {
         if (!cx.instance.mayLeave) throw new AbiTrap(`the guest called "${name}" from a function that may not call out`)
