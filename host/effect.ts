@@ -7,33 +7,35 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { SteleError } from "../schemas/error/family.ts"
+import type { FunctionJsonSchema } from "../schemas/wit/json-schema.ts"
 import type { CapabilityError, ConfigError, LimitError, PluginError, VerifyError, WitError } from "../schemas/error/mod.ts"
 import { Host as PromiseHost, type HostOptions, type Source } from "./host.ts"
+import type { CompositionError } from "../schemas/error/composition.ts"
 import type { PoolError } from "../schemas/error/pool.ts"
 import type { CallOptions, LoadOptions, ReplaceOptions } from "./options.ts"
 import type { AnswerOf, Arguments, ExportName, UntypedExports } from "../schemas/wit/exports.ts"
-import type { Description, Plugin as PromisePlugin } from "./plugin.ts"
+import type { Answered, Description, Plugin as PromisePlugin } from "./plugin.ts"
 import { layerMemory as portsMemory, portsEffect } from "./port/layer.ts"
-import type { UsageRecord } from "./port/mod.ts"
 
 export { effectSchema, effectSchemaFromJson, functionEffectSchema } from "../schemas/wit/effect-schema.ts"
 export * from "./port/layer.ts"
 
 /** What a load can fail with. */
-export type LoadError = VerifyError | CapabilityError | LimitError | PluginError | PoolError | ConfigError
+export type LoadError = VerifyError | CapabilityError | LimitError | PluginError | PoolError | CompositionError | ConfigError
 /** What a call can fail with. */
-export type CallError = PluginError | PoolError | WitError | LimitError | CapabilityError | ConfigError
+export type CallError = PluginError | PoolError | CompositionError | WitError | LimitError | CapabilityError | ConfigError
 
 /** A loaded plugin. Closed with the scope it was loaded in. */
 export interface Plugin<E extends object = UntypedExports> {
   readonly digest: string
   readonly describe: Effect.Effect<Description>
+  readonly schemas: Effect.Effect<ReadonlyMap<string, FunctionJsonSchema>>
   readonly call: <K extends ExportName<E>>(name: K, args: Arguments<E, K>, options?: Omit<CallOptions, "signal">) => Effect.Effect<AnswerOf<E, K>, CallError>
   readonly callWithUsage: <K extends ExportName<E>>(
     name: K,
     args: Arguments<E, K>,
     options?: Omit<CallOptions, "signal">,
-  ) => Effect.Effect<{ readonly result: AnswerOf<E, K>; readonly usage: UsageRecord }, CallError>
+  ) => Effect.Effect<Answered<AnswerOf<E, K>>, CallError>
   readonly grant: (grant: string) => Effect.Effect<void, CapabilityError>
   readonly revoke: (grant: string) => Effect.Effect<boolean, CapabilityError>
   readonly replace: (source: Source, options?: ReplaceOptions) => Effect.Effect<void, LoadError>
@@ -56,6 +58,7 @@ function wrap<E extends object>(plugin: PromisePlugin<E>): Plugin<E> {
       return plugin.digest
     },
     describe: Effect.sync(() => plugin.describe()),
+    schemas: Effect.promise(() => plugin.schemas()),
     call: (name, args, options) => attempt((signal) => plugin.call(name, args, { ...options, signal })),
     callWithUsage: (name, args, options) => attempt((signal) => plugin.callWithUsage(name, args, { ...options, signal })),
     grant: (grant) => trySync(() => plugin.grant(grant)),

@@ -1,6 +1,5 @@
 /** The host: loads components into plugins and closes them. Promises; `stele/effect` offers the same as services and layers. */
 import { ConfigError } from "../schemas/error/config.ts"
-import { IsolateError } from "../schemas/error/isolate.ts"
 import { LimitError } from "../schemas/error/limit.ts"
 import { PluginError } from "../schemas/error/plugin.ts"
 import { VerifyError } from "../schemas/error/verify.ts"
@@ -8,11 +7,12 @@ import type { UntypedExports } from "../schemas/wit/exports.ts"
 import type { Engine } from "./call/engine.ts"
 import type { Executor, Nesting } from "./call/executor.ts"
 import { InlineExecutor } from "./call/inline.ts"
-import { type Watchdog, watchdog } from "./call/watchdog.ts"
+import type { Watchdog } from "./call/watchdog.ts"
 import type * as Isolation from "./isolate/mod.ts"
 import type { Spares } from "./isolate/spare.ts"
 import { type Linked, prepare, PreparedCache } from "./link/prepare.ts"
-import { createModuleCache, injectedNameBytes, type ModuleCache } from "./meter/cache.ts"
+import type { ModuleCache } from "./meter/cache.ts"
+import { injectedNameBytes } from "./meter/needs.ts"
 import { digestPattern, type LoadOptions, rejectUnknown, type ResolvedOptions, resolveLoadOptions } from "./options.ts"
 import { type Edition, Plugin } from "./plugin.ts"
 import { platform } from "./platform/mod.ts"
@@ -41,7 +41,13 @@ export type Engines = { readonly [K in "node-wasi" | "wasmtime"]?: () => Promise
 const hostKeys = ["ports", "cache", "stop", "guarded", "engines", "onClose"]
 
 /** A component: its bytes, a path, a `file:` or `http(s):` URL, or `sha256:…` of bytes in this host's blob port. */
-export type Source = string | URL | Uint8Array | ArrayBuffer
+export type Source = string | URL | Uint8Array | ArrayBuffer | AssembledSource
+
+/** Several sources that are one plugin, such as the modules of an Extism manifest. */
+export interface AssembledSource {
+  /** The plugin's bytes, from what `read` answers for each source; `digest` is checked where it is given. */
+  assemble(read: (source: Exclude<Source, AssembledSource>, digest?: string) => Promise<Uint8Array>): Promise<Uint8Array>
+}
 
 const registryPattern = /^[a-z0-9][a-z0-9-]*(?:[/:][a-z0-9-]+)*@[\^~]?\d[\w.+-]*$/i
 
@@ -85,8 +91,9 @@ export class Host implements AsyncDisposable {
     if (options.stop !== undefined && options.stop !== "epoch" && options.stop !== "fuel slices") {
       throw new ConfigError("Option", { option: "stop", expected: '"epoch" or "fuel slices"', actual: String(options.stop) })
     }
-    // The thread boots while the first component is read and compiled.
-    const dog = (options.stop ?? platform.stop) === "fuel slices" ? undefined : watchdog(platform)
+    // The thread boots while the first component is read and compiled. A page that is not isolated has no shared memory, and needs none of it.
+    const isWatched = (options.stop ?? platform.stop) === "epoch" && typeof SharedArrayBuffer !== "undefined"
+    const dog = isWatched ? (await platform.loadWatchdog()).watchdog(platform) : undefined
     return new Host(memoryPorts(options.ports), dog, options.cache !== false, options)
   }
 
@@ -115,12 +122,14 @@ export class Host implements AsyncDisposable {
       throw new PluginError("NotBuilt", { asked: `engine: "${resolved.engine}"`, exists: ["js", ...Object.keys(this.#engines)].map((name) => `"${name}"`) })
     const bytes = await this.#read(source, resolved.limits.componentBytesMax)
     const digest = `sha256:${await platform.sha256(bytes)}`
-    if (resolved.digest !== undefined && resolved.digest !== digest) throw new VerifyError("Digest", { expected: resolved.digest, actual: digest })
+    if (resolved.digest !== undefined) this.#check(resolved.digest, digest)
     const { admission } = this.ports
     if (admission !== undefined) {
       const decision = await admission.load({ plugin: digest, tenant: resolved.tenant, bytes: bytes.length, grants: resolved.grants })
       if (!decision.admit) throw new PluginError("Refused", { reason: decision.reason, admissionCode: decision.code })
     }
+    const isolating = engine === undefined && resolved.isolation !== "inline" ? this.#beginIsolate(resolved) : undefined
+    isolating?.catch(() => undefined)
     const linked = await prepare(bytes, digest, resolved, {
       ports: this.ports,
       watchdog: this.#watchdog,
@@ -133,6 +142,7 @@ export class Host implements AsyncDisposable {
       loadRewriter: platform.loadRewriter,
       loadWaiting: () => import("./call/waiting.ts"),
       loadForeign: () => import("./foreign/mod.ts"),
+      loadAsync: () => import("./async/mod.ts"),
       loadFileSystem: async () => {
         const own = await platform.loadFileSystem()
         return own === undefined ? undefined : { ...own, guarded: [...own.guarded, ...(await this.#guarded())] }
@@ -142,9 +152,11 @@ export class Host implements AsyncDisposable {
       if (this.#closing !== undefined) throw new PluginError("Closed", { what: "the host" })
       const executor =
         engine === undefined
-          ? resolved.isolation === "inline"
+          ? isolating === undefined
             ? new InlineExecutor(linked, resolved)
-            : await this.#isolate(linked, resolved, bytes)
+            : await (
+                await isolating
+              )(linked, bytes)
           : await (await engine()).open({ linked, options: resolved, loadRewriter: platform.loadRewriter })
       if (this.#closing !== undefined) {
         await executor.close()
@@ -187,22 +199,29 @@ export class Host implements AsyncDisposable {
     }
   }
 
-  /** Starts the first thread or process of a plugin. */
-  async #isolate(linked: Linked, options: ResolvedOptions, bytes: Uint8Array): Promise<Executor> {
-    const { code, spares } = await (this.#isolation ??= this.#openIsolation(options.isolation))
-    return code.IsolateExecutor.open(linked, options, bytes, spares)
+  /** Starts a thread or process, which boots while what it is to run is linked. */
+  async #beginIsolate(options: ResolvedOptions): Promise<(linked: Linked, bytes: Uint8Array) => Promise<Executor>> {
+    const { isolation } = options
+    const { code, spares } = await (this.#isolation ??= this.#openIsolation(isolation))
+    spares.begin(isolation as Isolation.Kind, { heapBytesMax: options.limits.residentBytesMax })
+    return (linked, bytes) => code.IsolateExecutor.open(linked, options, bytes, spares)
   }
 
   async #openIsolation(isolation: string) {
-    const isolates = await platform.loadIsolates()
-    if (isolates === undefined) throw new IsolateError("Unavailable", { isolation, platform: platform.name })
+    const isolates = await platform.loadIsolates(this.#isOnDisk ? () => platform.openCache(diskBytesMax) : undefined)
+    if (isolates === undefined) {
+      const { IsolateError } = await import("../schemas/error/isolate.ts")
+      throw new IsolateError("Unavailable", { isolation, platform: platform.name })
+    }
     const code = await import("./isolate/mod.ts")
     return { code, spares: new code.Spares(isolates) }
   }
 
   async #openModules(): Promise<ModuleCache> {
     const store = this.#isOnDisk ? await platform.openCache(diskBytesMax) : undefined
-    return createModuleCache({ memoryBytesMax: moduleBytesMax, injectedName: nameInjected(), store, digests: platform })
+    const { createModuleCache, sealedIn } = await platform.loadModuleCache()
+    const disk = store === undefined ? undefined : sealedIn?.(store, platform)
+    return createModuleCache({ memoryBytesMax: moduleBytesMax, injectedName: nameInjected(), disk, digests: platform })
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -210,6 +229,10 @@ export class Host implements AsyncDisposable {
   }
 
   /** The bytes, copied: nobody can change them between check and use. */
+  #check(expected: string, actual: string): void {
+    if (actual !== expected) throw new VerifyError("Digest", { expected, actual })
+  }
+
   async #read(source: Source, bytesMax: number): Promise<Uint8Array> {
     if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) {
       let view: Uint8Array
@@ -222,6 +245,16 @@ export class Host implements AsyncDisposable {
       return new Uint8Array(view)
     }
     if (source instanceof URL) return platform.readBytes(source, bytesMax)
+    if (typeof source === "object" && source !== null && typeof source.assemble === "function") {
+      let left = bytesMax
+      const bytes = await source.assemble(async (part, digest) => {
+        const read = await this.#read(part, left)
+        left -= read.length
+        if (digest !== undefined) this.#check(digest, `sha256:${await platform.sha256(read)}`)
+        return read
+      })
+      return this.#read(bytes, bytesMax)
+    }
     if (typeof source !== "string")
       throw new ConfigError("Option", { option: "source", expected: "bytes, a path, a URL or a digest", actual: source === null ? "null" : typeof source })
     if (source.startsWith("sha256:")) {

@@ -2,8 +2,10 @@
 import { ConfigError } from "../schemas/error/config.ts"
 import { type LimitName, limits as limitTable } from "../schemas/error/limit.ts"
 import { PluginError } from "../schemas/error/plugin.ts"
+import type { Link } from "./link/compose.ts"
 import type { ProvidedInterface } from "./link/link.ts"
-import type { PullBytes, Terminal, Wasi } from "./wasi/given.ts"
+import type { TraceContext } from "./port/mod.ts"
+import type { PullBytes, Terminal } from "./wasi/given.ts"
 
 /** Limits by name; units, defaults and meanings are in the table `limits` of `stele/schemas`. */
 export type Limits = { readonly [K in LimitName]: number }
@@ -61,6 +63,11 @@ export interface LoadOptions {
   readonly missing?: "refuse" | "trap"
   /** Interfaces the embedder implements itself, by name with or without version; host functions of Extism plugins by the module they are imported from. */
   readonly imports?: Readonly<Record<string, ProvidedInterface>>
+  /**
+   * Plugins that serve interfaces this one imports, by name with or without version. Each function needs a grant:
+   * `call:acme:prices/api#find`. What is called runs with its own grants, limits and tenant, and no longer than its caller may.
+   */
+  readonly links?: Readonly<Record<string, Link>>
   /** Settings of this plugin alone; they win over those of the `config` port. It sees those it has a grant for: `config:NAME`. */
   readonly config?: Readonly<Record<string, string>>
   /** `sha256:…` that the bytes must have; others are refused. */
@@ -69,7 +76,7 @@ export interface LoadOptions {
   readonly wasi?: WasiOptions
   /**
    * What runs the guest: `js` (default), the engine this host lives in; for programs of WASI preview 1 also `node-wasi`
-   * and `wasmtime`, each in a process of its own, which refuse what they do not promise.
+   * and `wasmtime`, each in a process of its own (`node-wasi` also in a `worker`), which refuse what they do not promise.
    */
   readonly engine?: "js" | "node-wasi" | "wasmtime"
   /** How instances start: `fresh` (default), or from a `snapshot` of one that is initialised while the plugin is loaded. */
@@ -91,6 +98,7 @@ export interface ResolvedOptions {
   readonly prepare: "fresh" | "snapshot"
   readonly missing: "refuse" | "trap"
   readonly imports: Readonly<Record<string, ProvidedInterface>>
+  readonly links: Readonly<Record<string, Link>> | undefined
   readonly config: Readonly<Record<string, string>> | undefined
   readonly digest: string | undefined
   readonly wasi: WasiOptions | undefined
@@ -114,6 +122,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal
   /** What of the plugin's `wasi` is different in this call. */
   readonly wasi?: WasiCallOptions
+  /** The trace that the call is part of: it stands in its records, and goes with the requests that the plugin makes where its grants let it. */
+  readonly trace?: TraceContext
 }
 
 /** Deadlines are compared in 32-bit ticks: one day is the longest. */
@@ -125,11 +135,25 @@ const readyMax = 1_000
 /** The watchdog counts 32 calls inside calls (`watchdogDepthMax`); a destructor inside the innermost is one more. */
 const nestingCeiling = 30
 
-const loadKeys = ["grants", "limits", "metering", "isolation", "instances", "tenant", "missing", "imports", "config", "digest", "wasi", "engine", "prepare"]
+const loadKeys = [
+  "grants",
+  "limits",
+  "metering",
+  "isolation",
+  "instances",
+  "tenant",
+  "missing",
+  "imports",
+  "links",
+  "config",
+  "digest",
+  "wasi",
+  "engine",
+  "prepare",
+]
 const replaceKeys = [...loadKeys.filter((key) => key !== "tenant"), "exports"]
 const instanceKeys = ["reuse", "max", "idle", "ready", "queue"]
-const callKeys = ["deadlineMs", "fuel", "signal", "wasi"]
-const wasiKeys = ["args", "env", "cwd", "stdin", "stdout", "stderr", "terminals"]
+const callKeys = ["deadlineMs", "fuel", "signal", "wasi", "trace"]
 
 export function rejectUnknown(options: object, known: ReadonlyArray<string>, where: string): void {
   for (const key of Object.keys(options)) {
@@ -137,10 +161,10 @@ export function rejectUnknown(options: object, known: ReadonlyArray<string>, whe
   }
 }
 
-const show = (value: unknown): string =>
+export const show = (value: unknown): string =>
   typeof value === "string" ? JSON.stringify(value) : typeof value === "object" && value !== null ? "an object" : String(value)
 
-function oneOf<const A extends string>(option: string, value: unknown, built: ReadonlyArray<A>, planned: ReadonlyArray<string>): A {
+export function oneOf<const A extends string>(option: string, value: unknown, built: ReadonlyArray<A>, planned: ReadonlyArray<string>): A {
   if (built.includes(value as A)) return value as A
   if (planned.includes(value as string)) throw new PluginError("NotBuilt", { asked: `${option}: "${String(value)}"`, exists: built.map((name) => `"${name}"`) })
   throw new ConfigError("Option", { option, expected: built.map((name) => `"${name}"`).join(" or "), actual: show(value) })
@@ -209,9 +233,8 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedOptions {
   const engine = oneOf("engine", options.engine ?? "js", ["js", "node-wasi", "wasmtime"], [])
   // Other engines are programs of their own.
   const isolation = oneOf("isolation", options.isolation ?? (engine === "js" ? "inline" : "process"), ["inline", "worker", "process"], [])
-  // What a snapshot is of lies in the memory of this thread.
   const prepare =
-    engine === "js" && isolation === "inline"
+    engine === "js"
       ? oneOf("prepare", options.prepare ?? "fresh", ["fresh", "snapshot"], [])
       : oneOf("prepare", options.prepare ?? "fresh", ["fresh"], ["snapshot"])
   const reuse = oneOf("instances.reuse", instances.reuse ?? "never", ["never", "principal"], [])
@@ -239,6 +262,7 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedOptions {
     prepare,
     missing: oneOf("missing", options.missing ?? "refuse", ["refuse", "trap"], []),
     imports: options.imports ?? {},
+    links: options.links,
     config: settings(options.config),
     digest: pinned(options.digest),
     wasi: options.wasi,
@@ -250,50 +274,22 @@ export function checkReplaceOptions(options: ReplaceOptions): void {
   oneOf("exports", options.exports ?? "used", ["used", "all", "any"], [])
 }
 
-const texts = (option: string, value: unknown): ReadonlyArray<string> => {
-  if (!Array.isArray(value) || value.some((text) => typeof text !== "string" || text.includes("\0")))
-    throw new ConfigError("Option", { option, expected: "a list of texts without NUL", actual: show(value) })
-  return [...(value as ReadonlyArray<string>)]
+function checkTrace(trace: unknown): void {
+  const { traceId, spanId, isSampled } = (typeof trace === "object" && trace !== null ? trace : {}) as { readonly [K in keyof TraceContext]?: unknown }
+  const isId = (id: unknown, digits: number): boolean => typeof id === "string" && id.length === digits && /^(?!0+$)[0-9a-f]+$/.test(id)
+  if (!isId(traceId, 32) || !isId(spanId, 16) || typeof isSampled !== "boolean")
+    throw new ConfigError("Option", {
+      option: "trace",
+      expected: "{ traceId, spanId, isSampled }: 32 and 16 hexadecimal digits and a boolean",
+      actual: show(trace),
+    })
 }
 
-const entriesOf = (option: string, value: unknown): ReadonlyArray<readonly [string, string]> => {
-  const entries = typeof value === "object" && value !== null ? Object.entries(value) : []
-  if (typeof value !== "object" || value === null || entries.some(([name, text]) => name === "" || typeof text !== "string" || (name + text).includes("\0")))
-    throw new ConfigError("Option", { option, expected: "an object of texts without NUL", actual: show(value) })
-  return entries as ReadonlyArray<[string, string]>
+/** In the options of a call that a linked plugin makes: that plugin's tenant. No application can name it. */
+export const callerTenant = Symbol("the caller's tenant")
+export interface LinkedCallOptions extends CallOptions {
+  readonly [callerTenant]?: string
 }
-
-/** `options` over what was given before: at the load, or for all calls. */
-export function resolveWasi(options: WasiCallOptions, before: Wasi): Wasi {
-  const { directories: _, ...rest } = options as WasiOptions
-  rejectUnknown(rest, wasiKeys, "wasi")
-  const { args, env, cwd, stdin, stdout, stderr, terminals } = rest
-  const ofType = <A>(name: string, value: A, isOne: (value: A) => boolean, expected: string): A => {
-    if (value !== undefined && !isOne(value)) throw new ConfigError("Option", { option: `wasi.${name}`, expected, actual: show(value) })
-    return value
-  }
-  const isFunction = (value: unknown): boolean => typeof value === "function"
-  if (env !== undefined && Object.keys(env).some((name) => name.includes("=")))
-    throw new ConfigError("Option", { option: "wasi.env", expected: 'names without "="', actual: "a name that has one" })
-  ofType("stdin", stdin, (value) => isFunction(value) || typeof value === "string" || value instanceof Uint8Array, "bytes, a text or a function")
-  return {
-    args: args === undefined ? before.args : texts("wasi.args", args),
-    env: env === undefined ? before.env : entriesOf("wasi.env", env),
-    cwd: ofType("cwd", cwd, (value) => typeof value === "string" && !value.includes("\0"), "a path") ?? before.cwd,
-    stdin: (typeof stdin === "string" ? new TextEncoder().encode(stdin) : stdin instanceof Uint8Array ? stdin.slice() : stdin) ?? before.stdin,
-    stdout: ofType("stdout", stdout, isFunction, "a function") ?? before.stdout,
-    stderr: ofType("stderr", stderr, isFunction, "a function") ?? before.stderr,
-    terminals:
-      terminals === undefined
-        ? before.terminals
-        : texts("wasi.terminals", terminals).map((name) => oneOf("wasi.terminals", name, ["stdin", "stdout", "stderr"], [])),
-    preopens: before.preopens,
-  }
-}
-
-/** `wasi.directories`, checked: names and paths. */
-export const directoriesOf = (options: WasiOptions): Readonly<Record<string, string>> =>
-  Object.fromEntries(entriesOf("wasi.directories", options.directories ?? {}))
 
 export function checkCallOptions(options: CallOptions, metering: ResolvedOptions["metering"]): void {
   rejectUnknown(options, callKeys, "")
@@ -303,6 +299,7 @@ export function checkCallOptions(options: CallOptions, metering: ResolvedOptions
   }
   if (options.wasi !== undefined && (typeof options.wasi !== "object" || Object.hasOwn(options.wasi as object, "directories")))
     throw new ConfigError("Option", { option: "wasi", expected: "an object; directories are given when the plugin is loaded", actual: show(options.wasi) })
+  if (options.trace !== undefined) checkTrace(options.trace)
   if (options.fuel === undefined) return
   if (metering !== "fuel" && metering !== "yield")
     throw new ConfigError("Option", { option: "fuel", expected: `a plugin loaded with metering "fuel" or "yield"`, actual: `metering "${metering}"` })

@@ -1,13 +1,13 @@
 /** A loaded plugin: describe it, call it, change its grants, close it. Where its calls run is its executor's. */
 import { closest } from "../schemas/value/closest.ts"
 import { CapabilityError } from "../schemas/error/capability.ts"
+import { ConfigError } from "../schemas/error/config.ts"
 import { SteleError } from "../schemas/error/family.ts"
-import { IsolateError } from "../schemas/error/isolate.ts"
 import { LimitError } from "../schemas/error/limit.ts"
 import { PluginError } from "../schemas/error/plugin.ts"
 import { WitError } from "../schemas/error/wit.ts"
 import type { AnswerOf, Arguments, ExportName, UntypedExports } from "../schemas/wit/exports.ts"
-import { functionJsonSchema, type FunctionJsonSchema } from "../schemas/wit/json-schema.ts"
+import type { FunctionJsonSchema } from "../schemas/wit/json-schema.ts"
 import type { FunctionType, World } from "../schemas/wit/model.ts"
 import { anywhere } from "../schemas/wit/tree.ts"
 import type { Executor, Spent, Target } from "./call/executor.ts"
@@ -16,13 +16,22 @@ import type { CallLimits } from "./call/instance.ts"
 import { findInterface } from "./capability/mod.ts"
 import { parseGrant } from "./capability/grant.ts"
 import type { GrantReport } from "./capability/grant.ts"
-import { printable } from "./component/name.ts"
+import { printable } from "../schemas/wit/name.ts"
 import type { Source } from "./host.ts"
 import { type ImportReport, splitVersion } from "./link/link.ts"
 import type { Linked } from "./link/prepare.ts"
-import { type CallOptions, checkCallOptions, checkReplaceOptions, type LoadOptions, type ReplaceOptions, type ResolvedOptions, resolveWasi } from "./options.ts"
+import {
+  type CallOptions,
+  callerTenant,
+  checkCallOptions,
+  checkReplaceOptions,
+  type LinkedCallOptions,
+  type LoadOptions,
+  type ReplaceOptions,
+  type ResolvedOptions,
+} from "./options.ts"
 import type { PoolCounts } from "./pool/pool.ts"
-import type { AdmissionDecision, UsageRecord } from "./port/mod.ts"
+import type { CallDecision, Settle, TraceContext, UsageRecord } from "./port/mod.ts"
 
 export interface Description {
   /** `sha256:…` of the component's bytes. */
@@ -32,16 +41,21 @@ export interface Description {
   readonly world: World
   /** How each import was met; `granted` and `missing` as the grants are now. */
   readonly imports: ReadonlyArray<ImportReport>
-  /** Callable functions by full name, with JSON Schemas of their parameters and result: made when read, undefined where a resource has no JSON form. */
-  readonly exports: ReadonlyArray<{ readonly name: string; readonly type: FunctionType; readonly schema: FunctionJsonSchema | undefined }>
+  /** Callable functions by full name; their JSON Schemas are `schemas()`. */
+  readonly exports: ReadonlyArray<{ readonly name: string; readonly type: FunctionType }>
   /** Grants in force, revoked, used and denied so far. */
   readonly grants: GrantReport
   readonly mechanisms: {
     /** How an endless guest is stopped: by the watchdog's epoch, by fuel slices, by exact fuel, or not at all. */
     readonly stop: "epoch" | "fuel slices" | "fuel" | "none"
-    /** How a guest waits: it is suspended, or nothing it imports has to be waited for; under `yield` it also gives the thread back while it computes. */
-    readonly wait: "none" | "suspension" | "yield"
+    /**
+     * How a guest waits: it is suspended, or its tasks are called back, or nothing it imports has to be waited for; under `yield` it also gives
+     * the thread back while it computes.
+     */
+    readonly wait: "none" | "suspension" | "tasks" | "yield"
     readonly isolation: "inline" | "worker" | "process"
+    /** What stands around a process of its own besides its engine: what this system has of it. Empty elsewhere. */
+    readonly confinement: ReadonlyArray<string>
     readonly reuse: "never" | "principal"
     /** How an instance starts: through its own initialisation, or from a snapshot of one that went through it. */
     readonly prepare: "fresh" | "snapshot"
@@ -56,6 +70,8 @@ const withoutVersion = (name: string): string => {
   return hash < 0 ? name : `${splitVersion(name.slice(0, hash)).name}${name.slice(hash)}`
 }
 
+const traced = ({ trace }: { readonly trace?: TraceContext | undefined }): { readonly trace?: TraceContext } => (trace === undefined ? {} : { trace })
+
 /** What a command exports, whatever its ABI. */
 const commandExport = "wasi:cli/run#run"
 
@@ -66,16 +82,80 @@ function exitStatus(error: unknown): number | undefined {
   return error.reason._tag === "Guest" ? 1 : undefined
 }
 
-const holdsHandle = anywhere((type) => type.kind === "own" || type.kind === "borrow")
+const codeOf = (error: unknown): `STELE-${string}` => (error instanceof SteleError ? (error.code as `STELE-${string}`) : "STELE-PLG-0002")
 
-function schemaOf(type: FunctionType): FunctionJsonSchema | undefined {
-  try {
-    return functionJsonSchema(type)
-  } catch (error) {
-    if (error instanceof WitError) return undefined
-    throw error
+/** What a call that began at `startedMs` has used until now. */
+function recordOf({ name, edition: { linked } }: Callee, startedMs: number, outcome: UsageRecord["outcome"], spent: Spent): UsageRecord {
+  const { fuel, memoryPeakBytes, bytesIn, bytesOut, hostCalls, handlesLeft } = spent
+  return {
+    plugin: linked.digest,
+    tenant: linked.tenant,
+    export: name,
+    outcome,
+    wallNs: Math.round((linked.nowMs() - startedMs) * 1e6),
+    ...(fuel === undefined ? {} : { fuel }),
+    memoryPeakBytes,
+    bytesIn,
+    bytesOut,
+    // A guest that goes on adds to them.
+    hostCalls: spent.rest === undefined ? hostCalls : { ...hostCalls },
+    ...(handlesLeft === 0 ? {} : { handlesLeft }),
+    ...traced(spent),
   }
 }
+
+const nothingSpent = (trace: TraceContext | undefined): Spent => ({
+  fuel: undefined,
+  memoryPeakBytes: 0,
+  bytesIn: 0,
+  bytesOut: 0,
+  hostCalls: {},
+  handlesLeft: 0,
+  trace,
+})
+
+/** What the admission port said of a call that it admitted. */
+interface Admitted {
+  /** How long it took to say so. */
+  readonly askedMs: number
+  readonly settle: Settle | undefined
+}
+
+/** Where nobody is asked. */
+const unasked: Admitted = { askedMs: 0, settle: undefined }
+
+/** Whoever settles is no part of the call: what fails there is an uncaught exception. */
+function settleWith(settle: Settle, record: UsageRecord, isBegun: boolean): void {
+  try {
+    settle(record, isBegun)
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error
+    })
+  }
+}
+
+/** Settles an admitted call that did not begin. */
+function settleUnbegun(target: Callee, { trace }: CallOptions, settle: Settle | undefined, error: unknown): void {
+  if (settle !== undefined) settleWith(settle, recordOf(target, target.edition.linked.nowMs(), codeOf(error), nothingSpent(trace)), false)
+}
+
+/** The answer of a call, and what it cost. */
+export interface Answered<A> {
+  readonly result: A
+  /** Up to the answer. */
+  readonly usage: UsageRecord
+  /** Of the whole call, once it is over. Never rejects. */
+  readonly ended: Promise<UsageRecord>
+}
+
+/** Where the records of a call are left for its caller. */
+interface Accounts {
+  usage?: UsageRecord
+  ended?: Promise<UsageRecord>
+}
+
+const holdsHandle = anywhere((type) => type.kind === "own" || type.kind === "borrow")
 
 /** The export of this full name, or of this name without version where only one has it. */
 export function findCallee(edition: Edition, name: string): Callee {
@@ -112,8 +192,10 @@ function typeOf(edition: Edition, name: string): FunctionType | undefined {
 }
 
 /** An import's report with the grants as they are now. */
-function reportNow(report: ImportReport, { blueprint, grants }: Linked): ImportReport {
+function reportNow(report: ImportReport, { blueprint, grants, links }: Linked): ImportReport {
   if (report.status === "provided") return report
+  const link = links?.get(report.name)
+  if (link !== undefined) return { ...report, status: link.missing(grants).length === 0 ? "granted" : "missing", plugin: link.plugin.digest }
   const { name, version } = splitVersion(report.name)
   const capability = findInterface(name, version)?.capability
   // What a module of a foreign ABI imports is no interface.
@@ -162,6 +244,12 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
     this.#onClose = onClose
   }
 
+  /** The edition that serves new calls of a plugin; undefined for what is none. For links between plugins. */
+  static editionOf(value: unknown): { readonly plugin: Plugin; readonly edition: Edition } | undefined {
+    if (typeof value !== "object" || value === null || !(#edition in value)) return undefined
+    return { plugin: value as Plugin, edition: (value as Plugin).#edition }
+  }
+
   /** `sha256:…` of the component's bytes; another one once it was replaced. */
   get digest(): string {
     return this.#edition.linked.digest
@@ -176,21 +264,14 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
       tenant: linked.tenant,
       world: blueprint.world,
       imports: linked.report.map((report) => reportNow(report, linked)),
-      exports: [...blueprint.exports.values()]
-        // A re-exported import is not the plugin's to call.
-        .filter(({ source }) => source.kind === "lift")
-        .map(({ name, type }) => ({
-          name,
-          type,
-          get schema() {
-            return schemaOf(type)
-          },
-        })),
+      // A re-exported import is not the plugin's to call.
+      exports: [...blueprint.exports.values()].filter(({ source }) => source.kind === "lift").map(({ name, type }) => ({ name, type })),
       grants: linked.grants.report(),
       mechanisms: {
         stop: ({ watchdog: "epoch", slice: "fuel slices", fuel: "fuel", off: "none" } as const)[linked.mechanism],
-        wait: linked.waiting === undefined ? "none" : linked.waiting.yields ? "yield" : "suspension",
+        wait: linked.waiting?.how ?? "none",
         isolation: executor.isolation,
+        confinement: executor.confinement ?? [],
         reuse: options.reuse,
         prepare: options.prepare,
       },
@@ -203,6 +284,12 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
     }
   }
 
+  /** JSON Schemas of parameters, result and error of what can be called, by full name; what takes or gives handles has no JSON form and is left out. */
+  async schemas(): Promise<ReadonlyMap<string, FunctionJsonSchema>> {
+    const { exports } = this.describe()
+    return (await import("../schemas/wit/json-schema.ts")).schemasOf(exports)
+  }
+
   /**
    * Calls an export by its full name, the version optional. Resolves with the result; when its type is `result`, with
    * the ok case's value.
@@ -213,15 +300,15 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
     return (await this.#callLater(name, args, options, undefined)) as AnswerOf<E, K>
   }
 
-  /** `call`, with the usage record of this call. */
-  async callWithUsage<K extends ExportName<E>>(
-    name: K,
-    args: Arguments<E, K>,
-    options: CallOptions = {},
-  ): Promise<{ readonly result: AnswerOf<E, K>; readonly usage: UsageRecord }> {
-    const out: { usage?: UsageRecord } = {}
+  /**
+   * `call`, with the usage record of this call: `usage` up to its answer, and `ended` when it is over, which is later where an
+   * asynchronous guest goes on after it has answered. `ended` never rejects; it is what the observer is told.
+   */
+  async callWithUsage<K extends ExportName<E>>(name: K, args: Arguments<E, K>, options: CallOptions = {}): Promise<Answered<AnswerOf<E, K>>> {
+    const out: Accounts = {}
     const result = (await this.#callLater(name, args, options, out)) as AnswerOf<E, K>
-    return { result, usage: out.usage as UsageRecord }
+    const usage = out.usage as UsageRecord
+    return { result, usage, ended: out.ended ?? Promise.resolve(usage) }
   }
 
   /**
@@ -232,11 +319,11 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
   async run(options: CallOptions = {}): Promise<{ readonly exitCode: number; readonly usage: UsageRecord }> {
     const target = this.#begin(commandExport, [], options)
     const outer = { ...target.edition.linked.nesting }
-    const askedMs = await this.#admit(target, options)
-    const out: { usage?: UsageRecord } = {}
+    const admitted = await this.#admit(target, options)
+    const out: Accounts = {}
     let exitCode = 0
     try {
-      await this.#call(target, [], options, askedMs, out, outer)
+      await this.#call(target, [], options, admitted, out, outer)
     } catch (error) {
       const status = exitStatus(error)
       if (status === undefined) throw error
@@ -249,20 +336,19 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
   callSync<K extends ExportName<E>>(name: K, args: Arguments<E, K>, options: CallOptions = {}): AnswerOf<E, K> {
     const target = this.#begin(name, args, options)
     const { executor, linked } = target.edition
-    if (executor.isolation !== "inline") throw new IsolateError("Sync", { isolation: executor.isolation })
-    let askedMs = 0
+    if (executor.refuseSync !== undefined) throw executor.refuseSync()
+    let admitted = unasked
     if (linked.ports.admission !== undefined) {
       const startedMs = linked.nowMs()
       const decision = this.#ask(target, options)
       if (decision instanceof Promise) {
-        // Its failure has nobody to report to; the refusal below is the outcome.
-        decision.then(undefined, () => undefined)
-        throw new CapabilityError("Async", { import: "the admission port" })
+        const refusal = new CapabilityError("Async", { import: "the admission port" })
+        this.#disregard(target, decision, options, refusal)
+        throw refusal
       }
-      askedMs = linked.nowMs() - startedMs
-      this.#heed(target, decision, options, askedMs)
+      admitted = this.#heed(target, decision, options, linked.nowMs() - startedMs)
     }
-    return this.#call(target, args, options, askedMs, undefined, undefined) as AnswerOf<E, K>
+    return this.#call(target, args, options, admitted, undefined, undefined) as AnswerOf<E, K>
   }
 
   /** Adds a grant to a loaded plugin; seen by its next operation. Imports that were refused at load need a new load. */
@@ -299,6 +385,7 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
       const next = await this.#load(source, changed, old)
       try {
         if (this.#isClosed) throw new PluginError("Closed", { what: "the plugin" })
+        next.linked.links?.refuseCycle(this as unknown as Plugin)
         checkExports(old, next.linked, exports, (name) => typeOf(next, name))
       } catch (error) {
         await next.executor.close()
@@ -374,14 +461,14 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
   }
 
   /** `call` and `callWithUsage`: the edition is held from the beginning to the end. */
-  async #callLater(name: string, args: ReadonlyArray<unknown>, options: CallOptions, out: { usage?: UsageRecord } | undefined): Promise<unknown> {
+  async #callLater(name: string, args: ReadonlyArray<unknown>, options: CallOptions, out: Accounts | undefined): Promise<unknown> {
     const target = this.#begin(name, args, options)
     const { edition } = target
     edition.calls++
     try {
       const outer = { ...edition.linked.nesting }
-      const askedMs = await this.#admit(target, options)
-      return await this.#call(target, args, options, askedMs, out, outer)
+      const admitted = await this.#admit(target, options)
+      return await this.#call(target, args, options, admitted, out, outer)
     } finally {
       edition.calls--
       if (edition !== this.#edition) this.#retire(edition)
@@ -403,28 +490,45 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
   }
 
   /** The admission port's answer on this call, with the limits it would run under. */
-  #ask(target: Callee, { deadlineMs, fuel }: CallOptions): AdmissionDecision | Promise<AdmissionDecision> {
+  #ask(target: Callee, { deadlineMs, fuel }: CallOptions): CallDecision | Promise<CallDecision> {
     const { digest, limits, ports, tenant } = target.edition.linked
     const asked = { ...limits, ...(deadlineMs === undefined ? {} : { deadlineMs }), ...(fuel === undefined ? {} : { fuel: Number(fuel) }) }
     return (ports.admission as NonNullable<typeof ports.admission>).call({ plugin: digest, tenant, export: target.name }, asked)
   }
 
-  #heed(target: Callee, decision: AdmissionDecision, options: CallOptions, askedMs: number): void {
+  #heed(target: Callee, decision: CallDecision, options: CallOptions, askedMs: number): Admitted {
     if (!decision.admit) throw new PluginError("Refused", { reason: decision.reason, admissionCode: decision.code })
     const limit = this.#deadlineMs(target, options)
-    if (askedMs > limit) throw new LimitError("deadlineMs", { limit })
+    if (askedMs <= limit) return { askedMs, settle: decision.settle }
+    const error = new LimitError("deadlineMs", { limit })
+    settleUnbegun(target, options, decision.settle, error)
+    throw error
   }
 
-  /** Asks the admission port, no longer than the call may take; resolves with the milliseconds that took. */
-  async #admit(target: Callee, options: CallOptions): Promise<number> {
+  /** What a decision comes too late for is over before it is admitted. */
+  #disregard(target: Callee, decision: Promise<CallDecision>, options: CallOptions, error: unknown): void {
+    decision.then(
+      (late) => (late.admit ? settleUnbegun(target, options, late.settle, error) : undefined),
+      // Its failure has nobody to report to.
+      () => undefined,
+    )
+  }
+
+  /** Asks the admission port, no longer than the call may take. */
+  async #admit(target: Callee, options: CallOptions): Promise<Admitted> {
     const { nowMs, ports } = target.edition.linked
-    if (ports.admission === undefined) return 0
+    if (ports.admission === undefined) return unasked
     const startedMs = nowMs()
     const decision = this.#ask(target, options)
-    const answer = decision instanceof Promise ? await this.#within(decision, target, options) : decision
-    const askedMs = nowMs() - startedMs
-    this.#heed(target, answer, options, askedMs)
-    return askedMs
+    if (!(decision instanceof Promise)) return this.#heed(target, decision, options, nowMs() - startedMs)
+    let answer: CallDecision
+    try {
+      answer = await this.#within(decision, target, options)
+    } catch (error) {
+      this.#disregard(target, decision, options, error)
+      throw error
+    }
+    return this.#heed(target, answer, options, nowMs() - startedMs)
   }
 
   #within<A>(answer: Promise<A>, target: Callee, options: CallOptions): Promise<A> {
@@ -445,19 +549,20 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
     target: Callee,
     args: ReadonlyArray<unknown>,
     options: CallOptions,
-    askedMs: number,
-    out: { usage?: UsageRecord } | undefined,
+    { askedMs, settle }: Admitted,
+    out: Accounts | undefined,
     outer: Linked["nesting"] | undefined,
   ): unknown {
-    // Again: asking for admission took time.
-    if (this.#isClosed) throw new PluginError("Closed", { what: "the plugin" })
-    if (options.signal?.aborted === true) throw new PluginError("Aborted", { export: target.name })
-    if (!Array.isArray(args)) throw new WitError("Value", { path: "args", expected: "an array of arguments", actual: typeof args })
+    const refusal = this.#refusalOf(target, args, options)
+    if (refusal !== undefined) {
+      settleUnbegun(target, options, settle, refusal)
+      throw refusal
+    }
     const { linked } = target.edition
     const { nesting } = linked
     const { depth, deadlineAtMs } = nesting
     const startedMs = linked.nowMs()
-    const spent: Spent = { fuel: undefined, memoryPeakBytes: 0, bytesIn: 0, bytesOut: 0, hostCalls: {} }
+    const spent = nothingSpent(options.trace)
     let result: unknown
     // The call it was made inside of is not on the stack any more when somebody was asked for admission.
     if (outer !== undefined) Object.assign(nesting, outer)
@@ -465,67 +570,82 @@ export class Plugin<E extends object = UntypedExports> implements AsyncDisposabl
       const limits = this.#limits(target, options, startedMs - askedMs, outer !== undefined)
       result = target.edition.executor.call(target, args, limits, options.signal, spent)
     } catch (error) {
-      throw this.#failed(target, error, startedMs, spent, out)
+      throw this.#failed(target, error, startedMs, spent, out, settle)
     } finally {
       nesting.depth = depth
       nesting.deadlineAtMs = deadlineAtMs
     }
-    if (!(result instanceof Promise)) return this.#answered(target, result, startedMs, spent, out)
+    if (!(result instanceof Promise)) return this.#answered(target, result, startedMs, spent, out, settle)
     return result.then(
-      (value) => this.#answered(target, value, startedMs, spent, out),
+      (value) => this.#answered(target, value, startedMs, spent, out, settle),
       (error) => {
-        throw this.#failed(target, error, startedMs, spent, out)
+        throw this.#failed(target, error, startedMs, spent, out, settle)
       },
     )
   }
 
+  /** What refuses a call after it was admitted, which may have taken time. */
+  #refusalOf(target: Callee, args: ReadonlyArray<unknown>, options: CallOptions): Error | undefined {
+    if (this.#isClosed) return new PluginError("Closed", { what: "the plugin" })
+    if (options.signal?.aborted === true) return new PluginError("Aborted", { export: target.name })
+    if (!Array.isArray(args)) return new WitError("Value", { path: "args", expected: "an array of arguments", actual: typeof args })
+    return undefined
+  }
+
   /** Limits of a call that began at `startedMs`. One inside another has no more time than the outer one. */
-  #limits(target: Callee, options: CallOptions, startedMs: number, mayWait: boolean): CallLimits {
+  #limits(target: Callee, options: LinkedCallOptions, startedMs: number, mayWait: boolean): CallLimits {
     const { limits, mechanism, nesting } = target.edition.linked
     if (nesting.depth >= limits.nestingMax) throw new LimitError("nestingMax", { limit: limits.nestingMax })
     const deadlineMs = this.#deadlineMs(target, options)
     const outerAtMs = nesting.depth === 0 ? Infinity : nesting.deadlineAtMs
     const deadlineAtMs = mechanism === "off" ? Infinity : Math.min(startedMs + deadlineMs, outerAtMs)
-    const call = { deadlineAtMs, deadlineMs, fuel: options.fuel ?? BigInt(limits.fuel), mayWait }
-    return options.wasi === undefined ? call : { ...call, wasi: resolveWasi(options.wasi, target.edition.linked.wasi) }
+    const { [callerTenant]: tenant } = options
+    const call = {
+      ...{ deadlineAtMs, deadlineMs, fuel: options.fuel ?? BigInt(limits.fuel), mayWait },
+      ...(tenant === undefined ? {} : { tenant }),
+      ...traced(options),
+    }
+    if (options.wasi === undefined) return call
+    const { resolveWasi, wasi } = target.edition.linked
+    if (resolveWasi === undefined)
+      throw new ConfigError("Option", { option: "wasi", expected: "a program of WASI", actual: "a plugin that neither imports nor exports `wasi:cli`" })
+    return { ...call, wasi: resolveWasi(options.wasi, wasi) }
   }
 
-  #answered(target: Callee, result: unknown, startedMs: number, spent: Spent, out: { usage?: UsageRecord } | undefined): unknown {
+  #answered(target: Callee, result: unknown, startedMs: number, spent: Spent, out: Accounts | undefined, settle: Settle | undefined): unknown {
     const { tag, val } = target.throws ? (result as { readonly tag: "ok" | "err"; readonly val?: unknown }) : { tag: "ok", val: result }
-    this.#account(target, startedMs, tag === "ok" ? "ok" : "guest", spent, out)
+    this.#account(target, startedMs, tag === "ok" ? "ok" : "guest", spent, out, settle)
     if (tag === "ok") return val
     throw new PluginError("Guest", { export: target.name, payload: val })
   }
 
-  #failed(target: Callee, error: unknown, startedMs: number, spent: Spent, out: { usage?: UsageRecord } | undefined): unknown {
+  #failed(target: Callee, error: unknown, startedMs: number, spent: Spent, out: Accounts | undefined, settle: Settle | undefined): unknown {
     if (error instanceof LimitError) {
       const { code, message } = error
       const { digest, ports, tenant } = target.edition.linked
-      ports.observer.emit({ type: "stop", plugin: digest, tenant, export: target.name, code, message })
+      ports.observer.emit({ type: "stop", plugin: digest, tenant, export: target.name, code, message, ...traced(spent) })
     }
     // A command that says it is done is done, however it says so.
     const status = target.name.startsWith("wasi:cli/run@") ? exitStatus(error) : undefined
-    const code = error instanceof SteleError ? (error.code as `STELE-${string}`) : "STELE-PLG-0002"
-    this.#account(target, startedMs, status === undefined ? code : status === 0 ? "ok" : "guest", spent, out)
+    this.#account(target, startedMs, status === undefined ? codeOf(error) : status === 0 ? "ok" : "guest", spent, out, settle)
     return error
   }
 
-  #account(target: Callee, startedMs: number, outcome: UsageRecord["outcome"], spent: Spent, out: { usage?: UsageRecord } | undefined): void {
-    const { linked } = target.edition
-    const { fuel, memoryPeakBytes, bytesIn, bytesOut, hostCalls } = spent
-    const usage: UsageRecord = {
-      plugin: linked.digest,
-      tenant: linked.tenant,
-      export: target.name,
-      outcome,
-      wallNs: Math.round((linked.nowMs() - startedMs) * 1e6),
-      ...(fuel === undefined ? {} : { fuel }),
-      memoryPeakBytes,
-      bytesIn,
-      bytesOut,
-      hostCalls,
-    }
+  #account(target: Callee, startedMs: number, outcome: UsageRecord["outcome"], spent: Spent, out: Accounts | undefined, settle: Settle | undefined): void {
+    const { observer } = target.edition.linked.ports
+    const usage = recordOf(target, startedMs, outcome, spent)
     if (out !== undefined) out.usage = usage
-    linked.ports.observer.emit({ type: "usage", record: usage })
+    if (spent.rest === undefined) {
+      if (settle !== undefined) settleWith(settle, usage, true)
+      return observer.emit({ type: "usage", record: usage })
+    }
+    const ended = spent.rest.then((failure) => {
+      const isFailure = failure !== undefined && exitStatus(failure) !== 0
+      const record = recordOf(target, startedMs, isFailure ? codeOf(failure) : outcome, spent)
+      if (settle !== undefined) settleWith(settle, record, true)
+      observer.emit({ type: "usage", record })
+      return record
+    })
+    if (out !== undefined) out.ended = ended
   }
 }

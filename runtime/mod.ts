@@ -1,8 +1,10 @@
 /** `stele`: the host of `stele/host` with storage behind its ports. */
-import { Host as CoreHost, type HostOptions as CoreOptions } from "../host/host.ts"
+import { Host as CoreHost, type HostOptions as CoreOptions, type Source } from "../host/host.ts"
 import type { ObserverPort } from "../host/port/observer.ts"
 import { ConfigError } from "../schemas/error/config.ts"
+import { openNetwork } from "./network/network.ts"
 import type { NetworkOptions } from "./network/options.ts"
+import { type Replacement, setReplacements } from "./plugins/replaced.ts"
 import type { Upkeep, UpkeepLimits } from "./service/upkeep.ts"
 import type { UsageObserver } from "./service/usage.ts"
 import type { Storage, StorageOptions } from "./storage/storage.ts"
@@ -10,10 +12,16 @@ import type { Storage, StorageOptions } from "./storage/storage.ts"
 export * from "../host/mod.ts"
 export { type ExtismLoad, extismManifest, type ManifestOptions } from "../host/foreign/extism/manifest.ts"
 export { withNumbers } from "../host/foreign/extism/user.ts"
+export { ExtismError } from "../schemas/error/extism.ts"
+export { FileSystemError } from "../schemas/error/file-system.ts"
+export { IsolateError } from "../schemas/error/isolate.ts"
+export { CompositionError } from "../schemas/error/composition.ts"
 export { PoolError } from "../schemas/error/pool.ts"
 export { NetworkError } from "../schemas/error/network.ts"
 export type { NetworkOptions } from "./network/options.ts"
 export { type HandlerLimits, type HandlerOptions, httpHandler } from "./serve/handler.ts"
+export type { Replacement } from "./plugins/replaced.ts"
+export { ReplacementError } from "../schemas/error/replacement.ts"
 export { StorageError } from "../schemas/error/storage.ts"
 
 export interface HostOptions extends CoreOptions, StorageOptions {
@@ -36,12 +44,20 @@ export interface HostOptions extends CoreOptions, StorageOptions {
    * with the limits of `stele/host`.
    */
   readonly network?: NetworkOptions | false
+  /**
+   * Components in the place of first-party plugins, by name: `{ billing: "./mine.wasm" }`. Each must implement the plugin's world
+   * (`stele/plugins/billing.wit`), and gets its limits and grants. It is compared when it is first asked for.
+   */
+  readonly plugins?: Readonly<Record<string, Source | Replacement>>
 }
 
 const engines: CoreOptions["engines"] = {
   "node-wasi": async () => (await import("./engine/node-wasi.ts")).nodeWasi,
   wasmtime: async () => (await import("./engine/wasmtime.ts")).wasmtime,
 }
+
+const replacementOf = (given: Source | Replacement): Replacement =>
+  typeof given === "object" && given !== null && "setBy" in given ? given : { source: given, setBy: "Host.open({ plugins })" }
 
 /** Opens hosts; what it opens is the `Host` of `stele/host`. */
 export const Host = {
@@ -54,6 +70,7 @@ export const Host = {
     usage = true,
     upkeep = true,
     network = {},
+    plugins,
     ...options
   }: HostOptions = {}): Promise<CoreHost> {
     if (typeof usage !== "boolean") throw new ConfigError("Option", { option: "usage", expected: "true or false", actual: String(usage) })
@@ -61,8 +78,12 @@ export const Host = {
       throw new ConfigError("Option", { option: "upkeep", expected: "true, false or limits in ms", actual: String(upkeep) })
     if (network !== false && (typeof network !== "object" || network === null))
       throw new ConfigError("Option", { option: "network", expected: "false or options", actual: String(network) })
+    if (plugins !== undefined && (typeof plugins !== "object" || plugins === null))
+      throw new ConfigError("Option", { option: "plugins", expected: "an object of components by the plugins they replace", actual: String(plugins) })
+    const replacements = new Map(Object.entries(plugins ?? {}).map(([name, given]) => [name, replacementOf(given)]))
+    if (replacements.size > 0) await (await import("./plugins/first-party.ts")).checkReplacements(replacements)
     // A page has no sockets.
-    const online = network === false || typeof process === "undefined" ? undefined : (await import("./network/network.ts")).openNetwork(network)
+    const online = network === false || typeof process === "undefined" ? undefined : openNetwork(network)
     // Nothing of storage is loaded for a host in memory: pages have none of what it stands on.
     const kept: Storage =
       storage === "memory"
@@ -82,7 +103,7 @@ export const Host = {
       if (kept.store !== undefined && usage) observer = (await import("./service/usage.ts")).usageObserver(kept.store, { next })
       if (kept.store !== undefined && kept.objects !== undefined && upkeep !== false)
         keeper = (await import("./service/upkeep.ts")).upkeep(kept.store, kept.objects, upkeep === true ? {} : upkeep)
-      return await CoreHost.open({
+      const host = await CoreHost.open({
         ...options,
         engines: { ...engines, ...options.engines },
         // A port that is given as undefined is not given: it must not put memory in the place of the store.
@@ -100,6 +121,8 @@ export const Host = {
           await options.onClose?.()
         },
       })
+      setReplacements(host, replacements)
+      return host
     } catch (error) {
       await close()
       throw error

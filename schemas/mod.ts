@@ -4,6 +4,9 @@
  * Loads no dependency. Effect Schemas of WIT types are in `schemas/wit/effect-schema.ts`, which does.
  */
 export * from "./error/mod.ts"
+export { ExtismError } from "./error/extism.ts"
+export { FileSystemError } from "./error/file-system.ts"
+export { IsolateError } from "./error/isolate.ts"
 export { answerToJson, argumentsFromJson, fromJson, type Json, toJson } from "./value/json.ts"
 export { argumentsFromWave, fromWave, toWave } from "./value/wave.ts"
 export { differenceText, functionDifference, interfaceDifference, type ResourceMap, typeDifference, type TypeDifference } from "./wit/equal.ts"

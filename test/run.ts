@@ -4,15 +4,23 @@
  *     node test/run.ts [--full] [--verbose] [WORD…]
  *
  * Tests are plain programs that print TAP, so a file runs alone with `node FILE`; the runner adds counting, a time
- * limit and an order. Files that have `@alone` in their first comment measure time, and run one after the other at
- * the end. `--full` sets STELE_TEST_FULL=1, for which tests raise their counts. Words select files by path.
+ * limit and an order. Files that have `@long` in their first comment come first where no run has measured them yet.
+ * Those with `@alone` measure time, and run one after the other at the end. `--full` sets STELE_TEST_FULL=1, for which
+ * tests raise their counts; without it some take a sample of their cases (`test/sample.ts`), whose number is printed.
+ * Words select files by path.
+ *
+ * Tests' temporary folders lie in memory where there is enough of it, which spares them a third of their time: no test
+ * can tell whether a disk has synced but that of power losses, which keeps its own record. With `--full` they lie on
+ * the disk. What Node compiles is kept for the next process of the run.
  */
-import { spawn } from "node:child_process"
-import { glob, mkdir, readFile, writeFile } from "node:fs/promises"
-import { availableParallelism } from "node:os"
+import { spawn, spawnSync } from "node:child_process"
+import { rmSync } from "node:fs"
+import { chmod, glob, mkdir, mkdtemp, readFile, rm, statfs, writeFile } from "node:fs/promises"
+import { availableParallelism, freemem, tmpdir } from "node:os"
 import { delimiter, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
+import { sample } from "./sample.ts"
 
 interface Outcome {
   readonly file: string
@@ -30,6 +38,27 @@ const limitMs = flags.full === true ? 3_600_000 : 300_000
 /** The tools of both installs come first: tests start Deno, Bun and compilers. The root's before the tests', which have an older Node, too. */
 const path = [join(root, "node_modules/.bin"), join(root, "test/node_modules/.bin"), process.env.PATH].join(delimiter)
 const durationsPath = join(root, ".cache/test-durations.json")
+const compiledPath = join(root, ".cache/compiled")
+
+/** Four times what all tests together have been seen to need at once. */
+const memoryBytesMin = 6 * 2 ** 30
+
+/** Whether `/dev/shm` has room, and programs that are written there may run: in many containers neither is so. */
+async function memoryFolder(): Promise<string | undefined> {
+  const path = "/dev/shm"
+  const { bavail, bsize } = await statfs(path).catch(() => ({ bavail: 0, bsize: 0 }))
+  if (bavail * bsize < memoryBytesMin || freemem() < memoryBytesMin) return undefined
+  const folder = await mkdtemp(join(path, "stele-test-"))
+  const program = join(folder, "program")
+  await writeFile(program, "#!/bin/sh\n", { mode: 0o700 })
+  const isRun = spawnSync(program).status === 0
+  await rm(isRun ? program : folder, { recursive: true })
+  return isRun ? folder : undefined
+}
+
+const temporary = (flags.full === true ? undefined : await memoryFolder()) ?? (await mkdtemp(join(tmpdir(), "stele-test-")))
+// Others than root's own tests go through it: a server has a user of its own.
+await chmod(temporary, 0o755)
 
 /**
  * Counts the tests of one file: the top-level results of its TAP (TAP 14: `ok 3 - title # SKIP why`; subtests are
@@ -77,6 +106,7 @@ const running = new Set<() => void>()
 for (const signal of ["SIGINT", "SIGTERM"] as const)
   process.once(signal, () => {
     for (const end of running) end()
+    rmSync(temporary, { recursive: true, force: true })
     process.exit(130)
   })
 
@@ -87,7 +117,9 @@ function run(file: string): Promise<Outcome> {
     const env = {
       ...process.env,
       PATH: path,
-      ...(flags.full === true && { STELE_TEST_FULL: "1" }),
+      ...(flags.full === true ? { STELE_TEST_FULL: "1" } : { STELE_TEST_SAMPLE: String(sample) }),
+      TMPDIR: temporary,
+      NODE_COMPILE_CACHE: compiledPath,
       NO_COLOR: "1",
       FORCE_COLOR: undefined,
       TAP_TIMEOUT: String(limitMs / 1000),
@@ -124,7 +156,10 @@ function run(file: string): Promise<Outcome> {
       const outcome = count(file, tap, how, Math.round(performance.now() - started))
       const report = outcome.failed > 0 ? `${outcome.report}${failures(tap)}\n${errors.join("").slice(-8000)}`.trimEnd() : ""
       // What a test tells besides its results: seeds, coverage, counts.
-      const told = flags.full === true || flags.verbose === true ? (tap.match(/^ *# (?!Subtest|\{|time=).*$/gm) ?? []).map((line) => line.trim()) : []
+      const told =
+        flags.full === true || flags.verbose === true || outcome.failed > 0
+          ? (tap.match(/^ *# (?!Subtest|\{|time=).*$/gm) ?? []).map((line) => line.trim())
+          : []
       settle({ ...outcome, report: [report, ...told].filter((part) => part !== "").join("\n") })
     })
   })
@@ -141,12 +176,14 @@ const found = (await Array.fromAsync(glob("test/**/*.test.ts", { cwd: root, excl
   file.replaceAll("\\", "/"),
 )
 const files = found.filter((file) => words.length === 0 || words.some((word) => file.includes(word)))
-const isAlone = new Map(
-  await Promise.all(files.map(async (file) => [file, (await readFile(join(root, file), "utf8")).slice(0, 2000).includes("@alone")] as const)),
-)
-// Longest first, so that the last process does not start with the longest file; unknown ones count as long.
-const byTime = files.sort((a, b) => (durations[b] ?? 1e9) - (durations[a] ?? 1e9) || (a < b ? -1 : 1))
-const queue = byTime.filter((file) => isAlone.get(file) !== true)
+const heads = new Map(await Promise.all(files.map(async (file) => [file, (await readFile(join(root, file), "utf8")).slice(0, 2000)] as const)))
+const has = (file: string, tag: string): boolean => heads.get(file)?.includes(tag) === true
+// Longest first, so that the last process does not start with the longest file.
+const msOf = (file: string): number => durations[file] ?? (has(file, "@long") ? 1e9 : 0)
+const byTime = files.sort((a, b) => msOf(b) - msOf(a) || (a < b ? -1 : 1))
+const queue = byTime.filter((file) => !has(file, "@alone"))
+// Tests compile copies of sources that they have changed, too, and nobody needs those again.
+if (words.length === 0) await rm(compiledPath, { recursive: true, force: true })
 const outcomes: Array<Outcome> = []
 
 async function work(pending: Array<string>): Promise<void> {
@@ -158,9 +195,11 @@ async function work(pending: Array<string>): Promise<void> {
   }
 }
 
+if (flags.full !== true) console.log(`sample ${sample}`)
 // One more than there are processors: many wait, for a disk, a server or a lease.
 await Promise.all(Array.from({ length: 1 + Math.max(2, availableParallelism()) }, () => work(queue)))
-await work(byTime.filter((file) => isAlone.get(file) === true))
+await work(byTime.filter((file) => has(file, "@alone")))
+await rm(temporary, { recursive: true, force: true })
 
 await mkdir(join(root, ".cache"), { recursive: true })
 await writeFile(durationsPath, JSON.stringify(durations))

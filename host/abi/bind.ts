@@ -3,11 +3,11 @@
  * core function. Everything that depends on the type is decided here, once; a call walks arrays of closures.
  */
 import { WitError } from "../../schemas/error/wit.ts"
+import { type CoreSignature, flatParamsMax, flatResultsMax, flattenExport, flattenImport, layoutOf, paramsLayout } from "../../schemas/wit/layout.ts"
 import type { FunctionType, ValueType } from "../../schemas/wit/model.ts"
 import { anywhere } from "../../schemas/wit/tree.ts"
 import { type Flat, type Lift, liftOf, type Load, loadOf, type Lower, lowerOf, type Store, storeOf } from "./codec.ts"
-import { type AbiContext, AbiTrap, refreshViews, type StringEncoding } from "./context.ts"
-import { type CoreSignature, flatResultsMax, flattenExport, flattenImport, layoutOf, paramsLayout } from "./layout.ts"
+import { type AbiContext, AbiTrap, type CallBudget, refreshViews, type StringEncoding } from "./context.ts"
 import { allocate, charge, checkRange } from "./memory.ts"
 import { typed } from "./mismatch.ts"
 import type { CoreValue } from "./number.ts"
@@ -62,11 +62,12 @@ function paramsOf<F, M>(
   encoding: StringEncoding,
   flat: (type: ValueType, encoding: StringEncoding) => F,
   memory: (type: ValueType, encoding: StringEncoding) => M,
+  flatMax = flatParamsMax,
 ): Params<F, M> {
   const types = type.params.map((param) => param.type)
   const layout = paramsLayout(type)
   const { size, align } = layout
-  const isFlat = layout.flat !== undefined
+  const isFlat = layout.flat !== undefined && layout.flat.length <= flatMax
   let flatCount = 0
   const froms = types.map((one) => {
     const from = flatCount
@@ -222,9 +223,15 @@ function resultLifter(type: ValueType | undefined, encoding: StringEncoding): ((
   }
 }
 
-export function beginScope({ budget }: AbiContext, scope: "outputBytesMax" | "hostCallBytesMax"): void {
+export function beginScope({ budget }: AbiContext, scope: CallBudget["scope"]): void {
   budget.scope = scope
   budget.scopeBytesLeft = budget[scope]
+}
+
+/** How parameters are lifted that travel as at most `flatMax` core values, and how many core values they are. */
+export function importParams(type: FunctionType, encoding: StringEncoding, flatMax: number) {
+  const params = paramsOf<Lift, Load>(type, encoding, liftOf, loadOf, flatMax)
+  return { lift: params.isFlat ? liftFlat(params) : liftFromMemory(params), flatCount: params.flatCount }
 }
 
 /** What a binding of an imported function is made of. */

@@ -3,11 +3,10 @@
  * One object per (plugin instance × canonical options); closures get it as first parameter, so they are built once
  * per plugin and never capture an instance.
  */
-import type { ResourceType } from "../../schemas/wit/model.ts"
+import type { ErrorContextType, FutureType, ResourceType, StreamType } from "../../schemas/wit/model.ts"
 import type { CoreValue } from "./number.ts"
 
-/** The three string encodings of the canonical ABI. */
-export type StringEncoding = "utf8" | "utf16" | "latin1+utf16"
+export type { StringEncoding } from "../../schemas/wit/layout.ts"
 
 /** `cabi_realloc(old, oldSize, align, newSize) -> ptr`; the result is untrusted. */
 export type Realloc = (old: number, oldSize: number, align: number, newSize: number) => number
@@ -59,12 +58,13 @@ export interface CallBudget {
   readonly liftBytesMax: number
   readonly outputBytesMax: number
   readonly hostCallBytesMax: number
+  readonly streamBytesMax: number
   /** Bytes that may still be lifted out of the guest in this call (`liftBytesMax`). */
   liftBytesLeft: number
-  /** Smaller cap of the value being lifted now: the result (`outputBytesMax`) or one host call's arguments (`hostCallBytesMax`). */
+  /** Smaller cap of the value being lifted now: the result (`outputBytesMax`), one host call's arguments (`hostCallBytesMax`) or a piece of a stream (`streamBytesMax`). */
   scopeBytesLeft: number
   /** Which limit `scopeBytesLeft` stands for, for the error. */
-  scope: "outputBytesMax" | "hostCallBytesMax"
+  scope: "outputBytesMax" | "hostCallBytesMax" | "streamBytesMax"
   /** Bytes moved host → guest in this call, for usage. */
   bytesIn: number
   /** Bytes moved guest → host in this call, for usage. */
@@ -92,6 +92,8 @@ export interface HandleTable {
   lend(type: ResourceType, handle: number): unknown
   /** Lower a borrow for the duration of the current guest call; the guest must drop it before returning. When the resource is implemented by the callee itself, the rep passes directly. */
   borrow(type: ResourceType, rep: unknown): number
+  /** Streams, futures and error contexts; absent where none can be. */
+  readonly ends?: EndTable | undefined
   /**
    * Opens a scope for loans and borrows (scopes nest): before the parameters of a function whose type mentions
    * `borrow` are moved. Not called for other functions.
@@ -99,6 +101,14 @@ export interface HandleTable {
   beginScope(): void
   /** Ends the innermost scope: returns its loans; `AbiTrap` when a handle lowered by `borrow` in it was not dropped. Not called when the call fails. */
   endScope(): void
+}
+
+/** The ends of streams and futures, and error contexts, of one component instance; they share its handle table. */
+export interface EndTable {
+  /** Lower one: what the host gave, or what another component instance gave away. */
+  give(type: StreamType | FutureType | ErrorContextType, value: unknown): number
+  /** Lift one: a readable end leaves the table. */
+  take(type: StreamType | FutureType | ErrorContextType, handle: number): unknown
 }
 
 /** The guest broke the canonical ABI. Caught at the boundary and turned into `PluginError` `AbiViolation`. */

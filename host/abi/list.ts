@@ -4,9 +4,9 @@
  * Lengths are latched: read once, by the engine's own getters, so that neither a subclass nor a resizable or shared
  * buffer can say one length when memory is allocated and another when it is filled.
  */
+import { layoutOf } from "../../schemas/wit/layout.ts"
 import type { ListType } from "../../schemas/wit/model.ts"
 import { type AbiContext, checkWords } from "./context.ts"
-import { layoutOf } from "./layout.ts"
 import { allocate, charge, checkRange, countWords } from "./memory.ts"
 import { Mismatch, mismatch, shown, within } from "./mismatch.ts"
 import { nan32, nan64 } from "./number.ts"

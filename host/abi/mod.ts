@@ -12,5 +12,5 @@ export {
   refreshViews,
   type StringEncoding,
 } from "./context.ts"
-export { alignOf, type CoreSignature, type FlatType, flattenExport, flattenImport, sizeOf } from "./layout.ts"
+export { alignOf, type CoreSignature, type FlatType, flattenExport, flattenImport, sizeOf } from "../../schemas/wit/layout.ts"
 export type { CoreValue } from "./number.ts"

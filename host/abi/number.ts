@@ -1,7 +1,7 @@
 /** Integers, floats, booleans and `char`: checking host values, reading core values and memory, canonical NaNs. */
+import type { FlatType } from "../../schemas/wit/layout.ts"
 import type { PrimitiveKind } from "../../schemas/wit/model.ts"
 import { type AbiContext, AbiTrap } from "./context.ts"
-import type { FlatType } from "./layout.ts"
 import { mismatch } from "./mismatch.ts"
 
 /** A core value as JavaScript passes it: i64 is a bigint, the rest are numbers. */
@@ -9,7 +9,7 @@ export type CoreValue = number | bigint
 
 export type ScalarKind = Exclude<PrimitiveKind, "string">
 
-interface Scalar {
+export interface Scalar {
   /** Host value → core value; refuses what is out of the type's domain instead of wrapping it. */
   readonly lower: (value: unknown) => CoreValue
   /** Core value → host value; bits that the type does not have are ignored (CanonicalABI.md "Flat Lifting"). */

@@ -4,6 +4,7 @@
  */
 import type { FunctionType } from "../../schemas/wit/model.ts"
 import type { PoolCounts } from "../pool/pool.ts"
+import type { TraceContext } from "../port/mod.ts"
 import type { CallLimits } from "./instance.ts"
 
 /** An export that can be called. */
@@ -27,6 +28,15 @@ export interface Spent {
   bytesOut: number
   /** Host calls by the grant that allowed them. */
   hostCalls: Record<string, number>
+  /** Live handles of the instance after the call. */
+  handlesLeft: number
+  /**
+   * Where the guest goes on after its answer: resolves when that has ended, with what it failed with. All else here is then
+   * what the whole call used.
+   */
+  rest?: Promise<unknown>
+  /** The trace that the call is part of. */
+  readonly trace?: TraceContext | undefined
 }
 
 /** Calls of one thread that are on the stack, and the earliest of their deadlines. */
@@ -42,6 +52,10 @@ export interface Executor {
    * it; throws or rejects with typed errors only.
    */
   call(target: Target, args: ReadonlyArray<unknown>, limits: CallLimits, signal: AbortSignal | undefined, spent: Spent): unknown
+  /** What a call without a promise is refused with, where none can be made. */
+  refuseSync?(): Error
+  /** What stands around the thread or process besides its engine, for people. */
+  readonly confinement?: ReadonlyArray<string>
   /** Live instances now, running and idle. */
   readonly instances: number
   /** The same by what they do, where the instances are on this thread. */

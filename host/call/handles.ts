@@ -8,16 +8,35 @@
 import { LimitError } from "../../schemas/error/limit.ts"
 import { WitError } from "../../schemas/error/wit.ts"
 import type { ResourceType } from "../../schemas/wit/model.ts"
-import { AbiTrap, type HandleTable } from "../abi/context.ts"
+import { AbiTrap, type EndTable, type HandleTable } from "../abi/context.ts"
 import type { Linked } from "../link/prepare.ts"
 import type { Instance } from "./instance.ts"
 
 interface Entry {
-  readonly type: ResourceType
+  /** Undefined: no resource, but what `host/async` keeps in the same table. */
+  readonly type: ResourceType | undefined
   readonly rep: unknown
   readonly isOwn: boolean
   /** Borrows of this own handle that have not ended. */
   lends: number
+  /** Of a borrow: the scope it belongs to, where that is no call on the stack. */
+  readonly scope?: Scope | undefined
+}
+
+/** Loans and borrows of one task or subtask, whose calls do not nest as those of a stack do. */
+export class Scope {
+  readonly loans: Array<Entry> = []
+  readonly lent: Array<GuestResource> = []
+  readonly borrowed: Array<GuestResource> = []
+  /** Borrowed handles that the guest has and must drop before its task returns. */
+  borrows = 0
+
+  /** Returns what was lent. */
+  end(): void {
+    for (const entry of this.loans.splice(0)) entry.lends--
+    for (const resource of this.lent.splice(0)) GuestResource.lend(resource, -1)
+    for (const resource of this.borrowed.splice(0)) GuestResource.expire(resource)
+  }
 }
 
 /** Where guest resources live: an instance here, or one in another thread or process. */
@@ -129,6 +148,10 @@ export class Handles implements HandleTable {
   readonly #scopes: Array<number> = []
   /** Borrowed handles the guest holds and must drop before its call returns. */
   #borrows = 0
+  /** Set while the values of a task are moved: loans and borrows are its own. */
+  scope: Scope | undefined = undefined
+  /** Set by `host/async`. */
+  ends: EndTable | undefined = undefined
 
   constructor(instance: Instance, owner: number) {
     this.instance = instance
@@ -192,8 +215,10 @@ export class Handles implements HandleTable {
     const entry = this.#get(type, handle)
     if (entry.lends > 0) throw new AbiTrap(`handle ${handle >>> 0} is dropped while it is borrowed`)
     this.#remove(handle)
-    if (!entry.isOwn) this.#borrows--
-    else if (this.#isGuest(type)) this.instance.destroy(type, entry.rep as number, this.owner)
+    if (!entry.isOwn) {
+      if (entry.scope === undefined) this.#borrows--
+      else entry.scope.borrows--
+    } else if (this.#isGuest(type)) this.instance.destroy(type, entry.rep as number, this.owner)
     else this.instance.dropHost(type, entry.rep)
   }
 
@@ -226,10 +251,11 @@ export class Handles implements HandleTable {
   lend(type: ResourceType, handle: number): unknown {
     const entry = this.#get(type, handle)
     entry.lends++
-    this.#loans.push(entry)
+    const { scope } = this
+    ;(scope?.loans ?? this.#loans).push(entry)
     if (!this.#isGuest(type)) return entry.rep
     const resource = new GuestResource(type, entry.rep as number, this.instance, false)
-    this.#borrowed.push(resource)
+    ;(scope?.borrowed ?? this.#borrowed).push(resource)
     return resource
   }
 
@@ -239,12 +265,30 @@ export class Handles implements HandleTable {
       rep = GuestResource.rep(value, type, this.instance, false)
       if (rep === undefined) throw this.#notA(type, value)
       GuestResource.lend(value as GuestResource, 1)
-      this.#lent.push(value as GuestResource)
+      ;(this.scope?.lent ?? this.#lent).push(value as GuestResource)
       // CanonicalABI.md lower_borrow: the component that implements the resource receives its representation.
       if (this.instance.linked.blueprint.resources.get(type)?.owner === this.owner) return rep as number
     } else if (!this.#isHost(type, value)) throw this.#notA(type, value)
-    this.#borrows++
-    return this.#add({ type, rep, isOwn: false, lends: 0 })
+    const { scope } = this
+    if (scope === undefined) this.#borrows++
+    else scope.borrows++
+    return this.#add({ type, rep, isOwn: false, lends: 0, scope })
+  }
+
+  /** Puts what is no resource into the table. */
+  insert(item: object): number {
+    return this.#add({ type: undefined, rep: item, isOwn: false, lends: 0 })
+  }
+
+  /** What `insert` put there. */
+  item(handle: number): unknown {
+    const entry = this.#entries[handle >>> 0]
+    return entry?.type === undefined ? entry?.rep : undefined
+  }
+
+  /** Takes out what `insert` put there. */
+  remove(handle: number): void {
+    this.#remove(handle)
   }
 
   beginScope(): void {
@@ -277,7 +321,7 @@ export class Handles implements HandleTable {
     this.#free.length = 0
     this.#loans.length = 0
     for (const entry of entries) {
-      if (entry === undefined || !entry.isOwn || this.#isGuest(entry.type)) continue
+      if (entry?.type === undefined || !entry.isOwn || this.#isGuest(entry.type)) continue
       try {
         this.instance.dropHost(entry.type, entry.rep)
       } catch (error) {

@@ -64,6 +64,7 @@ export class InlineExecutor implements Executor {
     let answer: unknown
     try {
       instance.signal = signal
+      instance.trace = limits.trace
       instance.wasi = limits.wasi ?? this.#linked.wasi
       if (!instance.isStarted) instance.start(limits)
       answer = limits.mayWait === true ? instance.later(target.name, target.lift, args, limits) : instance.call(target.name, target.lift, args, limits)
@@ -77,7 +78,13 @@ export class InlineExecutor implements Executor {
 
   #ended(instance: Instance, spent: Spent): void {
     instance.tell(spent)
-    this.#pool.give(instance)
+    const { rest } = instance
+    if (rest === undefined) return this.#pool.give(instance)
+    spent.rest = rest.then((failure) => {
+      instance.tell(spent)
+      this.#pool.give(instance)
+      return failure
+    })
   }
 
   retire(): void {

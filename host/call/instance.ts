@@ -14,16 +14,17 @@ import type { CoreValue } from "../abi/number.ts"
 import type { CallContext } from "../capability/capability.ts"
 import type { GrantSet } from "../capability/grant.ts"
 import type { CoreRef } from "../component/blueprint.ts"
-import { printable } from "../component/name.ts"
+import { printable } from "../../schemas/wit/name.ts"
 import type { LinkedFunction } from "../link/link.ts"
 import type { Linked } from "../link/prepare.ts"
 import { costTable } from "../meter/cost-table.ts"
 import type { Needs } from "../meter/needs.ts"
-import type { Ports } from "../port/mod.ts"
+import type { Ports, TraceContext } from "../port/mod.ts"
 import type { Spent } from "./executor.ts"
 import type { Wasi } from "../wasi/given.ts"
 import { Handles, type Home } from "./handles.ts"
 import { Meter } from "./meter.ts"
+import { type Image, keptGlobals } from "./remains.ts"
 import { trap } from "./trap.ts"
 import { framesOf, trapText } from "./trap-report.ts"
 
@@ -38,6 +39,7 @@ export interface LiftedFunction {
   readonly binding: ExportBinding
   readonly core: CoreFunction
   readonly postReturn: CoreFunction | undefined
+  readonly callback: CoreFunction | undefined
   readonly context: AbiContext
   readonly component: Component
 }
@@ -51,6 +53,9 @@ export interface CallLimits {
   readonly mayWait?: boolean
   /** What this call finds instead of what the plugin was loaded with. */
   readonly wasi?: Wasi
+  readonly trace?: TraceContext
+  /** Whose turn it is when it has to wait for an instance, where that is not the plugin's tenant: a linked plugin's. */
+  readonly tenant?: string
   /** Calls around it, where they are not on this thread's stack. */
   readonly depth?: number
 }
@@ -59,9 +64,10 @@ class Budget implements CallBudget {
   readonly liftBytesMax: number
   readonly outputBytesMax: number
   readonly hostCallBytesMax: number
+  readonly streamBytesMax: number
   liftBytesLeft = 0
   scopeBytesLeft = 0
-  scope: "outputBytesMax" | "hostCallBytesMax" = "outputBytesMax"
+  scope: CallBudget["scope"] = "outputBytesMax"
   bytesIn = 0
   bytesOut = 0
   hostCallsLeft = 0
@@ -70,7 +76,8 @@ class Budget implements CallBudget {
 
   constructor(instance: Instance) {
     this.#instance = instance
-    const { liftBytesMax, outputBytesMax, hostCallBytesMax } = instance.limits
+    const { liftBytesMax, outputBytesMax, hostCallBytesMax, streamBytesMax } = instance.limits
+    this.streamBytesMax = streamBytesMax
     this.liftBytesMax = liftBytesMax
     this.outputBytesMax = outputBytesMax
     this.hostCallBytesMax = hostCallBytesMax
@@ -89,8 +96,12 @@ class Budget implements CallBudget {
   }
 }
 
+export const reentry = "a component is entered again by a destructor while it runs"
 const success = { tag: "ok", val: undefined } as const
 const noExports: WebAssembly.Exports = Object.create(null) as WebAssembly.Exports
+
+/** An engine without room for a memory throws a RangeError, as it does without room on its stack. */
+const isMemoryRefusal = (cause: unknown): boolean => cause instanceof RangeError && /(?:could not|cannot) allocate|out of memory/i.test(cause.message)
 
 export const hostCallFuel = (bytes: number): number => costTable.hostCall + Math.ceil(bytes / costTable.hostCallBytesPerUnit)
 
@@ -118,6 +129,7 @@ export class Instance implements CallContext, Home {
   readonly grants: GrantSet
   readonly ports: Ports
   signal: AbortSignal | undefined = undefined
+  trace: TraceContext | undefined = undefined
   wasi: Wasi
   /** Live handles over all tables, against `handlesMax`. */
   handles = 0
@@ -125,9 +137,12 @@ export class Instance implements CallContext, Home {
   ownedOutside = 0
   isDiscarded = false
   isRunning = false
+  #hasFailed = false
   /** It is instantiated, and its next call is its first: one budget for both. */
   #isFresh = false
   isStarted = false
+  /** Resolves when what its call left running after the answer has ended, with what that failed with; undefined where nothing was left. */
+  rest: Promise<unknown> | undefined = undefined
   /** The export that runs, for messages. */
   running = ""
   readonly counts = new Map<string, { calls: number; bytes: number }>()
@@ -138,6 +153,14 @@ export class Instance implements CallContext, Home {
   /** Guest resources that the embedder disposed of while a call runs here. */
   readonly #released: Array<{ readonly type: ResourceType; readonly rep: number }> = []
   readonly #atDiscard: Array<() => void> = []
+
+  /** A new instance, or one that was taken back and is a new one when it starts. Runs nothing yet. */
+  static make(linked: Linked): Instance {
+    const again = linked.remains.again()
+    if (again === undefined) return new Instance(linked)
+    again.#renew(linked.remains.image)
+    return again
+  }
 
   /** Runs nothing yet: `start` instantiates. */
   constructor(linked: Linked) {
@@ -157,6 +180,7 @@ export class Instance implements CallContext, Home {
       stackBytesMax: this.limits.stackBytesMax,
       pagesLeft: linked.pagesLeft,
       elementsLeft: linked.elementsLeft,
+      remains: linked.remains,
       stop: (error) => (this.budget.failure ??= error),
     })
     const { blueprint } = linked
@@ -171,9 +195,49 @@ export class Instance implements CallContext, Home {
 
   /** Instantiates the core modules; their start functions run here, under the limits of the call that needs the instance. */
   start(call: CallLimits): void {
-    this.run("(instantiate)", call, () => this.#instantiate())
+    const image = this.#image
+    if (image !== undefined) this.run("(instantiate)", call, () => this.#restore(image))
+    else {
+      this.run("(instantiate)", call, () => this.#instantiate())
+      this.linked.remains.started(this)
+    }
     this.isStarted = true
     this.#isFresh = true
+  }
+
+  /** Of one that was taken back: what it is to be again. */
+  #image: Image | undefined
+  #globals: ReadonlyArray<WebAssembly.Global> | undefined
+
+  #renew(image: Image | undefined): void {
+    this.#image = image
+    this.isDiscarded = false
+    this.isStarted = false
+    this.#isFresh = false
+    // What was left in its tables has gone with the call.
+    this.handles = 0
+    this.signal = undefined
+    this.trace = undefined
+    this.wasi = this.linked.wasi
+    this.counts.clear()
+  }
+
+  /** Makes what a call has changed as it was when instances of this plugin had started. */
+  #restore({ memories, globals, usage }: Image): undefined {
+    this.meter.memories.forEach(({ buffer }, i) => new Uint8Array(buffer).set(memories[i] as Uint8Array))
+    this.#globals ??= keptGlobals(this) ?? []
+    this.#globals.forEach((global, i) => (global.value = globals[i]))
+    this.#charge(usage)
+    return undefined
+  }
+
+  /** What another instance used to start, as if it had been used here. */
+  #charge({ fuel, pages, liftBytes, bytesIn, bytesOut }: Image["usage"]): void {
+    const { budget, meter } = this
+    meter.restore(fuel, pages)
+    budget.liftBytesLeft -= liftBytes
+    budget.bytesIn = bytesIn
+    budget.bytesOut = bytesOut
   }
 
   #instantiate(): undefined {
@@ -201,13 +265,7 @@ export class Instance implements CallContext, Home {
         if (this.linked.contextReadyAfter[c] === i) this.#ready(c)
       }
     }
-    if (snapshot === undefined) return undefined
-    // What initialisation used, as if it had run here.
-    const { budget, meter } = this
-    meter.restore(snapshot.fuel, snapshot.pages)
-    budget.liftBytesLeft -= snapshot.liftBytes
-    budget.bytesIn = snapshot.bytesIn
-    budget.bytesOut = snapshot.bytesOut
+    if (snapshot !== undefined) this.#charge(snapshot)
     return undefined
   }
 
@@ -229,6 +287,8 @@ export class Instance implements CallContext, Home {
         return this.lower(ref.lowering)
       case "raw":
         return this.raw(ref.raw)
+      case "builtin":
+        return this.builtin(ref.builtin)
       default: {
         const component = this.components[ref.owner] as Component
         const { handles } = component
@@ -267,6 +327,11 @@ export class Instance implements CallContext, Home {
     const linked = this.linked.functions.get(source.interface === undefined ? source.name : `${source.interface}#${source.name}`) as LinkedFunction
     const core = bind(context, (args) => this.#hostCall(linked, args))
     return this.meter.countsFuel ? this.#chargingResults(core) : core
+  }
+
+  /** A core function of the asynchronous ABI. */
+  protected builtin(_index: number): CoreFunction {
+    throw new AbiTrap("an asynchronous function is in a component without any")
   }
 
   /** A core function of a foreign ABI, under the limits and stops of any host call. Never throws into the guest. */
@@ -368,6 +433,7 @@ export class Instance implements CallContext, Home {
       binding: this.linked.lift(index),
       core: this.#resolve(spec.core) as CoreFunction,
       postReturn: spec.postReturn === undefined ? undefined : (this.#resolve(spec.postReturn) as CoreFunction),
+      callback: spec.callback === undefined ? undefined : (this.#resolve(spec.callback) as CoreFunction),
       context,
       component: this.components[owner] as Component,
     }
@@ -472,6 +538,7 @@ export class Instance implements CallContext, Home {
 
   /** The typed error of a call that failed; the instance is discarded. Read before the meter ends: that clears the stop bit. */
   protected fail(name: string, error: unknown): unknown {
+    this.#hasFailed = true
     const typed = this.#outcome(name, error)
     // A refused argument is the caller's mistake: a guest that was not entered keeps its state.
     const isClean = typed instanceof WitError && this.budget.failure === undefined && !this.components.some((c) => c.isTouched)
@@ -491,7 +558,7 @@ export class Instance implements CallContext, Home {
     if (this.budget.failure === undefined && this.meter.isStopped()) return this.meter.deadlineError()
     const metered = this.meter.cause()
     if (metered === "stack") return new LimitError("stackBytesMax", { limit: this.limits.stackBytesMax })
-    if (metered === "host memory")
+    if (metered === "host memory" || isMemoryRefusal(cause))
       return new PluginError("Trap", { export: name, trap: "the engine refused memory below the plugin's cap", frames: [] }, { cause })
     if (cause instanceof RangeError) {
       return new PluginError("Trap", { export: name, trap: "the engine's call stack is exhausted", frames: framesOf(cause) }, { cause })
@@ -511,15 +578,21 @@ export class Instance implements CallContext, Home {
   /** Runs a guest resource's destructor inside the running call, for component instance `by` or the embedder. */
   destroy(type: ResourceType, rep: number, by?: number): void {
     const spec = this.linked.blueprint.resources.get(type)
-    if (spec?.destructor === undefined) return
+    if (spec === undefined) return
+    // CanonicalABI.md `canon_resource_drop`: a destructor of another component instance is entered like any of its functions, and a resource without one is no different.
+    if (spec.owner !== by) this.refuseDestructor(spec.owner, by)
+    if (spec.destructor === undefined) return
     const component = this.components[spec.owner] as Component
-    // CanonicalABI.md `canon_resource_drop`: a destructor of another component instance is entered like any of its functions.
-    if (spec.owner !== by && component.isEntered) throw new AbiTrap("a component is entered again by a destructor while it runs")
     const destructor = this.#resolve(spec.destructor) as CoreFunction
     const { mayLeave } = component
     component.mayLeave = false
     destructor(rep)
     component.mayLeave = mayLeave
+  }
+
+  /** Throws where a destructor of component instance `owner` may not be entered now. */
+  protected refuseDestructor(owner: number, _by: number | undefined): void {
+    if ((this.components[owner] as Component).isEntered) throw new AbiTrap(reentry)
   }
 
   /** The embedder gives a guest resource up: destroyed by a call of its own, or before the running one ends. */
@@ -571,6 +644,9 @@ export class Instance implements CallContext, Home {
       }
     }
     this.linked.discarded(this)
+    // A guest that was stopped, or that may be suspended somewhere, is not done with what it has for certain.
+    if (this.#hasFailed || this.isRunning || this.linked.waiting !== undefined) return
+    if (!this.linked.remains.keep(this)) this.meter.giveBack()
   }
 
   /** Exports of its core instances, by step of instantiation. */
@@ -612,6 +688,7 @@ export class Instance implements CallContext, Home {
     spent.memoryPeakBytes = this.memoryBytes()
     spent.bytesIn = budget.bytesIn
     spent.bytesOut = budget.bytesOut
+    spent.handlesLeft = this.handles
     for (const [grant, { calls }] of this.counts) spent.hostCalls[grant] = calls
   }
 
@@ -640,7 +717,7 @@ export class Instance implements CallContext, Home {
   }
 
   denied(grant: string): Error {
-    return this.linked.denied(grant)
+    return this.linked.denied(grant, this.trace)
   }
 
   mayWait(): boolean {

@@ -5,6 +5,7 @@
 import { LimitError } from "../../schemas/error/limit.ts"
 import type { SteleError } from "../../schemas/error/family.ts"
 import type { Needs } from "../meter/needs.ts"
+import type { Loan, Remains } from "./remains.ts"
 import type { Watchdog } from "./watchdog.ts"
 
 /**
@@ -42,6 +43,8 @@ export class Meter {
   readonly #elements: WebAssembly.Global<"i32"> | undefined
   readonly #fuel: WebAssembly.Global<"i64"> | undefined
   readonly #tickImport: (() => number) | undefined
+  readonly #remains: Remains | undefined
+  readonly #loans: Array<Loan> = []
   /** Fuel of this call that is not in the global yet. */
   #reserve = 0n
   #limit = 0n
@@ -61,6 +64,7 @@ export class Meter {
     readonly stackBytesMax: number
     readonly pagesLeft: number
     readonly elementsLeft: number
+    readonly remains?: Remains
     /** Records the outcome of the call that is being stopped. */
     readonly stop: (error: SteleError) => void
   }) {
@@ -71,6 +75,7 @@ export class Meter {
     this.#nowMs = options.nowMs
     this.#stop = options.stop
     this.#stackBytesMax = options.stackBytesMax
+    this.#remains = options.remains
     this.#stack = needs.stack ? counter(options.stackBytesMax) : undefined
     this.#pagesLeft = options.pagesLeft
     this.#pages = needs.pages ? counter(options.pagesLeft) : undefined
@@ -86,14 +91,30 @@ export class Meter {
     if (needs.setupFuel > 0) this.charge(needs.setupFuel)
     const imports = Object.create(null) as Record<string, WebAssembly.ImportValue>
     if (needs.epoch) imports["epoch"] = (this.#watchdog as Watchdog).epoch
-    // A module that tests the epoch has its own memory from us: an imported memory comes before a defined one.
-    if (needs.memory !== undefined) imports["memory"] = new WebAssembly.Memory({ initial: needs.memory.min, maximum: needs.memory.max })
+    if (needs.memory !== undefined) imports["memory"] = this.#memory(needs.memory)
     if (needs.stack) imports["stack"] = this.#stack as WebAssembly.Global
     if (needs.pages) imports["pages"] = this.#pages as WebAssembly.Global
     if (needs.elements) imports["elements"] = this.#elements as WebAssembly.Global
     if (needs.fuel) imports["fuel"] = this.#fuel as WebAssembly.Global
     if (needs.tick) imports["tick"] = this.#tickImport as () => number
     return imports
+  }
+
+  #memory({ min, max }: { readonly min: number; readonly max: number }): WebAssembly.Memory {
+    if (this.#remains === undefined) return new WebAssembly.Memory({ initial: min, maximum: max })
+    const loan = this.#remains.take(min, max)
+    this.#loans.push(loan)
+    return loan.memory
+  }
+
+  /** Of its modules, in the order of their instantiation. */
+  get memories(): ReadonlyArray<WebAssembly.Memory> {
+    return this.#loans.map(({ memory }) => memory)
+  }
+
+  /** Gives the memories of its modules to later instances: their guest has ended well, and nothing of it runs again. */
+  giveBack(): void {
+    for (const loan of this.#loans.splice(0)) this.#remains?.give(loan)
   }
 
   /** Why the guest trapped, when it was the meter that made it: its counted stack, or an engine that refused memory below the cap. */

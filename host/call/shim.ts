@@ -14,20 +14,20 @@ import type { CoreSignature } from "../abi/mod.ts"
 const types: Readonly<Record<string, number>> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c }
 
 /** Unsigned LEB128. */
-function leb(value: number): Array<number> {
+export function leb(value: number): Array<number> {
   const out: Array<number> = []
   for (; value > 0x7f; value = Math.floor(value / 128)) out.push((value % 128) | 0x80)
   out.push(value)
   return out
 }
 
-const vector = (items: ReadonlyArray<ReadonlyArray<number>>): Array<number> => [...leb(items.length), ...items.flat()]
-const section = (id: number, items: ReadonlyArray<ReadonlyArray<number>>): Array<number> => {
+export const vector = (items: ReadonlyArray<ReadonlyArray<number>>): Array<number> => [...leb(items.length), ...items.flat()]
+export const section = (id: number, items: ReadonlyArray<ReadonlyArray<number>>): Array<number> => {
   const body = vector(items)
   return [id, ...leb(body.length), ...body]
 }
-const text = (name: string): Array<number> => [...leb(name.length), ...Array.from(name, (char) => char.charCodeAt(0))]
-const signature = ({ params, results }: CoreSignature): Array<number> => [
+export const text = (name: string): Array<number> => [...leb(name.length), ...Array.from(name, (char) => char.charCodeAt(0))]
+export const signature = ({ params, results }: CoreSignature): Array<number> => [
   0x60,
   ...vector(params.map((type) => [types[type] as number])),
   ...vector(results.map((type) => [types[type] as number])),

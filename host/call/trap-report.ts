@@ -2,7 +2,7 @@
  * What a trap tells: its kind in the specification's words, the same on every engine, and the guest's function names.
  * Engines word traps differently, and JavaScriptCore adds the source text of the host that made the call.
  */
-import { printable } from "../component/name.ts"
+import { printable } from "../../schemas/wit/name.ts"
 
 /** Kinds by the messages of V8 (`messages.h`, kTrap…) and JavaScriptCore (`WasmExceptionType.h`); texts of the specification's test suite. */
 const kinds: ReadonlyArray<readonly [RegExp, string]> = [

@@ -5,7 +5,7 @@
  *
  * Who has the thread has the meter. A guest runs between `meter.resume` and `meter.pause`, and nothing else does: the
  * engine resumes a suspended stack in a microtask of its own, so what surrounds it are microtasks queued directly before
- * and after that one (`#wake`). All that the host does for a guest meanwhile, such as `realloc`, runs inside `#within`.
+ * and after that one (`wake`). All that the host does for a guest meanwhile, such as `realloc`, runs inside `within`.
  *
  * A call that ends while its guest is suspended (deadline, signal, failure) rejects at once and its instance is
  * discarded. The guest's stack is unwound by a trap, which no guest can catch; what the host promised and still brings
@@ -26,6 +26,7 @@ import { costTable } from "../meter/cost-table.ts"
 import type { Needs } from "../meter/needs.ts"
 import { type CallLimits, hostCallFuel, Instance, isThenable, neglect } from "./instance.ts"
 import { shimModule, waitName } from "./shim.ts"
+import { type PluginStacks, Stacks } from "./stacks.ts"
 import { trap } from "./trap.ts"
 import { inTurn, isDue } from "./turn.ts"
 
@@ -44,7 +45,7 @@ function promising(core: CoreFunction): CoreFunction {
 }
 
 /** A trap that has happened: an import that rejects with it unwinds the guest past every handler, as the trap itself would. */
-const trapped: unknown = (() => {
+export const trapped: unknown = (() => {
   try {
     return trap()
   } catch (error) {
@@ -57,17 +58,19 @@ const trapped: unknown = (() => {
  * them where a process may have 65,530 mappings, and memories need some, too.
  */
 export const stacksMax = 8_192
-let stacks = 0
+const stacks = new Stacks(stacksMax)
 
 /** One suspended stack. */
-interface Wait {
+export interface Wait {
+  /** Whose it is, for `acting`. */
+  readonly of: unknown
   readonly resolve: (value: CoreValue | undefined) => void
   /** Unwinds the stack: its call is over. */
   readonly stop: () => void
 }
 
-/** One call, from its start to its answer. */
-interface Call {
+/** One call, from its start to its answer; of an asynchronous component, to the end of its last task. */
+export interface Call {
   readonly name: string
   readonly lift: number
   /** For the calls that host functions make: of how many this is one, and when it ends. */
@@ -89,21 +92,26 @@ interface Call {
 /** What of a plugin's waiting is the same for all its instances. */
 export interface Waiting {
   readonly create: (linked: Linked) => Instance
-  /** Computing guests give the thread back. */
-  readonly yields: boolean
+  /** How, for `describe()`. */
+  readonly how: "suspension" | "yield" | "tasks"
 }
 
-interface Plan {
-  readonly shim: WebAssembly.Module
+export interface Plan {
+  /** Undefined: this engine cannot suspend. */
+  readonly shim: WebAssembly.Module | undefined
   readonly waitNames: ReadonlyArray<string>
   /** Lowerings and raw imports that may wait, by number. */
   readonly lowerings: ReadonlyArray<number>
   readonly raws: ReadonlyArray<number>
+  /** Built-ins of the asynchronous ABI that may wait, by number. */
+  readonly builtins?: ReadonlyArray<number>
   readonly yields: boolean
   readonly halves: Array<ExportHalves | undefined>
+  /** Those that its instances have now. */
+  readonly stacks: PluginStacks
 }
 
-const tickSignature: CoreSignature = { params: [], results: ["i32"] }
+export const tickSignature: CoreSignature = { params: [], results: ["i32"] }
 
 /** Decides which imports of a plugin may suspend it: host functions that say so, and every call between its components. */
 export function planWaiting(blueprint: Blueprint, functions: ReadonlyMap<string, LinkedFunction>, yields: boolean): Waiting {
@@ -122,8 +130,16 @@ export function planWaiting(blueprint: Blueprint, functions: ReadonlyMap<string,
     shims.set(`r${i}`, raw.type as CoreSignature)
   })
   if (yields) shims.set("tick", tickSignature)
-  const plan: Plan = { shim: shimModule(shims), waitNames: [...new Set([...shims.values()].map(waitName))], lowerings, raws, yields, halves: [] }
-  return { create: (linked) => new WaitingInstance(linked, plan), yields }
+  const plan: Plan = {
+    shim: shimModule(shims),
+    waitNames: [...new Set([...shims.values()].map(waitName))],
+    lowerings,
+    raws,
+    yields,
+    halves: [],
+    stacks: { count: 0 },
+  }
+  return { create: (linked) => new WaitingInstance(linked, plan), how: yields ? "yield" : "suspension" }
 }
 
 /** The two halves of an export's canonical ABI, as `bindExport` has them in one. */
@@ -208,32 +224,41 @@ function ownedIn(type: ValueType, value: unknown, found: Array<Owned>): void {
   }
 }
 
-const holdsOwn = anywhere((type) => type.kind === "own")
+export const holdsOwn = anywhere((type) => type.kind === "own")
 
 /** What a shim's plain call answers when it has left a promise behind: a value of its type that nobody reads. */
-const zeroOf = ({ results }: CoreSignature): CoreValue | undefined => (results.length === 0 ? undefined : results[0] === "i64" ? 0n : 0)
+export const zeroOf = ({ results }: CoreSignature): CoreValue | undefined => (results.length === 0 ? undefined : results[0] === "i64" ? 0n : 0)
 
 export class WaitingInstance extends Instance {
-  readonly #plan: Plan
-  readonly #shims: WebAssembly.Exports
+  protected readonly plan: Plan
+  protected readonly shims: WebAssembly.Exports
   /** Told to the shim: a promise was left behind. */
   readonly #pending = new WebAssembly.Global({ value: "i32", mutable: true }, 0)
   #promise: Promise<CoreValue | undefined> | undefined
-  readonly #promising: Array<CoreFunction | undefined> = []
-  #call: Call | undefined
+  readonly #promising = new Map<CoreFunction, CoreFunction>()
+  protected current: Call | undefined
   /** A host function is being asked that may answer with a promise. */
-  #isAsking = false
+  protected isAsking = false
   /** The stack below was entered by `promising`: what JavaScript calls plainly in between is told by `mayLeave`. */
-  #isSuspendable = false
+  protected isSuspendable = false
+  /** The guest has the thread, or the host works for it: the meter runs. */
+  protected hasThread = false
+  /** What of the guest runs, where it is more than one; whoever resumes a stack sets it. */
+  protected acting: unknown = undefined
   // Of those who had the thread when the guest got it.
   #outerDepth = 0
   #outerDeadlineAtMs = Infinity
 
   constructor(linked: Linked, plan: Plan) {
     super(linked)
-    this.#plan = plan
+    this.plan = plan
+    if (plan.shim === undefined) {
+      this.shims = {}
+      return
+    }
     const plain: Record<string, WebAssembly.ImportValue> = {}
-    for (const i of plan.lowerings) plain[`f${i}`] = this.#lowering(i)
+    for (const i of plan.lowerings) plain[`f${i}`] = this.suspendingLowering(i)
+    for (const i of plan.builtins ?? []) plain[`b${i}`] = this.builtinBody(i)
     for (const i of plan.raws) plain[`r${i}`] = this.#rawLowering(i)
     if (plan.yields) plain["tick"] = () => this.#tick()
     const { Suspending } = WebAssembly as unknown as Jspi
@@ -245,33 +270,38 @@ export class WaitingInstance extends Instance {
       return promise
     })
     for (const name of plan.waitNames) host[name] = wait
-    this.#shims = new WebAssembly.Instance(plan.shim, { p: plain, h: host }).exports
+    this.shims = new WebAssembly.Instance(plan.shim, { p: plain, h: host }).exports
   }
 
   protected override lower(index: number): CoreFunction {
-    return (this.#shims[`f${index}`] as CoreFunction | undefined) ?? super.lower(index)
+    return (this.shims[`f${index}`] as CoreFunction | undefined) ?? super.lower(index)
+  }
+
+  /** What a built-in's shim calls plainly. */
+  protected builtinBody(index: number): CoreFunction {
+    return this.builtin(index)
   }
 
   protected override raw(index: number): CoreFunction {
-    return (this.#shims[`r${index}`] as CoreFunction | undefined) ?? super.raw(index)
+    return (this.shims[`r${index}`] as CoreFunction | undefined) ?? super.raw(index)
   }
 
   protected override injected(needs: Needs): Record<string, WebAssembly.ImportValue> {
     const imports = super.injected(needs)
-    if (needs.tick && this.#plan.yields) imports["tick"] = this.#shims["tick"] as CoreFunction
+    if (needs.tick && this.plan.yields) imports["tick"] = this.shims["tick"] as CoreFunction
     return imports
   }
 
   override mayWait(): boolean {
-    return this.#isAsking && this.#canSuspend()
+    return this.isAsking && this.canSuspend()
   }
 
-  #canSuspend(): boolean {
-    return this.#isSuspendable && this.#call !== undefined && this.components.every((component) => component.mayLeave)
+  protected canSuspend(): boolean {
+    return this.isSuspendable && this.current !== undefined && this.components.every((component) => component.mayLeave)
   }
 
   override ended(): AbortSignal {
-    return this.#call === undefined ? super.ended() : (this.#call.ending ??= new AbortController()).signal
+    return this.current === undefined ? super.ended() : (this.current.ending ??= new AbortController()).signal
   }
 
   /** A guest whose call is over while it was about to go on runs into a trap, not into the world. */
@@ -285,6 +315,21 @@ export class WaitingInstance extends Instance {
   override later(name: string, lift: number, args: ReadonlyArray<unknown>, limits: CallLimits): unknown {
     const halves = this.#halvesOf(lift)
     if (halves === undefined) return this.call(name, lift, args, limits)
+    return this.begin(name, lift, limits, (call) => {
+      this.isSuspendable = true
+      try {
+        this.#enterLater(call, lift, halves, args).then(
+          (value) => this.#answered(call, value),
+          (error: unknown) => this.endCall(call, error),
+        )
+      } finally {
+        this.isSuspendable = false
+      }
+    })
+  }
+
+  /** Arms a call and runs `body`, its first stretch; answers with the promise of what the call answers. */
+  protected begin(name: string, lift: number, limits: CallLimits, body: (call: Call) => void): Promise<unknown> {
     this.arm(name, limits, this.takeFresh())
     const { nesting, nowMs } = this.linked
     return new Promise((answer, refuse) => {
@@ -302,26 +347,21 @@ export class WaitingInstance extends Instance {
         sinceMs: nowMs(),
         isOver: false,
       }
-      this.#call = call
-      let running: Promise<unknown> | undefined
-      this.#isSuspendable = true
+      this.current = call
+      this.hasThread = true
       try {
-        running = this.#enterLater(call, lift, halves, args)
+        body(call)
       } catch (error) {
-        this.#end(call, error)
+        this.endCall(call, error)
       } finally {
-        this.#isSuspendable = false
+        this.hasThread = false
         this.meter.pause()
       }
-      running?.then(
-        (value) => this.#answered(call, value),
-        (error: unknown) => this.#end(call, error),
-      )
     })
   }
 
   #halvesOf(lift: number): ExportHalves | undefined {
-    const { halves } = this.#plan
+    const { halves } = this.plan
     const known = halves[lift]
     if (known !== undefined) return known
     const { linked } = this
@@ -334,89 +374,106 @@ export class WaitingInstance extends Instance {
     const lifted = this.lift(index)
     const { component, context, postReturn } = lifted
     if (component.isEntered) throw new AbiTrap("a component is entered again while it runs")
-    if (stacks >= stacksMax) throw new AsyncError("TooMany", { export: call.name, limit: stacksMax })
-    component.isEntered = true
-    const core = (this.#promising[index] ??= promising(lifted.core))
-    const running = begin(context, core, args) as Promise<CoreValue>
-    stacks++
-    return running.then(
-      (returned) => {
-        stacks--
-        return this.#within(call, () => {
-          if (call.isOver) throw trapped
-          const result = finish(context, returned, postReturn)
-          component.isEntered = false
-          after?.()
-          return result
-        })
-      },
-      (error: unknown) => {
-        stacks--
-        throw error
-      },
+    const running = this.onStack(call, lifted.core, (core) => {
+      component.isEntered = true
+      return begin(context, core, args)
+    })
+    return running.then((returned) =>
+      this.within(call, () => {
+        if (call.isOver) throw trapped
+        const result = finish(context, returned, postReturn)
+        component.isEntered = false
+        after?.()
+        return result
+      }),
     )
+  }
+
+  /** Runs `enter` with a variant of `core` that has a stack of its own, and so can be suspended. */
+  protected onStack(call: Call, core: CoreFunction, enter: (core: CoreFunction) => unknown): Promise<CoreValue> {
+    const { tenant, plan } = this
+    let stacked = this.#promising.get(core)
+    if (stacked === undefined) this.#promising.set(core, (stacked = promising(core)))
+    stacks.take(tenant, plan.stacks, call.name)
+    const ended = (): void => stacks.give(tenant, plan.stacks)
+    let running: Promise<CoreValue>
+    try {
+      running = enter(stacked) as Promise<CoreValue>
+    } catch (error) {
+      ended()
+      throw error
+    }
+    running.then(ended, ended)
+    return running
   }
 
   #answered(call: Call, value: unknown): void {
     if (call.isOver) return
     try {
-      this.#within(call, () => this.settle())
+      this.within(call, () => this.settle())
     } catch (error) {
-      return this.#end(call, error)
+      return this.endCall(call, error)
     }
-    this.#close(call)
+    this.closeCall(call)
     call.answer(value)
   }
 
   /** The call failed, or may not go on: it rejects now, whatever its guest waits for. */
-  #end(call: Call, error: unknown): void {
+  protected endCall(call: Call, error: unknown): void {
     if (call.isOver) return
     const outcome = this.fail(call.name, error)
-    this.#close(call)
+    this.closeCall(call)
     try {
       call.answer(this.exited(call.lift, outcome))
     } catch (refusal) {
       call.refuse(refusal)
     }
+    this.over(outcome)
     call.ending?.abort(outcome)
     for (const wait of call.waits) wait.stop()
     call.waits.clear()
   }
 
-  #close(call: Call): void {
+  /** A call has ended by `error`. */
+  protected over(_error: unknown): void {}
+
+  protected closeCall(call: Call): void {
     call.isOver = true
     clearTimeout(call.timer)
     if (call.onAbort !== undefined) this.signal?.removeEventListener("abort", call.onAbort)
-    this.#call = undefined
+    this.current = undefined
     this.isRunning = false
   }
 
   // ── Who has the thread ────────────────────────────────────────────────────
 
-  #enter(call: Call): void {
+  protected takeThread(call: Call): void {
     const { nesting } = this.linked
     this.#outerDepth = nesting.depth
     this.#outerDeadlineAtMs = nesting.deadlineAtMs
     nesting.depth = call.depth
     nesting.deadlineAtMs = call.deadlineAtMs
+    this.hasThread = true
     this.meter.resume()
     if (call.isOver) this.meter.poison()
   }
 
-  #leave(): void {
+  protected giveThread(): void {
     const { nesting } = this.linked
+    this.hasThread = false
     this.meter.pause()
     nesting.depth = this.#outerDepth
     nesting.deadlineAtMs = this.#outerDeadlineAtMs
   }
 
   /** Runs the host's work for a suspended guest under the guest's meter. */
-  #within<A>(call: Call, body: () => A): A {
-    this.#enter(call)
+  protected within<A>(call: Call, body: () => A): A {
+    if (this.hasThread) return body()
+    this.takeThread(call)
     try {
       return body()
     } finally {
-      this.#leave()
+      this.giveThread()
     }
   }
 
@@ -424,26 +481,28 @@ export class WaitingInstance extends Instance {
    * Lets a suspended stack go on. Resolving queues the engine's own microtask, which runs the guest until it waits again
    * or ends; the ones queued here run directly before and after it.
    */
-  #wake(call: Call, wait: Wait, value: CoreValue | undefined): void {
+  protected wake(call: Call, wait: Wait, value: CoreValue | undefined): void {
     queueMicrotask(() => {
-      this.#enter(call)
-      this.#isSuspendable = true
+      this.takeThread(call)
+      this.isSuspendable = true
+      this.acting = wait.of
     })
     wait.resolve(value)
     queueMicrotask(() => {
-      this.#isSuspendable = false
-      this.#leave()
+      this.isSuspendable = false
+      this.acting = undefined
+      this.giveThread()
     })
   }
 
   // ── Suspending ────────────────────────────────────────────────────────────
 
   /** Leaves a promise for the shim, which the guest is then suspended with. */
-  #suspend(call: Call, stop: (resolve: Wait["resolve"], reject: (error: unknown) => void) => void): Wait {
-    this.#watch(call)
+  protected suspend(call: Call, stop: (resolve: Wait["resolve"], reject: (error: unknown) => void) => void): Wait {
+    this.watch(call)
     let wait: Wait | undefined
     this.#promise = new Promise((resolve, reject) => {
-      wait = { resolve, stop: () => stop(resolve, reject) }
+      wait = { of: this.acting, resolve, stop: () => stop(resolve, reject) }
     })
     this.#pending.value = 1
     const made = wait as unknown as Wait
@@ -452,15 +511,15 @@ export class WaitingInstance extends Instance {
   }
 
   /** From the first wait on, the deadline and the signal must be heard without the guest. */
-  #watch(call: Call): void {
+  protected watch(call: Call): void {
     if (call.onAbort !== undefined) return
     const { linked, signal } = this
-    call.onAbort = () => this.#end(call, new PluginError("Aborted", { export: call.name }))
+    call.onAbort = () => this.endCall(call, new PluginError("Aborted", { export: call.name }))
     signal?.addEventListener("abort", call.onAbort)
     if (call.deadlineAtMs === Infinity) return
     const look = (): void => {
       const leftMs = call.deadlineAtMs - linked.nowMs()
-      if (leftMs <= 0) this.#end(call, this.meter.deadlineError())
+      if (leftMs <= 0) this.endCall(call, this.meter.deadlineError())
       // Timers may come early by a rounding.
       else call.timer = setTimeout(look, Math.ceil(leftMs))
     }
@@ -471,15 +530,15 @@ export class WaitingInstance extends Instance {
    * Suspends the guest until `answer` settles; `done` then makes of it what the guest gets. `late` takes an answer that
    * comes after the call is over.
    */
-  #waitFor(
+  protected waitFor(
     name: string,
     answer: PromiseLike<unknown>,
     done: (value: unknown) => CoreValue | undefined,
     failed: (error: unknown) => unknown,
     late?: (value: unknown) => void,
   ): void {
-    const call = this.#call
-    if (call === undefined || !this.#canSuspend()) {
+    const call = this.current
+    if (call === undefined || !this.canSuspend()) {
       neglect(answer)
       throw new AsyncError("WouldWait", {
         export: this.running,
@@ -493,24 +552,24 @@ export class WaitingInstance extends Instance {
       neglect(answer)
       throw error
     }
-    const wait = this.#suspend(call, (_, reject) => reject(trapped))
+    const wait = this.suspend(call, (_, reject) => reject(trapped))
     // A promise of our own: a thenable may throw, settle twice or answer before it returns.
     new Promise((resolve) => resolve(answer)).then(
       (value) => {
         if (call.isOver) return late?.(value)
         let returned: CoreValue | undefined
         try {
-          returned = this.#within(call, () => {
+          returned = this.within(call, () => {
             this.heed()
             return done(value)
           })
         } catch (error) {
-          return this.#end(call, typed(error, "result"))
+          return this.endCall(call, typed(error, "result"))
         }
         call.waits.delete(wait)
-        this.#wake(call, wait, returned)
+        this.wake(call, wait, returned)
       },
-      (error: unknown) => this.#end(call, failed(error)),
+      (error: unknown) => this.endCall(call, failed(error)),
     )
   }
 
@@ -518,23 +577,23 @@ export class WaitingInstance extends Instance {
   #tick(): number {
     const { meter } = this
     if (!meter.tick()) return 1
-    const call = this.#call
+    const call = this.current
     const { nowMs } = this.linked
-    if (call === undefined || !isDue(call.sinceMs, nowMs()) || !this.#canSuspend()) return 0
+    if (call === undefined || !isDue(call.sinceMs, nowMs()) || !this.canSuspend()) return 0
     // Injected code traps when it is told 1.
-    const wait = this.#suspend(call, (resolve) => resolve(1))
+    const wait = this.suspend(call, (resolve) => resolve(1))
     inTurn(() => {
       if (call.isOver) return
       call.sinceMs = nowMs()
       call.waits.delete(wait)
-      this.#wake(call, wait, 0)
+      this.wake(call, wait, 0)
     }, nowMs)
     return 0
   }
 
   // ── Imports ───────────────────────────────────────────────────────────────
 
-  #lowering(index: number): CoreFunction {
+  protected suspendingLowering(index: number): CoreFunction {
     const { linked } = this
     const { type, source, context } = linked.blueprint.lowerings[index] as (typeof linked.blueprint.lowerings)[number]
     const cx = this.contexts[context] as AbiContext
@@ -543,11 +602,11 @@ export class WaitingInstance extends Instance {
     const nothing = zeroOf(flattenImport(type))
     const { budget, meter } = this
     const name = source.kind === "lift" ? `function ${source.lift}` : source.interface === undefined ? source.name : `${source.interface}#${source.name}`
-    const ask = source.kind === "lift" ? this.#inner(source.lift, type.result !== undefined) : this.#outer(linked.functions.get(name) as LinkedFunction)
+    const ask = source.kind === "lift" ? this.#inner(source.lift, type.result !== undefined) : this.askOuter(linked.functions.get(name) as LinkedFunction)
     const failed = source.kind === "lift" ? (error: unknown) => error : (error: unknown) => this.hostFailure(name, error)
     const late =
       source.kind === "import" && type.result !== undefined && holdsOwn(type.result)
-        ? (value: unknown) => this.#release(type.result as ValueType, value)
+        ? (value: unknown) => this.releaseOwned(type.result as ValueType, value)
         : undefined
     return receiver((flat) => {
       try {
@@ -565,7 +624,7 @@ export class WaitingInstance extends Instance {
         }
         const answer = ask(lift(cx, flat))
         if (!isThenable(answer)) return done(answer)
-        this.#waitFor(name, answer, done, failed, late)
+        this.waitFor(name, answer, done, failed, late)
         return nothing
       } catch (error) {
         return budget.fail(typed(error, "result"))
@@ -574,14 +633,14 @@ export class WaitingInstance extends Instance {
   }
 
   /** A host function. */
-  #outer(linked: LinkedFunction): (args: ReadonlyArray<unknown>) => unknown {
+  protected askOuter(linked: LinkedFunction): (args: ReadonlyArray<unknown>) => unknown {
     return (args) => {
-      this.#isAsking = true
+      this.isAsking = true
       let answer: unknown
       try {
         answer = this.ask(linked, args)
       } finally {
-        this.#isAsking = false
+        this.isAsking = false
       }
       if (!isThenable(answer)) this.heed()
       return answer
@@ -592,8 +651,8 @@ export class WaitingInstance extends Instance {
   #inner(lift: number, hasResult: boolean): (args: ReadonlyArray<unknown>) => unknown {
     const { budget, limits, meter } = this
     return (args) => {
-      const call = this.#call
-      const halves = call !== undefined && this.#canSuspend() ? this.#halvesOf(lift) : undefined
+      const call = this.current
+      const halves = call !== undefined && this.canSuspend() ? this.#halvesOf(lift) : undefined
       if (call === undefined || halves === undefined) return meter.countsFuel ? this.chargedEnter(lift, args, hasResult) : this.enter(lift, args)
       if (!meter.countsFuel) return this.#enterLater(call, lift, halves, args)
       meter.charge(hostCallFuel(limits.hostCallBytesMax - budget.scopeBytesLeft))
@@ -621,9 +680,9 @@ export class WaitingInstance extends Instance {
             meter.charge(Math.ceil((budget.hostCallBytesMax - budget.scopeBytesLeft + budget.bytesIn - before) / costTable.hostCallBytesPerUnit))
           return value as CoreValue | undefined
         }
-        const answer = this.#outer(linked)(flat)
+        const answer = this.askOuter(linked)(flat)
         if (!isThenable(answer)) return done(answer)
-        this.#waitFor(name, answer, done, (error) => this.hostFailure(name, error))
+        this.waitFor(name, answer, done, (error) => this.hostFailure(name, error))
         return nothing
       } catch (error) {
         return budget.fail(error)
@@ -632,7 +691,7 @@ export class WaitingInstance extends Instance {
   }
 
   /** An answer came too late for the guest that would have owned what is in it: nobody else would release it. */
-  #release(type: ValueType, value: unknown): void {
+  protected releaseOwned(type: ValueType, value: unknown): void {
     const found: Array<Owned> = []
     try {
       ownedIn(type, value, found)

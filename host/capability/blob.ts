@@ -3,9 +3,7 @@
  * it was created or holds an object. Every operation asks the grants again, also on handles and streams already open;
  * a denial is the interface's error text and names the grant.
  *
- * WIT: `wasi:blobstore@0.2.0-draft` at wasmCloud/wasmCloud, `crates/component/wit/deps/blobstore`: container.wit
- * df05e5ea4ecdf401556faff24e97b7aa47aca34b, types.wit 8128e5b85d1b54cd2cdec5c62fc6c5a0f7898ca0, blobstore.wit
- * 10a01c9a0c8e23bcbc35cefd4d5dfad9fbc35c09. Its `created-at` has no unit; seconds since the Unix epoch are served.
+ * WIT: `schemas/wit/wasi/blobstore.wit`, which names its source and commits. Its `created-at` has no unit; seconds since the Unix epoch are served.
  *
  * The bytes of values and streams that are open count against `heldBytesMax` of the instance (`host/capability/io.ts`).
  */

@@ -4,7 +4,7 @@
  */
 import type { FunctionType, ResourceType, ValueType } from "../../schemas/wit/model.ts"
 import type { Limits } from "../options.ts"
-import type { Ports } from "../port/mod.ts"
+import type { Ports, TraceContext } from "../port/mod.ts"
 import type { Wasi } from "../wasi/given.ts"
 import type { Grant, GrantSet } from "./grant.ts"
 
@@ -26,6 +26,8 @@ export interface CallContext {
   readonly wasi: Wasi
   /** Set by `await plugin.call(…, { signal })`. */
   readonly signal: AbortSignal | undefined
+  /** The trace that the call is part of, for records and for requests that it makes; undefined where it was made without. */
+  readonly trace: TraceContext | undefined
   /** May this host call answer with a promise? The guest is suspended until it settles, or until the call is over. */
   mayWait(): boolean
   /** Aborts when the call is over before a host call has answered, by its deadline, its signal or a failure: for what a wait has begun. */

@@ -3,8 +3,8 @@
  *
  *     log                              clock:wall   clock:monotonic[:fine]      random[:seeded[:SEED]]
  *     config:NAME    secret:NAME       kv:read|write:PREFIX   blob:read|write:PREFIX   event:publish|subscribe:TOPIC
- *     fs:read|write:DIR                http:METHOD|*:URL-PATTERN        tcp:connect:HOST:PORT
- *     call:NAME
+ *     fs:read|write:DIR                http:METHOD|*:URL-PATTERN        call:NAME   call:INTERFACE#FUNCTION
+ *     tcp:connect:HOST:PORT            tcp:listen:ADDRESS:PORT          udp:send:HOST:PORT   udp:bind:ADDRESS:PORT
  *
  * A name may end in `*`. `read` never implies `write`, nor `write` `read`. Everything else is denied.
  */

@@ -14,6 +14,7 @@ import type { Awaitable } from "../port/mod.ts"
 import type { Waker } from "../port/waker.ts"
 import { borrow, func, list, own, primitive, resource, result, variant } from "../../schemas/wit/model.ts"
 import type { CallContext, HostResource } from "./capability.ts"
+import { PerInstance } from "./per-instance.ts"
 import { after, clip, done, err, flow, hostInterface, ok, plainResource, type Result, serve, type Steps, wait } from "./serve.ts"
 
 /** The newest WASI 0.2 served; a 0.2.x import of any x matches. */
@@ -76,7 +77,7 @@ export const chunkBytesMax = 256 << 10
 /** Bytes that streams and blob values hold outside the guest's memory, for one plugin instance. */
 export const heldBytesMax = 64 << 20
 
-const held = new WeakMap<CallContext, { bytes: number }>()
+const held = new PerInstance<{ bytes: number }>()
 
 /** Room left under `heldBytesMax`. */
 export const holdable = (call: CallContext): number => heldBytesMax - (held.get(call)?.bytes ?? 0)
@@ -130,6 +131,11 @@ const refusal =
     throw new CapabilityError("Wait", { import: importName, detail })
   }
 
+/** After a wait: one that ends late ends the call, and not with what has gone wrong by then because the call's time was over. */
+function inTime(call: CallContext): void {
+  if (call.remainingMs() <= 0) throw call.expired()
+}
+
 /** Until one is ready: a promise where the guest may wait for it, else `blockFor`. */
 export function waitFor(call: CallContext, pollables: ReadonlyArray<Pollable>, importName: string): Awaitable<void> {
   if (!call.mayWait() || (call.ports.monotonicClock.sleep === undefined && pollables.every(({ waker }) => waker === undefined)))
@@ -142,14 +148,15 @@ export function waitFor(call: CallContext, pollables: ReadonlyArray<Pollable>, i
 export function blockFor(call: CallContext, pollables: ReadonlyArray<Pollable>, importName: string): void {
   const refuse = refusal(importName)
   const clock = call.ports.monotonicClock
-  for (let waitedMs = 0; ;) {
+  let hasWaited = false
+  for (let waitedMs = 0; ; hasWaited = true) {
     let ms = Number.POSITIVE_INFINITY
     const wakers = new Set<Waker>()
     for (const pollable of pollables) {
       ms = Math.min(ms, pollable.readyInMs(call))
       if (pollable.waker !== undefined) wakers.add(pollable.waker)
     }
-    if (ms <= 0) return
+    if (ms <= 0) return hasWaited ? inTime(call) : undefined
     if (clock.wait === undefined) return refuse("this thread cannot block")
     if (call.signal?.aborted === true) return refuse("the signal of the call is aborted")
     const remainingMs = call.remainingMs()
@@ -197,6 +204,7 @@ async function suspended(call: CallContext, pollables: ReadonlyArray<Pollable>, 
       ended.removeEventListener("abort", stop)
     }
   }
+  if (!ended.aborted) inTime(call)
 }
 
 const errorType = resource("error")

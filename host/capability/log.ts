@@ -42,7 +42,7 @@ export function writeLog(call: CallContext, grant: string, level: LogLevel, cont
   const dropped = admit(call, given?.burstMax ?? logLimits.burstMax, given?.recordsPerSecond ?? logLimits.recordsPerSecond)
   if (dropped < 0) return
   const messageCharsMax = given?.messageCharsMax ?? logLimits.messageCharsMax
-  const tag = { plugin: call.plugin, tenant: call.tenant }
+  const tag = { plugin: call.plugin, tenant: call.tenant, ...(call.trace === undefined ? {} : { trace: call.trace }) }
   const sink = call.ports.log
   if (dropped > 0)
     sink.write({ ...tag, level: "warn", context: "stele", message: `${dropped} messages dropped: the plugin wrote too fast`, isTruncated: false })

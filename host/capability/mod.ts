@@ -7,6 +7,7 @@ import type { Capability, HostInterface } from "./capability.ts"
 import { call } from "./call.ts"
 import { clock } from "./clock.ts"
 import { config } from "./config.ts"
+import { datagram } from "./datagram.ts"
 import { events } from "./event.ts"
 import { fileSystem } from "./file-system.ts"
 import { http } from "./http.ts"
@@ -19,7 +20,22 @@ import { socket } from "./socket.ts"
 
 export type { CallContext, Capability, HostExport, HostFunction, HostInterface, HostResource, Mode } from "./capability.ts"
 
-export const capabilities: ReadonlyArray<Capability> = [log, clock, random, config, secret, keyValue, blob, events, http, socket, call, fileSystem, inert]
+export const capabilities: ReadonlyArray<Capability> = [
+  log,
+  clock,
+  random,
+  config,
+  secret,
+  keyValue,
+  blob,
+  events,
+  http,
+  socket,
+  datagram,
+  call,
+  fileSystem,
+  inert,
+]
 
 /** One interface served, with the capability it belongs to. */
 export interface Served {

@@ -8,6 +8,7 @@ import { func, list, primitive, tuple } from "../../schemas/wit/model.ts"
 import { randomLimits } from "../port/mod.ts"
 import { utf8Length } from "../port/port.ts"
 import type { CallContext, Capability } from "./capability.ts"
+import { PerInstance } from "./per-instance.ts"
 import { SeededBytes, seedBytesMax } from "./chacha20.ts"
 import { type Grant, isWithin, refuse, special } from "./scope.ts"
 import { hostInterface, serve, settled } from "./serve.ts"
@@ -31,7 +32,7 @@ interface Seeded {
   readonly grant: string
   readonly bytes: Readonly<Record<keyof typeof streams, SeededBytes>>
 }
-const seeded = new WeakMap<CallContext, Seeded>()
+const seeded = new PerInstance<Seeded>()
 
 /** The seeded generators of this instance, or undefined without a seeded grant. They go on as long as the same grant serves. */
 function seededOf(call: CallContext): Seeded | undefined {

@@ -3,11 +3,12 @@
  * Nested components are gone (each instantiation is spelled out), so linking and instantiating never look at
  * component-level structure again. Immutable, shared by all instances of a plugin.
  */
-import type { FunctionType, ResourceType, World } from "../../schemas/wit/model.ts"
+import type { FunctionType, FutureType, ResourceType, StreamType, ValueType, World } from "../../schemas/wit/model.ts"
 import type { StringEncoding } from "../abi/context.ts"
 import type { ExportBinding } from "../abi/mod.ts"
 import type { RawImport } from "../foreign/raw.ts"
-import type { CoreFunctionType, CoreModule } from "../harden/core-module.ts"
+import type { CoreFunctionType, CoreModule } from "../../schemas/wasm/core-module.ts"
+import type { TypeRef } from "./decode.ts"
 
 /** A core item that exists at run time. */
 export type CoreRef =
@@ -17,6 +18,8 @@ export type CoreRef =
   | { readonly kind: "lowering"; readonly lowering: number }
   /** the core function made for raw import number `raw` */
   | { readonly kind: "raw"; readonly raw: number }
+  /** the core function of built-in number `builtin` of the asynchronous ABI */
+  | { readonly kind: "builtin"; readonly builtin: number }
   /** `resource.new|drop|rep` as seen from component instance `owner` */
   | { readonly kind: "resource-new" | "resource-drop" | "resource-rep"; readonly resource: ResourceType; readonly owner: number }
 
@@ -42,6 +45,9 @@ export interface LiftSpec {
   readonly core: CoreRef
   readonly context: number
   readonly postReturn: CoreRef | undefined
+  /** Lifted by the asynchronous ABI; without `callback` on a stack of its own. */
+  readonly isAsync?: boolean
+  readonly callback?: CoreRef | undefined
   /** How a foreign ABI calls this function; absent: the canonical ABI. */
   readonly binding?: (name: string) => ExportBinding
 }
@@ -57,6 +63,32 @@ export interface LoweringSpec {
   readonly type: FunctionType
   readonly source: FunctionSource
   readonly context: number
+  /** Lowered by the asynchronous ABI: a call of it never waits. */
+  readonly isAsync?: boolean
+}
+
+/** What the definition of an asynchronous built-in is about. */
+export interface BuiltinParts {
+  /** As in the text format: `stream.read`. */
+  readonly name: string
+  readonly type?: StreamType | FutureType
+  /** What `task.return` takes, as a function of one parameter or none. */
+  readonly returns?: FunctionType
+  readonly isAsync?: boolean
+  readonly isCancellable?: boolean
+  readonly slot?: number
+}
+
+/** How an elaboration resolves the types that a built-in names. */
+export interface BuiltinTypes {
+  readonly value: (ref: TypeRef) => ValueType
+}
+
+export interface BuiltinSpec extends BuiltinParts {
+  /** Component instance it belongs to. */
+  readonly owner: number
+  readonly context: number
+  readonly signature: CoreFunctionType
 }
 
 export interface ResourceSpec {
@@ -111,6 +143,8 @@ export interface Blueprint {
   readonly lifts: ReadonlyArray<LiftSpec>
   readonly lowerings: ReadonlyArray<LoweringSpec>
   readonly raws: ReadonlyArray<RawSpec>
+  /** Present in a component that uses the asynchronous ABI or its types: `host/async` runs it. */
+  readonly builtins?: ReadonlyArray<BuiltinSpec>
   readonly resources: ReadonlyMap<ResourceType, ResourceSpec>
   readonly imports: ReadonlyArray<ImportSpec>
   readonly resourceImports: ReadonlyArray<ResourceImportSpec>

@@ -8,8 +8,10 @@
  */
 import { LimitError } from "../../schemas/error/limit.ts"
 import { VerifyError } from "../../schemas/error/verify.ts"
-import type { PrimitiveKind } from "../../schemas/wit/model.ts"
+import type { FunctionType, PrimitiveKind } from "../../schemas/wit/model.ts"
 import type { StringEncoding } from "../abi/context.ts"
+import type { CoreSignature } from "../../schemas/wit/layout.ts"
+import type { BuiltinParts, BuiltinTypes } from "./blueprint.ts"
 import { checkLabel, externName } from "./name.ts"
 import { ComponentReader } from "./reader.ts"
 
@@ -21,8 +23,8 @@ export interface SortIndex {
   readonly index: number
 }
 
-/** A primitive, or an index into the type space. */
-export type TypeRef = PrimitiveKind | number
+/** A primitive, `error-context`, or an index into the type space. */
+export type TypeRef = PrimitiveKind | "error-context" | number
 
 export type ValueSyntax =
   | { readonly kind: "primitive"; readonly primitive: PrimitiveKind }
@@ -33,10 +35,17 @@ export type ValueSyntax =
   | { readonly kind: "flags" | "enum"; readonly labels: ReadonlyArray<string> }
   | { readonly kind: "result"; readonly ok: TypeRef | undefined; readonly err: TypeRef | undefined }
   | { readonly kind: "own" | "borrow"; readonly resource: number }
+  | { readonly kind: "stream" | "future"; readonly element: TypeRef | undefined }
+  | { readonly kind: "error-context" }
 
 export type TypeSyntax =
   | { readonly kind: "value"; readonly value: ValueSyntax }
-  | { readonly kind: "function"; readonly params: ReadonlyArray<readonly [label: string, type: TypeRef]>; readonly result: TypeRef | undefined }
+  | {
+      readonly kind: "function"
+      readonly params: ReadonlyArray<readonly [label: string, type: TypeRef]>
+      readonly result: TypeRef | undefined
+      readonly isAsync: boolean
+    }
   | { readonly kind: "instance" | "component"; readonly declarations: ReadonlyArray<Definition> }
   | { readonly kind: "resource"; readonly destructor: number | undefined }
 
@@ -51,6 +60,31 @@ export interface CanonicalOptions {
   readonly memory: number | undefined
   readonly realloc: number | undefined
   readonly postReturn: number | undefined
+  readonly isAsync: boolean
+  readonly callback: number | undefined
+}
+
+/** A canonical function of the asynchronous ABI: its name in the text format, and what its definition says. */
+export interface BuiltinSyntax {
+  readonly name: string
+  /** The stream or future type. */
+  readonly type?: number
+  /** What `task.return` takes. */
+  readonly result?: TypeRef | undefined
+  readonly options?: CanonicalOptions
+  readonly isAsync?: boolean
+  readonly isCancellable?: boolean
+  /** The slot of `context.get` and `context.set`. */
+  readonly slot?: number
+}
+
+/** Reads and elaborates what only asynchronous components have: `host/async/forms.ts`, loaded for the first of them. */
+export interface AsyncForms {
+  readonly canon: (reader: ComponentReader, opcode: number, offset: number) => BuiltinSyntax
+  /** The core signatures of asynchronous lifts and lowers, and of built-ins. */
+  readonly liftSignature: (type: FunctionType, hasCallback: boolean) => CoreSignature
+  readonly lowerSignature: (type: FunctionType) => CoreSignature
+  readonly builtin: (syntax: BuiltinSyntax, types: BuiltinTypes) => { readonly signature: CoreSignature; readonly spec: BuiltinParts } | string
 }
 
 /** One definition, in the order of the binary; each adds one index to one space (exports too). */
@@ -67,6 +101,7 @@ export type Definition = { readonly offset: number } & (
   | { readonly op: "type"; readonly type: TypeSyntax }
   | { readonly op: "lift"; readonly func: number; readonly options: CanonicalOptions; readonly type: number }
   | { readonly op: "lower"; readonly func: number; readonly options: CanonicalOptions }
+  | { readonly op: "builtin"; readonly builtin: BuiltinSyntax }
   | { readonly op: "resource-new" | "resource-drop" | "resource-rep"; readonly resource: number }
   | { readonly op: "import"; readonly name: string; readonly extern: ExternSyntax }
   | { readonly op: "export"; readonly name: string; readonly item: SortIndex; readonly extern: ExternSyntax | undefined }
@@ -94,8 +129,11 @@ interface Decoding {
 /** Do the bytes start as a core module does: magic, version 1? */
 export const isCoreModule = (bytes: Uint8Array): boolean => [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00].every((byte, i) => bytes[i] === byte)
 
-/** Decodes a whole component. Throws `VerifyError` or `LimitError`, never anything else. */
-export function decodeComponent(bytes: Uint8Array, limits: DecodeLimits): ComponentSyntax {
+/**
+ * Decodes a whole component. Throws `VerifyError` or `LimitError`, never anything else; `AsyncForm`, one of the former, for
+ * an asynchronous component where no `forms` are given.
+ */
+export function decodeComponent(bytes: Uint8Array, limits: DecodeLimits, forms?: AsyncForms): ComponentSyntax {
   if (bytes.length > limits.componentBytesMax) {
     throw new LimitError("componentBytesMax", { limit: limits.componentBytesMax, actual: bytes.length })
   }
@@ -105,7 +143,7 @@ export function decodeComponent(bytes: Uint8Array, limits: DecodeLimits): Compon
     throw new VerifyError("NotWasm", { found: head.length === 0 ? "nothing (0 bytes)" : `bytes ${hex}` })
   }
   if (isCoreModule(bytes)) throw new VerifyError("CoreModule", {})
-  return component(new ComponentReader(bytes, 0, bytes.length), { limits, coreModules: 0 }, 0)
+  return component(new ComponentReader(bytes, 0, bytes.length, forms), { limits, coreModules: 0 }, 0)
 }
 
 /** Magic, version 0x000d, layer 0x0001. */
@@ -291,22 +329,29 @@ const primitives: Readonly<Record<number, PrimitiveKind>> = {
   0x73: "string",
 }
 
-function typeRef(r: ComponentReader): TypeRef {
+export function typeRef(r: ComponentReader): TypeRef {
   const offset = r.at
   const value = r.s33()
   if (value >= 0) return value
   const known = primitives[value + 0x80]
   if (known !== undefined) return known
-  throw value + 0x80 === 0x64 ? r.unsupported("error-context", offset) : r.malformed("a value type is unknown", offset)
+  if (value + 0x80 !== 0x64) throw r.malformed("a value type is unknown", offset)
+  r.async("error-context", offset)
+  return "error-context"
 }
 
 const optionalTypeRef = (r: ComponentReader): TypeRef | undefined => (flag(r) ? typeRef(r) : undefined)
 
+/** A label that is what it folds to: most are, and folding costs more than all else that is done with a label. */
+const plainLabel = /^[a-z0-9]*$/
+
 /** Labels of one record, variant, flags, enum or parameter list: kebab-case, and unique ignoring case and dashes. */
 function unique<A>(r: ComponentReader, offset: number, what: string, entries: ReadonlyArray<A>, labelOf: (entry: A) => string): ReadonlyArray<A> {
+  if (entries.length < 2) return entries
   const seen = new Set<string>()
   for (const entry of entries) {
-    const folded = labelOf(entry).replaceAll("-", "").toLowerCase()
+    const own = labelOf(entry)
+    const folded = plainLabel.test(own) ? own : own.replaceAll("-", "").toLowerCase()
     if (seen.has(folded)) throw r.malformed(`${what} has two labels that are equal to "${labelOf(entry)}" but for case and dashes`, offset)
     seen.add(folded)
   }
@@ -374,22 +419,26 @@ function type(r: ComponentReader, depth: number): TypeSyntax {
     case 0x67:
       throw r.unsupported("fixed-length lists", offset)
     case 0x66:
-      throw r.unsupported("streams", offset)
+      r.async("streams", offset)
+      return { kind: "value", value: { kind: "stream", element: optionalTypeRef(r) } }
     case 0x65:
-      throw r.unsupported("futures", offset)
+      r.async("futures", offset)
+      return { kind: "value", value: { kind: "future", element: optionalTypeRef(r) } }
     case 0x64:
-      throw r.unsupported("error-context", offset)
+      r.async("error-context", offset)
+      return { kind: "value", value: { kind: "error-context" } }
     case 0x63:
       throw r.unsupported("maps", offset)
-    case 0x40: {
+    case 0x40:
+    case 0x43: {
+      const isAsync = opcode === 0x43
+      if (isAsync) r.async("async functions", offset)
       const params = unique(r, offset, "a function", vector(r, 2, labelled), (p) => p[0])
       const form = r.byte()
-      if (form === 0x00) return { kind: "function", params, result: typeRef(r) }
+      if (form === 0x00) return { kind: "function", params, result: typeRef(r), isAsync }
       if (form !== 0x01 || r.byte() !== 0x00) throw r.malformed("a function has named results", r.at - 1)
-      return { kind: "function", params, result: undefined }
+      return { kind: "function", params, result: undefined, isAsync }
     }
-    case 0x43:
-      throw r.unsupported("async functions", offset)
     case 0x41:
     case 0x42: {
       if (depth + 1 > nestingMax) throw r.malformed(`types are nested deeper than ${nestingMax}`, offset)
@@ -473,15 +522,18 @@ function canon(r: ComponentReader, offset: number): Definition {
       return { op: "resource-rep", offset, resource: r.u32() }
     default:
       // 0x05…0x3f: tasks, waitables, streams, futures, error contexts and threads of the async proposal.
-      throw opcode < 0x60 ? r.unsupported("asynchronous canonical functions", offset) : r.malformed("a canonical function is unknown", offset)
+      if (opcode >= 0x60) throw r.malformed("a canonical function is unknown", offset)
+      return { op: "builtin", offset, builtin: r.async("asynchronous canonical functions", offset).canon(r, opcode, offset) }
   }
 }
 
-function canonicalOptions(r: ComponentReader): CanonicalOptions {
+export function canonicalOptions(r: ComponentReader): CanonicalOptions {
   let encoding: StringEncoding | undefined
   let memory: number | undefined
   let realloc: number | undefined
   let postReturn: number | undefined
+  let isAsync: true | undefined
+  let callback: number | undefined
   const once = (seen: unknown, at: number): void => {
     if (seen !== undefined) throw r.malformed("a canonical option is given twice", at)
   }
@@ -514,8 +566,15 @@ function canonicalOptions(r: ComponentReader): CanonicalOptions {
         postReturn = r.u32()
         break
       case 0x06:
+        r.async("asynchronous lifts and lowers", at)
+        once(isAsync, at)
+        isAsync = true
+        break
       case 0x07:
-        throw r.unsupported("asynchronous lifts and lowers", at)
+        r.async("asynchronous lifts and lowers", at)
+        once(callback, at)
+        callback = r.u32()
+        break
       case 0x08:
       case 0x09:
         throw r.unsupported("canonical options for GC types", at)
@@ -523,5 +582,5 @@ function canonicalOptions(r: ComponentReader): CanonicalOptions {
         throw r.malformed("a canonical option is unknown", at)
     }
   }
-  return { encoding: encoding ?? "utf8", memory, realloc, postReturn }
+  return { encoding: encoding ?? "utf8", memory, realloc, postReturn, isAsync: isAsync === true, callback }
 }

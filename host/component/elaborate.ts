@@ -12,22 +12,27 @@
 import { LimitError } from "../../schemas/error/limit.ts"
 import { VerifyError } from "../../schemas/error/verify.ts"
 import { differenceText, functionDifference, type TypeDifference, typeDifference } from "../../schemas/wit/equal.ts"
+import { flatResultsMax, flattenExport, flattenImport, layoutOf, paramsLayout } from "../../schemas/wit/layout.ts"
 import {
   type Case,
+  errorContext,
   type ExternType,
   type FunctionType,
+  future,
   type InterfaceType,
   primitive,
+  renamed,
   type ResourceType,
+  stream,
   type TypeName,
   type ValueType,
   type World,
 } from "../../schemas/wit/model.ts"
 import { anywhere, children } from "../../schemas/wit/tree.ts"
-import { flatResultsMax, flattenExport, flattenImport, layoutOf, paramsLayout } from "../abi/layout.ts"
-import { type CoreExternType, type CoreFunctionType, type CoreModule, decodeCoreModule, isSameSignature } from "../harden/core-module.ts"
+import { type CoreExternType, type CoreFunctionType, type CoreModule, decodeCoreModule, isSameSignature } from "../../schemas/wasm/core-module.ts"
 import {
   type Blueprint,
+  type BuiltinSpec,
   type ContextSpec,
   type CoreInstantiation,
   type CoreRef,
@@ -40,9 +45,9 @@ import {
   type ResourceSpec,
   resourceSignatures,
 } from "./blueprint.ts"
-import type { CanonicalOptions, ComponentSyntax, CoreSort, Definition, ExternSyntax, Sort, SortIndex, TypeRef, ValueSyntax } from "./decode.ts"
+import type { AsyncForms, CanonicalOptions, ComponentSyntax, CoreSort, Definition, ExternSyntax, Sort, SortIndex, TypeRef, ValueSyntax } from "./decode.ts"
 import { foldShims } from "./fold.ts"
-import { printable, resourceFunction } from "./name.ts"
+import { printable, resourceFunction } from "../../schemas/wit/name.ts"
 
 export interface ElaborateLimits {
   readonly instancesMax: number
@@ -140,8 +145,8 @@ const coreKinds = { "core-func": "func", "core-table": "table", "core-memory": "
 type Meet = { readonly by: "host"; readonly interface: string | undefined } | { readonly by: "actual" }
 
 /** Elaborates the root component. Throws `VerifyError` or `LimitError` only. */
-export function elaborate(root: ComponentSyntax, limits: ElaborateLimits): Blueprint {
-  return foldShims(new Elaboration(limits).root(root))
+export function elaborate(root: ComponentSyntax, limits: ElaborateLimits, forms?: AsyncForms): Blueprint {
+  return foldShims(new Elaboration(limits, forms).root(root))
 }
 
 class Elaboration {
@@ -153,6 +158,8 @@ class Elaboration {
   readonly contextIndex = new Map<string, number>()
   readonly lifts: Array<LiftSpec> = []
   readonly lowerings: Array<LoweringSpec> = []
+  readonly builtins: Array<BuiltinSpec> = []
+  readonly forms: AsyncForms | undefined
   readonly resources = new Map<ResourceType, ResourceSpec>()
   readonly imports: Array<ImportSpec> = []
   readonly resourceImports: Array<ResourceImportSpec> = []
@@ -161,8 +168,9 @@ class Elaboration {
   definitions = 0
   offset = 0
 
-  constructor(limits: ElaborateLimits) {
+  constructor(limits: ElaborateLimits, forms: AsyncForms | undefined) {
     this.limits = limits
+    this.forms = forms
   }
 
   malformed(detail: string): VerifyError {
@@ -191,6 +199,7 @@ class Elaboration {
       lifts: this.lifts,
       lowerings: this.lowerings,
       raws: [],
+      ...(this.forms === undefined ? {} : { builtins: this.builtins }),
       resources: this.resources,
       imports: this.imports,
       resourceImports: this.resourceImports,
@@ -369,10 +378,24 @@ class Elaboration {
       case "lower": {
         const func = this.at(scope.func, definition.func, "function")
         this.countDefinition(func.type.params.length)
+        const { isAsync, callback } = definition.options
+        if (callback !== undefined) throw this.malformed("canon lower has a callback")
+        if (isAsync && definition.options.memory === undefined) throw this.malformed("an asynchronous canon lower has no memory")
         this.needOptions(func.type, definition.options, "lower")
         const lowering = this.lowerings.length
-        this.lowerings.push({ type: func.type, source: func.source, context: this.context(scope, definition.options) })
-        scope.core["core-func"].push({ ref: { kind: "lowering", lowering }, type: { kind: "func", type: flattenImport(func.type) } })
+        this.lowerings.push({ type: func.type, source: func.source, context: this.context(scope, definition.options), ...(isAsync ? { isAsync } : {}) })
+        const signature = isAsync ? (this.forms as AsyncForms).lowerSignature(func.type) : flattenImport(func.type)
+        scope.core["core-func"].push({ ref: { kind: "lowering", lowering }, type: { kind: "func", type: signature } })
+        return
+      }
+      case "builtin": {
+        const { forms } = this
+        if (forms === undefined) throw this.malformed("an asynchronous canonical function stands in a component without any")
+        const made = forms.builtin(definition.builtin, { value: (ref) => this.ref(scope, ref) })
+        if (typeof made === "string") throw this.malformed(made)
+        const context = this.context(scope, definition.builtin.options ?? noOptions)
+        scope.core["core-func"].push({ ref: { kind: "builtin", builtin: this.builtins.length }, type: { kind: "func", type: made.signature } })
+        this.builtins.push({ ...made.spec, owner: scope.owner, context, signature: made.signature })
         return
       }
       case "resource-new":
@@ -532,7 +555,10 @@ class Elaboration {
     if (declared.kind !== "function") throw this.malformed("canon lift names a type that is no function type")
     const core = this.at(scope.core["core-func"], func, "core function")
     this.countDefinition(declared.type.params.length)
-    const signature = flattenExport(declared.type)
+    const { isAsync, callback: callbackIndex } = options
+    if (callbackIndex !== undefined && !isAsync) throw this.malformed("canon lift has a callback and is not asynchronous")
+    if (isAsync && options.postReturn !== undefined) throw this.malformed("an asynchronous canon lift has a post-return")
+    const signature = isAsync ? (this.forms as AsyncForms).liftSignature(declared.type, callbackIndex !== undefined) : flattenExport(declared.type)
     if (!sameSignature(core.type, signature)) {
       throw this.malformed(`canon lift: the core function is not ${printSignature(signature)}`)
     }
@@ -544,8 +570,14 @@ class Elaboration {
       if (!sameSignature(item.type, wanted)) throw this.malformed(`canon lift: post-return is not ${printSignature(wanted)}`)
       postReturn = item.ref
     }
+    let callback: CoreRef | undefined
+    if (callbackIndex !== undefined) {
+      const item = this.at(scope.core["core-func"], callbackIndex, "core function")
+      if (!sameSignature(item.type, callbackSignature)) throw this.malformed("canon lift: the callback is not a function (i32, i32, i32) -> i32")
+      callback = item.ref
+    }
     const lift = this.lifts.length
-    this.lifts.push({ type: declared.type, core: core.ref, context: this.context(scope, options), postReturn })
+    this.lifts.push({ type: declared.type, core: core.ref, context: this.context(scope, options), postReturn, ...(isAsync ? { isAsync, callback } : {}) })
     return { sort: "func", type: declared.type, source: { kind: "lift", lift } }
   }
 
@@ -558,7 +590,12 @@ class Elaboration {
         return { sort: "type", kind: "value", type: this.value(scope, type.value) }
       case "function": {
         const params = type.params.map(([label, ref]) => ({ label, type: this.ref(scope, ref) }))
-        const func: FunctionType = { kind: "function", params, ...(type.result === undefined ? {} : { result: this.ref(scope, type.result) }) }
+        const func: FunctionType = {
+          kind: "function",
+          params,
+          ...(type.result === undefined ? {} : { result: this.ref(scope, type.result) }),
+          ...(type.isAsync ? { isAsync: true } : {}),
+        }
         let leaves = func.result === undefined ? 0 : this.measure(func.result).leaves
         for (const param of params) leaves += this.measure(param.type).leaves
         this.checkSize(leaves, 0)
@@ -584,7 +621,7 @@ class Elaboration {
   }
 
   ref(scope: Scope, ref: TypeRef): ValueType {
-    if (typeof ref === "string") return primitive[ref]
+    if (typeof ref === "string") return ref === "error-context" ? errorContext : primitive[ref]
     const entity = this.at(scope.type, ref, "type")
     if (entity.kind !== "value") throw this.malformed(`type ${ref} is not a value type`)
     return entity.type
@@ -607,6 +644,14 @@ class Elaboration {
           kind: "variant",
           cases: value.cases.map(([label, ref]): Case => (ref === undefined ? { label } : { label, type: this.ref(scope, ref) })),
         }
+      case "stream":
+      case "future": {
+        const element = value.element === undefined ? undefined : this.ref(scope, value.element)
+        if (element !== undefined && holdsBorrow(element)) throw this.malformed(`a ${value.kind} carries borrowed handles`)
+        return value.kind === "stream" ? stream(element) : future(element)
+      }
+      case "error-context":
+        return errorContext
       case "list":
         return { kind: "list", element: this.ref(scope, value.element) }
       case "option":
@@ -664,7 +709,7 @@ class Elaboration {
       return entity
     }
     if (entity.kind !== "value" || entity.type.name?.name === name.name) return entity
-    const type = { ...entity.type, name }
+    const type = renamed(entity.type, name)
     this.measures.set(type, this.measure(entity.type))
     return { sort: "type", kind: "value", type }
   }
@@ -702,6 +747,8 @@ class Elaboration {
           if (actual?.sort !== "type") throw fail("a type")
           const difference = this.differenceOfEntities(declared, actual)
           if (difference !== undefined) throw fail(`the declared type: ${difference}`)
+          // An equal type that has a name keeps it: so an exported interface has the very types it uses of another.
+          if (actual.kind === "value") return rename === undefined ? actual : this.named(actual, rename)
         }
         return rename === undefined ? declared : this.named(declared, rename)
       }
@@ -817,6 +864,8 @@ function partsOf(definition: Definition): number {
   }
 }
 
+const callbackSignature: CoreFunctionType = { params: ["i32", "i32", "i32"], results: ["i32"] }
+const noOptions: CanonicalOptions = { encoding: "utf8", memory: undefined, realloc: undefined, postReturn: undefined, isAsync: false, callback: undefined }
 const reallocSignature: CoreFunctionType = { params: ["i32", "i32", "i32", "i32"], results: ["i32"] }
 
 const sameSignature = (type: CoreExternType, wanted: CoreFunctionType): boolean => type.kind === "func" && isSameSignature(type.type, wanted)
@@ -830,7 +879,7 @@ const refKey = (ref: CoreRef | undefined): string =>
   ref === undefined ? "-" : ref.kind === "export" ? `${ref.instance}:${JSON.stringify(ref.name)}` : ref.kind === "lowering" ? `l${ref.lowering}` : ref.kind
 
 /** Why a given core item cannot meet a core import; the engine checks limits of tables and memories again at instantiation. */
-function coreMismatch(wanted: CoreExternType, given: CoreExternType): string | undefined {
+export function coreMismatch(wanted: CoreExternType, given: CoreExternType): string | undefined {
   if (wanted.kind !== given.kind) return `wants a ${wanted.kind} and is given a ${given.kind}`
   if (wanted.kind === "func" && !sameSignature(given, wanted.type)) return `wants a function ${printSignature(wanted.type)}`
   if (wanted.kind === "global" && given.kind === "global" && (wanted.type !== given.type || wanted.mutable !== given.mutable))
@@ -840,5 +889,7 @@ function coreMismatch(wanted: CoreExternType, given: CoreExternType): string | u
 
 const text = (difference: TypeDifference | undefined): string | undefined => (difference === undefined ? undefined : differenceText(difference))
 
-const holdsPointer = anywhere((type) => type.kind === "string" || type.kind === "list")
+/** What a stream or future carries is moved when it is read, by other options. */
+const carried = (type: ValueType): ReadonlyArray<ValueType> => (type.kind === "stream" || type.kind === "future" ? [] : children(type))
+const holdsPointer = anywhere((type) => type.kind === "string" || type.kind === "list", carried)
 const holdsBorrow = anywhere((type) => type.kind === "borrow")

@@ -8,7 +8,7 @@
  *
  * Recognition is exact and by meaning, not by name: a module that differs in anything stays as it is.
  */
-import { type CoreExternType, type CoreImport, type CoreModule, CoreReader, isSameSignature } from "../harden/core-module.ts"
+import { type CoreExternType, type CoreImport, type CoreModule, CoreReader, isSameSignature } from "../../schemas/wasm/core-module.ts"
 import type { Blueprint, CoreInstantiation, CoreRef } from "./blueprint.ts"
 
 type Loaded = Blueprint["coreModules"][number]

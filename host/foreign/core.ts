@@ -5,9 +5,10 @@
 import { VerifyError } from "../../schemas/error/verify.ts"
 import { type FunctionType, primitive, type ValueType } from "../../schemas/wit/model.ts"
 import type { ExportBinding } from "../abi/mod.ts"
+import { coreMismatch } from "../component/elaborate.ts"
 import type { Blueprint, ContextSpec, CoreInstantiation, CoreRef, ExportSpec, LiftSpec, RawSpec } from "../component/blueprint.ts"
-import { printable } from "../component/name.ts"
-import { type CoreFunctionType, type CoreModule, type CoreValueType, isSameSignature } from "../harden/core-module.ts"
+import { printable } from "../../schemas/wit/name.ts"
+import { type CoreFunctionType, type CoreModule, type CoreValueType } from "../../schemas/wasm/core-module.ts"
 import type { RawImport } from "./raw.ts"
 
 /** A core module, decoded, with the bytes it was decoded from. */
@@ -16,11 +17,20 @@ export interface Loaded {
   readonly module: CoreModule
 }
 
+/** A module that the main one, or another, takes its imports of this name from. */
+export interface Library {
+  readonly name: string
+  readonly loaded: Loaded
+  /** Called once it is instantiated: `_initialize`. */
+  readonly start: ReadonlyArray<string>
+}
+
 /** A function that the plugin exports, over a core function without parameters that its ABI gives a meaning to. */
 export interface ForeignExport {
   readonly name: string
   readonly type: FunctionType
-  readonly core: CoreRef
+  /** Its name in the main module. */
+  readonly core: string
   readonly binding?: (name: string) => ExportBinding
 }
 
@@ -29,7 +39,9 @@ export interface ForeignParts {
   readonly main: Loaded
   /** Modules of the ABI's own, instantiated before it, in order: instance numbers 0, 1… */
   readonly before?: ReadonlyArray<Loaded>
-  /** What serves an import of the main module. */
+  /** Modules of the plugin beside the main one, each behind those that it imports. */
+  readonly libraries?: ReadonlyArray<Library>
+  /** What serves an import of the plugin's modules, unless a library of that name does. */
   readonly resolve: (module: string, name: string, type: ImportType) => RawImport | CoreRef | undefined
   /** Called once, in order, after instantiation and before any export: `_initialize`. */
   readonly start?: ReadonlyArray<string>
@@ -56,59 +68,66 @@ export function scalarType({ params, results }: CoreFunctionType): FunctionType 
 
 const isRaw = (item: RawImport | CoreRef): item is RawImport => "call" in item
 
-/** The signature of a function that a module of the ABI exports. */
-function signatureOf(before: ReadonlyArray<Loaded>, ref: CoreRef): CoreFunctionType | undefined {
-  const type = ref.kind === "export" ? before[ref.instance]?.module.exports.get(ref.name) : undefined
-  return type?.kind === "func" ? type.type : undefined
-}
+/** Context number of the ABI's own memory, where it has one; each module of the plugin has a context behind it. */
+const ownContext = 0
 
-/** Context number of the main module's memory, and of the ABI's own. */
-const mainContext = 0
-const ownContext = 1
-
-export function coreBlueprint({ main, before = [], resolve, start = [], context, exports: given, abi }: ForeignParts): Blueprint {
+export function coreBlueprint({ main, before = [], libraries = [], resolve, start = [], context, exports: given, abi }: ForeignParts): Blueprint {
   const exports = given.filter(({ name }) => printable(name) === name)
+  const modules = [...before, ...libraries.map(({ loaded }) => loaded), main]
+  const instantiations: Array<CoreInstantiation> = before.map((_, module) => ({ kind: "instantiate", module, imports: [] }))
+  const contexts: Array<ContextSpec> = context === undefined ? [] : [{ owner: 0, encoding: "utf8", ...context }]
   const raws: Array<RawSpec> = []
-  const rawNumbers = new Map<RawImport, number>()
-  const instance = before.length
-  const imports = main.module.imports.map(({ module, name, type }) => {
-    const found = resolve(module, name, type)
-    if (found === undefined) {
-      throw new VerifyError("ForeignImport", { import: printable(`${module}#${name}`), abi })
-    }
-    const served = isRaw(found) ? found.type : signatureOf(before, found)
-    if (type.kind !== "func" || served === undefined || !isSameSignature(type.type, served)) {
-      throw new VerifyError("ForeignImport", { import: printable(`${module}#${name}`), abi: `${abi} with that signature` })
-    }
-    if (!isRaw(found)) return { module, name, item: found }
-    let raw = rawNumbers.get(found)
-    if (raw === undefined) {
-      rawNumbers.set(found, (raw = raws.length))
-      raws.push({ import: found, context: found.memory === "abi" ? ownContext : mainContext })
-    }
-    return { module, name, item: { kind: "raw", raw } as const }
-  })
-  const instantiations: Array<CoreInstantiation> = [
-    ...before.map((_, module) => ({ kind: "instantiate", module, imports: [] }) as const),
-    { kind: "instantiate", module: instance, imports },
-    ...start.map((name) => ({ kind: "start", func: { kind: "export", instance, name } }) as const),
-  ]
+  /** Which module is in which instance: steps that start one have a number too. */
+  const moduleOf = new Map<number, CoreModule>(before.map(({ module }, i) => [i, module]))
+  const instanceOf = new Map<string, number>()
+
+  const typeOf = (ref: CoreRef): ImportType | undefined => (ref.kind === "export" ? moduleOf.get(ref.instance)?.exports.get(ref.name) : undefined)
+  const add = (name: string, { module }: Loaded, starts: ReadonlyArray<string>): number => {
+    const instance = instantiations.length
+    const own = contexts.length
+    const memory: CoreRef | undefined = module.exports.get("memory")?.kind === "memory" ? { kind: "export", instance, name: "memory" } : undefined
+    contexts.push({ owner: 0, encoding: "utf8", memory, realloc: undefined })
+    const rawNumbers = new Map<RawImport, number>()
+    const imports = module.imports.map(({ module: from, name: label, type }) => {
+      const refuse = (by: string): never => {
+        throw new VerifyError("ForeignImport", { import: printable(`${from}#${label}`), abi: by })
+      }
+      const library = instanceOf.get(from)
+      const found = library === undefined ? resolve(from, label, type) : ({ kind: "export", instance: library, name: label } as const)
+      if (found === undefined) return refuse(abi)
+      const served = isRaw(found) ? ({ kind: "func", type: found.type } as const) : typeOf(found)
+      const by = library === undefined ? abi : `the module "${printable(from)}"`
+      if (served === undefined) return refuse(by)
+      if (coreMismatch(type, served) !== undefined) return refuse(`${by} with that ${type.kind === "func" ? "signature" : "type"}`)
+      if (!isRaw(found)) return { module: from, name: label, item: found }
+      let raw = rawNumbers.get(found)
+      if (raw === undefined) {
+        rawNumbers.set(found, (raw = raws.length))
+        raws.push({ import: found, context: found.memory === "abi" ? ownContext : own })
+      }
+      return { module: from, name: label, item: { kind: "raw", raw } as const }
+    })
+    instantiations.push({ kind: "instantiate", module: before.length + instanceOf.size, imports })
+    moduleOf.set(instance, module)
+    instanceOf.set(name, instance)
+    for (const each of starts) instantiations.push({ kind: "start", func: { kind: "export", instance, name: each } })
+    return instance
+  }
+
+  for (const { name, loaded, start: starts } of libraries) add(name, loaded, starts)
+  const instance = add("", main, start)
   const lifts: Array<LiftSpec> = exports.map(({ type, core, binding }) => ({
     type,
-    core,
-    context: context === undefined ? mainContext : ownContext,
+    core: { kind: "export", instance, name: core },
+    context: context === undefined ? contexts.length - 1 : ownContext,
     postReturn: undefined,
     ...(binding === undefined ? {} : { binding }),
   }))
-  const memory: CoreRef | undefined = main.module.exports.get("memory")?.kind === "memory" ? { kind: "export", instance, name: "memory" } : undefined
   return {
     world: { imports: new Map(), exports: new Map(exports.map(({ name, type }) => [name, type])) },
-    coreModules: [...before, main],
+    coreModules: modules,
     instantiations,
-    contexts: [
-      { owner: 0, encoding: "utf8", memory, realloc: undefined },
-      ...(context === undefined ? [] : [{ owner: 0, encoding: "utf8", ...context } as const]),
-    ],
+    contexts,
     lifts,
     lowerings: [],
     raws,

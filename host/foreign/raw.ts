@@ -6,7 +6,7 @@
 import type { AbiContext } from "../abi/context.ts"
 import type { CoreValue } from "../abi/number.ts"
 import type { CallContext, HostFunction } from "../capability/capability.ts"
-import type { CoreFunctionType } from "../harden/core-module.ts"
+import type { CoreFunctionType } from "../../schemas/wasm/core-module.ts"
 import type { FunctionType } from "../../schemas/wit/model.ts"
 
 /**

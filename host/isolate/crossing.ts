@@ -15,12 +15,14 @@ import type { GrantSet } from "../capability/grant.ts"
 import type { Linked } from "../link/prepare.ts"
 import type { Limits } from "../options.ts"
 import type { Wasi } from "../wasi/given.ts"
-import type { Ports } from "../port/mod.ts"
+import type { Ports, TraceContext } from "../port/mod.ts"
 
 /** Told of what the embedder gives up: the isolate runs destructors and lets instances go when it has time. */
 export interface Keeper {
   dropResource(instance: RemoteInstance, number: number): void
   released(instance: RemoteInstance): void
+  /** The one that takes the place of a kept one that is gone, under the same number. */
+  renew(instance: RemoteInstance): RemoteInstance
 }
 
 /** An instance in an isolate, as the host sees it: where guest resources live, and the context of its host calls. */
@@ -43,6 +45,7 @@ export class RemoteInstance implements Home, CallContext {
   /** Does it outlive its call whatever is held of it? */
   readonly isKept: boolean
   signal: AbortSignal | undefined = undefined
+  trace: TraceContext | undefined = undefined
   wasi: Wasi
   deadlineAtMs = Infinity
   /** For the error's text. */
@@ -122,7 +125,7 @@ export class RemoteInstance implements Home, CallContext {
   }
 
   denied(grant: string): Error {
-    return this.linked.denied(grant)
+    return this.linked.denied(grant, this.trace)
   }
 }
 

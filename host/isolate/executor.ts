@@ -1,4 +1,5 @@
 /** The isolates of one plugin: which call gets which, how many there may be, what waits, and what is started again. */
+import { IsolateError } from "../../schemas/error/isolate.ts"
 import { LimitError } from "../../schemas/error/limit.ts"
 import { PluginError } from "../../schemas/error/plugin.ts"
 import type { Executor, Spent, Target } from "../call/executor.ts"
@@ -10,18 +11,24 @@ import type { ResolvedOptions } from "../options.ts"
 import type { WaitQueue } from "../pool/queue.ts"
 import { type Keeper, RemoteInstance } from "./crossing.ts"
 import type { Kind } from "./link.ts"
-import { Isolate } from "./remote.ts"
+import { Isolate, isPlain, notBegun } from "./remote.ts"
 import type { Spares } from "./spare.ts"
-import { crossing, Encoder } from "./wire.ts"
+import type { Wasi } from "../wasi/given.ts"
+import { crossing, Encoder, noHandles } from "./wire.ts"
 
 /** An isolate above `instances.idle` and `instances.ready` that nothing has used for so long is ended. */
 const idleMsMax = 5_000
 /** Isolates of a plugin that does not say how many it may have. */
 const isolatesMaxDefault = 8
 
+/** Who waits no longer than this is not worth another isolate. */
+const lateMs = 5
+
 /** What one isolate has besides the calls that it runs. */
 interface Place {
   readonly isolate: Isolate
+  /** Calls that have it. */
+  taken: number
   /** Calls that must run here, because a resource of their arguments lives here. */
   readonly queue: WaitQueue<Isolate>
   /** To do when it has time, asked for by nobody who waits. */
@@ -55,7 +62,13 @@ export class IsolateExecutor implements Executor, Keeper {
   #isClosed = false
   #onQuiet: (() => void) | undefined
 
+  /** Writes the arguments of calls that wait. */
+  readonly #copier: Encoder
   readonly #makeQueue: () => WaitQueue<Isolate>
+
+  refuseSync(): Error {
+    return new IsolateError("Sync", { isolation: this.isolation })
+  }
 
   /** Starts the first isolate and loads the plugin there: what its engine refuses is refused now. */
   static async open(linked: Linked, options: ResolvedOptions, component: Uint8Array, spares: Spares): Promise<IsolateExecutor> {
@@ -79,8 +92,14 @@ export class IsolateExecutor implements Executor, Keeper {
     this.#component = component
     this.#spares = spares
     this.#queue = makeQueue()
+    const { memoryBytesMax } = linked.limits
+    this.#copier = new Encoder(noHandles, undefined, crossing(memoryBytesMax), () => new LimitError("memoryBytesMax", { limit: memoryBytesMax }))
     this.#idleMax = Math.max(options.idleMax, options.readyCount, 1)
     this.#isolatesMax = options.instancesMax === Number.MAX_SAFE_INTEGER ? isolatesMaxDefault : options.instancesMax
+  }
+
+  get confinement(): ReadonlyArray<string> {
+    return this.#spares.confinement(this.isolation)
   }
 
   get instances(): number {
@@ -98,23 +117,24 @@ export class IsolateExecutor implements Executor, Keeper {
     const limits = { ...given, depth: this.#linked.nesting.depth }
     const pinned = target.takesHandles ? this.#pinned(args, target.name) : undefined
     const home = pinned === undefined ? undefined : this.#homes.get(pinned)
-    let isolate = this.#take(home)
     let write = (encoder: Encoder): void => encoder.args(target.type, args, target.name)
-    if (isolate === undefined) {
-      if (!target.takesHandles) {
-        // Arguments are copies, whatever the caller does with them while the call waits. Handles have no form outside an isolate.
-        const copy = this.#copy(target, args)
-        write = (encoder) => encoder.copy(copy)
-      }
-      isolate = await this.#wait(home, target.name, limits, signal)
+    let isolate = this.#take(home)
+    if (isolate === undefined && !target.takesHandles) {
+      // Arguments are copies, whatever the caller does with them while the call waits. Handles have no form outside an isolate.
+      const copy = this.#copy(target, args)
+      write = (encoder) => encoder.copy(copy)
     }
-    try {
-      const wasi = limits.wasi ?? this.#linked.wasi
-      if (isolate.hasNews(wasi)) await isolate.update(wasi)
-      const instance = pinned ?? this.#instanceFor(isolate)
-      return await isolate.call(target, instance, write, limits, signal, spent)
-    } finally {
-      this.#give(isolate)
+    for (;;) {
+      isolate ??= home === undefined && isPlain(target.type) ? this.#takeBusy(limits.wasi ?? this.#linked.wasi) : undefined
+      isolate ??= await this.#wait(home, target.name, limits, signal)
+      const taken = isolate
+      try {
+        return await taken.call(target, pinned ?? this.#instanceFor(taken), write, limits, signal, spent, () => this.#give(taken))
+      } catch (error) {
+        if (error !== notBegun) throw error
+        if (this.#isClosed) throw new PluginError("Closed", { what: "the plugin" })
+        isolate = this.#take(home)
+      }
     }
   }
 
@@ -129,11 +149,9 @@ export class IsolateExecutor implements Executor, Keeper {
   }
 
   #copy(target: Target, args: ReadonlyArray<unknown>): Uint8Array {
-    const { memoryBytesMax } = this.#linked.limits
-    const encoder = new Encoder(noHandles, undefined, crossing(memoryBytesMax), () => new LimitError("memoryBytesMax", { limit: memoryBytesMax }))
-    encoder.begin({ kind: 0 })
-    encoder.args(target.type, args, target.name)
-    return encoder.bytes
+    this.#copier.begin({ kind: 0 })
+    this.#copier.args(target.type, args, target.name)
+    return this.#copier.bytes.slice()
   }
 
   /** The instance that the handles among the arguments live in. */
@@ -149,12 +167,34 @@ export class IsolateExecutor implements Executor, Keeper {
   /** An isolate that is idle; this one, if it must be this one. */
   #take(home?: Place): Isolate | undefined {
     const at = home === undefined ? this.#idle.length - 1 : this.#idle.indexOf(home)
-    return at < 0 ? undefined : this.#idle.splice(at, 1)[0]?.isolate
+    const place = at < 0 ? undefined : this.#idle.splice(at, 1)[0]
+    if (place !== undefined) place.taken = 1
+    return place?.isolate
+  }
+
+  /** May one more call wait in its channel? */
+  #hasRoom({ isolate, taken, chores, queue }: Place): boolean {
+    return taken > 0 && taken < isolate.depth && chores.length === 0 && queue.length === 0 && !isolate.isEnded
+  }
+
+  /** An isolate in whose channel a call may wait, and which needs to be told nothing before: the one with the fewest. */
+  #takeBusy(wasi: Wasi): Isolate | undefined {
+    if (this.#queue.length > 0) return undefined
+    let least: Place | undefined
+    for (const place of this.#places.values())
+      if (this.#hasRoom(place) && !place.isolate.hasNews(wasi) && (least === undefined || place.taken < least.taken)) least = place
+    if (least !== undefined) least.taken++
+    return least?.isolate
   }
 
   /** Waits for an isolate: this one, or whichever has time first, one that is started meanwhile included. */
-  async #wait(home: Place | undefined, name: string, { deadlineAtMs, deadlineMs }: CallLimits, signal: AbortSignal | undefined): Promise<Isolate> {
-    const call = { tenant: this.#linked.tenant, export: name, deadlineAtMs, deadlineMs, signal }
+  async #wait(
+    home: Place | undefined,
+    name: string,
+    { deadlineAtMs, deadlineMs, tenant = this.#linked.tenant }: CallLimits,
+    signal: AbortSignal | undefined,
+  ): Promise<Isolate> {
+    const call = { tenant, export: name, deadlineAtMs, deadlineMs, signal }
     if (home !== undefined) return home.queue.wait(call)
     // Calls that there may still be isolates for take no room in the queue.
     const waiting = this.#queue.wait(call, this.#isolatesMax - this.#places.size + this.#starting)
@@ -165,6 +205,14 @@ export class IsolateExecutor implements Executor, Keeper {
     throw new PluginError("Closed", { what: "the plugin" })
   }
 
+  /** Would those who wait have to wait for long, if nothing were started? One that boots takes its time, too. */
+  #isLate(): boolean {
+    if (this.#queue.length === 0) return false
+    let perMs = 0
+    for (const { isolate } of this.#places.values()) perMs += 1 / isolate.paceMs
+    return !(this.#queue.length / perMs < lateMs)
+  }
+
   /**
    * Starts another isolate while calls wait, or fewer are there than are to be ready. No call waits for that one: under load the ones that
    * run are free long before it has booted. One at a time, because boots that share the processors delay each other and the calls that run.
@@ -172,7 +220,7 @@ export class IsolateExecutor implements Executor, Keeper {
   #grow(): void {
     // A chore is soon over: what it does, such as running a destructor, is not worth another isolate.
     if (this.#isClosed || this.#isGrowing || this.#choring > 0 || this.#places.size >= this.#isolatesMax) return
-    if (this.#queue.length === 0 && (this.#isRetired || this.#places.size >= this.#options.readyCount)) return
+    if (!this.#isLate() && (this.#isRetired || this.#places.size >= this.#options.readyCount)) return
     this.#isGrowing = true
     this.#start().then(
       (isolate) => {
@@ -192,13 +240,14 @@ export class IsolateExecutor implements Executor, Keeper {
 
   async #start(): Promise<Isolate> {
     this.#starting++
+    const startOptions = { heapBytesMax: this.#linked.limits.residentBytesMax }
     try {
-      const link = this.#spares.take(this.isolation, { heapBytesMax: this.#linked.limits.residentBytesMax })
+      const link = this.#spares.take(this.isolation, startOptions)
       const isolate = new Isolate(link, this.#linked, (ended) => this.#ended(ended))
-      const place: Place = { isolate, queue: this.#makeQueue(), chores: [], kept: undefined, idleSinceMs: 0 }
+      const place: Place = { isolate, taken: 0, queue: this.#makeQueue(), chores: [], kept: undefined, idleSinceMs: 0 }
       this.#places.set(isolate, place)
       try {
-        await isolate.load(this.#component)
+        await isolate.load(this.#component, this.#options.prepare === "snapshot")
       } catch (error) {
         isolate.kill()
         await isolate.link.ended
@@ -207,6 +256,7 @@ export class IsolateExecutor implements Executor, Keeper {
       return isolate
     } finally {
       this.#starting--
+      this.#spares.refill(this.isolation, startOptions)
     }
   }
 
@@ -214,9 +264,18 @@ export class IsolateExecutor implements Executor, Keeper {
   #give(isolate: Isolate): void {
     const place = this.#places.get(isolate)
     if (place === undefined) return this.#rest()
+    if (place.taken > 0) place.taken--
+    if (place.taken > 0) {
+      while (!this.#isClosed && this.#hasRoom(place) && this.#queue.give(isolate)) place.taken++
+      return
+    }
     const chore = place.chores.shift()
     if (chore !== undefined) return this.#run(place, chore)
-    if (!this.#isClosed && (place.queue.give(isolate) || this.#queue.give(isolate))) return
+    if (!this.#isClosed && (place.queue.give(isolate) || this.#queue.give(isolate))) {
+      place.taken = 1
+      while (this.#hasRoom(place) && this.#queue.give(isolate)) place.taken++
+      return
+    }
     if (this.#isRetired && !this.#isHeld(place)) isolate.kill()
     place.idleSinceMs = this.#linked.nowMs()
     this.#idle.push(place)
@@ -251,6 +310,7 @@ export class IsolateExecutor implements Executor, Keeper {
     if (idle >= 0) this.#idle.splice(idle, 1)
     // The resources that these calls take are gone with it.
     place.queue.close("the isolate that the resource lived in")
+    if (isolate.idleCause !== undefined) this.#tell(isolate.idleCause)
     // Its place is free: whoever waits longest gets another.
     this.#grow()
     this.#rest()
@@ -263,7 +323,10 @@ export class IsolateExecutor implements Executor, Keeper {
     else this.#run(place, told)
   }
 
-  #run({ isolate }: Place, chore: () => Promise<void>): void {
+  #run(place: Place, chore: () => Promise<void>): void {
+    const { isolate } = place
+    // It is no call: none waits behind it in the channel.
+    place.taken = 0
     this.#choring++
     void chore().finally(() => {
       this.#choring--
@@ -295,6 +358,17 @@ export class IsolateExecutor implements Executor, Keeper {
     if (this.#isRetired) this.retire()
   }
 
+  renew({ number }: RemoteInstance): RemoteInstance {
+    const place = [...this.#places.values()].find(({ kept }) => kept?.number === number)
+    if (place?.kept?.isDiscarded === false) return place.kept
+    const instance = new RemoteInstance(this.#linked, number, this, true)
+    if (place !== undefined) {
+      place.kept = instance
+      this.#homes.set(instance, place)
+    }
+    return instance
+  }
+
   // ── Ending ────────────────────────────────────────────────────────────────
 
   retire(): void {
@@ -324,14 +398,4 @@ export class IsolateExecutor implements Executor, Keeper {
   #rest(): void {
     if (this.#onQuiet !== undefined && this.#isQuiet()) this.#onQuiet()
   }
-}
-
-/** For arguments without handles. */
-const noHandles = {
-  own: () => 0,
-  takeOwn: () => undefined,
-  lend: () => undefined,
-  borrow: () => 0,
-  beginScope: () => undefined,
-  endScope: () => undefined,
 }

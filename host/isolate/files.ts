@@ -8,6 +8,7 @@ import { LimitError } from "../../schemas/error/limit.ts"
 import { enumeration, func, type FunctionType, list, option, primitive, record, result, type ValueType } from "../../schemas/wit/model.ts"
 import { AbiTrap } from "../abi/context.ts"
 import type { CallContext } from "../capability/capability.ts"
+import { PerInstance } from "../capability/per-instance.ts"
 import {
   type DirectoryEntries,
   type DirectoryEntry,
@@ -106,7 +107,7 @@ class Table {
 /** Directories that walking one path holds open at most. */
 const walkMax = 256
 
-const tables = new WeakMap<CallContext, Table>()
+const tables = new PerInstance<Table>()
 const tableOf = (call: CallContext): Table => {
   let table = tables.get(call)
   if (table === undefined) tables.set(call, (table = new Table(call)))

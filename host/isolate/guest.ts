@@ -3,13 +3,17 @@
  * capability. What the guest imports is asked of the parent, which holds them; what a handle of the host's stands for is a
  * number here. Everything is synchronous but loading, so that the guest runs and waits on this thread as it would inline.
  */
+import { AsyncError } from "../../schemas/error/async.ts"
 import type { FunctionType, ResourceType } from "../../schemas/wit/model.ts"
+import { typeText } from "../../schemas/wit/print.ts"
+import { anywhere } from "../../schemas/wit/tree.ts"
 import type { GuestResource } from "../call/handles.ts"
 import { type CallLimits, Instance } from "../call/instance.ts"
+import { Remains } from "../call/remains.ts"
 import type { Spent } from "../call/executor.ts"
 import type { HostFunction } from "../capability/capability.ts"
 import type { HandleTable } from "../abi/context.ts"
-import { createModuleCache, injectedNameBytes } from "../meter/cache.ts"
+import type { ModuleCache } from "../meter/cache.ts"
 import { rewriteCoreModule, rewriteSteps } from "../meter/rewrite.ts"
 import type { Mechanism } from "../call/meter.ts"
 import { blueprintOf, compile, type Linked } from "../link/prepare.ts"
@@ -29,8 +33,10 @@ export interface GuestChannel {
   send(message: Encoder): void
   /** Blocks until there is a message; undefined when the parent is gone. */
   receive(): Incoming | undefined
-  /** Has the parent asked the running call to stop? */
+  /** Has the parent asked the running call to stop, or is it gone? */
   isStopped(): boolean
+  /** Is a message there already? */
+  readonly hasMore: boolean
 }
 
 /** What stands for a resource of the host's: the parent knows it by its number. */
@@ -91,12 +97,25 @@ class Crossing implements HandleTable {
   endScope(): void {}
 }
 
-const moduleBytesMax = 64 << 20
+/** An isolate compiles each module once. */
+const uncached: ModuleCache = {
+  async compile(_key, rewrite) {
+    const { bytes, notes } = await rewrite()
+    return { module: await WebAssembly.compile(bytes as BufferSource), notes, from: "rewriter" }
+  },
+  flush: async () => undefined,
+  counts: { memoryHits: 0, diskHits: 0, misses: 0, dropped: 0, memoryBytes: 0 },
+}
 /** A sleeping guest looks this often whether it is to stop. */
 const waitStepMs = 5
 
+/** An instance that starts in less is made ahead. */
+const prepareMsMax = 5
+
 /** What a component's imports never look at here. */
 const nobody: unknown = undefined
+
+const holdsEnd = anywhere(({ kind }) => kind === "stream" || kind === "future")
 
 class Guest {
   readonly #channel: GuestChannel
@@ -122,10 +141,31 @@ class Guest {
   async serve(): Promise<void> {
     this.#encoder.begin({ kind: tell.ready })
     this.#channel.send(this.#encoder)
-    for (let message = this.#channel.receive(); message !== undefined; message = this.#channel.receive()) {
+    for (let message = this.#next(); message !== undefined; message = this.#next()) {
       const header = this.#decoder.header(message)
-      if (header.kind === ask.call) this.#call(header, message)
-      else await this.#other(header, message)
+      if (header.kind === ask.call) {
+        const rest = this.#call(header, message)
+        if (rest !== undefined) await rest
+      } else await this.#other(header, message)
+    }
+  }
+
+  /** Calls that came while another one waited for the parent. */
+  readonly #later: Array<Incoming> = []
+
+  #next(): Incoming | undefined {
+    return this.#later.shift() ?? this.#channel.receive()
+  }
+
+  /** What the parent answers to what was sent last; undefined when it refuses, or is gone. */
+  #reply(): Incoming | undefined {
+    for (;;) {
+      const message = this.#channel.receive()
+      if (message === undefined) return undefined
+      const { kind } = this.#decoder.header(message)
+      if (kind === ask.answer) return message
+      if (kind !== ask.call) return undefined
+      this.#later.push({ buffer: message.buffer.slice(0, Math.ceil(message.length / 8) * 8), length: message.length })
     }
   }
 
@@ -149,23 +189,40 @@ class Guest {
     this.#channel.send(this.#encoder)
   }
 
-  async #load({ component, digest, tenant, mechanism: name, limits: given, grants: texts, numbers, program }: LoadRequest): Promise<void> {
+  async #load({
+    component,
+    digest,
+    tenant,
+    injected,
+    isSnapshot,
+    mechanism: name,
+    limits: given,
+    grants: texts,
+    numbers,
+    program,
+  }: LoadRequest): Promise<void> {
     const platform = this.#platform
     const mechanism = name as Mechanism
     const limits = Object.fromEntries([...Object.entries(defaultLimits), ...given]) as unknown as Limits
     // A stop that the parent asks for is noticed where the clock is read: a time after every deadline.
     const nowMs = (): number => (this.#channel.isStopped() ? Infinity : platform.nowMs())
-    const injected = Array.from(platform.randomBytes(injectedNameBytes), (byte) => "abcdefghijklmnopqrstuvwxyz012345"[byte & 31]).join("")
-    const blueprint = await blueprintOf(component, limits, () => import("../foreign/mod.ts"))
-    const cache = createModuleCache({ memoryBytesMax: moduleBytesMax, injectedName: injected, store: undefined, digests: platform })
+    const blueprint = await blueprintOf(component, limits, { loadAsync: () => import("../async/mod.ts"), loadForeign: () => import("../foreign/mod.ts") })
+    const maker = isSnapshot ? new (await import("../pool/snapshot.ts")).SnapshotMaker(injected) : undefined
     const prepared = await compile(
       component,
       blueprint,
       mechanism,
       limits,
-      { nowMs: platform.nowMs, injected, modules: async () => cache, sha256: platform.sha256, loadRewriter: async () => ({ rewriteCoreModule, rewriteSteps }) },
+      {
+        nowMs: platform.nowMs,
+        injected,
+        modules: async () => uncached,
+        sha256: async () => "",
+        loadRewriter: async () => ({ rewriteCoreModule, rewriteSteps }),
+      },
       // The parent ends an isolate that loads too long.
       () => undefined,
+      maker?.expose,
     )
     this.#crossing.isGuest = (type) => blueprint.resources.has(type)
     const functions = new Map(
@@ -193,7 +250,7 @@ class Guest {
             (ms) => this.#wait(ms),
           )
     this.#foreign = foreign
-    this.#linked = {
+    const linked: Linked = {
       ...prepared,
       digest,
       componentBytes: component.length,
@@ -204,14 +261,19 @@ class Guest {
       drops: { get: (type: ResourceType) => (blueprint.resources.has(type) ? undefined : drop) } as unknown as Linked["drops"],
       classes: new Map(),
       report: [],
+      links: undefined,
       mechanism,
       watchdog: undefined,
-      waiting: undefined,
+      waiting:
+        blueprint.builtins === undefined ? undefined : (await import("../async/mod.ts")).planAsync(blueprint, functions, false, "Suspending" in WebAssembly),
+      remains: new Remains(),
       nowMs,
       limits,
       grants: foreign?.grants ?? (nobody as GrantSet),
       ports: foreign?.ports ?? (nobody as Ports),
       wasi: (this.#wasi = foreign?.wasi(program) ?? nothing),
+      // The parent has resolved it.
+      resolveWasi: undefined,
       nesting: { depth: 0, deadlineAtMs: Infinity },
       callLimits: () => this.#limits,
       used: foreign?.used ?? (() => undefined),
@@ -223,37 +285,77 @@ class Guest {
         if (instance.ownedOutside === 0 && !instance.isRunning && !this.#kept.has(instance)) instance.discard()
       },
     }
+    const { deadlineMs, fuel } = limits
+    this.#limits = { deadlineAtMs: platform.nowMs() + deadlineMs, deadlineMs, fuel: BigInt(fuel) }
+    this.#linked = maker === undefined ? linked : { ...linked, modules: [], snapshot: await maker.take(linked) }
   }
 
   /** Instances that outlive their call whether resources are held of them or not. */
   readonly #kept = new WeakSet<Instance>()
 
-  #callLimits({ x, y, z }: Header): CallLimits {
-    return (this.#limits = { deadlineAtMs: this.#platform.nowMs() + x, deadlineMs: y, fuel: z, ...(this.#wasi === undefined ? {} : { wasi: this.#wasi }) })
+  /** The parent's clock is as far behind this one's, or less: what comes first of all came fastest. */
+  #behindMs = Infinity
+
+  #callLimits({ x, y, z, v }: Header): CallLimits {
+    const nowMs = this.#platform.nowMs()
+    this.#behindMs = Math.min(this.#behindMs, nowMs - v)
+    // A call that lay in the channel behind others has as much less time.
+    return (this.#limits = { deadlineAtMs: v + this.#behindMs + x, deadlineMs: y, fuel: z, ...(this.#wasi === undefined ? {} : { wasi: this.#wasi }) })
   }
 
-  #call(header: Header, message: Incoming): void {
+  /** A promise for a guest of the asynchronous ABI: its tasks wait for each other, since every host function answers at once here. */
+  #call(header: Header, message: Incoming): void | Promise<void> {
     const linked = this.#linked as Linked
     const { a: lift, b: number, c: keeps } = header
     const limits = this.#callLimits(header)
     const spec = linked.blueprint.lifts[lift]
     const type = spec?.type as FunctionType
-    const spent: Spent = { fuel: undefined, memoryPeakBytes: 0, bytesIn: 0, bytesOut: 0, hostCalls: {} }
+    const spent: Spent = { fuel: undefined, memoryPeakBytes: 0, bytesIn: 0, bytesOut: 0, hostCalls: {}, handlesLeft: 0 }
     let instance = this.#instances.get(number)
     let result: unknown
     let failure: { readonly error: unknown } | undefined
     try {
       const args = this.#decoder.value(paramsType(type), message, undefined) as ReadonlyArray<unknown>
+      // Its guest would wait for a reader that is not on this thread.
+      if (type.result !== undefined && holdsEnd(type.result)) throw new AsyncError("Crossing", { kind: typeText(type.result) })
       if (instance === undefined) {
-        instance = new Instance(linked)
+        instance = this.#takeReady(limits) ?? linked.waiting?.create(linked) ?? Instance.make(linked)
         this.#instances.set(number, instance)
         if (keeps === 1) this.#kept.add(instance)
-        instance.start(limits)
       }
+      // What this call is given, and not what an earlier one was or the plugin was loaded with.
+      instance.wasi = limits.wasi ?? linked.wasi
+      if (!instance.isStarted) this.#start(instance, limits)
+      if (linked.waiting !== undefined) return this.#callLater(header, type, instance, args, limits, spent)
       result = instance.call(this.#nameOf(lift), lift, args, limits)
     } catch (error) {
       failure = { error }
     }
+    this.#answer(header, type, instance, spent, result, failure)
+  }
+
+  /** Answers when the last task has ended: nobody would give the others time after that. */
+  async #callLater(header: Header, type: FunctionType, instance: Instance, args: ReadonlyArray<unknown>, limits: CallLimits, spent: Spent): Promise<void> {
+    let result: unknown
+    let failure: { readonly error: unknown } | undefined
+    try {
+      result = await instance.later(this.#nameOf(header.a), header.a, args, limits)
+    } catch (error) {
+      failure = { error }
+    }
+    await instance.rest
+    this.#answer(header, type, instance, spent, result, failure)
+  }
+
+  #answer(
+    { c: keeps }: Header,
+    type: FunctionType,
+    instance: Instance | undefined,
+    spent: Spent,
+    result: unknown,
+    refused: { readonly error: unknown } | undefined,
+  ): void {
+    let failure = refused
     if (instance !== undefined) {
       instance.tell(spent)
       if (keeps !== 1 && instance.ownedOutside === 0) instance.discard()
@@ -274,6 +376,43 @@ class Guest {
       this.#encoder.value(errorType, errorForm(failure.error), "error")
     }
     this.#channel.send(this.#encoder)
+    // Whoever asked has the answer: nobody waits for what follows, unless somebody does already.
+    if (keeps !== 1 && !this.#channel.hasMore && this.#later.length === 0) this.#prepare()
+  }
+
+  /** Made ahead for the next call that needs one. */
+  #ready: Instance | undefined
+  /** Did the last start take no longer than nobody notices, and ask the host for nothing? */
+  #isQuick = false
+
+  #start(instance: Instance, limits: CallLimits): void {
+    this.#isQuick = false
+    const startedMs = this.#platform.nowMs()
+    instance.start(limits)
+    this.#isQuick = !instance.hasAsked && this.#platform.nowMs() - startedMs < prepareMsMax
+  }
+
+  #takeReady({ fuel }: CallLimits): Instance | undefined {
+    const ready = this.#ready
+    this.#ready = undefined
+    if (ready === undefined || !ready.meter.countsFuel || ready.meter.used() <= fuel) return ready
+    ready.discard()
+    return undefined
+  }
+
+  #prepare(): void {
+    const linked = this.#linked as Linked
+    if (!this.#isQuick || this.#ready !== undefined || linked.blueprint.servesOneCall === true) return
+    const { deadlineMs, fuel } = linked.limits
+    const instance = linked.waiting?.create(linked) ?? Instance.make(linked)
+    try {
+      this.#start(instance, { deadlineAtMs: this.#platform.nowMs() + deadlineMs, deadlineMs, fuel: BigInt(fuel) })
+      // What it was told may be another thing by the time of its call.
+      if (instance.hasAsked) instance.discard()
+      else this.#ready = instance
+    } catch {
+      // A call that makes its own is told what comes of it.
+    }
   }
 
   readonly #names = new Map<number, string>()
@@ -299,8 +438,7 @@ class Guest {
   #hostDrop({ number }: HostRep): void {
     this.#encoder.begin({ kind: tell.hostDrop, a: number })
     this.#channel.send(this.#encoder)
-    const reply = this.#channel.receive()
-    if (reply === undefined || this.#decoder.header(reply).kind !== ask.answer) throw refusal
+    if (this.#reply() === undefined) throw refusal
   }
 
   /** Blocks this thread, in steps, so that a stop is noticed. */
@@ -315,8 +453,8 @@ class Guest {
     this.#encoder.begin(header)
     this.#encoder.args(type, args, "")
     this.#channel.send(this.#encoder)
-    const reply = this.#channel.receive()
-    if (reply === undefined || this.#decoder.header(reply).kind !== ask.answer) throw refusal
+    const reply = this.#reply()
+    if (reply === undefined) throw refusal
     return type.result === undefined ? undefined : this.#decoder.value(type.result, reply, undefined)
   }
 }

@@ -86,6 +86,9 @@ export class IsolateSide extends Side implements GuestChannel {
     while (Atomics.load(this.words, TURN) === PARENT) Atomics.wait(this.words, TURN, PARENT)
   }
 
+  /** The parent writes its next message when it has the answer. */
+  readonly hasMore = false
+
   isStopped(): boolean {
     return Atomics.load(this.words, STOP) === 1
   }

@@ -1,4 +1,7 @@
-/** The isolate's end of a pair of pipes, over blocking reads and writes. A message says its own length, in word `lengthWord`. */
+/**
+ * The isolate's end of a pair of pipes, over blocking reads and writes. A message says its own length, in word `lengthWord`.
+ * Several may come at once: a read takes all that is there, and they are handed out one after the other.
+ */
 import type { GuestChannel } from "./guest.ts"
 import { type Encoder, headerBytes, type Incoming, lengthWord, messageBuffer } from "./wire.ts"
 
@@ -8,16 +11,24 @@ export class Pipe implements GuestChannel {
   readonly data = undefined
   readonly #read: (into: Uint8Array) => number
   readonly #write: (bytes: Uint8Array) => void
-  readonly #first = new Uint8Array(readBytes)
+  readonly #there = new Uint8Array(readBytes)
+  #from = 0
+  #to = 0
+  /** A message that is not longer lies here until the next one is asked for. */
+  readonly #short = new Uint8Array(messageBuffer(readBytes))
+  readonly #words = new Uint32Array(this.#short.buffer)
 
-  /** `read` answers 0 when the other end is closed; `write` writes all. */
-  constructor(read: (into: Uint8Array) => number, write: (bytes: Uint8Array) => void) {
+  /** `read` answers 0 when the other end is closed; `write` writes all; `isOrphan`: whoever reads it is gone. */
+  constructor(read: (into: Uint8Array) => number, write: (bytes: Uint8Array) => void, isOrphan: () => boolean) {
     this.#read = read
     this.#write = write
+    this.isStopped = isOrphan
   }
 
-  isStopped(): boolean {
-    return false
+  readonly isStopped: () => boolean
+
+  get hasMore(): boolean {
+    return this.#to > this.#from
   }
 
   send(message: Encoder): void {
@@ -25,23 +36,37 @@ export class Pipe implements GuestChannel {
   }
 
   receive(): Incoming | undefined {
-    const first = this.#first
-    let have = 0
-    while (have < headerBytes) {
-      const count = this.#read(first.subarray(have))
-      if (count === 0) return undefined
-      have += count
+    if (!this.#fill(this.#short, 0, headerBytes)) return undefined
+    const length = this.#words[lengthWord] as number
+    if (length < headerBytes) throw new Error("Cannot read the channel: its lengths cannot be")
+    let whole = this.#short
+    if (length > readBytes) {
+      whole = new Uint8Array(messageBuffer(length))
+      whole.set(this.#short.subarray(0, headerBytes))
     }
-    // One message at a time: what was read is the beginning of this one and of no other.
-    const total = new Uint32Array(first.buffer)[lengthWord] as number
-    if (total < have) throw new Error("Cannot read the channel: its lengths cannot be")
-    const whole = new Uint8Array(messageBuffer(total))
-    whole.set(first.subarray(0, have))
-    while (have < total) {
-      const count = this.#read(whole.subarray(have, total))
-      if (count === 0) return undefined
-      have += count
+    return this.#fill(whole, headerBytes, length) ? { buffer: whole.buffer, length } : undefined
+  }
+
+  /** Reads into `whole` from `at` until `end`; false when the other end is closed. */
+  #fill(whole: Uint8Array, at: number, end: number): boolean {
+    while (at < end) {
+      if (this.#from === this.#to) {
+        // What is long goes where it belongs.
+        const isLong = end - at >= readBytes
+        const count = this.#read(isLong ? whole.subarray(at, end) : this.#there)
+        if (count === 0) return false
+        if (isLong) {
+          at += count
+          continue
+        }
+        this.#from = 0
+        this.#to = count
+      }
+      const part = this.#there.subarray(this.#from, Math.min(this.#to, this.#from + end - at))
+      whole.set(part, at)
+      at += part.length
+      this.#from += part.length
     }
-    return { buffer: whole.buffer, length: total }
+    return true
   }
 }

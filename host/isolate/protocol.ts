@@ -6,15 +6,17 @@
  * Everything that comes from an isolate is believed to be of the type that the parent expects, and no more than that: numbers
  * are clamped, texts are made printable, errors are rebuilt from the families named here.
  */
+import { AsyncError } from "../../schemas/error/async.ts"
 import { CapabilityError } from "../../schemas/error/capability.ts"
 import { catalogue, SteleError } from "../../schemas/error/family.ts"
 import { IsolateError } from "../../schemas/error/isolate.ts"
 import { LimitError } from "../../schemas/error/limit.ts"
 import { PluginError } from "../../schemas/error/plugin.ts"
+import { PoolError } from "../../schemas/error/pool.ts"
 import { VerifyError } from "../../schemas/error/verify.ts"
 import { WitError } from "../../schemas/error/wit.ts"
 import { list, option, primitive, record, tuple, type ValueType, variant } from "../../schemas/wit/model.ts"
-import { printable } from "../component/name.ts"
+import { printable } from "../../schemas/wit/name.ts"
 import type { Program } from "./port.ts"
 
 /** Parent to isolate. */
@@ -72,6 +74,8 @@ export const loadType = record({
   component: list(u8),
   digest: string,
   tenant: string,
+  injected: string,
+  "is-snapshot": bool,
   mechanism: string,
   limits: list(tuple(string, f64)),
   grants: list(string),
@@ -83,6 +87,10 @@ export interface LoadRequest {
   readonly component: Uint8Array
   readonly digest: string
   readonly tenant: string
+  /** Under which name what meters a module is imported: no guest can know it. */
+  readonly injected: string
+  /** Do instances start from a snapshot, which is taken there? */
+  readonly isSnapshot: boolean
   readonly mechanism: string
   readonly limits: ReadonlyArray<readonly [string, number]>
   readonly grants: ReadonlyArray<string>
@@ -126,7 +134,15 @@ export function errorForm(error: unknown): ErrorForm {
 }
 
 /** The families that an isolate's own failures can be of. */
-const families: Readonly<Record<string, new (reason: never, data: never) => SteleError>> = { CapabilityError, LimitError, PluginError, VerifyError, WitError }
+const families: Readonly<Record<string, new (reason: never, data: never) => SteleError>> = {
+  AsyncError,
+  CapabilityError,
+  LimitError,
+  PluginError,
+  PoolError,
+  VerifyError,
+  WitError,
+}
 const reasons = new Set(Array.from(catalogue.values(), ({ family, reason }) => `${family} ${reason}`))
 
 const textCharsMax = 4_096

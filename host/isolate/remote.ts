@@ -4,6 +4,7 @@ import { IsolateError } from "../../schemas/error/isolate.ts"
 import { LimitError } from "../../schemas/error/limit.ts"
 import { PluginError } from "../../schemas/error/plugin.ts"
 import type { FunctionType } from "../../schemas/wit/model.ts"
+import { anywhere } from "../../schemas/wit/tree.ts"
 import { AbiTrap } from "../abi/context.ts"
 import type { Spent, Target } from "../call/executor.ts"
 import type { CallLimits } from "../call/instance.ts"
@@ -23,8 +24,15 @@ export const graceMs = { worker: 250, process: 250 } as const
 /** How often the memory of a process that runs a guest is looked at. */
 const residentEveryMs = 25
 /** And of one that runs none: its engine collects garbage then, and one that was taken over may take what it likes. */
-const idleResidentEveryMs = 1_000
-/** Room that a process has to start in, before what it may hold is compared. */
+const idleEveryMs = 1_000
+/** Processor time that one which runs nothing may use in so long, and how often in a row it may use more: an engine compiles and cleans up for a while. */
+const idleProcessorMsMax = 500
+const idleStrikesMax = 3
+/** Calls that lie in the channel of one isolate, and how much of its time they may be: more, and another isolate is the better place for them. */
+const aheadMax = 16
+const aheadMs = 1
+const movesAfterMs = 20
+/** What an isolate may say of an error. */
 const errorBytesMax = 1 << 20
 
 /** What runs in the isolate now. */
@@ -43,19 +51,45 @@ interface Conversation {
 const isThenable = (value: unknown): value is PromiseLike<unknown> =>
   typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function"
 
+const isHandle = anywhere((type) => type.kind === "own" || type.kind === "borrow")
+const plain = new WeakMap<FunctionType, boolean>()
+
+/** Does nothing that it takes or answers stand for something on either side? */
+export function isPlain(type: FunctionType): boolean {
+  let known = plain.get(type)
+  if (known === undefined)
+    plain.set(type, (known = !type.params.some((param) => isHandle(param.type)) && (type.result === undefined || !isHandle(type.result))))
+  return known
+}
+
+/** What a call fails with whose isolate ended before it began: it has done nothing, and may go to another. */
+export const notBegun = new Error("The isolate ended before the call began")
+
 export class Isolate {
   readonly link: Link
   readonly crossing: Crossing
   readonly #linked: Linked
   readonly #encoder: Encoder
   readonly #decoder: Decoder
+  /** Of a message from the isolate. */
+  readonly #bytesMax: number
   readonly #functions: ReadonlyArray<{ readonly linked: LinkedFunction; readonly type: FunctionType } | undefined>
   readonly #onEnd: (isolate: Isolate) => void
   readonly instances = new Set<RemoteInstance>()
   /** What a program that is called finds, as the isolate was told. */
   #wasi: Wasi
-  isBusy = true
   isEnded = false
+  /** Its engine boots: what it holds then is its own. */
+  isStarting = true
+  /** Conversations that are under way or wait. */
+  #busy = 0
+  /** The last of the calls that are under way or wait in the channel; settled when it has ended. */
+  #tail: Promise<void> | undefined
+  /** Of calls that wait in the channel. Its messages are written while another call's answer to its guest may lie in the other. */
+  readonly #ahead: Encoder
+  /** How long a call takes, in ms; and when the one that runs began. */
+  #callMs = Infinity
+  #runsSinceMs: number | undefined
   /** Why it was ended, when it was the host that did. */
   #cause: unknown
   /** Changes of grants that it has not been told of. */
@@ -69,8 +103,12 @@ export class Isolate {
     this.crossing = new Crossing(linked)
     const { memoryBytesMax } = linked.limits
     const bytesMax = crossing(memoryBytesMax) + linked.componentBytes
-    this.#encoder = new Encoder(this.crossing, link.data, bytesMax, () => new LimitError("memoryBytesMax", { limit: memoryBytesMax }))
+    const encoder = (): Encoder => new Encoder(this.crossing, link.data, bytesMax, () => new LimitError("memoryBytesMax", { limit: memoryBytesMax }))
+    this.#encoder = encoder()
+    this.#ahead = encoder()
     this.#decoder = new Decoder(this.crossing)
+    const { outputBytesMax, hostCallBytesMax } = linked.limits
+    this.#bytesMax = headerBytes + crossing(Math.max(outputBytesMax, hostCallBytesMax, errorBytesMax))
     this.#functions = [
       ...linked.blueprint.imports.map(({ interface: of, name, type }) => ({
         linked: linked.functions.get(of === undefined ? name : `${of}#${name}`) as LinkedFunction,
@@ -79,7 +117,7 @@ export class Isolate {
       ...linked.blueprint.raws.map(({ import: raw }) => this.#outside(raw)),
     ]
     if (link.kind === "process") {
-      const watch = setInterval(() => void (this.isBusy || this.#isTooLarge()), idleResidentEveryMs)
+      const watch = setInterval(() => this.#watchIdle(), idleEveryMs)
       ;(watch as { unref?: () => void }).unref?.()
       this.#idleWatch = watch
     }
@@ -87,6 +125,54 @@ export class Isolate {
   }
 
   readonly #idleWatch: ReturnType<typeof setInterval> | undefined
+  /** Processor time when it was last looked at while nothing ran; undefined after a call. */
+  #idleFromMs: number | undefined
+  #idleStrikes = 0
+
+  #watchIdle(): void {
+    if (this.isBusy || this.#isTooLarge()) return
+    const fromMs = this.#idleFromMs
+    this.#idleFromMs = this.link.processorMs()
+    if (fromMs === undefined || this.#idleFromMs === undefined) return
+    const actualMs = this.#idleFromMs - fromMs
+    this.#idleStrikes = actualMs > idleProcessorMsMax ? this.#idleStrikes + 1 : 0
+    if (this.#idleStrikes >= idleStrikesMax) this.kill(new IsolateError("Idle", { actualMs, everyMs: idleEveryMs }))
+  }
+
+  /** Why it was ended between calls, when the host ended it. */
+  get idleCause(): unknown {
+    return this.isBusy ? undefined : this.#cause
+  }
+
+  #watch: ReturnType<typeof setInterval> | undefined
+
+  get isBusy(): boolean {
+    return this.isStarting || this.#busy > 0
+  }
+
+  /** How long a call takes here, in ms, as far as is known: no less than the one that runs has taken already. */
+  get paceMs(): number {
+    return this.#runsSinceMs === undefined ? this.#callMs : Math.max(this.#callMs, this.#linked.nowMs() - this.#runsSinceMs)
+  }
+
+  /** Calls that it may have at a time, the one that runs included. Those that take no time wait best where they run. */
+  get depth(): number {
+    return this.link.post === undefined ? 1 : Math.max(1, Math.min(aheadMax, Math.floor(aheadMs / this.paceMs)))
+  }
+
+  #enter(): void {
+    if (this.#busy++ > 0) return
+    this.#idleFromMs = undefined
+    this.#idleStrikes = 0
+    this.link.hold(true)
+    if (this.link.kind === "process") this.#watch = setInterval(() => this.#isTooLarge(), residentEveryMs)
+  }
+
+  #leave(): void {
+    if (--this.#busy > 0) return
+    clearInterval(this.#watch)
+    this.link.hold(false)
+  }
 
   #outside({ module, name, outside }: RawImport): { readonly linked: LinkedFunction; readonly type: FunctionType } | undefined {
     if (outside === undefined) return undefined
@@ -97,34 +183,42 @@ export class Isolate {
   }
 
   /** Loads the plugin: decoded and compiled there. */
-  async load(component: Uint8Array): Promise<void> {
+  async load(component: Uint8Array, isSnapshot: boolean): Promise<void> {
     const linked = this.#linked
     const limits: CallLimits = { deadlineAtMs: linked.nowMs() + linked.limits.loadMs, deadlineMs: linked.limits.loadMs, fuel: 0n }
     const talk = this.#talk("(load)", undefined, limits, undefined)
-    await this.#during(talk, new LimitError("loadMs", { limit: linked.limits.loadMs }), async () => {
-      const hello = await this.link.exchange(undefined, headerBytes)
-      if (hello === undefined || hello === "garbage" || this.#decoder.header(hello).kind !== tell.ready)
-        throw await this.#lost(talk, hello, "it did not begin as an isolate does")
-      this.#encoder.begin({ kind: ask.load })
-      this.#encoder.value(
-        loadType,
-        {
-          component,
-          digest: linked.digest,
-          tenant: linked.tenant,
-          mechanism: linked.mechanism,
-          limits: Object.entries(linked.limits),
-          grants: linked.grants.list(),
-          numbers: linked.blueprint.raws.flatMap(({ import: { module, name, outside } }) =>
-            outside?.isOfNumbers(linked.functions.get(`${module}#${name}`)?.call) === true ? [`${module}#${name}`] : [],
-          ),
-          program: programForm(linked.wasi),
-        },
-        "load",
-      )
-      await this.#done(talk)
-      if (this.#isTooLarge()) throw this.#cause
-    })
+    await this.#during(
+      talk,
+      () => new LimitError("loadMs", { limit: linked.limits.loadMs }),
+      async () => {
+        this.isStarting = false
+        const hello = await this.link.exchange(undefined, headerBytes)
+        if (hello === undefined || hello === "garbage" || this.#decoder.header(hello).kind !== tell.ready)
+          throw await this.#lost(talk, hello, "it did not begin as an isolate does")
+        this.#encoder.begin({ kind: ask.load })
+        this.#encoder.value(
+          loadType,
+          {
+            component,
+            digest: linked.digest,
+            tenant: linked.tenant,
+            injected: this.link.injected,
+            isSnapshot,
+            // Slices read the clock, and that of one without a host says "too late": nothing else would end an endless loop.
+            mechanism: linked.mechanism === "off" && !this.link.endsWithHost ? "slice" : linked.mechanism,
+            limits: Object.entries(linked.limits),
+            grants: linked.grants.list(),
+            numbers: linked.blueprint.raws.flatMap(({ import: { module, name, outside } }) =>
+              outside?.isOfNumbers(linked.functions.get(`${module}#${name}`)?.call) === true ? [`${module}#${name}`] : [],
+            ),
+            program: programForm(linked.wasi),
+          },
+          "load",
+        )
+        await this.#done(talk)
+        if (this.#isTooLarge()) throw this.#cause
+      },
+    )
   }
 
   /** Remembers a change of grants; only functions that run in the isolate look at its own copy of them. */
@@ -141,21 +235,29 @@ export class Isolate {
   async update(wasi: Wasi): Promise<void> {
     const limits = this.#linked.callLimits()
     const talk = this.#talk("(update)", undefined, limits, undefined)
-    await this.#during(talk, new LimitError("deadlineMs", { limit: limits.deadlineMs }), async () => {
-      if (this.#changes.length > 0) {
-        this.#encoder.begin({ kind: ask.grants })
-        this.#encoder.value(changesType, this.#changes.splice(0), "grants")
+    await this.#during(
+      talk,
+      () => new LimitError("deadlineMs", { limit: limits.deadlineMs }),
+      async () => {
+        if (this.#changes.length > 0) {
+          this.#encoder.begin({ kind: ask.grants })
+          this.#encoder.value(changesType, this.#changes.splice(0), "grants")
+          await this.#done(talk)
+        }
+        if (wasi === this.#wasi) return
+        this.#wasi = wasi
+        this.#encoder.begin({ kind: ask.program })
+        this.#encoder.value(programType, programForm(wasi), "wasi")
         await this.#done(talk)
-      }
-      if (wasi === this.#wasi) return
-      this.#wasi = wasi
-      this.#encoder.begin({ kind: ask.program })
-      this.#encoder.value(programType, programForm(wasi), "wasi")
-      await this.#done(talk)
-    })
+      },
+    )
   }
 
-  /** Runs one call in `instance`; `args` are written by `write`, which may throw before anything is sent. */
+  /**
+   * Runs one call in `instance`; `write` writes its arguments, and may throw before anything is sent. While others run it waits for
+   * them, in the channel where that is possible. `ended`: the isolate has done with it, whether its caller waited for that or not.
+   * @throws what the call fails with; `notBegun`
+   */
   call(
     target: Target,
     instance: RemoteInstance,
@@ -163,53 +265,153 @@ export class Isolate {
     limits: CallLimits,
     signal: AbortSignal | undefined,
     spent: Spent,
+    ended: () => void,
   ): Promise<unknown> {
-    const linked = this.#linked
     const talk = this.#talk(target.name, instance, limits, signal)
-    const remainingMs = limits.deadlineAtMs - linked.nowMs()
-    this.instances.add(instance)
-    instance.counts.clear()
-    instance.isRunning = true
-    instance.signal = signal
-    instance.wasi = limits.wasi ?? linked.wasi
-    instance.deadlineAtMs = limits.deadlineAtMs
-    instance.deadlineMs = limits.deadlineMs
+    const wasi = limits.wasi ?? this.#linked.wasi
+    const before = this.#tail
+    this.#enter()
+    const over = (): void => {
+      this.#leave()
+      ended()
+    }
+    let run: Promise<unknown>
+    let answer: Promise<unknown>
+    try {
+      if (this.isEnded) throw notBegun
+      if (before !== undefined) ({ run, answer } = this.#after(before, talk, target, write, wasi, spent))
+      else answer = run = this.hasNews(wasi) ? this.update(wasi).then(() => this.#begin(talk, target, write, spent)) : this.#begin(talk, target, write, spent)
+    } catch (error) {
+      over()
+      throw error
+    }
+    const tail: Promise<void> = run
+      .then(
+        () => undefined,
+        () => undefined,
+      )
+      .then(() => {
+        if (this.#tail === tail) this.#tail = undefined
+        over()
+      })
+    this.#tail = tail
+    return answer
+  }
+
+  /** A call that waits for those before it: its deadline passes and its signal is heard meanwhile. */
+  #after(
+    before: Promise<void>,
+    asked: Conversation,
+    target: Target,
+    write: (encoder: Encoder) => void,
+    wasi: Wasi,
+    spent: Spent,
+  ): { readonly run: Promise<unknown>; readonly answer: Promise<unknown> } {
+    const { limits, signal } = asked
+    const isSent = this.link.post !== undefined && isPlain(target.type) && !this.hasNews(wasi)
+    if (isSent) {
+      this.#header(this.#ahead, target, asked)
+      write(this.#ahead)
+      this.link.post?.(this.#ahead, this.#bytesMax)
+    }
+    const { promise: failed, reject } = Promise.withResolvers<never>()
+    let failure: unknown
+    const fail = (error: unknown): void => reject((failure ??= error))
+    const onAbort = (): void => fail(new PluginError("Aborted", { export: asked.name }))
+    const timer =
+      limits.deadlineAtMs === Infinity
+        ? undefined
+        : setTimeout(() => fail(new LimitError("deadlineMs", { limit: limits.deadlineMs })), Math.max(0, limits.deadlineAtMs - this.#linked.nowMs()))
+    signal?.addEventListener("abort", onAbort)
+    // Behind one that takes its time: another isolate may have time. The host refuses all that it would do here, so it cannot be done twice.
+    const moving = asked.instance?.isKept === false ? setTimeout(() => fail(notBegun), movesAfterMs) : undefined
+    const run = before.then(async () => {
+      clearTimeout(timer)
+      clearTimeout(moving)
+      signal?.removeEventListener("abort", onAbort)
+      if (this.isEnded) throw notBegun
+      const { instance } = asked
+      // One that is kept may have failed meanwhile: the isolate makes another of its number.
+      const talk = { ...asked, instance: instance?.isDiscarded === true ? instance.keeper.renew(instance) : instance, failure }
+      if (isSent) return this.#run(talk, target, spent, true)
+      if (failure !== undefined) throw failure
+      if (this.hasNews(wasi)) await this.update(wasi)
+      return this.#begin(talk, target, write, spent)
+    })
+    return { run, answer: Promise.race([run, failed]) }
+  }
+
+  #header(encoder: Encoder, target: Target, { instance, limits }: Conversation): void {
+    const { number, isKept } = instance as RemoteInstance
+    const nowMs = this.#linked.nowMs()
+    encoder.begin({
+      kind: ask.call,
+      a: target.lift,
+      b: number,
+      c: isKept ? 1 : 0,
+      x: limits.deadlineAtMs - nowMs,
+      y: limits.deadlineMs,
+      v: nowMs,
+      z: limits.fuel,
+    })
+  }
+
+  #begin(talk: Conversation, target: Target, write: (encoder: Encoder) => void, spent: Spent): Promise<unknown> {
+    const instance = talk.instance as RemoteInstance
     this.crossing.beginMessage(instance)
     try {
-      this.#encoder.begin({
-        kind: ask.call,
-        a: target.lift,
-        b: instance.number,
-        c: instance.isKept ? 1 : 0,
-        x: remainingMs,
-        y: limits.deadlineMs,
-        z: limits.fuel,
-      })
+      this.#header(this.#encoder, target, talk)
       write(this.#encoder)
     } catch (error) {
       this.crossing.giveUp()
       this.crossing.endCall()
-      instance.isRunning = false
       // Resources that the guest was to take are neither side's any more: their instance goes, as it does inline.
       if (this.crossing.hasTaken || !instance.isThere) this.#forget(instance)
       throw error
     }
+    return this.#run(talk, target, spent, false)
+  }
+
+  /** `isSent`: its message is in the channel. */
+  async #run(talk: Conversation, target: Target, spent: Spent, isSent: boolean): Promise<unknown> {
+    const { limits, signal } = talk
+    const linked = this.#linked
+    const instance = talk.instance as RemoteInstance
+    this.instances.add(instance)
+    instance.counts.clear()
+    instance.isRunning = true
     instance.isThere = true
-    return this.#during(talk, new LimitError("deadlineMs", { limit: limits.deadlineMs }), () => this.#answer(talk, target, instance, spent)).finally(() => {
+    instance.signal = signal
+    instance.trace = limits.trace
+    instance.wasi = limits.wasi ?? linked.wasi
+    instance.deadlineAtMs = limits.deadlineAtMs
+    instance.deadlineMs = limits.deadlineMs
+    const startedMs = (this.#runsSinceMs = linked.nowMs())
+    try {
+      return await this.#during(
+        talk,
+        () => new LimitError("deadlineMs", { limit: limits.deadlineMs }),
+        () => this.#answer(talk, target, instance, spent, isSent),
+      )
+    } finally {
+      const tookMs = linked.nowMs() - startedMs
+      this.#runsSinceMs = undefined
+      this.#callMs = this.#callMs === Infinity ? tookMs : this.#callMs * 0.9 + tookMs * 0.1
       instance.isRunning = false
       instance.endCall()
       this.crossing.endCall()
       if (!instance.isKept && instance.ownedOutside === 0) this.#forget(instance)
       else instance.keeper.released(instance)
       for (const [grant, { calls }] of instance.counts) spent.hostCalls[grant] = calls
-    })
+    }
   }
 
-  async #answer(talk: Conversation, target: Target, instance: RemoteInstance, spent: Spent): Promise<unknown> {
+  async #answer(talk: Conversation, target: Target, instance: RemoteInstance, spent: Spent, isSent: boolean): Promise<unknown> {
     const { limits } = this.#linked
-    const [header, message] = await this.#converse(talk)
+    const [header, message] = await this.#converse(talk, isSent)
     if (header.kind !== tell.result && header.kind !== tell.failed) throw this.#garbage(talk, `an answer of kind ${header.kind}`)
-    spent.fuel = this.#linked.mechanism === "fuel" && header.z >= 0n ? header.z : undefined
+    const { fuel } = talk.limits
+    spent.fuel = this.#linked.mechanism === "fuel" && header.z >= 0n ? (header.z < fuel ? header.z : fuel) : undefined
     const amount = (value: number): number => (value >= 0 && value <= Number.MAX_SAFE_INTEGER ? Math.floor(value) : 0)
     spent.memoryPeakBytes = Math.min(amount(header.x), limits.memoryBytesMax)
     spent.bytesIn = amount(header.y)
@@ -239,12 +441,17 @@ export class Isolate {
     instance.deadlineMs = limits.deadlineMs
     this.crossing.beginMessage(instance)
     try {
-      await this.#during(talk, new LimitError("deadlineMs", { limit: limits.deadlineMs }), async () => {
-        this.#encoder.begin({ kind: ask.drop, a: number, x: limits.deadlineAtMs - this.#linked.nowMs(), y: limits.deadlineMs, z: limits.fuel })
-        await this.#done(talk)
-        // Its last resource: the isolate has let it go by itself.
-        if (!instance.isKept && instance.ownedOutside === 0) this.#gone(instance)
-      })
+      await this.#during(
+        talk,
+        () => new LimitError("deadlineMs", { limit: limits.deadlineMs }),
+        async () => {
+          const nowMs = this.#linked.nowMs()
+          this.#encoder.begin({ kind: ask.drop, a: number, x: limits.deadlineAtMs - nowMs, y: limits.deadlineMs, v: nowMs, z: limits.fuel })
+          await this.#done(talk)
+          // Its last resource: the isolate has let it go by itself.
+          if (!instance.isKept && instance.ownedOutside === 0) this.#gone(instance)
+        },
+      )
     } finally {
       instance.isRunning = false
       instance.keeper.released(instance)
@@ -256,10 +463,14 @@ export class Isolate {
     const talk = this.#talk("[discard]", instance, limits, undefined)
     this.crossing.beginMessage(instance)
     this.#gone(instance)
-    await this.#during(talk, new LimitError("deadlineMs", { limit: limits.deadlineMs }), async () => {
-      this.#encoder.begin({ kind: ask.discard, b: instance.number })
-      await this.#done(talk)
-    })
+    await this.#during(
+      talk,
+      () => new LimitError("deadlineMs", { limit: limits.deadlineMs }),
+      async () => {
+        this.#encoder.begin({ kind: ask.discard, b: instance.number })
+        await this.#done(talk)
+      },
+    )
   }
 
   /** Ends it at once; `cause` is what its running call fails with. */
@@ -286,13 +497,13 @@ export class Isolate {
     return { name, instance, limits, signal, hostCallsLeft: this.#linked.limits.hostCallsMax, failure: undefined, interrupt: undefined }
   }
 
-  /** Runs `body` under a deadline, a signal and a limit of memory. `late` is the failure when the deadline passes. */
-  async #during<A>(talk: Conversation, late: LimitError, body: () => Promise<A>): Promise<A> {
+  /** Runs `body` under a deadline, a signal and a limit of memory. `late` makes the failure when the deadline passes. */
+  async #during<A>(talk: Conversation, late: () => LimitError, body: () => Promise<A>): Promise<A> {
     const { link } = this
     const { nowMs } = this.#linked
     const { signal } = talk
     let timer: ReturnType<typeof setTimeout> | undefined
-    const kill = (): void => this.kill(talk.failure ?? late)
+    const kill = (): void => this.kill(talk.failure ?? late())
     const onAbort = (): void => {
       talk.failure ??= new PluginError("Aborted", { export: talk.name })
       if (talk.interrupt !== undefined) talk.interrupt(talk.failure)
@@ -304,7 +515,7 @@ export class Isolate {
       timer = setTimeout(
         () => {
           if (talk.interrupt !== undefined) {
-            talk.failure ??= late
+            talk.failure ??= late()
             talk.interrupt(talk.failure)
           }
           timer = setTimeout(kill, graceMs[link.kind])
@@ -312,19 +523,15 @@ export class Isolate {
         Math.max(0, talk.limits.deadlineAtMs - nowMs()),
       )
     }
-    const watch = link.kind === "process" ? setInterval(() => this.#isTooLarge(), residentEveryMs) : undefined
     signal?.addEventListener("abort", onAbort)
     link.resume()
-    link.hold(true)
-    this.isBusy = true
+    this.#enter()
     try {
       return await body()
     } finally {
-      this.isBusy = false
       clearTimeout(timer)
-      clearInterval(watch)
       signal?.removeEventListener("abort", onAbort)
-      link.hold(false)
+      this.#leave()
     }
   }
 
@@ -345,12 +552,12 @@ export class Isolate {
     throw talk.failure ?? this.#read(talk, () => errorFrom(this.#decoder.value(errorType, message, { name: "outputBytesMax", bytes: errorBytesMax })))
   }
 
-  /** Sends what the encoder has and serves what the guest asks, until it answers. */
-  async #converse(talk: Conversation): Promise<readonly [Header, Incoming]> {
-    const { limits } = this.#linked
-    const bytesMax = headerBytes + crossing(Math.max(limits.outputBytesMax, limits.hostCallBytesMax, errorBytesMax))
+  /** Sends what the encoder has, unless that `isSent`, and serves what the guest asks, until it answers. */
+  async #converse(talk: Conversation, isSent = false): Promise<readonly [Header, Incoming]> {
+    let next: Encoder | undefined = isSent ? undefined : this.#encoder
     for (;;) {
-      const message = await this.link.exchange(this.#encoder, bytesMax)
+      const message = await this.link.exchange(next, this.#bytesMax)
+      next = this.#encoder
       if (message === undefined || message === "garbage") throw await this.#lost(talk, message, "a message that cannot be")
       const header = this.#decoder.header(message)
       if (header.kind === tell.hostCall || header.kind === tell.port) {
@@ -486,6 +693,7 @@ export class Isolate {
     if (this.isEnded) return
     this.isEnded = true
     clearInterval(this.#idleWatch)
+    clearInterval(this.#watch)
     this.#detail = detail
     for (const instance of this.instances) instance.discard()
     this.instances.clear()

@@ -15,17 +15,33 @@ export class Spares {
     this.#isolates = isolates
   }
 
-  /** An isolate, and another one for the next time. */
+  confinement(kind: Kind): ReadonlyArray<string> {
+    return this.#isolates.confinement(kind)
+  }
+
+  /** One that will be taken soon: it boots while what it is to run is read and linked. */
+  begin(kind: Kind, options: StartOptions): void {
+    const key = `${kind} ${options.heapBytesMax}`
+    if (!this.#isClosed && !this.#waiting.has(key)) this.#waiting.set(key, this.#start(kind, options))
+  }
+
+  /** An isolate. `refill` once it has loaded, or has failed to. */
   take(kind: Kind, options: StartOptions): Link {
     const key = `${kind} ${options.heapBytesMax}`
     const waiting = this.#waiting.get(key)
     this.#waiting.delete(key)
-    const link = waiting ?? this.#start(kind, options)
-    // After this turn: the one that is wanted now boots first.
+    return waiting ?? this.#start(kind, options)
+  }
+
+  /** Another one for the next time: not while one boots that somebody waits for, and not beside the first call in that. */
+  refill(kind: Kind, options: StartOptions): void {
     setTimeout(() => {
-      if (!this.#isClosed && !this.#waiting.has(key)) this.#waiting.set(key, this.#start(kind, options))
+      try {
+        this.begin(kind, options)
+      } catch {
+        // Who needs one that cannot be started is told then.
+      }
     }, spareAfterMs).unref?.()
-    return link
   }
 
   #start(kind: Kind, options: StartOptions): Link {

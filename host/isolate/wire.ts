@@ -7,10 +7,10 @@
  * A message begins with 64 bytes of numbers (`Header`); its value, if it has one, stands behind them.
  */
 import { WitError } from "../../schemas/error/wit.ts"
+import { layoutOf } from "../../schemas/wit/layout.ts"
 import type { FunctionType, TupleType, ValueType } from "../../schemas/wit/model.ts"
 import { loadOf, storeOf } from "../abi/codec.ts"
 import { type AbiContext, attachMemory, type CallBudget, createContext, type HandleTable } from "../abi/context.ts"
-import { layoutOf } from "../abi/layout.ts"
 import { charge, checkRange } from "../abi/memory.ts"
 import { typed } from "../abi/mismatch.ts"
 
@@ -46,6 +46,7 @@ const unlimited: CallBudget = {
   liftBytesMax: Infinity,
   outputBytesMax: Infinity,
   hostCallBytesMax: Infinity,
+  streamBytesMax: Infinity,
   liftBytesLeft: Infinity,
   scopeBytesLeft: Infinity,
   scope: "outputBytesMax",
@@ -70,6 +71,16 @@ export function paramsType(type: FunctionType): TupleType {
 /** Private buffers above this size are let go of after their message. */
 const keptBytesMax = 4 << 20
 const firstBytes = 4 << 10
+
+/** For values without handles. */
+export const noHandles = {
+  own: () => 0,
+  takeOwn: () => undefined,
+  lend: () => undefined,
+  borrow: () => 0,
+  beginScope: () => undefined,
+  endScope: () => undefined,
+}
 
 /**
  * Writes one message after another. Into `home`, memory that both sides see, as long as the message fits; else, or without

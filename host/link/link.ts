@@ -9,11 +9,13 @@ import { propertyName, type ResourceType } from "../../schemas/wit/model.ts"
 import type { CallContext, Capability, HostExport, HostFunction } from "../capability/capability.ts"
 import type { Grant } from "../capability/grant.ts"
 import { covers } from "../capability/scope.ts"
+import { call as callCapability } from "../capability/call.ts"
 import { findInterface } from "../capability/mod.ts"
 import type { Blueprint, ImportSpec } from "../component/blueprint.ts"
-import { printable, resourceFunction } from "../component/name.ts"
+import { printable, resourceFunction } from "../../schemas/wit/name.ts"
 import type { RawImport } from "../foreign/raw.ts"
 import type { Ports } from "../port/mod.ts"
+import type { Links } from "./compose.ts"
 import { isMarked, mayWait, waitOf } from "./waits.ts"
 
 /** A host function bound to one import. */
@@ -40,6 +42,8 @@ export interface ImportReport {
   readonly status: "granted" | "inert" | "provided" | "missing"
   /** The least grant that links it, and what granting it means; absent for provided and unknown ones. */
   readonly grant?: string
+  /** `sha256:…` of the plugin that serves it, where one does. */
+  readonly plugin?: string
   readonly risk?: string
 }
 
@@ -60,6 +64,7 @@ export interface LinkOptions {
   readonly ports: Ports
   readonly grants: ReadonlyArray<Grant>
   readonly provided: Readonly<Record<string, ProvidedInterface>>
+  readonly links?: Links | undefined
   readonly missing: "refuse" | "trap"
   /** Can the engine suspend a guest? Default: no. */
   readonly canSuspend?: boolean
@@ -101,22 +106,46 @@ export function link(blueprint: Blueprint, options: LinkOptions): LinkedImports 
     if (host.drop !== undefined) drops.set(resource, host.drop)
   }
 
+  const plainly = new Set(blueprint.lowerings.flatMap(({ isAsync, source }) => (isAsync === true || source.kind === "lift" ? [] : [fullName(source)])))
+  const isCalledPlainly = (spec: ImportSpec): boolean => plainly.has(fullName(spec))
+
   for (const [name, specs] of groups) {
     const labels = specs.map((spec) => spec.name)
     const add = (spec: ImportSpec, call: HostFunction, itWaits = false): void => {
-      const full = spec.interface === undefined ? spec.name : `${spec.interface}#${spec.name}`
+      const full = fullName(spec)
       functions.set(full, itWaits && options.canSuspend === true ? { name: full, call, waits: true } : { name: full, call })
     }
-    const needsSuspension = (): void => {
-      if (options.canSuspend !== true) throw new CapabilityError("Async", { import: name })
+    const needsSuspension = (of: ReadonlyArray<ImportSpec>): void => {
+      // A guest that calls asynchronously is told of the answer when it is there.
+      if (options.canSuspend !== true && of.some((spec) => isCalledPlainly(spec))) throw new CapabilityError("Async", { import: name })
       waits = true
+    }
+    const linked = options.links?.get(name)
+    if (linked !== undefined) {
+      const missing = linked.missing(options.grants)
+      if (missing.length > 0 && options.missing === "refuse") {
+        for (const grant of missing) needed.add(grant)
+        first ??= { import: name, grant: missing[0] as string }
+        continue
+      }
+      if (linked.waits) needsSuspension(specs)
+      for (const spec of specs) add(spec, linked.functions.get(spec.name) as HostFunction, linked.waits)
+      report.push({
+        name,
+        functions: labels,
+        status: missing.length === 0 ? "granted" : "missing",
+        grant: linked.grant,
+        risk: callCapability.risk,
+        plugin: linked.plugin.digest,
+      })
+      continue
     }
     const provided = provide(options.provided, name)
     if (provided !== undefined) {
       used.add(provided.key)
       for (const spec of specs) {
         const { call, itWaits } = providedFunction(provided.value, spec)
-        if (itWaits) needsSuspension()
+        if (itWaits) needsSuspension([spec])
         add(spec, call, itWaits)
       }
       for (const { interface: of, name: label, resource } of blueprint.resourceImports) {
@@ -157,7 +186,7 @@ export function link(blueprint: Blueprint, options: LinkOptions): LinkedImports 
     if (isGranted || heads.length === 0 || capability.isInertUngranted === true) {
       const portWaits = capability.ports.some((port) => (options.ports[port] as { readonly isAsync?: boolean } | undefined)?.isAsync === true)
       if (portWaits && capability.mode === "sync") throw new CapabilityError("Async", { import: name })
-      if (portWaits || capability.mode === "async") needsSuspension()
+      if (portWaits || capability.mode === "async") needsSuspension(specs)
       for (const spec of specs) {
         const serves = host.functions.get(spec.name) as HostExport
         if (serves.waits === "source" && isGranted && options.canSuspend === true) waits = true
@@ -217,6 +246,9 @@ export function link(blueprint: Blueprint, options: LinkOptions): LinkedImports 
   if (options.canSuspend === true && blueprint.raws.some(({ import: raw }) => raw.waits === true)) waits = true
   return { functions, drops, classes, report, waits }
 }
+
+const fullName = ({ interface: of, name }: { readonly interface: string | undefined; readonly name: string }): string =>
+  of === undefined ? name : `${of}#${name}`
 
 /** What a module of a foreign ABI imports, together what comes from one module and is met in the same way. */
 const rawGroups = (blueprint: Blueprint): Iterable<ReadonlyArray<RawImport>> =>
@@ -292,7 +324,8 @@ function providedFunction(provided: ProvidedInterface, spec: ImportSpec): { read
     return bound(body, constructor)
   }
   // Own property of a prototype, but the class itself.
-  const body = method === "constructor" ? undefined : member(constructor.prototype as object, method)
+  const found = member(constructor.prototype as object, method)
+  const body = found === constructor ? undefined : found
   if (typeof body !== "function") throw miss(`a method "${method}" of "${className(annotated.resource)}"`)
   const passes = isMarked(body)
   return {

@@ -4,7 +4,6 @@
  */
 import { AsyncError } from "../../schemas/error/async.ts"
 import { CapabilityError } from "../../schemas/error/capability.ts"
-import { FileSystemError } from "../../schemas/error/file-system.ts"
 import { LimitError } from "../../schemas/error/limit.ts"
 import { VerifyError } from "../../schemas/error/verify.ts"
 import type { ResourceType } from "../../schemas/wit/model.ts"
@@ -13,6 +12,7 @@ import type { Nesting } from "../call/executor.ts"
 import type { CallLimits, Instance } from "../call/instance.ts"
 import type { Mechanism, MeterNeeds } from "../call/meter.ts"
 import type * as WaitingModule from "../call/waiting.ts"
+import { Remains } from "../call/remains.ts"
 import type { Waiting } from "../call/waiting.ts"
 import type { Watchdog } from "../call/watchdog.ts"
 import type { CallContext } from "../capability/capability.ts"
@@ -20,19 +20,23 @@ import { type Grant, GrantSet, parseGrant } from "../capability/grant.ts"
 import { loadInterfaces } from "../capability/mod.ts"
 import { grantCharsMax } from "../capability/scope.ts"
 import type { Blueprint, CoreRef } from "../component/blueprint.ts"
-import type { CoreModule } from "../harden/core-module.ts"
+import type { CoreModule } from "../../schemas/wasm/core-module.ts"
 import { decodeComponent, isCoreModule } from "../component/decode.ts"
 import { elaborate } from "../component/elaborate.ts"
-import { printable } from "../component/name.ts"
+import { printable } from "../../schemas/wit/name.ts"
+import { AsyncForm } from "../component/reader.ts"
+import type * as Asynchronous from "../async/mod.ts"
 import type * as Foreign from "../foreign/mod.ts"
 import type { Json, ModuleCache } from "../meter/cache.ts"
 import { costTable } from "../meter/cost-table.ts"
 import { instrumenterVersion, type Needs } from "../meter/needs.ts"
 import type { RewriteOptions } from "../meter/rewrite.ts"
-import { defaultLimits, directoriesOf, type Limits, type ResolvedOptions, resolveWasi } from "../options.ts"
+import { defaultLimits, type Limits, type ResolvedOptions } from "../options.ts"
 import type { Rewriter } from "../platform/platform.ts"
-import { type FileSystemPort, type Ports, withSettings } from "../port/mod.ts"
+import { type FileSystemPort, type Ports, type TraceContext, withSettings } from "../port/mod.ts"
 import { nothing, type Wasi } from "../wasi/given.ts"
+import type * as WasiOptionsModule from "../wasi/options.ts"
+import type { Links } from "./compose.ts"
 import { type ImportReport, link, type LinkedFunction, type ResourceClass } from "./link.ts"
 
 export interface CompiledModule {
@@ -64,22 +68,28 @@ export interface Linked extends Prepared {
   readonly drops: ReadonlyMap<ResourceType, (call: CallContext, rep: unknown) => void>
   readonly classes: ReadonlyMap<ResourceType, ResourceClass>
   readonly report: ReadonlyArray<ImportReport>
+  /** Plugins that serve imports of this one. */
+  readonly links: Links | undefined
   readonly mechanism: Mechanism
   readonly watchdog: Watchdog | undefined
   /** How instances of this plugin wait; absent when nothing has to be waited for. */
   readonly waiting: Waiting | undefined
+  /** What its instances leave to each other. */
+  readonly remains: Remains
   readonly nowMs: () => number
   readonly limits: Limits
   readonly grants: GrantSet
   readonly ports: Ports
   /** What programs are given, unless a call says otherwise. */
   readonly wasi: Wasi
+  /** For what a call says otherwise; absent where the plugin is no program of WASI. */
+  readonly resolveWasi: (typeof WasiOptionsModule)["resolveWasi"] | undefined
   /** Calls on this host's thread that are on the stack, and the earliest of their deadlines. */
   readonly nesting: Nesting
   /** Default limits of a call that starts now, for destructors run from outside. */
   callLimits(): CallLimits
   used(grant: string, bytes: number): void
-  denied(grant: string): Error
+  denied(grant: string, trace?: TraceContext): Error
   discarded: (instance: Instance) => void
   released: (instance: Instance) => void
 }
@@ -101,6 +111,8 @@ export interface PrepareContext {
   readonly loadWaiting: () => Promise<Pick<typeof WaitingModule, "planWaiting">>
   /** What core modules of foreign ABIs need: most hosts load components only. */
   readonly loadForeign: () => Promise<Pick<typeof Foreign, "foreignBlueprint">>
+  /** What components of the asynchronous ABI need: most have none of it. */
+  readonly loadAsync: () => Promise<Pick<typeof Asynchronous, "asyncForms" | "planAsync">>
   /** The file system of the machine and the folders in it that no plugin is given; undefined where there is none. */
   readonly loadFileSystem: () => Promise<{ readonly fileSystem: FileSystemPort; readonly guarded: ReadonlyArray<string> } | undefined>
 }
@@ -182,8 +194,19 @@ const pageBytes = 65_536
 const readyAfter = (ref: CoreRef | undefined): number => (ref?.kind === "export" ? ref.instance : -1)
 
 /** Decodes a component, or a core module of a foreign ABI. */
-export async function blueprintOf(bytes: Uint8Array, limits: Limits, loadForeign: PrepareContext["loadForeign"]): Promise<Blueprint> {
-  return isCoreModule(bytes) ? (await loadForeign()).foreignBlueprint(bytes, limits) : elaborate(decodeComponent(bytes, limits), limits)
+export async function blueprintOf(
+  bytes: Uint8Array,
+  limits: Limits,
+  { loadAsync, loadForeign }: Pick<PrepareContext, "loadAsync" | "loadForeign">,
+): Promise<Blueprint> {
+  if (isCoreModule(bytes)) return (await loadForeign()).foreignBlueprint(bytes, limits)
+  try {
+    return elaborate(decodeComponent(bytes, limits), limits)
+  } catch (error) {
+    if (!(error instanceof AsyncForm)) throw error
+    const { asyncForms } = await loadAsync()
+    return elaborate(decodeComponent(bytes, limits, asyncForms), limits, asyncForms)
+  }
 }
 
 /** What runs elsewhere is decoded and linked here, and compiled there: an engine never sees its bytes in this process. */
@@ -224,13 +247,16 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
   const parsed = options.grants.map((grant) => parseGrant(grant))
   const key = `${digest} ${mechanism} ${limits === defaultLimits ? "" : decisiveLimits.map((name) => limits[name]).join(" ")}${options.prepare === "snapshot" ? ` snapshot ${Object.values(limits).join(" ")}` : ""}`
   const known = host.prepared.get(key)
-  const blueprint = known?.blueprint ?? (await blueprintOf(bytes, limits, host.loadForeign))
+  const blueprint = known?.blueprint ?? (await blueprintOf(bytes, limits, host))
   await loadInterfaces(blueprint.imports)
   inTime()
   const ports = options.config === undefined ? host.ports : { ...host.ports, config: withSettings(options.config, host.ports.config) }
-  const imports = link(blueprint, { ports, grants: parsed, provided: options.imports, missing: options.missing, canSuspend })
+  const links = options.links === undefined ? undefined : new (await import("./compose.ts")).Links(blueprint, options.links, options.imports)
+  const imports = link(blueprint, { ports, grants: parsed, provided: options.imports, links, missing: options.missing, canSuspend })
   inTime()
-  const maker = known === undefined && options.prepare === "snapshot" ? new (await import("../pool/snapshot.ts")).SnapshotMaker(host.injected) : undefined
+  // Elsewhere the snapshot is taken, too.
+  const maker =
+    known === undefined && options.prepare === "snapshot" && !isElsewhere ? new (await import("../pool/snapshot.ts")).SnapshotMaker(host.injected) : undefined
   const prepared = isElsewhere ? uncompiled(blueprint) : (known ?? (await compile(bytes, blueprint, mechanism, limits, host, inTime, maker?.expose)))
   if (known === undefined && maker === undefined && !isElsewhere) host.prepared.set(key, prepared, bytes.length)
   // The watchdog's thread boots while the component is decoded and compiled, 10 to 50 ms. Without it: slices.
@@ -238,10 +264,16 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
     return prepare(bytes, digest, options, { ...host, watchdog: undefined })
   }
 
-  const waiting = yields || (imports.waits && !isElsewhere) ? (await host.loadWaiting()).planWaiting(blueprint, imports.functions, yields) : undefined
+  const waiting =
+    blueprint.builtins !== undefined && !isElsewhere
+      ? (await host.loadAsync()).planAsync(blueprint, imports.functions, yields, canSuspend)
+      : yields || (imports.waits && !isElsewhere)
+        ? (await host.loadWaiting()).planWaiting(blueprint, imports.functions, yields)
+        : undefined
   const { nowMs, injected, nesting } = host
   const { tenant } = options
-  const wasi = options.wasi === undefined ? nothing : await giveWasi(options, parsed, host)
+  const wasiOptions = options.wasi === undefined && !isProgram(blueprint) ? undefined : await import("../wasi/options.ts")
+  const wasi = options.wasi === undefined || wasiOptions === undefined ? nothing : await giveWasi(options, wasiOptions, parsed, host)
   const grants = new GrantSet(parsed, ({ change, grant }) => ports.observer.emit({ type: "grant", plugin: digest, tenant, change, grant }))
   const linked: Linked = {
     ...prepared,
@@ -253,14 +285,17 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
     drops: imports.drops,
     classes: imports.classes,
     report: imports.report,
+    links,
     mechanism,
     watchdog: host.watchdog,
     waiting,
+    remains: new Remains(),
     nowMs,
     limits,
     grants,
     ports,
     wasi,
+    resolveWasi: wasiOptions?.resolveWasi,
     nesting,
     callLimits: () => ({
       deadlineAtMs: Math.min(nowMs() + limits.deadlineMs, nesting.depth === 0 ? Infinity : nesting.deadlineAtMs),
@@ -268,11 +303,11 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
       fuel: BigInt(limits.fuel),
     }),
     used: (grant, moved) => grants.countUse(grant, moved),
-    denied: (asked) => {
+    denied: (asked, trace) => {
       // The guest chose the name in it: it goes to records, logs and terminals.
       const grant = printable(asked, grantCharsMax)
       grants.countDenial(grant)
-      ports.observer.emit({ type: "denial", plugin: digest, tenant, grant })
+      ports.observer.emit({ type: "denial", plugin: digest, tenant, grant, ...(trace === undefined ? {} : { trace }) })
       return new CapabilityError("Denied", { grant, granted: grants.list() })
     },
     discarded: () => undefined,
@@ -285,14 +320,22 @@ export async function prepare(bytes: Uint8Array, digest: string, options: Resolv
   return { ...linked, ...started }
 }
 
-async function giveWasi({ wasi: given = {}, missing }: ResolvedOptions, grants: ReadonlyArray<Grant>, host: PrepareContext): Promise<Wasi> {
+const isProgram = ({ raws, world }: Blueprint): boolean =>
+  raws.length > 0 || [...world.imports.keys(), ...world.exports.keys()].some((name) => name.startsWith("wasi:cli/"))
+
+async function giveWasi(
+  { wasi: given = {}, missing }: ResolvedOptions,
+  { directoriesOf, resolveWasi }: typeof WasiOptionsModule,
+  grants: ReadonlyArray<Grant>,
+  host: PrepareContext,
+): Promise<Wasi> {
   const wasi = resolveWasi(given, nothing)
   const directories = directoriesOf(given)
   const [first] = Object.keys(directories)
   if (first === undefined) return wasi
   const own = host.ports.fileSystem === undefined ? await host.loadFileSystem() : { fileSystem: host.ports.fileSystem, guarded: [] }
-  if (own === undefined) throw new FileSystemError("NoFileSystem", { guest: first })
-  const { openPreopens } = await import("../wasi/preopen.ts")
+  const { noFileSystem, openPreopens } = await import("../wasi/preopen.ts")
+  if (own === undefined) throw noFileSystem(first)
   return { ...wasi, preopens: openPreopens(own.fileSystem, { directories, grants, missing, guarded: own.guarded }) }
 }
 

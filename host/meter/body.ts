@@ -7,8 +7,8 @@
  * decoders (theirs and ours) lets an instruction pass unseen.
  */
 import { VerifyError } from "../../schemas/error/mod.ts"
-import type { CoreLayout, RawType } from "../harden/core-module.ts"
-import { isValueType, CoreReader, refuseValueType } from "../harden/core-module.ts"
+import type { CoreLayout, RawType } from "../../schemas/wasm/core-module.ts"
+import { isValueType, CoreReader, refuseValueType } from "../../schemas/wasm/core-module.ts"
 import { misc, relaxedSimdFirst, simd, single } from "../harden/opcodes.ts"
 import { costTable } from "./cost-table.ts"
 import * as Flag from "./flag.ts"
@@ -345,6 +345,8 @@ export interface BodyScan {
   readonly references: Set<number>
   growsMemory: boolean
   growsTable: boolean
+  /** It changes a table or drops a segment: what nothing outside can undo. */
+  changesTables: boolean
   /** For fuel: 1 at the offset of each float instruction whose result must get canonical NaN bits. */
   readonly visibleNan: Uint8Array | undefined
 }
@@ -374,6 +376,7 @@ export function* scanBodies(bytes: Uint8Array, layout: CoreLayout, options: Scan
     references: new Set(),
     growsMemory: false,
     growsTable: false,
+    changesTables: false,
     visibleNan: options.deterministic ? new Uint8Array(bytes.length) : undefined,
   }
   const scanner = new Scanner(bytes, layout, scan, options)
@@ -821,8 +824,10 @@ class Scanner extends BodyReader {
       const type = this.layout.globalTypes[index]
       if (type === undefined) this.fail(`global ${index} is not defined`, offset)
       if (type === vectorType) this.vectorsSeen = true
-    } else if (opcode === 0x25 || opcode === 0x26) this.#table(index, offset)
-    else if (opcode === Op.RefFunc) {
+    } else if (opcode === 0x25 || opcode === 0x26) {
+      if (opcode === 0x26) this.#scan.changesTables = true
+      this.#table(index, offset)
+    } else if (opcode === Op.RefFunc) {
       this.functionType(index, offset)
       this.#scan.references.add(index)
     } else this.fail("an instruction out of place", offset)
@@ -830,6 +835,8 @@ class Scanner extends BodyReader {
 
   #miscellaneous(code: number, offset: number): void {
     const { layout, index, index2 } = this
+    // data.drop, table.init, elem.drop, table.copy, table.grow, table.fill
+    if (code === 9 || (code >= 12 && code <= 15) || code === 17) this.#scan.changesTables = true
     switch (code) {
       case 8:
       case 9:

@@ -2,7 +2,7 @@
  * What the direct call graph says of each function, callees first. Indirect and imported calls have no edges: a
  * function that makes one is `open`, and everything the rewriter promises for it holds for any callee.
  */
-import type { CoreLayout } from "../harden/core-module.ts"
+import type { CoreLayout } from "../../schemas/wasm/core-module.ts"
 import { type BodyScan } from "./body.ts"
 import * as Flag from "./flag.ts"
 

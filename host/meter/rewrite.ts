@@ -22,7 +22,7 @@
  * and what is charged is fixed in the code, so exhaustion comes at the same instruction however the host slices it.
  */
 import { LimitError, VerifyError } from "../../schemas/error/mod.ts"
-import { type CoreModule, type CoreTable, readConstant, CoreReader, readElem } from "../harden/core-module.ts"
+import { type CoreModule, type CoreTable, readConstant, CoreReader, readElem } from "../../schemas/wasm/core-module.ts"
 import { misc, simd, single } from "../harden/opcodes.ts"
 import { type BodyScan, BodyReader, scanBodies, stepBytes } from "./body.ts"
 import { buildCallGraph, type CallGraph } from "./call-graph.ts"
@@ -89,6 +89,10 @@ const wrapperBytesMax = 16 << 20
 const shallow = 16
 
 const valueType = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b } as const
+
+/** More mutable globals than compilers make: their names are bytes that the module has not. */
+const keptGlobalsMax = 16
+const ignore = (): void => undefined
 
 const canonicalF32 = [0x43, 0x00, 0x00, 0xc0, 0x7f]
 const canonicalF64 = [0x44, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f]
@@ -1280,7 +1284,7 @@ class Rewriter extends BodyReader {
     const epoch = this.#epochUsed && options.test?.probe !== true
     const ownMemory = layout.memories.length > layout.memoriesImported ? layout.memories[0] : undefined
     const memory = ownMemory === undefined ? undefined : { min: ownMemory.min, max: Math.min(ownMemory.max ?? 65_536, options.memoryPagesMax) }
-    const importsMemory = epoch && memory !== undefined
+    const importsMemory = memory !== undefined && options.test?.probe !== true
     const needs: Needs = {
       epoch,
       memory: importsMemory ? memory : undefined,
@@ -1290,6 +1294,7 @@ class Rewriter extends BodyReader {
       elements: this.#elementsGlobal >= 0,
       tick: this.#tickIndex >= 0,
       setupFuel,
+      kept: this.#keptGlobals(),
     }
     // Types that wrappers and counted functions need; made before the type section is written.
     const countedTypes = new Uint32Array(defined)
@@ -1364,7 +1369,7 @@ class Rewriter extends BodyReader {
       })
     this.#copySection(out, 13)
     this.#globals(out)
-    this.#exports(out)
+    this.#exports(out, name, needs.kept ?? [])
     const { start } = layout
     if (start !== undefined) out.section(8, () => out.u32(this.#outside(start)))
     this.#elements(out)
@@ -1482,22 +1487,51 @@ class Rewriter extends BodyReader {
     })
   }
 
-  #exports(out: Writer): void {
-    this.#mapped(
-      out,
-      7,
-      (reader, onFunction, onGlobal) => {
-        for (let left = reader.u32(); left > 0; left--) {
-          reader.skip(reader.u32())
-          const kind = reader.byte()
-          const at = reader.at
-          const index = reader.u32()
-          if (kind === 0) onFunction(index, at)
-          else if (kind === 3) onGlobal(index, at)
-        }
-      },
-      this.#exportWrappers,
-    )
+  /** Mutable globals, by number among the module's own; undefined where its code changes what is neither such a number nor its memory. */
+  #keptGlobals(): ReadonlyArray<number> | undefined {
+    const extent = this.layout.sections[6]
+    if (this.#scan.changesTables) return undefined
+    if (extent === undefined) return []
+    const reader = new CoreReader(this.bytes, extent[0], extent[1])
+    const kept: Array<number> = []
+    const count = reader.u32()
+    for (let number = 0; number < count; number++) {
+      const type = reader.byte()
+      if (reader.byte() === 1) kept.push(number)
+      if (kept.at(-1) === number && (type < valueType.f64 || type > valueType.i32)) return undefined
+      readConstant(reader, ignore, ignore)
+    }
+    return kept.length > keptGlobalsMax ? undefined : kept
+  }
+
+  #exports(out: Writer, name: string, kept: ReadonlyArray<number>): void {
+    const extent = this.layout.sections[7]
+    if (extent === undefined && kept.length === 0) return
+    out.section(7, () => {
+      out.u32((extent === undefined ? 0 : new CoreReader(this.bytes, extent[0], extent[1]).u32()) + kept.length)
+      this.#map(
+        out,
+        7,
+        (reader, onFunction, onGlobal, skip) => {
+          const count = reader.u32()
+          skip()
+          for (let left = count; left > 0; left--) {
+            reader.skip(reader.u32())
+            const kind = reader.byte()
+            const at = reader.at
+            const index = reader.u32()
+            if (kind === 0) onFunction(index, at)
+            else if (kind === 3) onGlobal(index, at)
+          }
+        },
+        this.#exportWrappers,
+      )
+      for (const number of kept) {
+        out.text(`${name}k${number}`)
+        out.byte(3)
+        out.u32(this.#global(this.layout.globalsImported + number))
+      }
+    })
   }
 
   /**

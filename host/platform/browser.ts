@@ -1,5 +1,5 @@
 /** Browsers, and anything else with web globals only. The watchdog needs cross-origin isolation, for shared memory. */
-import { webDigests } from "../meter/cache.ts"
+import { webDigests } from "../meter/digests.ts"
 import type { Platform } from "./platform.ts"
 import { fetchBytes, unreadable, webAddress } from "./read.ts"
 
@@ -56,6 +56,8 @@ export const platform: Platform = {
   },
   openCache: async () => undefined,
   // Nothing of the host is evaluated before this module, which it imports: what is taken from it is taken when it is used.
+  loadWatchdog: () => import("../call/watchdog.ts"),
+  loadModuleCache: () => import("../meter/cache.ts"),
   loadRewriter: () => import("../meter/rewrite.ts"),
   sha256: (bytes) => webDigests.sha256(bytes),
   hmacSha256: (key, bytes) => webDigests.hmacSha256(key, bytes),

@@ -12,6 +12,12 @@ const staleMs = 3_600_000
 /** An entry's time of last use is refreshed when older than this: once an hour keeps pruning honest without a write a read. */
 const touchMs = 3_600_000
 
+/**
+ * Entries up to this size are read in one go, and the folder is opened so: in a folder of the user's own, each of these calls takes some 20 µs, and
+ * ten times that by way of the engine's threads, before the first answer of a process.
+ */
+const promptBytesMax = 256 * 1024
+
 /** Entries that this module would create, so that a foreign file in the folder is never pruned. */
 const entryName = /^m-[0-9a-f]{16,128}$/
 const temporaryName = /^t-[0-9a-f]{32}$/
@@ -30,10 +36,11 @@ const isPrivate = (stat: NodeFs.Stats): boolean => {
  * several processes exactly one succeeds and the others read what it linked, never a part of it.
  */
 async function openSecret(fs: Fs, path: string, temporary: () => string): Promise<Uint8Array | undefined> {
+  const prompt = builtin("node:fs")
   for (let attempt = 0; attempt < 4; attempt++) {
     try {
-      const found = new Uint8Array(await fs.readFile(path))
-      if (found.length === secretBytes && isPrivate(await fs.lstat(path))) return found
+      const found = new Uint8Array(prompt.readFileSync(path))
+      if (found.length === secretBytes && isPrivate(prompt.lstatSync(path))) return found
       // Truncated by a crash of the machine, or readable by others: no key. Entries under it become misses.
       await fs.rm(path, { force: true })
     } catch (error) {
@@ -68,6 +75,7 @@ async function openSecret(fs: Fs, path: string, temporary: () => string): Promis
  */
 export async function openFolderCache(folder: string, bytesMax: number): Promise<CacheStore | undefined> {
   const fs = promisedFs()
+  const prompt = builtin("node:fs")
   const { dirname, join } = builtin("node:path")
   // Not `mkdir` with `recursive`: below a file system that answers ENOENT for a new folder (procfs) Node 26.10 never returns.
   const makeFolder = async (path: string): Promise<void> => {
@@ -86,8 +94,11 @@ export async function openFolderCache(folder: string, bytesMax: number): Promise
   const temporary = (): string => join(folder, "t-" + builtin("node:crypto").randomBytes(16).toString("hex"))
   const entry = (key: string): string => join(folder, `m-${key}`)
   try {
-    await makeFolder(folder)
-    let stat = await fs.stat(folder)
+    let stat = prompt.statSync(folder, { throwIfNoEntry: false })
+    if (stat === undefined) {
+      await makeFolder(folder)
+      stat = prompt.statSync(folder)
+    }
     if (!stat.isDirectory()) return undefined
     if (!isPrivate(stat)) {
       await fs.chmod(folder, 0o700)
@@ -135,16 +146,16 @@ export async function openFolderCache(folder: string, bytesMax: number): Promise
       if (!keyPattern.test(key)) return undefined
       let file: number | undefined
       try {
-        file = await fs.open(entry(key), "r")
-        const stat = await fs.fstat(file)
+        file = prompt.openSync(entry(key), prompt.constants.O_RDONLY | (prompt.constants.O_NONBLOCK ?? 0))
+        const stat = prompt.fstatSync(file)
         if (!stat.isFile() || stat.size > bytesMax) return undefined
-        const bytes = new Uint8Array(await fs.readFile(file))
+        const bytes = new Uint8Array(stat.size <= promptBytesMax ? prompt.readFileSync(file) : await fs.readFile(file))
         if (Date.now() - stat.mtimeMs > touchMs) await fs.futimes(file, new Date(), new Date()).catch(() => undefined)
         return bytes
       } catch {
         return undefined
       } finally {
-        if (file !== undefined) await fs.close(file).catch(() => undefined)
+        if (file !== undefined) prompt.closeSync(file)
       }
     },
     async put(key, value) {

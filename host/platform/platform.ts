@@ -3,7 +3,10 @@
  * `host/platform/{node,deno,bun,browser}.ts`, chosen by package conditions, and nowhere else.
  */
 import type { Isolates } from "../isolate/link.ts"
+import type * as WatchdogModule from "../call/watchdog.ts"
+import type * as CacheModule from "../meter/cache.ts"
 import type * as RewriterModule from "../meter/rewrite.ts"
+import type * as SealedModule from "../meter/sealed.ts"
 import type { FileSystemPort } from "../port/file-system.ts"
 
 /**
@@ -68,12 +71,16 @@ export interface Platform {
    * 0700; `STELE_CACHE=off` has none), kept below `bytesMax`; undefined where there is no file system or permission.
    */
   openCache(bytesMax: number): Promise<CacheStore | undefined>
+  /** What stops guests from another thread, loaded with the first host that can have one. */
+  loadWatchdog(): Promise<Pick<typeof WatchdogModule, "watchdog">>
+  /** What keeps rewritten modules, and where there is a disk what seals them for it. */
+  loadModuleCache(): Promise<Pick<typeof CacheModule, "createModuleCache"> & Partial<Pick<typeof SealedModule, "sealedIn">>>
   /** Where there is a cache, loaded when something is first to be rewritten: a process that finds all its modules there never needs it. */
   loadRewriter(): Promise<Rewriter>
   /** The machine's file system and what of it holds the host's own data: the cache. Undefined where there is none. */
   loadFileSystem(): Promise<{ readonly fileSystem: FileSystemPort; readonly guarded: ReadonlyArray<string> } | undefined>
-  /** What starts threads and processes that run guests, loaded when a plugin is first isolated; undefined where there is none. */
-  loadIsolates(): Promise<Isolates | undefined>
+  /** What starts threads and processes that run guests, loaded when a plugin is first isolated; undefined where there is none. `cache`: the host's folder, if it keeps one. */
+  loadIsolates(cache?: () => Promise<CacheStore | undefined>): Promise<Isolates | undefined>
   /** SHA-256, lowercase hex. */
   sha256(bytes: Uint8Array): Promise<string>
   hmacSha256(key: Uint8Array, bytes: Uint8Array): Promise<Uint8Array>

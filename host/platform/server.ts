@@ -9,7 +9,12 @@ import type * as NodeOs from "node:os"
 import type * as NodePath from "node:path"
 import type * as NodeUrl from "node:url"
 import type * as NodeUtil from "node:util"
+import type * as NodeV8 from "node:v8"
 import type * as NodeWorker from "node:worker_threads"
+import { hmacSha256, sha256, shortBytesMax } from "../../kernels/sha256/sha256.ts"
+import { watchdog } from "../call/watchdog.ts"
+import { createModuleCache } from "../meter/cache.ts"
+import { sealedIn } from "../meter/sealed.ts"
 import { openFolderCache } from "./cache-folder.ts"
 import type { CacheStore, Platform, WatchdogJoin, WatchdogThread } from "./platform.ts"
 import { fetchBytes, notFound, overSize, unreadable, webAddress } from "./read.ts"
@@ -23,6 +28,7 @@ export interface Builtins {
   readonly "node:path": typeof NodePath
   readonly "node:url": typeof NodeUrl
   readonly "node:util": typeof NodeUtil
+  readonly "node:v8": typeof NodeV8
   readonly "node:worker_threads": typeof NodeWorker
 }
 
@@ -115,6 +121,30 @@ async function readFile(path: string, bytesMax: number): Promise<Uint8Array> {
   }
 }
 
+/**
+ * A process that loads one plugin digests it and its cached module, and names its imports by chance: for so little `node:crypto` is not loaded, which
+ * takes 4.5 ms on Node, an eighth of the start-up budget (WebCrypto 6). One that goes on gets the processor's instructions for it.
+ */
+let digested = 0
+const isShort = (bytes: Uint8Array): boolean => bytes.length <= shortBytesMax && digested++ < 8
+
+const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")
+
+/** From the system's own source, which is what `node:crypto` seeds itself with; undefined where it is no file that may be read. */
+function systemRandom(length: number): Uint8Array | undefined {
+  const fs = builtin("node:fs")
+  let file: number | undefined
+  try {
+    file = fs.openSync("/dev/urandom", "r")
+    const bytes = new Uint8Array(length)
+    return fs.fstatSync(file).isCharacterDevice() && fs.readSync(file, bytes) === length ? bytes : undefined
+  } catch {
+    return undefined
+  } finally {
+    if (file !== undefined) fs.closeSync(file)
+  }
+}
+
 /** Folder of the cache, from the environment; undefined when it is switched off or there is no home. */
 export function cacheFolder(environment: Readonly<Record<string, string | undefined>>): string | undefined {
   const { isAbsolute, join, resolve } = builtin("node:path")
@@ -198,6 +228,8 @@ export function serverPlatform(name: "node" | "deno" | "bun", overrides: Partial
         return undefined
       }
     },
+    loadWatchdog: async () => ({ watchdog }),
+    loadModuleCache: async () => ({ createModuleCache, sealedIn }),
     loadRewriter: () => import("../meter/rewrite.ts"),
     async loadFileSystem() {
       const { serverFileSystem } = await import("./file-system.ts")
@@ -205,10 +237,10 @@ export function serverPlatform(name: "node" | "deno" | "bun", overrides: Partial
     },
     // Given by each platform: who takes only a function of this file does not get that code with it.
     loadIsolates: async () => undefined,
-    // Not WebCrypto: loading it takes 6 ms on Node, a sixth of the start-up budget.
-    sha256: async (bytes) => builtin("node:crypto").hash("sha256", bytes, "hex"),
-    hmacSha256: async (key, bytes) => new Uint8Array(builtin("node:crypto").createHmac("sha256", key).update(bytes).digest()),
-    randomBytes: (length) => new Uint8Array(builtin("node:crypto").randomBytes(length)),
+    sha256: async (bytes) => (isShort(bytes) ? hex(sha256(bytes)) : builtin("node:crypto").hash("sha256", bytes, "hex")),
+    hmacSha256: async (key, bytes) =>
+      isShort(bytes) ? hmacSha256(key, bytes) : new Uint8Array(builtin("node:crypto").createHmac("sha256", key).update(bytes).digest()),
+    randomBytes: (length) => (name === "node" ? systemRandom(length) : undefined) ?? new Uint8Array(builtin("node:crypto").randomBytes(length)),
     ...overrides,
   }
 }

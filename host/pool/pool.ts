@@ -98,10 +98,11 @@ export class Pool {
     const { WaitQueue } = await import("./queue.ts")
     const { nowMs, tenant } = this.#linked
     const { deadlineAtMs, deadlineMs } = limits
+    const asking = limits.tenant ?? tenant
     // Something may have become free meanwhile.
     const instance = this.#isClosed || (this.#queue?.length ?? 0) > 0 ? undefined : this.take(name, resource, limits)
     const queue = (this.#queue ??= new WaitQueue(this.#options.queueMax, nowMs))
-    const waited = instance ?? (await (this.#isClosed ? undefined : queue.wait({ tenant, export: name, deadlineAtMs, deadlineMs, signal })))
+    const waited = instance ?? (await (this.#isClosed ? undefined : queue.wait({ tenant: asking, export: name, deadlineAtMs, deadlineMs, signal })))
     if (waited === undefined || this.#isClosed) throw new PluginError("Closed", { what: "the plugin" })
     if (signal?.aborted !== true) return waited
     this.give(waited)
@@ -118,7 +119,7 @@ export class Pool {
   }
 
   #make(): Instance {
-    const made = this.#linked.waiting?.create(this.#linked) ?? new Instance(this.#linked)
+    const made = this.#linked.waiting?.create(this.#linked) ?? Instance.make(this.#linked)
     this.#made++
     this.#live.add(made)
     return made
@@ -141,6 +142,7 @@ export class Pool {
     this.#isRetired = true
     this.#ready?.close()
     for (const instance of this.#live) if (!instance.isRunning && instance.ownedOutside === 0) instance.discard()
+    this.#linked.remains.close()
   }
 
   /** Discards every instance, those that resources are held of included; one that runs when its call ends. */
@@ -149,6 +151,7 @@ export class Pool {
     this.#ready?.close()
     this.#queue?.close()
     for (const instance of this.#live) if (!instance.isRunning) instance.discard()
+    this.#linked.remains.close()
   }
 
   #pinned(resource: GuestResource, name: string): Instance | undefined {

@@ -6,7 +6,7 @@
  * Tables need no capture: a module that could change one after its segments are placed is refused (`obstacle`), so the
  * element segments, which stay, place the same functions again, and each new instance its own.
  */
-import { type CoreLayout, CoreReader, readConstant } from "../harden/core-module.ts"
+import { type CoreLayout, CoreReader, readConstant } from "../../schemas/wasm/core-module.ts"
 import { misc, simd, single } from "../harden/opcodes.ts"
 import { BodyReader } from "../meter/body.ts"
 import type { Needs } from "../meter/needs.ts"

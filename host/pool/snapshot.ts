@@ -6,7 +6,7 @@
  */
 import { PoolError } from "../../schemas/error/pool.ts"
 import { Instance } from "../call/instance.ts"
-import type { CoreLayout } from "../harden/core-module.ts"
+import type { CoreLayout } from "../../schemas/wasm/core-module.ts"
 import type { CompiledModule, Linked, Snapshot } from "../link/prepare.ts"
 import type { Needs } from "../meter/needs.ts"
 import { bake, constantOf, expose, globalName, keptGlobals, memoryName, type ModuleState, obstacle, runsOf } from "./snapshot-module.ts"
@@ -50,7 +50,8 @@ export class SnapshotMaker {
    * @throws PoolError `Snapshot`; whatever a call throws whose instance fails to start
    */
   async take(linked: Linked): Promise<Snapshot> {
-    const instance = new Instance(speechless(linked))
+    const silent = speechless(linked)
+    const instance = linked.blueprint.builtins === undefined ? new Instance(silent) : (linked.waiting as NonNullable<Linked["waiting"]>).create(silent)
     instance.start(linked.callLimits())
     try {
       if (!instance.isUntouched) refuse("initialisation makes resource handles")

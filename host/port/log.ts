@@ -1,3 +1,4 @@
+import type { TraceContext } from "./observer.ts"
 import { limitsFrom } from "./port.ts"
 
 export type LogLevel = "trace" | "debug" | "info" | "warn" | "error" | "critical"
@@ -13,6 +14,8 @@ export interface LogRecord {
   readonly message: string
   /** True when the message was cut to the limit. */
   readonly isTruncated: boolean
+  /** Of the call that wrote it, where it was made with one. */
+  readonly trace?: TraceContext
 }
 
 /** Where plugins' log messages go. `write` runs inside the call and answers at once: a sink over a network buffers. */

@@ -1,6 +1,18 @@
 import { limitsFrom } from "./port.ts"
 
-/** What a call cost. One per call, whatever its outcome; billing, audit and telemetry read the same record. */
+/** The span of a distributed trace that a call is part of, as W3C Trace Context names it. A guest is never told. */
+export interface TraceContext {
+  /** 32 hexadecimal digits in lower case, not all zero. */
+  readonly traceId: string
+  /** 16 of them. */
+  readonly spanId: string
+  readonly isSampled: boolean
+}
+
+/**
+ * What a call cost. One per call, whatever its outcome, told when the call is over: that of an asynchronous guest may be later than
+ * its answer, and all that it did until then is in the record. Billing, audit and telemetry read the same one.
+ */
 export interface UsageRecord {
   /** `sha256:…` of the component. */
   readonly plugin: string
@@ -21,14 +33,26 @@ export interface UsageRecord {
   readonly bytesOut: number
   /** Host calls by the grant that allowed them. */
   readonly hostCalls: Readonly<Record<string, number>>
+  /** Live handles that the instance was left with, where there are any: what the guest opened and did not drop. Inline only. */
+  readonly handlesLeft?: number
+  /** Where the call was made with one. */
+  readonly trace?: TraceContext
 }
 
 /** What the host tells the observer. */
 export type ObserverEvent =
   | { readonly type: "usage"; readonly record: UsageRecord }
-  | { readonly type: "denial"; readonly plugin: string; readonly tenant: string; readonly grant: string }
+  | { readonly type: "denial"; readonly plugin: string; readonly tenant: string; readonly grant: string; readonly trace?: TraceContext }
   | { readonly type: "grant"; readonly plugin: string; readonly tenant: string; readonly change: "granted" | "revoked"; readonly grant: string }
-  | { readonly type: "stop"; readonly plugin: string; readonly tenant: string; readonly export: string; readonly code: string; readonly message: string }
+  | {
+      readonly type: "stop"
+      readonly plugin: string
+      readonly tenant: string
+      readonly export: string
+      readonly code: string
+      readonly message: string
+      readonly trace?: TraceContext
+    }
 
 /**
  * The one place usage records, denials, grant changes and stops go. `emit` runs inside calls: it must not wait, must

@@ -7,6 +7,7 @@
  */
 import { LimitError } from "../../schemas/error/limit.ts"
 import type { CallContext } from "../capability/capability.ts"
+import { PerInstance } from "../capability/per-instance.ts"
 import type { DirectoryEntries, DirectoryEntry, FileError, FileResult, FileStat, FileTimes, OpenDirectory, OpenFile } from "../port/file-system.ts"
 import { type Place, walk } from "./path.ts"
 
@@ -17,7 +18,7 @@ const ok = <A>(val: A): FileResult<A> => ({ tag: "ok", val })
 export const ioBytesMax = 256 << 10
 
 /** Descriptors and open listings of each instance, against `filesMax`. */
-const counts = new WeakMap<CallContext, { files: number }>()
+const counts = new PerInstance<{ files: number }>()
 
 function claim(call: CallContext): void {
   let count = counts.get(call)

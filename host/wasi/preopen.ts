@@ -17,6 +17,8 @@ export interface PreopenOptions {
 
 const isBelow = (path: string, folder: string): boolean => path === folder || path.startsWith(folder.endsWith("/") ? folder : `${folder}/`)
 
+export const noFileSystem = (guest: string): FileSystemError => new FileSystemError("NoFileSystem", { guest })
+
 /**
  * Opens each directory. Where the widest grant is of a directory above, the way down from there is walked without
  * leaving it: a link that a plugin has put there leads nowhere else.

@@ -4,6 +4,7 @@
  */
 import { PluginError } from "../../schemas/error/plugin.ts"
 import type { CallContext } from "../capability/capability.ts"
+import { PerInstance } from "../capability/per-instance.ts"
 import { chunkBytesMax, closed, type InputStream, type OutputStream, pending, type Pollable, type StreamFailure } from "../capability/io.ts"
 import { writeLog } from "../capability/log.ts"
 import { done, err, ok, type Result } from "../capability/serve.ts"
@@ -99,7 +100,7 @@ class Sink implements OutputStream {
   }
 }
 
-const lines = new WeakMap<CallContext, Record<"stdout" | "stderr", LineLog>>()
+const lines = new PerInstance<Record<"stdout" | "stderr", LineLog>>()
 
 /** One buffer per instance and stream, however often the guest asks for it. */
 export function output(call: CallContext, name: "stdout" | "stderr"): OutputStream {
@@ -165,7 +166,7 @@ class Stdin implements InputStream {
   }
 }
 
-const inputs = new WeakMap<CallContext, Stdin>()
+const inputs = new PerInstance<Stdin>()
 
 /** One place in the input per instance; another one when a call brings another input. */
 export function stdin(call: CallContext): Stdin {

@@ -1,6 +1,6 @@
 /**
  * Builds what is published into `dist/`:
- * - `mod.js effect.js host.js schemas.js http.js client.js` and the chunks they share, so that a class is the same one whichever entry
+ * - `mod.js effect.js host.js schemas.js http.js client.js billing.js` and the chunks they share, so that a class is the same one whichever entry
  *   it came from; `effect` stays an import, because its services must be the application's;
  * - `platform/browser-watchdog.js`, a thread's program for pages whose policy allows files of the site only;
  * - `platform/*.js`, chosen by the conditions of `#platform` in `dist/package.json` (the nearest `package.json` decides
@@ -9,17 +9,18 @@
  * - `cli-main.js`, one file with the whole command line in it, because it is started often and imports cost time, and
  *   `cli.js`, which starts it with the engine's code cache on;
  * - `types/`, the declarations of all rooms;
- * - `examples/`, by `examples.ts`.
+ * - `templates/`, what `stele new` copies, and `sdk/`, what builds copy into projects;
+ * - `examples/`, by `examples.ts`, and `plugins/`, by `plugins.ts`.
  *
  *     node runtime/build/build.ts [--if-stale]
  */
 import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import { existsSync } from "node:fs"
-import { chmod, glob, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises"
-import { dirname, join } from "node:path"
+import { chmod, cp, glob, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises"
+import { dirname, join, relative } from "node:path"
 import { gzipSync } from "node:zlib"
-import type { InputOptions, OutputOptions, Plugin } from "rolldown"
+import { type InputOptions, type OutputOptions, type Plugin, rolldown } from "rolldown"
 import { watchdogSource } from "../../host/call/watchdog-thread.ts"
 import { browserWatchdog } from "../../host/platform/browser.ts"
 import { bundleInto, minify, placeWorkers, root, workers } from "./bundle.ts"
@@ -36,6 +37,7 @@ const entries = {
   schemas: "schemas/mod.ts",
   http: "runtime/http/mod.ts",
   client: "runtime/http/client.ts",
+  billing: "runtime/billing/mod.ts",
 } as const
 const cli = "runtime/cli"
 
@@ -43,7 +45,11 @@ const cli = "runtime/cli"
 async function fingerprint(): Promise<string> {
   const hash = createHash("sha256")
   const files = await Array.fromAsync(glob("{schemas,kernels,host,runtime}/**/*.{ts,json}", { cwd: root, exclude: (path) => path.endsWith(".as.ts") }))
-  for (const file of [...files, "package.json", "package-lock.json", "tsconfig.json", "tsconfig.build.json"].sort()) {
+  const templates = (await readdir(join(root, "plugins/templates"), { recursive: true, withFileTypes: true }))
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)))
+  const copied = [...templates, ...(await Array.fromAsync(glob(sdkSources, { cwd: root })))]
+  for (const file of [...files, ...copied, "package.json", "package-lock.json", "tsconfig.json", "tsconfig.build.json"].sort()) {
     hash
       .update(file)
       .update("\0")
@@ -69,6 +75,9 @@ const platformByCondition: Plugin = {
  */
 const alone: ReadonlySet<string> = new Set(["sqlite-worker", "folder-worker", "tenants-worker", "network-worker", "isolate-worker", "isolate-process"])
 
+/** Programs that import nothing and are also run from their text (`host/platform/isolate/process/code.ts`). */
+const scripts: ReadonlySet<string> = new Set(["isolate-process"])
+
 /** Where the files of threads lie, as seen from the bundle that starts them. */
 const workersIn = (folder: string): Plugin => placeWorkers((name) => `new URL(${JSON.stringify(`${folder}/${name}.js`)}, import.meta.url)`)
 
@@ -80,24 +89,53 @@ const bundle = (input: InputOptions, output: OutputOptions): Promise<void> => bu
 const workerInput = (isAlone: boolean): Record<string, string> =>
   Object.fromEntries(Object.entries(workers).flatMap(([file, name]) => (alone.has(name) === isAlone ? [[name, join(dirname(file), "worker.ts")]] : [])))
 
+/** Modules that `stele` and `stele/host` load before anything is asked of them. */
+async function loadedAtOnce(): Promise<ReadonlySet<string>> {
+  const imports = new Map<string, ReadonlyArray<string>>()
+  const graph: Plugin = { name: "graph", moduleParsed: ({ id, importedIds }) => void imports.set(id, importedIds) }
+  const input = [entries.mod, entries.host].map((path) => join(root, path))
+  const built = await rolldown({ cwd: root, input, platform: "neutral", external: isExternal, plugins: [platformByCondition, graph] })
+  await built.generate()
+  await built.close()
+  const early = new Set(input)
+  // A set goes on over what is added to it.
+  for (const id of early) for (const imported of imports.get(id) ?? []) early.add(imported)
+  for (const id of input) early.delete(id)
+  return early
+}
+
 async function bundleLibrary(): Promise<void> {
+  const atOnce = await loadedAtOnce()
   const input = {
     ...entries,
     ...workerInput(false),
     ...Object.fromEntries(platforms.map((name) => [`platform/${name}`, `host/platform/${name}.ts`])),
   }
   await bundle(
-    { input, external: isExternal, plugins: [platformByCondition, workersIn("..")] },
+    {
+      input,
+      external: isExternal,
+      plugins: [platformByCondition, workersIn("..")],
+      // Families of errors are known once they are defined; everything else that nobody uses may go, instead of being loaded for the order's sake.
+      treeshake: { moduleSideEffects: (id) => id.includes("/schemas/error/") },
+    },
     {
       entryFileNames: "[name].js",
       chunkFileNames: "chunk/[name]-[hash].js",
       comments: false,
       minify,
-      // One shared chunk, since every further file costs the start-up 0.5 ms; what only the rewriter or a service needs is loaded with it.
       codeSplitting: {
         groups: [
+          // One file for what is loaded at once, since each costs the start-up 0.5 ms, and another for what every server needs and no page ever.
+          { name: "stele", test: (id) => atOnce.has(id), priority: 3 },
           {
-            name: "stele",
+            name: "server",
+            test: /[/]host[/](platform[/](server|cache-folder|isolate[/]load)|call[/]watchdog(-thread)?|meter[/](cache|digests|sealed))[.]/,
+            priority: 2,
+          },
+          // What several of the parts share that are loaded when they are needed; what only the rewriter or a service needs is loaded with it.
+          {
+            name: "late",
             test: /[/](host|schemas)[/](?!platform[/](?!read)|effect|.*layer|.*effect-schema|meter[/](rewrite|body|call-graph|injected|writer|op|flag)[.]|harden[/](opcodes|immediate|float)[.]|error[/](http|network|pool)[.]|wit[/]graph[.])/,
             minShareCount: 2,
           },
@@ -120,7 +158,10 @@ async function bundleLibrary(): Promise<void> {
 
 async function bundleWorkers(): Promise<void> {
   for (const [name, file] of Object.entries(workerInput(true)))
-    await bundle({ input: { [name]: file }, external: isExternal }, { entryFileNames: "[name].js", codeSplitting: false, comments: false, minify })
+    await bundle(
+      { input: { [name]: file }, external: isExternal },
+      { entryFileNames: "[name].js", codeSplitting: false, comments: false, ...(scripts.has(name) ? { format: "iife", minify: true } : { minify }) },
+    )
 }
 
 async function bundleCli(): Promise<void> {
@@ -151,7 +192,7 @@ function declarations(): void {
   if (status !== 0) throw new Error(`Cannot emit declarations:\n${stdout}`)
 }
 
-/** Moves the new build into place; what is not in it, except the examples, goes. */
+/** Moves the new build into place; what is not in it, except plugins and examples, goes. */
 async function publish(): Promise<void> {
   await mkdir(dist, { recursive: true })
   const fresh = new Set(await readdir(staging))
@@ -159,10 +200,24 @@ async function publish(): Promise<void> {
     await rm(join(dist, name), { recursive: true, force: true })
     await rename(join(staging, name), join(dist, name))
   }
-  // Made by `examples.ts` and `binary.ts`.
-  const others = ["examples", "release", "stele", "stele-bun", "stele.exe", "stele-bun.exe"]
+  // Made by `examples.ts`, `plugins.ts` and `binary.ts`.
+  const others = ["examples", "plugins", "release"]
   for (const name of await readdir(dist)) {
-    if (!fresh.has(name) && !others.includes(name)) await rm(join(dist, name), { recursive: true, force: true })
+    if (!fresh.has(name) && !others.includes(name) && !/^stele(-|[.]exe$|$)/.test(name)) await rm(join(dist, name), { recursive: true, force: true })
+  }
+}
+
+/** The templates as they are; npm leaves `.gitignore` out of packages, so theirs has no dot. */
+const templates = (): Promise<void> => cp(join(root, "plugins/templates"), join(staging, "templates"), { recursive: true })
+
+/** What builds copy into projects; the SDK's WIT stays here, since a project has its own. */
+const sdkSources = "plugins/sdk/{*.as.ts,typescript/*.ts}"
+
+async function sdk(): Promise<void> {
+  for await (const path of glob(sdkSources, { cwd: root })) {
+    const to = join(staging, relative("plugins", path))
+    await mkdir(dirname(to), { recursive: true })
+    await cp(join(root, path), to)
   }
 }
 
@@ -186,6 +241,8 @@ async function main(): Promise<void> {
     await mkdir(staging, { recursive: true })
     await Promise.all([bundleLibrary(), bundleWorkers(), bundleCli()])
     declarations()
+    await templates()
+    await sdk()
     await writeFile(join(staging, "inputs.sha256"), stamp)
     await publish()
   } finally {

@@ -13,8 +13,9 @@ export const workers = {
   "runtime/storage/postgres/store.ts": "postgres-worker",
   "runtime/storage/pglite/store.ts": "pglite-worker",
   "runtime/network/network.ts": "network-worker",
+  "runtime/author/tools.ts": "author-worker",
   "host/platform/isolate/thread/start.ts": "isolate-worker",
-  "host/platform/isolate/process/start.ts": "isolate-process",
+  "host/platform/isolate/process/command.ts": "isolate-process",
 } as const
 
 /** Writes the address of each thread's file anew: a bundle has it elsewhere than a checkout. `address` gives the expression. */
@@ -36,5 +37,7 @@ export const placeWorkers = (address: (name: string) => string): Plugin => ({
 export const minify = { mangle: { keepNames: true }, compress: true, codegen: { removeWhitespace: false } } as const
 
 export async function bundleInto(folder: string, input: InputOptions, output: OutputOptions): Promise<void> {
-  await build({ cwd: root, platform: "neutral", treeshake: true, ...input, output: { dir: folder, format: "esm", ...output } })
+  // Modules that one entry needs at once and another later are meant; scripts have no name for others to see.
+  const checks = { ineffectiveDynamicImport: false, missingNameOptionForIifeExport: false }
+  await build({ cwd: root, platform: "neutral", treeshake: true, checks, ...input, output: { dir: folder, format: "esm", ...output } })
 }

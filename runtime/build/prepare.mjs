@@ -5,7 +5,7 @@
  *
  *     node runtime/build/prepare.mjs [examples] [dist] [test]
  */
-import { spawnSync } from "node:child_process"
+import { spawn } from "node:child_process"
 import { existsSync, readFileSync } from "node:fs"
 import { delimiter, join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -14,8 +14,11 @@ const root = fileURLToPath(new URL("../..", import.meta.url))
 const node = join(root, "node_modules/.bin", process.platform === "win32" ? "node.cmd" : "node")
 const isWindows = process.platform === "win32"
 
+const children = new Set()
+
 function fail(message) {
   console.error(message)
+  for (const child of children) child.kill()
   process.exit(1)
 }
 
@@ -37,9 +40,16 @@ function isInstalled(folder, programs) {
 }
 
 function run(command, args, cwd, env) {
-  const { status, error } = spawnSync(command, args, { cwd, env, stdio: ["ignore", 2, 2], shell: isWindows })
-  if (error !== undefined) fail(`Cannot run "${command}": ${error.message}`)
-  if (status !== 0) fail(`Cannot go on: "${[command, ...args].join(" ")}" ended with exit code ${status}`)
+  return new Promise((done) => {
+    const child = spawn(command, args, { cwd, env, stdio: ["ignore", 2, 2], shell: isWindows })
+    children.add(child)
+    child.once("error", (error) => fail(`Cannot run "${command}": ${error.message}`))
+    child.once("exit", (code, signal) => {
+      children.delete(child)
+      if (code !== 0) fail(`Cannot go on: "${[command, ...args].join(" ")}" ended with ${code === null ? `signal ${signal}` : `exit code ${code}`}`)
+      done()
+    })
+  })
 }
 
 /** npm replaces `node_modules`, so it must not run on the Node in there; nor may it inherit the outer npm's settings. */
@@ -55,10 +65,10 @@ function outsideEnv() {
   return env
 }
 
-function install(folder, name, programs) {
+async function install(folder, name, programs) {
   if (isInstalled(folder, programs)) return
   console.error(`Installing ${name} (npm ci in ${name === "the tools" ? "." : "test"})`)
-  run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], folder, outsideEnv())
+  await run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], folder, outsideEnv())
   if (!isInstalled(folder, programs)) {
     fail(`Cannot go on: npm left out one of ${programs.join(", ")}; install scripts must be allowed for "node", "deno" and "bun"`)
   }
@@ -66,9 +76,10 @@ function install(folder, name, programs) {
 
 if (Number(process.versions.node.split(".")[0]) < 20) fail(`Cannot prepare with Node ${process.versions.node}: at least Node 20 is needed`)
 const wanted = new Set(process.argv.slice(2))
-install(root, "the tools", ["node/bin/node", "typescript/package.json"])
-if (wanted.has("test")) install(join(root, "test"), "what tests need", ["bun/package.json", "deno/package.json", "tap/package.json"])
-// stripTypeScriptTypes, which the QuickJS build uses, says on every run that it is experimental.
-const quiet = "--disable-warning=ExperimentalWarning"
-if (wanted.has("examples")) run(node, [quiet, "runtime/build/examples.ts"], root, process.env)
-if (wanted.has("dist")) run(node, [quiet, "runtime/build/build.ts", "--if-stale"], root, process.env)
+// Building needs the tools alone: what tests need is installed meanwhile.
+const tests = wanted.has("test") && install(join(root, "test"), "what tests need", ["bun/package.json", "deno/package.json", "tap/package.json"])
+await install(root, "the tools", ["node/bin/node", "typescript/package.json"])
+// An example may be of a first-party plugin's world, which lies beside what was built of that.
+if (wanted.has("examples")) for (const plugins of ["plugins", "examples"]) await run(node, [`runtime/build/${plugins}.ts`], root, process.env)
+if (wanted.has("dist")) await run(node, ["runtime/build/build.ts", "--if-stale"], root, process.env)
+await tests

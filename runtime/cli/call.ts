@@ -9,6 +9,7 @@ import { Host } from "../mod.ts"
 import { answerJson, answerLines, invoke, usageJson, usageText } from "./invoke.ts"
 import type { ReadInput } from "./argument.ts"
 import { isTextFunction, textOf } from "./extism.ts"
+import { type LinkFlags, loadLinks } from "./links.ts"
 import { sourceOf } from "./manifest.ts"
 import { fill, portsFrom, type PortFlags, usageNotes } from "./ports.ts"
 import { parseBytes, parseCount, parseDuration, parseLimit } from "./quantity.ts"
@@ -25,7 +26,7 @@ export interface LoadFlags {
   readonly tenant: string
 }
 
-export interface CallFlags extends LoadFlags, PortFlags {
+export interface CallFlags extends LoadFlags, LinkFlags, PortFlags {
   readonly file: string
   readonly export: string
   readonly args: ReadonlyArray<string>
@@ -85,20 +86,22 @@ export async function call(flags: CallFlags): Promise<void> {
     ...(flags.deadline === undefined ? {} : { deadlineMs: parseDuration("--deadline", flags.deadline) }),
     ...(flags.fuel === undefined ? {} : { fuel: parseCount("--fuel", flags.fuel) }),
   }
-  const { ports, observer } = await portsFrom(flags, () => name)
+  const names = new Map<string, string>()
+  const { ports, observer } = await portsFrom(flags, (digest) => names.get(digest) ?? name)
   await using notes = usageNotes()
   // Nobody waits for upkeep here: each write removes some of what has ended, and garbage costs room but no time (`stele storage collect`).
   await using host = await Host.open({ ports, storage: flags.storage ?? "memory", objects: flags.objects, storageKey: flags.storageKey, upkeep: false })
   notes.observer = host.ports.observer
   await fill(host.ports.keyValue, flags)
   const { file } = flags
+  const links = await withProgress("Loading what is linked", flags.json, () => loadLinks(host, flags, options, names))
   const plugin = await at({ file }, async () => {
     const load = await sourceOf(file, options)
-    return withProgress(`Loading ${name}`, flags.json, () => host.load(load.source, load.options))
+    return withProgress(`Loading ${name}`, flags.json, () => host.load(load.source, { ...load.options, ...links }))
   })
   let isAnswered = false
   try {
-    const { exported, result, usage } = await (flags.input === undefined
+    const { exported, result, ended } = await (flags.input === undefined
       ? invoke(plugin, file, flags.export, flags.args, callOptions)
       : invoke(plugin, file, flags.export, inputWords(flags, flags.input), callOptions, literal(flags.input)))
     const text = isTextFunction(exported.type) ? textOf(result) : undefined
@@ -107,12 +110,14 @@ export async function call(flags: CallFlags): Promise<void> {
         JSON.stringify({
           result: answerJson(exported.type, result),
           ...(text === undefined ? {} : { text }),
-          ...(flags.usage ? { usage: usageJson(usage) } : {}),
+          ...(flags.usage ? { usage: usageJson(await ended) } : {}),
         }),
       )
     else if (flags.raw && answer(exported.type).ok !== undefined) writeRaw(result)
     else for (const line of answerLines(exported.type, result, out, columns(process.stdout))) printLine(line)
     isAnswered = true
+    // Then what it cost is all that it did.
+    if (flags.usage) await ended
   } finally {
     const { usage, denied } = observer.take()
     // An interface may answer a denial with its own error, which the plugin may swallow: then this is all that shows it.

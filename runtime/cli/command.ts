@@ -2,23 +2,34 @@
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { Debug, isOn, Json, loadFlags, many, run, text } from "./flag.ts"
+import {
+  action,
+  deadline,
+  Debug,
+  isOn,
+  Json,
+  linkFlags,
+  loadFlags,
+  many,
+  objects,
+  pluginFlag,
+  port,
+  portFlags,
+  programFlags,
+  storageKey,
+  text,
+  withUsage,
+} from "./flag.ts"
+import { author } from "./author-command.ts"
+import { account, estimate, invoice } from "./invoice-command.ts"
 import { plugin } from "./plugin-command.ts"
+import { prices } from "./prices-command.ts"
 import { storage as storageCommands } from "./storage-command.ts"
 
 const file = Argument.String("FILE").pipe(
   Argument.withDescription("A plugin: path, URL, or sha256 digest in the store; an Extism manifest by its ending .json"),
 )
-
-const storage = text(
-  "storage",
-  "ADDRESS",
-  "Where what plugins store is kept: memory (default), sqlite:PATH, sqlite-tenants:FOLDER, postgres://USER@HOST/DATABASE or pglite:PATH",
-)
-const storageKey = text("storage-key", "SOURCE", "The master key that stored values are sealed by, 32 bytes: file:PATH or env:NAME")
-const objects = text("objects", "ADDRESS", "Where blobs are kept: folder:PATH or s3://BUCKET/PREFIX (default: beside the store, or in your data folder)")
 
 const call = Command.make(
   "call",
@@ -33,20 +44,13 @@ const call = Command.make(
     ),
     input: text("input", "TEXT", "The one argument as it is, for functions of Extism plugins and others that take text or bytes"),
     ...loadFlags,
-    deadline: text("deadline", "TIME", "When the call is stopped: 500, 500ms, 2s (default 1s)"),
-    config: many("config", "NAME=VALUE", "A setting that config:NAME lets the plugin read"),
-    secret: many("secret", "NAME=SOURCE", "A secret for secret:NAME, from env:VARIABLE or file:PATH"),
-    storage,
-    objects,
-    storageKey,
-    kv: many("kv", "BUCKET/KEY=VALUE", "A stored value to start with: prices/tea=3.20"),
-    usage: isOn("usage", "Print fuel, time, memory and grants used"),
+    ...linkFlags,
+    deadline: deadline("the call", "500, 500ms, 2s (default 1s)"),
+    ...portFlags,
+    usage: withUsage,
     raw: isOn("raw", "Write a string or list<u8> result as it is"),
   },
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    yield* run(async () => (await import("./call.ts")).call({ ...flags, json }))
-  }),
+  action(async (flags) => (await import("./call.ts")).call(flags)),
 ).pipe(
   Command.withDescription("Load a component, grant it what you name and nothing else, call one export, print its result."),
   Command.withShortDescription("Call an export of a component"),
@@ -54,6 +58,10 @@ const call = Command.make(
     { command: `stele call greeter.wasm greet '{name: "Ada"}' --grant log --grant 'kv:read:*'`, description: "JSON or WAVE, by the parameter's type" },
     { command: "stele call text.wasm analyze @speech.txt '{top: 5, min-letters: 4}' --usage", description: "A file as the first argument; what the call cost" },
     { command: "stele call spinner.wasm spin 1 --deadline 100ms", description: "Stop it after 100 ms" },
+    {
+      command: "stele call a.wasm total --link acme:b/api=b.wasm --grant 'call:acme:b/api#*'",
+      description: "Another plugin serves an import",
+    },
     { command: "stele call count_vowels.wasm count_vowels --input 'Hello'", description: "An Extism plugin: text in, text out" },
   ]),
 )
@@ -63,25 +71,16 @@ const runProgram = Command.make(
   {
     file: Argument.String("FILE").pipe(Argument.withDescription("A program: a wasi:cli component or a preview-1 module; path, URL, or sha256 digest")),
     args: Argument.String("ARGS").pipe(Argument.withDescription("The program's own; put -- before those that begin with a dash"), Argument.variadic()),
-    dir: many("dir", "HOST[::GUEST][:ro]", "A folder it may use, by the name it sees it by; :ro to read only; repeat for more"),
-    env: many("env", "NAME[=VALUE]", "A variable it finds; without a value, what is set here"),
+    ...programFlags,
     allowHttp: many("allow-http", "PATTERN", "URLs it may request, with any method, such as https://api.example.com/*; repeat for more"),
-    deadline: text("deadline", "TIME", "When the program is stopped: 500, 500ms, 2s, 1h (default: a day)"),
+    deadline: deadline("the program", "500, 500ms, 2s, 1h (default: a day)"),
     engine: text("engine", "ENGINE", "js (default), node-wasi or wasmtime: what runs it"),
     ...loadFlags,
-    config: many("config", "NAME=VALUE", "A setting that config:NAME lets the program read"),
-    secret: many("secret", "NAME=SOURCE", "A secret for secret:NAME, from env:VARIABLE or file:PATH"),
-    storage,
-    objects,
-    storageKey,
-    kv: many("kv", "BUCKET/KEY=VALUE", "A stored value to start with: prices/tea=3.20"),
-    usage: isOn("usage", "Print fuel, time, memory and grants used"),
+    ...portFlags,
+    usage: withUsage,
     raw: isOn("raw", "Write to a terminal what the program writes, escape sequences included"),
   },
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    yield* run(async () => (await import("./run.ts")).run({ ...flags, json }))
-  }),
+  action(async (flags) => (await import("./run.ts")).run(flags)),
 ).pipe(
   Command.withDescription(
     "Run a program with the folders, variables and grants you name and nothing else. Its streams are those of this terminal, its exit code is passed on. Clocks and random need grants: --grant clock:monotonic --grant clock:wall --grant random.",
@@ -90,10 +89,10 @@ const runProgram = Command.make(
   Command.withExamples([
     { command: "stele run hello.wasm" },
     {
-      command: "stele run convert.wasm --dir ./pictures::/in:ro --dir ./out::/out -- --size 800 /in/a.png",
+      command: "stele run convert.wasm --dir ./in::/in:ro --dir ./out::/out -- /in/a.png",
       description: "Two folders, one of them only to read",
     },
-    { command: "stele run tool.wasm --grant clock:monotonic --grant random --deadline 10s < input.csv", description: "Stop it after ten seconds" },
+    { command: "stele run tool.wasm --grant random --deadline 10s < input.csv", description: "Stop it after ten seconds" },
     { command: "stele run hello.wasm --engine wasmtime", description: "The same program on another engine" },
   ]),
 )
@@ -102,24 +101,16 @@ const serve = Command.make(
   "serve",
   {
     file: Argument.String("FILE").pipe(Argument.withDescription("A component that exports wasi:http/incoming-handler: path, URL, or sha256 digest")),
-    port: text("port", "PORT", "Where it listens (default 8080; 0: any that is free)"),
+    port: port("Where it listens (default 8080; 0: any that is free)"),
     host: text("host", "ADDRESS", "The address it listens on (default 127.0.0.1: this machine alone)"),
-    deadline: text("deadline", "TIME", "When the answer to one request is stopped: 500ms, 2s (default 10s)"),
+    deadline: deadline("the answer to one request", "500ms, 2s (default 10s)"),
     maxBody: text("max-body", "BYTES", "Most bytes of one request's body (default 1MiB)"),
     ...loadFlags,
-    dir: many("dir", "HOST[::GUEST][:ro]", "A folder it may use, by the name it sees it by; :ro to read only; repeat for more"),
-    env: many("env", "NAME[=VALUE]", "A variable it finds; without a value, what is set here"),
-    config: many("config", "NAME=VALUE", "A setting that config:NAME lets the plugin read"),
-    secret: many("secret", "NAME=SOURCE", "A secret for secret:NAME, from env:VARIABLE or file:PATH"),
-    storage,
-    objects,
-    storageKey,
-    kv: many("kv", "BUCKET/KEY=VALUE", "A stored value to start with: prices/tea=3.20"),
+    ...linkFlags,
+    ...programFlags,
+    ...portFlags,
   },
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    yield* run(async () => (await import("./serve.ts")).serveFile({ ...flags, json }))
-  }),
+  action(async (flags) => (await import("./serve.ts")).serveFile(flags)),
 ).pipe(
   Command.withDescription(
     "Serve HTTP with a component: each request is a call of its own, in an instance of its own, stopped at its deadline. SIGTERM and Ctrl-C end it when what is under way is answered.",
@@ -127,7 +118,7 @@ const serve = Command.make(
   Command.withShortDescription("Serve HTTP with a component"),
   Command.withExamples([
     { command: "stele serve site.wasm --port 8080" },
-    { command: "stele serve api.wasm --grant 'http:GET:https://api.example.com/*' --deadline 2s", description: "It may ask one other service" },
+    { command: "stele serve api.wasm --grant 'http:GET:https://api.example.com/*'", description: "It may ask one other service" },
     { command: "stele serve files.wasm --dir ./public::/:ro", description: "A folder, to read" },
   ]),
 )
@@ -135,10 +126,7 @@ const serve = Command.make(
 const inspect = Command.make(
   "inspect",
   { file, limit: loadFlags.limit, wit: isOn("wit", "Print the world as WIT alone"), schema: isOn("schema", "Print the JSON Schemas of the exports alone") },
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    yield* run(async () => (await import("./inspect.ts")).inspect({ ...flags, json }))
-  }),
+  action(async (flags) => (await import("./inspect.ts")).inspect(flags)),
 ).pipe(
   Command.withDescription("Show what a component is, what it asks for and what it offers. It runs nothing and needs no grants."),
   Command.withShortDescription("Show imports, grants needed, exports, sizes"),
@@ -153,26 +141,28 @@ const types = Command.make(
   {
     file,
     limit: loadFlags.limit,
+    as: text("as", "FORM", "typescript (default), effect, json-schema, gtypes or markdown"),
+    world: text("world", "NAME", "Of WIT: which world, where there are several"),
     output: text("output", "FILE", "Write there instead of to standard output").pipe(Flag.withAlias("o")),
     dryRun: isOn("dry-run", "Print, and write nothing"),
   },
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    yield* run(async () => (await import("./inspect.ts")).types({ ...flags, json }))
-  }),
+  action(async (flags) => (await import("./types.ts")).types(flags)),
 ).pipe(
-  Command.withDescription("Write TypeScript declarations of a component's exports, for host.load<Exports>(…)."),
-  Command.withShortDescription("Write TypeScript declarations of a component"),
-  Command.withExamples([{ command: "stele types greeter.wasm -o greeter.d.ts" }]),
+  Command.withDescription(
+    "Write the types of a component, or of a world of WIT (a file .wit, or a folder): TypeScript declarations for host.load<Exports>(…), a module of Effect Schemas, JSON Schemas of every function, GTypes with their hash, or a page of documentation.",
+  ),
+  Command.withShortDescription("Write the types of a component or of WIT"),
+  Command.withExamples([
+    { command: "stele types greeter.wasm -o greeter.d.ts" },
+    { command: "stele types wit --as markdown", description: "A page about the only world of this folder" },
+    { command: "stele types greeter.wasm --as gtypes --json", description: "What registries compare versions by" },
+  ]),
 )
 
 const explain = Command.make(
   "explain",
   { what: Argument.String("WHAT").pipe(Argument.withDescription("An error code, a limit, a grant; or codes, limits, grants for all")) },
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    yield* run(async () => (await import("./explain.ts")).explain({ ...flags, json }))
-  }),
+  action(async (flags) => (await import("./explain.ts")).explain(flags)),
 ).pipe(
   Command.withDescription("Explain an error code, a limit or a grant."),
   Command.withShortDescription("Explain an error code, a limit or a grant"),
@@ -191,14 +181,10 @@ const up = Command.make(
     storage: kept,
     objects,
     storageKey,
-    port: text("port", "PORT", "Where plugins are served over HTTP on 127.0.0.1; 0 any free port, none not at all (default 4747, or any free port)"),
+    port: port("Where plugins are served over HTTP on 127.0.0.1; 0 any free port, none not at all (default 4747, or any free port)"),
     once: isOn("once", "Exit after the run instead of waiting for commands"),
   },
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    const debug = yield* Debug
-    yield* run(async () => (await import("../up/up.ts")).up({ ...flags, json, debug }))
-  }),
+  action(async (flags) => (await import("../up/up.ts")).up(flags)),
 ).pipe(
   Command.withDescription(
     "Load the example plugins, call each on real input, show one refused and one stopped; then take commands on the loaded plugins, and serve them over HTTP to this machine.",
@@ -221,14 +207,12 @@ const doctor = Command.make(
       Argument.optional,
       Argument.map(Option.getOrUndefined),
     ),
+    plugin: pluginFlag,
   },
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    yield* run(async () => (await import("./doctor.ts")).doctor({ ...flags, json }))
-  }),
+  action(async (flags) => (await import("./doctor.ts")).doctor(flags)),
 ).pipe(
   Command.withDescription(
-    "Look at what this machine lets a host do (stop guests, let them wait, keep them apart, other engines, compilers, a GPU) and at what a store stands on: disk space, whether a sync means anything, what the store says of itself. Changes nothing; exit code 3 when something cannot be relied on.",
+    "Look at what this machine lets a host do (stop guests, let them wait, keep them apart, other engines, compilers, a GPU), at what a store stands on (disk space, whether a sync means anything, what the store says of itself), and at which component is in force for each first-party plugin. Changes nothing; exit code 3 when something cannot be relied on.",
   ),
   Command.withShortDescription("Find what is wrong with this machine or store"),
   Command.withExamples([{ command: "stele doctor" }, { command: "stele doctor sqlite:stele.db --json" }]),
@@ -248,10 +232,7 @@ const usage = Command.make(
     tenant: text("tenant", "NAME", "One tenant's alone"),
     plugin: text("plugin", "DIGEST", "One plugin's alone; the first characters are enough"),
   },
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    yield* run(async () => (await import("./usage.ts")).usage({ ...flags, json }))
-  }),
+  action(async (flags) => (await import("./usage.ts")).usage(flags)),
 ).pipe(
   Command.withDescription(
     "Show what calls cost: how many, their time, fuel, memory and bytes, and host calls by grant. Every call through a store is recorded. A database is asked as its role stele_worker, whose password is in the file that STELE_STORAGE_WORKER_PASSWORD_FILE names, or is that of the service.",
@@ -267,10 +248,7 @@ const usage = Command.make(
 const buildInfo = Command.make(
   "build-info",
   {},
-  Effect.fnUntraced(function* () {
-    const json = yield* Json
-    yield* run(async () => (await import("./build-info.ts")).buildInfo({ json }))
-  }),
+  action(async (flags) => (await import("./build-info.ts")).buildInfo(flags)),
 ).pipe(
   Command.withDescription("Show which Stele this is: version, engine, platform; of a single-file binary also what it was made from and what it carries."),
   Command.withShortDescription("Show what this program was made from"),
@@ -285,5 +263,23 @@ export const stele = Command.make("stele").pipe(
     { command: "stele up", description: "See it all on the example plugins" },
   ]),
   Command.withGlobalFlags([Json, Debug]),
-  Command.withSubcommands([call, runProgram, serve, inspect, types, explain, up, plugin, usage, storageCommands, doctor, buildInfo]),
+  Command.withSubcommands([
+    call,
+    runProgram,
+    serve,
+    inspect,
+    types,
+    explain,
+    up,
+    plugin,
+    ...author,
+    usage,
+    prices,
+    estimate,
+    account,
+    invoice,
+    storageCommands,
+    doctor,
+    buildInfo,
+  ]),
 )

@@ -1,7 +1,8 @@
-/** `stele doctor [ADDRESS]`: what this machine lets a host do, is what a store stands on sound, and what to do where it is not. */
+/** `stele doctor [ADDRESS]`: what this machine lets a host do, is what a store stands on sound, which plugins are in force, and what to do where something is not right. */
 import { platform } from "../../host/platform/mod.ts"
 import { type Diagnosis, fail, ok } from "../doctor/diagnosis.ts"
 import { diagnoseMachine } from "../doctor/machine.ts"
+import { diagnosePlugins } from "../doctor/plugins.ts"
 import { diagnoseSqlite, diagnoseTenants } from "../doctor/sqlite.ts"
 import { defaultStorage } from "../storage/default.ts"
 import { isPostgres, pglitePath, sqlitePath, tenantsFolder } from "../storage/storage.ts"
@@ -11,6 +12,8 @@ import { version } from "./version.ts"
 export interface DoctorFlags {
   /** Default: the user's own store. */
   readonly address: string | undefined
+  /** NAME=FILE: looked at as if they were configured. */
+  readonly plugin: ReadonlyArray<string>
   readonly json: boolean
 }
 
@@ -37,9 +40,9 @@ async function diagnose(address: string): Promise<ReadonlyArray<Diagnosis>> {
   return address === "memory" ? [ok("store", "memory: nothing is kept when the process ends")] : diagnoseSqlite(sqlitePath(address))
 }
 
-export async function doctor({ address = defaultStorage(process.env) ?? "memory", json }: DoctorFlags): Promise<void> {
-  const [machine, store] = await Promise.all([diagnoseMachine(), diagnose(address)])
-  const found = [engine(), ...store, ...machine]
+export async function doctor({ address = defaultStorage(process.env) ?? "memory", plugin, json }: DoctorFlags): Promise<void> {
+  const [machine, store, plugins] = await Promise.all([diagnoseMachine(), diagnose(address), diagnosePlugins(plugin)])
+  const found = [engine(), ...store, ...machine, ...plugins]
   const worst = found.some(({ status }) => status === "fail") ? "fail" : found.some(({ status }) => status === "warn") ? "warn" : "ok"
   if (json) printLine(JSON.stringify({ storage: address, status: worst, diagnoses: found }))
   else {

@@ -32,5 +32,57 @@ export const loadFlags = {
   ),
 }
 
-/** A failure passes as it is: the entry knows how to show each. */
-export const run = (work: (signal: AbortSignal) => void | Promise<void>) => Effect.tryPromise({ try: async (signal) => work(signal), catch: (error) => error })
+/** Plugins that serve imports of the one that is loaded. */
+export const linkFlags = {
+  link: many(
+    "link",
+    "INTERFACE=FILE",
+    "A plugin that serves an import, such as acme:prices/api=prices.wasm; each call of it needs --grant call:INTERFACE#FUNCTION",
+  ),
+  linkGrant: many("link-grant", "INTERFACE=GRANT", "What the plugin that serves an import may do itself, such as acme:prices/api=log"),
+}
+
+export const objects = text("objects", "ADDRESS", "Where blobs are kept: folder:PATH or s3://BUCKET/PREFIX (default: beside the store, or in your data folder)")
+export const storageKey = text("storage-key", "SOURCE", "The master key that stored values are sealed by, 32 bytes: file:PATH or env:NAME")
+
+/** What the ports of a plugin that is loaded for one command have. */
+export const portFlags = {
+  config: many("config", "NAME=VALUE", "A setting that config:NAME lets the plugin read"),
+  secret: many("secret", "NAME=SOURCE", "A secret for secret:NAME, from env:VARIABLE or file:PATH"),
+  storage: text(
+    "storage",
+    "ADDRESS",
+    "Where what plugins store is kept: memory (default), sqlite:PATH, sqlite-tenants:FOLDER, postgres://USER@HOST/DATABASE or pglite:PATH",
+  ),
+  objects,
+  storageKey,
+  kv: many("kv", "BUCKET/KEY=VALUE", "A stored value to start with: prices/tea=3.20"),
+}
+
+/** Components in the place of first-party plugins: `configuredPlugins` takes them. */
+export const pluginFlag = many("plugin", "NAME=FILE", "A component in the place of a first-party plugin (else STELE_PLUGIN_NAME, else plugins in stele.json)")
+
+/** What a program, or a component that is served, finds of this machine. */
+export const programFlags = {
+  dir: many("dir", "HOST[::GUEST][:ro]", "A folder it may use, by the name it sees it by; :ro to read only; repeat for more"),
+  env: many("env", "NAME[=VALUE]", "A variable it finds; without a value, what is set here"),
+}
+
+export const withUsage = isOn("usage", "Print fuel, time, memory and grants used")
+export const port = (description: string) => text("port", "PORT", description)
+export const deadline = (what: string, example: string) => text("deadline", "TIME", `When ${what} is stopped: ${example}`)
+
+/** Flags that every command has. */
+export interface CommonFlags {
+  readonly json: boolean
+  readonly debug: boolean
+}
+
+/** What a command does with its flags, as its handler. A failure passes as it is: the entry knows how to show each. */
+export const action =
+  <F extends object>(work: (flags: F & CommonFlags, signal: AbortSignal) => void | Promise<void>) =>
+  (flags: F) =>
+    Effect.gen(function* () {
+      const common = { json: yield* Json, debug: yield* Debug }
+      yield* Effect.tryPromise({ try: async (signal) => work({ ...flags, ...common }, signal), catch: (error) => error })
+    })

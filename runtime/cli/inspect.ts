@@ -1,11 +1,8 @@
-/** `stele inspect FILE` and `stele types FILE`: what a component is, asks for and offers. Nothing of it runs, and it needs no grants. */
-import { writeFile } from "node:fs/promises"
-import { ConfigError } from "../../schemas/error/config.ts"
-import { quote } from "../../schemas/value/form.ts"
+/** `stele inspect FILE`: what a component is, asks for and offers. Nothing of it runs, and it needs no grants. */
+import type { FunctionJsonSchema } from "../../schemas/wit/json-schema.ts"
 import type { FunctionType } from "../../schemas/wit/model.ts"
 import { functionText, shapeText, worldText } from "../../schemas/wit/print.ts"
 import { answer } from "../../schemas/wit/tree.ts"
-import { declarations } from "../../schemas/wit/typescript.ts"
 import type { LoadOptions } from "../../host/options.ts"
 import type { Description, Plugin } from "../../host/plugin.ts"
 import { Host } from "../mod.ts"
@@ -24,7 +21,10 @@ export interface InspectFlags {
 }
 
 /** Loads without grants: imports that need one are linked to denials, so that any component can be looked at. */
-async function look<A>({ file, limit, json }: InspectFlags | TypesFlags, use: (plugin: Plugin) => A | Promise<A>): Promise<A> {
+export async function look<A>(
+  { file, limit, json }: { readonly file: string; readonly limit: ReadonlyArray<string>; readonly json: boolean },
+  use: (plugin: Plugin) => A | Promise<A>,
+): Promise<A> {
   await using host = await Host.open()
   const options: LoadOptions = { missing: "trap", limits: Object.fromEntries(limit.map(parseLimit)) }
   return await at({ file }, async () => {
@@ -59,7 +59,7 @@ function needOf({ status, grant, risk }: Description["imports"][number]): readon
 }
 
 /** What `--json` prints. The schema of an export that takes or gives handles is null: they mean nothing outside their instance. */
-export const descriptionJson = (file: string, description: Description): Record<string, unknown> => ({
+export const descriptionJson = (file: string, description: Description, schemas: ReadonlyMap<string, FunctionJsonSchema>): Record<string, unknown> => ({
   file,
   digest: description.digest,
   tenant: description.tenant,
@@ -71,7 +71,7 @@ export const descriptionJson = (file: string, description: Description): Record<
     ...(grant === undefined ? {} : { grant }),
     ...(risk === undefined ? {} : { risk }),
   })),
-  exports: description.exports.map(({ name, type, schema }) => ({ name, type: functionText(type), schema: schema ?? null })),
+  exports: description.exports.map(({ name, type }) => ({ name, type: functionText(type), schema: schemas.get(name) ?? null })),
   grants: description.grants,
   sizes: description.sizes,
   features: featuresOf(description),
@@ -118,45 +118,14 @@ export function overview(file: string, description: Description, colours: Palett
 }
 
 export async function inspect(flags: InspectFlags): Promise<void> {
-  await look(flags, (plugin) => {
+  await look(flags, async (plugin) => {
     const description = plugin.describe()
-    if (flags.json) return printLine(JSON.stringify(descriptionJson(flags.file, description)))
+    const schemas = await plugin.schemas()
+    if (flags.json) return printLine(JSON.stringify(descriptionJson(flags.file, description, schemas)))
     if (flags.wit) return printLine(worldText("root", description.world))
-    if (flags.schema) return printLine(JSON.stringify(Object.fromEntries(description.exports.map(({ name, schema }) => [name, schema ?? null])), null, 2))
+    if (flags.schema) return printLine(JSON.stringify(Object.fromEntries(description.exports.map(({ name }) => [name, schemas.get(name) ?? null])), null, 2))
     for (const line of overview(flags.file, description, out, columns(process.stdout))) printLine(line)
     printLine(`\n${out.bold("World")}`)
     for (const line of worldText("root", description.world).split("\n")) printLine(line === "" ? "" : `  ${line}`)
   })
-}
-
-export interface TypesFlags {
-  readonly file: string
-  readonly limit: ReadonlyArray<string>
-  readonly output?: string | undefined
-  readonly dryRun: boolean
-  readonly json: boolean
-}
-
-/** Declarations that make `host.load<Exports>(…)` typed; to stdout, or to the file of `-o`. */
-export async function types(flags: TypesFlags): Promise<void> {
-  const text = await look(flags, (plugin) => declarations(plugin.describe().world, `Do not edit: written by \`stele types ${nameOf(flags.file)}.wasm\``))
-  if (flags.output === undefined || flags.dryRun) {
-    if (flags.json) return printLine(JSON.stringify({ declarations: text }))
-    return void process.stdout.write(text.endsWith("\n") ? text : `${text}\n`)
-  }
-  const { output } = flags
-  try {
-    await writeFile(output, text)
-  } catch (cause) {
-    throw new ConfigError(
-      "Option",
-      {
-        option: "--output",
-        expected: "a file that can be written",
-        actual: `${quote(output, 200)} (${(cause as NodeJS.ErrnoException).code ?? "no reason given"})`,
-      },
-      { cause },
-    )
-  }
-  if (flags.json) printLine(JSON.stringify({ written: output }))
 }

@@ -17,7 +17,10 @@ import type { Palette } from "./terminal.ts"
 export interface Invocation {
   readonly exported: Exported
   readonly result: unknown
+  /** What it cost up to its answer. */
   readonly usage: UsageRecord
+  /** The same once all that it left running has ended. */
+  readonly ended: Promise<UsageRecord>
 }
 
 /** Finds the export, reads the words and calls. Errors know the file, the parameters and the type of a guest's payload. */
@@ -33,8 +36,8 @@ export async function invoke(
     const exported = findExport(plugin.describe().exports, wanted)
     const { name, type } = exported
     const args = await at({ about: `${name}: ${functionText(type, 0, 60)}` }, () => parseArguments(name, type, words, read))
-    const { result, usage } = await at({ about: name, payload: answer(type).err }, () => plugin.callWithUsage(name, args, options))
-    return { exported, result, usage }
+    const { result, usage, ended } = await at({ about: name, payload: answer(type).err }, () => plugin.callWithUsage(name, args, options))
+    return { exported, result, usage, ended }
   })
 }
 

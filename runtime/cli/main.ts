@@ -5,7 +5,7 @@ import { execute, showingOf } from "./execute.ts"
 import { endWithReader } from "./terminal.ts"
 
 // A single-file program starts itself to run a plugin in a process of its own: then it is that process and nothing else.
-if (process.argv[2] === isolateArgument) await import("../../host/platform/isolate/process/worker.ts")
+if (process.argv[2] === isolateArgument) await (await import("../../host/platform/isolate/process/worker.ts")).served
 
 endWithReader()
 const words = process.argv.slice(2)

@@ -1,8 +1,7 @@
 /** The commands under `stele plugin`, their flags and their help. */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
-import * as Effect from "effect/Effect"
-import { isOn, Json, loadFlags, run, text } from "./flag.ts"
+import { action, isOn, loadFlags, objects, storageKey, text } from "./flag.ts"
 
 const where = {
   storage: text(
@@ -10,8 +9,8 @@ const where = {
     "ADDRESS",
     "The store that plugins are kept in: sqlite:PATH, sqlite-tenants:FOLDER, postgres://USER@HOST/DATABASE (default: the one in your data folder)",
   ),
-  objects: text("objects", "ADDRESS", "Where its objects are, if not beside it: folder:PATH or s3://BUCKET/PREFIX"),
-  storageKey: text("storage-key", "SOURCE", "The store's master key: file:PATH or env:NAME"),
+  objects,
+  storageKey,
   service: text("service", "URL", "Ask this service instead; its token is in the file that STELE_TOKEN_FILE names, or in your data folder"),
 }
 const name = Argument.String("NAME").pipe(Argument.withDescription("A plugin's name"))
@@ -26,10 +25,7 @@ const add = Command.make(
     ...where,
     dryRun: isOn("dry-run", "Load it with these grants, and keep nothing"),
   },
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    yield* run(async () => (await import("./plugin.ts")).add({ ...flags, json }))
-  }),
+  action(async (flags) => (await import("./plugin.ts")).add(flags)),
 ).pipe(
   Command.withDescription("Load a component with the grants you name, and keep it: stele up and its HTTP service have it from now on."),
   Command.withShortDescription("Add a plugin, or replace it"),
@@ -41,10 +37,7 @@ const add = Command.make(
 const list = Command.make(
   "list",
   where,
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    yield* run(async () => (await import("./plugin.ts")).list({ ...flags, json }))
-  }),
+  action(async (flags) => (await import("./plugin.ts")).list(flags)),
 ).pipe(
   Command.withDescription("Show the plugins that are kept: what each may do, offers, and whether it can be loaded."),
   Command.withShortDescription("Show the plugins that are kept"),
@@ -52,18 +45,12 @@ const list = Command.make(
 const remove = Command.make(
   "remove",
   { name, ...where, dryRun: isOn("dry-run", "Say whether it is there, and change nothing") },
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    yield* run(async () => (await import("./plugin.ts")).remove({ ...flags, json }))
-  }),
+  action(async (flags) => (await import("./plugin.ts")).remove(flags)),
 ).pipe(Command.withDescription("Take a plugin away. What it stored stays."), Command.withShortDescription("Take a plugin away"))
 const reload = Command.make(
   "reload",
   { name, ...where, dryRun: isOn("dry-run", "Load its file as it is now, and change nothing") },
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    yield* run(async () => (await import("./plugin.ts")).reload({ ...flags, json }))
-  }),
+  action(async (flags) => (await import("./plugin.ts")).reload(flags)),
 ).pipe(
   Command.withDescription("Load a plugin's file again, as it is now, with the grants in force. Calls that run end in the old one."),
   Command.withShortDescription("Load a plugin's file again"),

@@ -8,6 +8,7 @@
  *        = fix:     add the grant: …
  */
 import { CapabilityError } from "../../schemas/error/capability.ts"
+import { ConfigError } from "../../schemas/error/config.ts"
 import { type ErrorJson, family, reason, SteleError } from "../../schemas/error/family.ts"
 import { LimitError, type LimitName, limits } from "../../schemas/error/limit.ts"
 import { PluginError } from "../../schemas/error/plugin.ts"
@@ -35,6 +36,8 @@ export interface Place {
   readonly file?: string
   /** Import, export, flag or argument concerned. */
   readonly about?: string
+  /** How the command line grants something to this plugin; default `--grant `. */
+  readonly grantFlag?: string
   /** Type of the payload of a guest's error. */
   readonly payload?: ValueType | undefined
 }
@@ -52,10 +55,29 @@ export async function at<A>(place: Place, work: () => A | Promise<A>): Promise<A
   }
 }
 
+const denials: Readonly<Record<string, string>> = {
+  EACCES: "permission denied",
+  EPERM: "not permitted",
+  EROFS: "the file system is read-only",
+}
+
+const actions: Readonly<Record<string, string>> = { mkdir: "make", rmdir: "remove", unlink: "remove", rm: "remove", rename: "move", scandir: "list" }
+
+/** What the system refused about a file is not a mistake of ours; anything else that it says may be. */
+function refusalOf(error: unknown): SteleError | undefined {
+  if (!(error instanceof Error)) return undefined
+  const { code = "", path, syscall = "" } = error as NodeJS.ErrnoException
+  if (path === undefined) return undefined
+  const action = actions[syscall] ?? "use"
+  const why = denials[code]
+  if (why !== undefined) return new ConfigError("Denied", { path, action, why }, { cause: error })
+  return code === "ENOSPC" || code === "EDQUOT" ? new ConfigError("Full", { path, action }, { cause: error }) : undefined
+}
+
 export const asSteleError = (error: unknown): SteleError =>
   error instanceof SteleError
     ? error
-    : new BugError("Unexpected", { detail: error instanceof Error ? `${error.name}: ${error.message}` : String(error) }, { cause: error })
+    : (refusalOf(error) ?? new BugError("Unexpected", { detail: error instanceof Error ? `${error.name}: ${error.message}` : String(error) }, { cause: error }))
 
 /** Frames and lines of a payload that a report shows. */
 const framesMax = 10
@@ -75,9 +97,9 @@ function limitFlag(name: LimitName, limit: number, actual: number | undefined): 
 }
 
 /** `fix` as this command line would do it; the error's own words are for every embedder. */
-function fixOf(error: SteleError): string {
-  if (error instanceof CapabilityError && error.reason._tag === "Denied") return `--grant ${error.reason.grant}`
-  if (error instanceof CapabilityError && error.reason._tag === "Missing") return error.reason.needed.map((grant) => `--grant ${grant}`).join(" ")
+function fixOf(error: SteleError, { grantFlag = "--grant " }: Place): string {
+  if (error instanceof CapabilityError && error.reason._tag === "Denied") return `${grantFlag}${error.reason.grant}`
+  if (error instanceof CapabilityError && error.reason._tag === "Missing") return error.reason.needed.map((grant) => `${grantFlag}${grant}`).join(" ")
   if (error instanceof LimitError) {
     const { _tag, limit, actual } = error.reason
     return `${limitFlag(_tag, limit, actual)} raises it, if the plugin is trusted with that much`
@@ -119,7 +141,7 @@ export function errorLines(thrown: unknown, colours: Palette, width: number, isD
   const about = place.about ?? aboutOf(error)
   const shown = [place.file, about === undefined || about === place.file ? undefined : JSON.stringify(about)].filter((part) => part !== undefined)
   if (place.file !== undefined) lines.push(`  ${colours.blue("-->")} ${shown.map(escapeText).join("  ")}`)
-  const rows = [...details(error, place, colours, width), ["fix", wrap(escapeText(fixOf(error)), width - 14)] as const]
+  const rows = [...details(error, place, colours, width), ["fix", wrap(escapeText(fixOf(error, place)), width - 14)] as const]
   const labels = Math.max(...rows.map(([label]) => label.length)) + 2
   for (const [label, [head = "", ...more]] of rows) {
     lines.push(`   ${colours.blue("=")} ${`${label}:`.padEnd(labels)}${head}`, ...more.map((line) => " ".repeat(5 + labels) + line))

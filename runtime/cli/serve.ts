@@ -8,13 +8,14 @@ import { Host } from "../mod.ts"
 import { handlerLimits, httpHandler } from "../serve/handler.ts"
 import { servable } from "../serve/servable.ts"
 import { type LoadFlags, loadOptions, nameOf } from "./call.ts"
+import { type LinkFlags, loadLinks } from "./links.ts"
 import { fill, portsFrom, type PortFlags, usageNotes } from "./ports.ts"
 import { parseBytes, parseDuration } from "./quantity.ts"
 import { at } from "./report.ts"
 import { parseDirectory, parseVariable } from "./run.ts"
 import { err, noteLine, printLine, withProgress } from "./terminal.ts"
 
-export interface ServeFlags extends LoadFlags, PortFlags {
+export interface ServeFlags extends LoadFlags, LinkFlags, PortFlags {
   readonly file: string
   readonly port?: string | undefined
   readonly host?: string | undefined
@@ -60,7 +61,8 @@ export async function serveFile(flags: ServeFlags): Promise<void> {
   const directories = flags.dir.map(parseDirectory)
   const given = loadOptions(flags)
   const told = untilTold()
-  const { ports } = await portsFrom(flags, () => name)
+  const names = new Map<string, string>()
+  const { ports } = await portsFrom(flags, (digest) => names.get(digest) ?? name)
   await using notes = usageNotes()
   await using host = await Host.open({
     ports,
@@ -80,7 +82,8 @@ export async function serveFile(flags: ServeFlags): Promise<void> {
       directories: Object.fromEntries(directories.map(({ guest, host: path }) => [guest, path])),
     },
   }
-  const plugin = await at({ file }, () => withProgress(`Loading ${name}`, flags.json, () => host.load(file, options)))
+  const links = await loadLinks(host, flags, given, names)
+  const plugin = await at({ file }, () => withProgress(`Loading ${name}`, flags.json, () => host.load(file, { ...options, ...links })))
   const answer = await at({ file }, async () =>
     httpHandler(plugin, {
       deadlineMs,

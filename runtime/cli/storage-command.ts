@@ -2,8 +2,7 @@
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import * as Effect from "effect/Effect"
-import { isOn, Json, run, text } from "./flag.ts"
+import { action, isOn, text } from "./flag.ts"
 
 const address = Argument.String("ADDRESS").pipe(
   Argument.withDescription("A store: sqlite:PATH, sqlite-tenants:FOLDER, postgres://USER@HOST/DATABASE, pglite:PATH"),
@@ -16,10 +15,7 @@ const storageInfo = Command.make(
       Argument.withDescription("A store: sqlite:PATH, postgres://USER@HOST/DATABASE, pglite:PATH; or the folder of an archive"),
     ),
   },
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    yield* run(async () => (await import("./storage.ts")).info({ ...flags, json }))
-  }),
+  action(async (flags) => (await import("./storage.ts")).info(flags)),
 ).pipe(
   Command.withDescription("Show what a store holds, in numbers; or which commits an archive can restore, and its gaps."),
   Command.withShortDescription("Show what a store or an archive holds"),
@@ -39,10 +35,7 @@ const storageCheck = Command.make(
     storageKey: text("storage-key", "SOURCE", "The store's master key: whether everything that is sealed opens is looked at too"),
     acceptLoss: isOn("accept-loss", "Go on without commits that were acknowledged and are gone"),
   },
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    yield* run(async () => (await import("./storage.ts")).check({ ...flags, json }))
-  }),
+  action(async (flags) => (await import("./storage.ts")).check(flags)),
 ).pipe(
   Command.withDescription("Read every row and every object of a store and say what is not as it was written, or not there; exit code 3 when something is not."),
   Command.withShortDescription("Find damage in a store"),
@@ -60,10 +53,7 @@ const storageCollect = Command.make(
     grace: text("grace", "TIME", "Age from which an object that nobody refers to is removed: 90m, 24h (default 24h)"),
     dryRun: isOn("dry-run", "Say what would be removed, and change nothing"),
   },
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    yield* run(async () => (await import("./storage.ts")).collect({ ...flags, json }))
-  }),
+  action(async (flags) => (await import("./storage.ts")).collect(flags)),
 ).pipe(
   Command.withDescription(
     "Remove objects that nobody refers to, while the store is used. Hosts and stele up do so by themselves every hour. A grace time under a minute is for stores that nobody writes to.",
@@ -81,10 +71,7 @@ const storageMove = Command.make(
     undo: isOn("undo", "Give up a move that has not ended: FROM takes writes again"),
     dryRun: isOn("dry-run", "Say what would be copied, and change nothing"),
   },
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    yield* run(async () => (await import("./storage.ts")).move({ ...flags, json }))
-  }),
+  action(async (flags) => (await import("./storage.ts")).move(flags)),
 ).pipe(
   Command.withDescription(
     "Move a store to another one while it is used: copies until little is left, stops writers once and shortly, compares both sides, switches. Run it again after it was stopped at any step.",
@@ -108,10 +95,7 @@ const storageBackup = Command.make(
     skipDrill: isOn("skip-drill", "Do not restore the backup for practice"),
     dryRun: isOn("dry-run", "Say what would be archived, and write nothing"),
   },
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    yield* run(async () => (await import("./archive.ts")).backup({ ...flags, json }))
-  }),
+  action(async (flags) => (await import("./archive.ts")).backup(flags)),
 ).pipe(
   Command.withDescription(
     "Archive a store while it is used: a snapshot and every commit after it; of a PostgreSQL server a base backup and its log. Then restore it for practice, and say how long that took.",
@@ -142,10 +126,7 @@ const storageRestore = Command.make(
     unproved: isOn("unproved", "Write a server's data folder and start no server on it here: nothing is proved"),
     dryRun: isOn("dry-run", "Say what would be restored, and write nothing"),
   },
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    yield* run(async () => (await import("./archive.ts")).restore({ ...flags, json }))
-  }),
+  action(async (flags) => (await import("./archive.ts")).restore(flags)),
 ).pipe(
   Command.withDescription(
     "Make a store from an archive, as it was at any commit or time. It gets its name when every row of it is proved; for a server's data folder that takes the server's programs.",
@@ -162,10 +143,7 @@ const storageRestore = Command.make(
 const storageDrill = Command.make(
   "drill",
   { folder: archive, store: text("store", "ADDRESS", "The store that is archived: counts what the archive lacks of it"), keyFile },
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    yield* run(async () => (await import("./archive.ts")).drill({ ...flags, json }))
-  }),
+  action(async (flags) => (await import("./archive.ts")).drill(flags)),
 ).pipe(
   Command.withDescription(
     "Restore an archive for practice: into a temporary store, every row checked, thrown away. Says how long it took (RTO) and what would be lost (RPO).",
@@ -182,10 +160,7 @@ const storageMigrate = Command.make(
     ),
     dryRun: isOn("dry-run", "Say from which format to which, and change nothing"),
   },
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    yield* run(async () => (await import("./storage.ts")).migrate({ ...flags, json }))
-  }),
+  action(async (flags) => (await import("./storage.ts")).migrate(flags)),
 ).pipe(
   Command.withDescription(
     "Take a store to this version's format. A database is set up as well: schema, roles and tables; passwords come from files that STELE_STORAGE_PASSWORD_FILE (the owner's), STELE_STORAGE_SERVICE_PASSWORD_FILE and STELE_STORAGE_WORKER_PASSWORD_FILE (those of the roles that are made) name.",
@@ -204,10 +179,7 @@ const storageRotate = Command.make(
     tenant: text("tenant", "NAME", "Only this tenant's keys"),
     dryRun: isOn("dry-run", "Say how many tenants it concerns, and change nothing"),
   },
-  Effect.fnUntraced(function* (flags) {
-    const json = yield* Json
-    yield* run(async () => (await import("./storage-rotate.ts")).rotateKeys({ ...flags, json }))
-  }),
+  action(async (flags) => (await import("./storage-rotate.ts")).rotateKeys(flags)),
 ).pipe(
   Command.withDescription(
     "Give tenants new data keys, seal everything by them, objects and jobs too, destroy the old ones; a store that is not sealed yet is sealed. Run it again after it was stopped at any step.",

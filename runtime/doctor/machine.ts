@@ -1,24 +1,13 @@
 /** What this machine and engine let a host do: stop guests, let them wait, keep them apart, run other engines, build plugins. Nothing is changed. */
-import { execFile } from "node:child_process"
 import { mkdtemp, rm } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { cacheFolder } from "../../host/platform/server.ts"
 import { sandboxReport } from "../../host/platform/isolate/process/sandbox.ts"
 import { platform } from "../../host/platform/mod.ts"
+import { languageNames } from "../../schemas/manifest/plugin.ts"
+import { built, toolchainOf } from "../author/language/mod.ts"
 import { findWasmtime } from "../engine/wasmtime.ts"
 import { type Diagnosis, fail, ok, option, warn } from "./diagnosis.ts"
-
-/** Longest wait for a program to say its version. */
-const programMsMax = 5_000
-
-/** The first line that a program says, or undefined where there is none. */
-function said(program: string, args: ReadonlyArray<string>): Promise<string | undefined> {
-  return new Promise((resolve) =>
-    execFile(program, args, { timeout: programMsMax, windowsHide: true }, (error, stdout, stderr) =>
-      resolve(error === null ? (`${stdout}${stderr}`.trim().split("\n")[0] ?? "") : undefined),
-    ),
-  )
-}
 
 function features(): ReadonlyArray<Diagnosis> {
   const wasm = WebAssembly as unknown as { readonly Suspending?: unknown; readonly promising?: unknown }
@@ -41,16 +30,31 @@ function features(): ReadonlyArray<Diagnosis> {
 }
 
 /** What a plugin in a process of its own has around it besides the engine's permissions: what the host itself has tried. */
-function isolation(): ReadonlyArray<Diagnosis> {
-  const { prlimit, residentMemory } = sandboxReport()
-  const isNode = process.versions["bun"] === undefined && process.versions["deno"] === undefined
+async function isolation(): Promise<ReadonlyArray<Diagnosis>> {
+  const { bubblewrap, descriptors, permissions, prlimit, residentMemory, setpriv } = await sandboxReport()
+  const permitted = permissions ? "the engine's permissions" : "no permissions, which this engine does not have"
   return [
-    prlimit
-      ? ok("isolation", "processes of plugins run under prlimit: no core files, no file written, 64 descriptors")
+    bubblewrap
+      ? ok(
+          "isolation",
+          `processes of plugins run in namespaces of their own (bubblewrap): no network, no capability, nothing but libraries to read; with ${permitted}`,
+        )
       : option(
           "isolation",
-          isNode ? "no prlimit that works: processes of plugins have the engine's permissions alone" : "processes of plugins run under prlimit on Node only",
-          isNode ? "run hostile tenants on Linux with util-linux: apt-get install util-linux" : "use Node for hostile tenants",
+          setpriv
+            ? `processes of plugins run without capabilities (setpriv) and with ${permitted}: no bubblewrap that works`
+            : `no bubblewrap and no setpriv that work: processes of plugins have ${permitted}`,
+          "run hostile tenants on Linux with bubblewrap, and unprivileged user namespaces allowed: apt-get install bubblewrap",
+        ),
+    prlimit
+      ? ok("isolation limits", "processes of plugins run under prlimit: no core files, 64 descriptors, on Node and Bun no file written")
+      : option("isolation limits", "no prlimit that works: processes of plugins have the host's limits", "apt-get install util-linux"),
+    descriptors
+      ? ok("descriptors", "descriptors that this program was started with are closed before a plugin's process begins")
+      : option(
+          "descriptors",
+          "no shell that can close descriptors: a host that was started with more than three starts no process for a plugin",
+          "install bash, or start hosts with their descriptors closed",
         ),
     residentMemory
       ? ok("memory control", "the memory of a plugin's process is looked at while it runs (residentBytesMax)")
@@ -65,21 +69,21 @@ async function engines(): Promise<Diagnosis> {
     : ok("wasmtime", `${wasmtime.version}, through ${wasmtime.python}`)
 }
 
-/** Compilers that make plugins: what they are asked, and what to do without. */
-const toolchains: ReadonlyArray<readonly [name: string, program: string, args: ReadonlyArray<string>, treatment: string]> = [
-  ["Rust", "rustc", ["--version"], "install rustup, then rustup target add wasm32-wasip2"],
-  ["C", "clang", ["--version"], "apt-get install clang lld wasi-libc"],
-  ["Go", "go", ["version"], "install Go 1.24 or later: GOOS=wasip1 GOARCH=wasm go build"],
-  ["TinyGo", "tinygo", ["version"], "install TinyGo: tinygo build -target=wasip2"],
-  ["Python", "componentize-py", ["--version"], "pip install componentize-py"],
-]
-
-async function compilers(): Promise<Diagnosis> {
-  const found = await Promise.all(toolchains.map(async ([name, program, args, treatment]) => ({ name, treatment, version: await said(program, args) })))
-  const there = found.filter(({ version }) => version !== undefined).map(({ version }) => version)
-  const missing = found.filter(({ version }) => version === undefined)
-  const text = `${there.join("; ") || "none"}${missing.length > 0 ? `; not here: ${missing.map(({ name }) => name).join(", ")}` : ""}`
-  return missing.length === 0 ? ok("toolchains", text) : option("toolchains", text, missing.map(({ name, treatment }) => `${name}: ${treatment}`).join(". "))
+/** What each language needs that plugins are written in: what a project brings itself is asked of the project. */
+async function languages(): Promise<ReadonlyArray<Diagnosis>> {
+  return Promise.all(
+    built
+      .filter((language) => language !== "other")
+      .map(async (language) => {
+        const about = `plugins in ${languageNames[language]}`
+        const needs = await (await toolchainOf(language)).needs(undefined)
+        const missing = needs.filter(({ found }) => found === undefined)
+        if (missing.length === 0) return ok(about, needs.map(({ found }) => found).join("; "))
+        const install = [...new Set(missing.map((need) => need.install))].join("; ")
+        if (install.startsWith("npm ")) return ok(about, `the compiler is each project's own: ${install}`)
+        return option(about, `not here: ${missing.map(({ what }) => what).join(", ")}`, install)
+      }),
+  )
 }
 
 async function gpu(): Promise<Diagnosis> {
@@ -110,4 +114,4 @@ async function cache(): Promise<Diagnosis> {
 
 /** The machine, apart from any store. */
 export const diagnoseMachine = async (): Promise<ReadonlyArray<Diagnosis>> =>
-  [features(), isolation(), ...(await Promise.all([engines(), compilers(), gpu(), cache()]))].flat()
+  [features(), ...(await Promise.all([isolation(), engines(), languages(), gpu(), cache()]))].flat()

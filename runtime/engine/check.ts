@@ -10,6 +10,8 @@ export interface Promises {
   readonly name: string
   /** Directories that may be read and not changed. */
   readonly readOnly: boolean
+  /** Where it can be stopped. */
+  readonly isolations: ReadonlyArray<"worker" | "process">
   /** Limits it enforces beyond those that the host does around it. */
   readonly limits: ReadonlyArray<LimitName>
 }
@@ -32,14 +34,16 @@ const aroundIt: ReadonlyArray<LimitName> = [
 ]
 
 /** Refuses a plugin or options that an engine cannot be held to. */
-export function check({ name, readOnly, limits }: Promises, { linked, options }: EnginePlugin): void {
+export function check({ name, readOnly, isolations, limits }: Promises, { linked, options }: EnginePlugin): void {
   const lacks = (feature: string, advice: string): never => {
     throw new EngineError("Lacks", { engine: name, feature, advice })
   }
   if (linked.blueprint.abi !== "preview1") lacks("components and plugins of other ABIs", "build it for WASI preview 1")
-  if (options.isolation !== "process") lacks(`calls with isolation "${options.isolation}": nothing would stop a guest that waits`, 'use isolation "process"')
+  const { isolation } = options
+  if (isolation === "inline" || !isolations.includes(isolation))
+    lacks(`calls with isolation "${isolation}": nothing would stop a guest that waits`, `use isolation ${isolations.map((one) => `"${one}"`).join(" or ")}`)
   if (options.metering === "fuel") lacks("exact fuel by the published cost table", 'use metering "deadline"')
-  if (options.reuse !== "never") lacks("instances that are kept: each call has a process of its own", 'use instances: { reuse: "never" }')
+  if (options.reuse !== "never") lacks("instances that are kept: each call has one of its own", 'use instances: { reuse: "never" }')
   for (const [limit, value] of Object.entries(linked.limits) as Array<[LimitName, number]>)
     if (value !== defaultLimits[limit] && value !== Number.MAX_SAFE_INTEGER && !aroundIt.includes(limit) && !limits.includes(limit))
       lacks(`the limit ${limit}`, "leave the limit out")

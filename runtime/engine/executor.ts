@@ -1,5 +1,6 @@
-/** Calls of a plugin in processes of an engine, one process a call. What the host promises of calls holds here as anywhere. */
+/** Calls of a plugin in processes or threads of an engine, one a call. What the host promises of calls holds here as anywhere. */
 import { EngineError } from "../../schemas/error/engine.ts"
+import { IsolateError } from "../../schemas/error/isolate.ts"
 import { LimitError } from "../../schemas/error/limit.ts"
 import { PluginError } from "../../schemas/error/plugin.ts"
 import { WitError } from "../../schemas/error/wit.ts"
@@ -7,17 +8,17 @@ import type { EnginePlugin } from "../../host/call/engine.ts"
 import type { Executor, Spent, Target } from "../../host/call/executor.ts"
 import type { CallLimits } from "../../host/call/instance.ts"
 import type { CallContext } from "../../host/capability/capability.ts"
-import { printable } from "../../host/component/name.ts"
+import { printable } from "../../schemas/wit/name.ts"
 import type { Wasi } from "../../host/wasi/given.ts"
 import { output } from "../../host/wasi/stdio.ts"
 import { directoriesOf, type Promises } from "./check.ts"
-import { type Command, runProcess } from "./process.ts"
+import type { Ended, Streams } from "./process.ts"
 import type { Answer, Request } from "./program.ts"
 
-/** What runs in the processes of one plugin. */
+/** What runs the calls of one plugin, and where. */
 export interface Program {
-  readonly command: Command
-  readonly module: Uint8Array
+  readonly isolation: "worker" | "process"
+  readonly run: (request: Request, streams: Streams, signal: AbortSignal | undefined) => Promise<Answer | Ended>
   readonly caps?: Request["caps"]
 }
 
@@ -32,17 +33,22 @@ function argument(kind: string, value: unknown, path: string): number | string {
   throw new WitError("Value", { path, expected: kind, actual: typeof value })
 }
 
-export class ProcessExecutor implements Executor {
-  readonly isolation = "process"
+export class EngineExecutor implements Executor {
+  readonly isolation: Program["isolation"]
   readonly #promises: Promises
   readonly #plugin: EnginePlugin
   readonly #program: Program
   readonly #running = new Set<Promise<unknown>>()
 
   constructor(promises: Promises, plugin: EnginePlugin, program: Program) {
+    this.isolation = program.isolation
     this.#promises = promises
     this.#plugin = plugin
     this.#program = program
+  }
+
+  refuseSync(): Error {
+    return new IsolateError("Sync", { isolation: this.isolation })
   }
 
   get instances(): number {
@@ -74,12 +80,9 @@ export class ProcessExecutor implements Executor {
     const atEnd: Array<() => void> = []
     const context = this.#context(wasi, limits, signal, spent, atEnd)
     const [stdout, stderr] = [output(context, "stdout"), output(context, "stderr")]
-    const { command, module } = this.#program
     const request = this.#request(target, args, limits, wasi)
-    const outcome = await runProcess(
-      command,
+    const outcome = await this.#program.run(
       request,
-      module,
       {
         stdin: wasi.stdin,
         stdout: (bytes) => void stdout.write(context, bytes),
@@ -168,6 +171,7 @@ export class ProcessExecutor implements Executor {
       limits: linked.limits,
       wasi,
       signal,
+      trace: limits.trace,
       mayWait: () => false,
       ended: () => signal ?? new AbortController().signal,
       remainingMs: () => Math.max(0, limits.deadlineAtMs - linked.nowMs()),
@@ -177,7 +181,7 @@ export class ProcessExecutor implements Executor {
         spent.hostCalls[grant] = (spent.hostCalls[grant] ?? 0) + 1
         linked.used(grant, bytes)
       },
-      denied: (grant) => linked.denied(grant),
+      denied: (grant) => linked.denied(grant, limits.trace),
     }
   }
 }

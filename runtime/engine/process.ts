@@ -30,12 +30,16 @@ export interface Streams {
   readonly count: (bytes: number) => void
 }
 
-/** How a process ended that gave no answer. */
-export type Ended = { readonly tag: "deadline" | "aborted" | "output" } | { readonly tag: "died" | "absent"; readonly detail: string }
+/** How a process or thread ended that gave no answer. */
+export type Ended =
+  | { readonly tag: "deadline" | "aborted" | "output" }
+  | { readonly tag: "died" | "absent"; readonly detail: string }
+  /** A stream of the application's did. */
+  | { readonly tag: "threw"; readonly error: unknown }
 
 /** Milliseconds between two looks for standard input that is not there yet. */
-const pullMs = 5
-const pullBytes = 64 << 10
+export const pullMs = 5
+export const pullBytes = 64 << 10
 
 function feed(to: Writable, stdin: Streams["stdin"]): () => void {
   // The guest may end, or close it, before it has read all.
@@ -74,6 +78,23 @@ function gather(channel: Readable): () => Uint8Array | undefined {
 
 const causeOf = (error: NodeJS.ErrnoException): string => (error.code === "ENOENT" ? "there is no such program" : error.message)
 
+type Taker = (bytes: Uint8Array) => void
+
+/** Hands on what the guest writes, and ends it when that is too much or the stream refuses it. */
+export function taking(streams: Streams, stop: (how: Ended) => void): (to: Taker, bytes: Uint8Array) => void {
+  let left = streams.bytesMax
+  return (to, bytes) => {
+    left -= bytes.length
+    streams.count(bytes.length)
+    if (left < 0) return stop({ tag: "output" })
+    try {
+      to(bytes)
+    } catch (error) {
+      stop({ tag: "threw", error })
+    }
+  }
+}
+
 /** Runs one request to its end. Never rejects. A stream's own failure ends the call with what it threw. */
 export function runProcess(
   { file, args }: Command,
@@ -81,26 +102,18 @@ export function runProcess(
   module: Uint8Array,
   streams: Streams,
   signal: AbortSignal | undefined,
-): Promise<Answer | Ended | { readonly tag: "threw"; readonly error: unknown }> {
+): Promise<Answer | Ended> {
   return new Promise((resolve) => {
-    let ended: Ended | { readonly tag: "threw"; readonly error: unknown } | undefined
+    let ended: Ended | undefined
     const child: ChildProcess = spawn(file, [...args], { env: {}, stdio: ["pipe", "pipe", "pipe", "pipe"], windowsHide: true })
-    const stop = (how: NonNullable<typeof ended>): void => {
+    const stop = (how: Ended): void => {
       ended ??= how
       child.kill("SIGKILL")
     }
-    let left = streams.bytesMax
-    const deliver = (from: Readable, to: (bytes: Uint8Array) => void): void => {
+    const take = taking(streams, stop)
+    const deliver = (from: Readable, to: Taker): void => {
       from.on("data", (bytes: Uint8Array) => {
-        if (ended !== undefined) return
-        left -= bytes.length
-        streams.count(bytes.length)
-        if (left < 0) return stop({ tag: "output" })
-        try {
-          to(new Uint8Array(bytes))
-        } catch (error) {
-          stop({ tag: "threw", error })
-        }
+        if (ended === undefined) take(to, new Uint8Array(bytes))
       })
     }
     const timer = request.deadlineMs === null ? undefined : setTimeout(() => stop({ tag: "deadline" }), request.deadlineMs)

@@ -25,7 +25,16 @@ export interface Request {
   readonly tableElementsMax: number
   readonly stackBytesMax: number
   /** Import module of the caps that were written into the bytes, and their budgets (`node-wasi`). */
-  readonly caps?: { readonly module: string; readonly pages: number | undefined; readonly elements: number | undefined }
+  readonly caps?: {
+    readonly module: string
+    readonly memory: { readonly min: number; readonly max: number } | undefined
+    readonly pages: number | undefined
+    readonly elements: number | undefined
+    /** Of a module with checks: what it reads its stop from, what it asks when it throws, and its stack. */
+    readonly epoch: boolean
+    readonly tick: boolean
+    readonly stack: number | undefined
+  }
 }
 
 export type Answer = {

@@ -6,11 +6,11 @@ import { execFile } from "node:child_process"
 import { EngineError } from "../../schemas/error/engine.ts"
 import type { Engine } from "../../host/call/engine.ts"
 import { check, type Promises } from "./check.ts"
-import { ProcessExecutor } from "./executor.ts"
-import { onPath } from "./process.ts"
+import { EngineExecutor } from "./executor.ts"
+import { onPath, runProcess } from "./process.ts"
 import { wasmtimeProgram } from "./wasmtime-program.ts"
 
-const promises: Promises = { name: "wasmtime", readOnly: true, limits: ["stackBytesMax"] }
+const promises: Promises = { name: "wasmtime", readOnly: true, isolations: ["process"], limits: ["stackBytesMax"] }
 
 /** Isolated: neither variables nor the working directory change what is imported. */
 const flags = ["-I", "-B"]
@@ -53,6 +53,10 @@ export const wasmtime: Engine = {
         advice: "pip install wasmtime, and name that Python in STELE_WASMTIME_PYTHON",
       })
     const { bytes } = plugin.linked.blueprint.coreModules[0] as (typeof plugin.linked.blueprint.coreModules)[number]
-    return new ProcessExecutor(promises, plugin, { command: { file: here.python, args: [...flags, "-c", wasmtimeProgram] }, module: bytes })
+    const command = { file: here.python, args: [...flags, "-c", wasmtimeProgram] }
+    return new EngineExecutor(promises, plugin, {
+      isolation: "process",
+      run: (request, streams, signal) => runProcess(command, request, bytes, streams, signal),
+    })
   },
 }

@@ -139,6 +139,7 @@ export const Usage = named(
     bytesIn: Schema.Number,
     bytesOut: Schema.Number,
     hostCalls: Schema.Record(Schema.String, Schema.Number),
+    handlesLeft: Schema.optionalKey(described(Schema.Number, "Handles that the plugin opened and did not drop.")),
   }),
   "Usage",
   "What a call cost.",

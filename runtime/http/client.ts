@@ -10,6 +10,7 @@
  * ```
  */
 import { CapabilityError } from "../../schemas/error/capability.ts"
+import { CompositionError } from "../../schemas/error/composition.ts"
 import { ConfigError } from "../../schemas/error/config.ts"
 import { SteleError } from "../../schemas/error/family.ts"
 import { HttpError } from "../../schemas/error/http.ts"
@@ -27,7 +28,7 @@ import type { FunctionType } from "../../schemas/wit/model.ts"
 import { answer } from "../../schemas/wit/tree.ts"
 import type { Isolation, PluginDetail, PluginList, PluginSummary } from "./api.ts"
 
-export { CapabilityError, ConfigError, HttpError, LimitError, NetworkError, PluginError, PoolError, SteleError, VerifyError, WitError }
+export { CapabilityError, CompositionError, ConfigError, HttpError, LimitError, NetworkError, PluginError, PoolError, SteleError, VerifyError, WitError }
 export type { AnswerOf, Arguments, ExportName, PluginDetail, PluginSummary, UntypedExports }
 
 export interface ClientOptions {
@@ -113,6 +114,7 @@ type Family = new (reason: never, data: never, options?: ErrorOptions) => SteleE
 const families = new Map<string, Family>(
   Object.entries({
     CapabilityError,
+    CompositionError,
     ConfigError,
     HttpError,
     LimitError,

@@ -11,6 +11,7 @@
 import { ConfigError } from "../../schemas/error/config.ts"
 import { Host } from "../../host/host.ts"
 import { type Loaded, Plugins, pluginsMax } from "../service/plugins.ts"
+import type { BillingService, BillingServiceOptions } from "./billing.ts"
 import type { OtlpTelemetry } from "./otlp.ts"
 import { type Service as Core, service as over, type ServiceOptions as CoreOptions } from "./service.ts"
 
@@ -18,6 +19,9 @@ export { HttpError, type RequestProblem } from "../../schemas/error/http.ts"
 /** Telemetry as `OTEL_EXPORTER_OTLP_ENDPOINT` says; undefined where nothing is said. Loads Effect's exporter only then. */
 export const telemetry = async (environment: Readonly<Record<string, string | undefined>>): Promise<OtlpTelemetry | undefined> =>
   (await import("./otlp.ts")).telemetry(environment)
+export type { BillingService, BillingServiceLimits, BillingServiceOptions } from "./billing.ts"
+/** Billing over HTTP, of an entity's books: usage, projected cost, invoices. Loads billing only then. @throws ConfigError for options */
+export const billingService = async (options: BillingServiceOptions): Promise<BillingService> => (await import("./billing.ts")).billingService(options)
 export { openapi } from "./openapi.ts"
 export { type ProblemDetails } from "./problem.ts"
 export { serve, type ServeOptions, type Server } from "./serve.ts"

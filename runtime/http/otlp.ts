@@ -20,8 +20,9 @@ import * as Tracer from "effect/Tracer"
 import { ConfigError } from "../../schemas/error/config.ts"
 import { version } from "../cli/version.ts"
 import { secondsBounds } from "./metrics.ts"
-import type { Telemetry } from "./service.ts"
+import type { Span, Telemetry } from "./service.ts"
 
+type Attributes = Readonly<Record<string, string | number>>
 type Environment = Readonly<Record<string, string | undefined>>
 
 export interface OtlpTelemetry extends Telemetry {
@@ -103,30 +104,39 @@ export async function telemetry(environment: Environment): Promise<OtlpTelemetry
     return found
   }
 
+  /** `ended` is told of a span's attributes once it has ended. */
+  function begin(name: string, kind: Tracer.SpanKind, parent: Tracer.AnySpan | undefined, isSampled: boolean, ended: (attributes: Attributes) => void): Span {
+    const span = tracer.span({
+      name,
+      parent: parent === undefined ? Option.none() : Option.some(parent),
+      annotations: none,
+      links: [],
+      startTime: nowNanos(),
+      kind,
+      root: parent === undefined,
+      sampled: isSampled,
+    })
+    return {
+      traceId: span.traceId,
+      spanId: span.spanId,
+      isSampled: span.sampled,
+      end(attributes, isError) {
+        for (const [key, value] of Object.entries(attributes)) span.attribute(key, value)
+        const what = attributes["error.type"] ?? `status ${attributes["http.response.status_code"]}`
+        span.end(nowNanos(), isError ? Exit.fail(new Error(String(what))) : Exit.void)
+        ended(attributes)
+      },
+      child: (of) => begin(of, "internal", span, span.sampled, () => {}),
+    }
+  }
+
   return {
     begin(name, trace) {
       const startedMs = performance.now()
-      const span = tracer.span({
-        name,
-        parent:
-          trace === undefined ? Option.none() : Option.some(Tracer.externalSpan({ traceId: trace.traceId, spanId: trace.parentId, sampled: trace.isSampled })),
-        annotations: none,
-        links: [],
-        startTime: nowNanos(),
-        kind: "server",
-        root: trace === undefined,
-        sampled: trace?.isSampled ?? true,
-      })
-      return {
-        traceId: span.traceId,
-        spanId: span.spanId,
-        isSampled: span.sampled,
-        end(attributes, isError) {
-          for (const [key, value] of Object.entries(attributes)) span.attribute(key, value)
-          span.end(nowNanos(), isError ? Exit.fail(new Error(`status ${attributes["http.response.status_code"]}`)) : Exit.void)
-          seriesOf(attributes).updateUnsafe((performance.now() - startedMs) / 1_000, context)
-        },
-      }
+      const parent = trace === undefined ? undefined : Tracer.externalSpan({ traceId: trace.traceId, spanId: trace.parentId, sampled: trace.isSampled })
+      return begin(name, "server", parent, trace?.isSampled ?? true, (attributes) =>
+        seriesOf(attributes).updateUnsafe((performance.now() - startedMs) / 1_000, context),
+      )
     },
     close: () => runtime.dispose(),
   }

@@ -18,6 +18,7 @@ export interface ProblemDetails extends Omit<ErrorJson, "message"> {
 /** Families whose errors say what the caller did, or what a plugin did: theirs to read. Those of a store name paths of this machine. */
 const families: ReadonlySet<string> = new Set([
   "CapabilityError",
+  "CompositionError",
   "ConfigError",
   "HttpError",
   "LimitError",
@@ -49,7 +50,9 @@ export function payloadOf(error: SteleError, type: FunctionType | undefined): Re
 }
 
 const titles: Readonly<Record<string, string>> = {
+  BillingError: "Billing cannot answer",
   CapabilityError: "Not granted",
+  CompositionError: "A linked plugin did not answer",
   ConfigError: "An option cannot be used",
   HttpError: "The request cannot be answered",
   LimitError: "A limit was reached",

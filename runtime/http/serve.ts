@@ -123,6 +123,8 @@ async function listenNode(answer: Answer, service: Servable, hostname: string, p
     setTimeout(() => socket.destroy(), 1_000).unref()
   })
   server.on("drop", () => {})
+  let accepted = 0
+  server.on("connection", () => (accepted += 1))
   // `Expect: 100-continue`: the body is asked for by reading it, unless what was announced is too much.
   server.on("connect", (_request, socket) => void socket.end(rawAnswer(new HttpError("Malformed", { detail: "CONNECT is for proxies" }))))
   await new Promise<void>((resolve, reject) => {
@@ -137,6 +139,13 @@ async function listenNode(answer: Answer, service: Servable, hostname: string, p
     port: typeof address === "object" && address !== null ? address.port : port,
     async stop() {
       const { promise, resolve } = Promise.withResolvers<void>()
+      // What waits in the kernel to be accepted is reset when nobody listens any more: a turn of the event loop in which nobody
+      // came is short, and what comes within it is accepted before the immediate that follows.
+      const endMs = performance.now() + lastMs
+      for (let before = -1; before !== accepted && performance.now() < endMs;) {
+        before = accepted
+        await new Promise((next) => setImmediate(next))
+      }
       // Not the server's own `close`, which also ends connections that have no request yet: one that was just made, and whose
       // request is on its way, would be cut off. Those have a moment, and are told.
       Socket.prototype.close.call(server, () => resolve())
@@ -146,6 +155,16 @@ async function listenNode(answer: Answer, service: Servable, hostname: string, p
     },
     destroy: () => server.closeAllConnections(),
   }
+}
+
+/** RFC 9112 §3.2: a request without a host is none. */
+function hostless(request: Request): Response | undefined {
+  if (request.headers.has("host")) return undefined
+  const error = new HttpError("Malformed", { detail: "it names no host" })
+  return new Response(JSON.stringify(problemOf(error, "")), {
+    status: error.status,
+    headers: { "content-type": "application/problem+json", connection: "close" },
+  })
 }
 
 interface DenoServer {
@@ -163,8 +182,9 @@ interface DenoGlobal {
 async function listenDeno(deno: DenoGlobal, answer: Answer, hostname: string, port: number): Promise<Listener> {
   const ending = new AbortController()
   const onError = (): Response => new Response(JSON.stringify(problemOf(new HttpError("Malformed", { detail: "it is not one" }), "")), { status: 400 })
-  const server = deno.serve({ hostname, port, signal: ending.signal, onListen() {}, onError }, (request, { remoteAddr }) =>
-    answer(request, { address: remoteAddr.hostname }),
+  const server = deno.serve(
+    { hostname, port, signal: ending.signal, onListen() {}, onError },
+    async (request, { remoteAddr }) => hostless(request) ?? (await answer(request, { address: remoteAddr.hostname })),
   )
   server.finished.catch(() => {})
   return {
@@ -197,7 +217,7 @@ async function listenBun(bun: BunGlobal, answer: Answer, service: Servable, host
     idleTimeout: 60,
     // One more than is taken, so that the answer is the service's own.
     maxRequestBodySize: Math.max(bodyBytesMax, componentBytesMax) + 1,
-    fetch: (request, at) => answer(request, { address: at.requestIP(request)?.address }),
+    fetch: async (request, at) => hostless(request) ?? (await answer(request, { address: at.requestIP(request)?.address })),
   })
   return { port: server.port, stop: () => server.stop(), destroy: () => void server.stop(true) }
 }

@@ -3,31 +3,32 @@
  * that is refused says why, with a code and what to do.
  */
 import { type Context, Hono } from "hono"
-import * as Schema from "effect/Schema"
 import { CapabilityError } from "../../schemas/error/capability.ts"
 import { ConfigError } from "../../schemas/error/config.ts"
-import type { SteleError } from "../../schemas/error/family.ts"
+import { SteleError } from "../../schemas/error/family.ts"
 import { HttpError, invalidRequest } from "../../schemas/error/http.ts"
 import { WitError } from "../../schemas/error/wit.ts"
-import { describe, quote } from "../../schemas/value/form.ts"
+import { quote } from "../../schemas/value/form.ts"
 import { answerToJson, argumentsFromJson } from "../../schemas/value/json.ts"
 import { argumentProblems } from "../../schemas/value/problems.ts"
 import type { FunctionType } from "../../schemas/wit/model.ts"
 import { isSubset, parseGrant } from "../../host/capability/grant.ts"
 import type { CallOptions, LoadOptions } from "../../host/options.ts"
-import { escapeText } from "../../host/port/log.ts"
+import type { TraceContext } from "../../host/port/mod.ts"
 import { limitsFrom } from "../../host/port/port.ts"
+import type { Plugin } from "../../host/plugin.ts"
 import { installApart, type Plugins } from "../service/plugins.ts"
 import { CallQuery, InstallQuery, type Isolation, type Route, type RouteId, routes } from "./api.ts"
 import { checkMediaType, parseJson, Patience, readBody } from "./body.ts"
+import { InFlight } from "./in-flight.ts"
 import { Metrics } from "./metrics.ts"
-import { payloadOf, problemOf, retryAfter, shownError } from "./problem.ts"
+import { payloadOf, problemOf, shownError } from "./problem.ts"
+import { decodeQuery } from "./query.ts"
 import { addressKey, Buckets } from "./rate.ts"
-import { proofOf, tokenCheck } from "./token.ts"
+import { checkHeaderBytes, commonHeaders, knownMethod, refusalOf } from "./refusal.ts"
+import { checkTokens, proofOf, tokenCheck } from "./token.ts"
 import { parseTrace, type Trace, traceparent } from "./trace.ts"
 import { detailOf, failedSummary, summaryOf, surfaceOf } from "./view.ts"
-
-const { randomBytes } = process.getBuiltinModule("node:crypto")
 
 export const serviceLimits = {
   /** Bytes of the arguments of a call. */
@@ -59,6 +60,9 @@ export interface Peer {
   readonly isBounded?: boolean
 }
 
+/** The peer that `fetch` was given, in an app. */
+export const peerOf = (c: Context): Peer => (c.env as { readonly peer?: Peer } | undefined)?.peer ?? {}
+
 /** Where spans of requests go. */
 export interface Telemetry {
   /** Begins a span; what it answers ends it. */
@@ -70,6 +74,8 @@ export interface Span {
   readonly spanId: string
   readonly isSampled: boolean
   end(attributes: Readonly<Record<string, string | number>>, isError: boolean): void
+  /** Begins a span inside this one. */
+  child(name: string): Span
 }
 
 export interface ServiceOptions {
@@ -123,18 +129,12 @@ interface Exchange {
   readonly query: URLSearchParams | undefined
   readonly name: string
   readonly exported: string
+  /** Of the request, where somebody takes spans, and what it says of the trace it belongs to. */
+  readonly span: Span | undefined
+  readonly trace: Trace | undefined
   /** Set by the call: what a plugin's error carries has this function's type. */
   type?: FunctionType
   outcome?: string
-}
-
-/** Every answer is for whoever asked, of the type it says, and no page's to run or to frame. */
-const commonHeaders: Readonly<Record<string, string>> = {
-  "cache-control": "no-store",
-  "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-  "cross-origin-resource-policy": "same-origin",
-  "referrer-policy": "no-referrer",
-  "x-content-type-options": "nosniff",
 }
 
 /** The answer of a call: JSON that nothing takes for anything else. What else is said for pages would be a tenth of its time. */
@@ -145,30 +145,6 @@ const names = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 const wasm = ["application/wasm", "application/octet-stream", ""]
 const byId = new Map<string, Route>(routes.map((route) => [route.id, route]))
 const reply = (status: number, body: unknown): Reply => ({ status, body: JSON.stringify(body), type: "application/json" })
-
-/** What is wrong with a query, each with its path; what is right otherwise. */
-function decodeQuery<A>(schema: Schema.Codec<A, unknown>, query: URLSearchParams | undefined, lists: ReadonlyArray<string>): A {
-  const given: Array<readonly [string, unknown]> = []
-  for (const key of new Set(query?.keys())) {
-    const values = query?.getAll(key) ?? []
-    given.push([key, lists.includes(key) || values.length > 1 ? values : values[0]])
-  }
-  const value: unknown = Object.fromEntries(given)
-  const checked = Schema.toStandardSchemaV1(schema, { parseOptions: { errors: "all", onExcessProperty: "error" } })["~standard"].validate(value)
-  if (checked instanceof Promise) throw new TypeError("Cannot wait for a query")
-  if (checked.issues === undefined) return checked.value
-  const problems = checked.issues.slice(0, 100).map(({ message, path = [] }) => {
-    let [at, found]: [string, unknown] = ["query", value]
-    for (const part of path) {
-      const key = String(typeof part === "object" ? part.key : part)
-      at += /^\d+$/.test(key) ? `[${key}]` : /^\w{1,40}$/.test(key) ? `.${key}` : `[${quote(key)}]`
-      found = typeof found === "object" && found !== null && Object.hasOwn(found, key) ? (found as Record<string, unknown>)[key] : undefined
-    }
-    const expected = message.replace(/^Expected (?:a string matching )?/, "").replace("no excess property", "a parameter of this path")
-    return { path: at, expected, actual: describe(found) }
-  })
-  throw invalidRequest(problems, checked.issues.length > problems.length)
-}
 
 /** Is this the name of a machine that the asker must have meant: an address, or this one? */
 const isAddress = (host: string): boolean => /^(?:localhost|(?:[a-z0-9-]+\.)*localhost|\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]+\])$/i.test(host)
@@ -183,28 +159,17 @@ class HttpService implements Service {
   readonly #tokens: ReadonlyArray<string>
   readonly #tokenBuckets: Buckets
   readonly #addressBuckets: Buckets
+  readonly #inFlight = new InFlight()
   readonly #patience = new Patience()
   readonly #hosts = new Map<string, boolean>()
   readonly #pages = new Map<string, Promise<Reply>>()
   readonly #base: string
-  #requests = 0
-  #isDraining = false
-  #idle: (() => void) | undefined
   #syncedAtMs = -Infinity
 
   constructor(plugins: Plugins, options: ServiceOptions) {
     for (const key of Object.keys(options)) if (!optionKeys.includes(key)) throw new ConfigError("UnknownOption", { option: key, known: optionKeys })
     this.#tokens = typeof options.token === "string" ? [options.token] : options.token
-    if (
-      !Array.isArray(this.#tokens) ||
-      this.#tokens.length === 0 ||
-      this.#tokens.some((token) => typeof token !== "string" || !/^[\x21-\x7e]{16,512}$/.test(token))
-    )
-      throw new ConfigError("Option", {
-        option: "token",
-        expected: "16 to 512 printable characters without blanks, or a list of such",
-        actual: "something else",
-      })
+    checkTokens("token", this.#tokens)
     for (const origin of options.origins ?? [])
       if (!/^https?:\/\/[^/?#\s]+$/.test(origin))
         throw new ConfigError("Option", { option: "origins", expected: "origins such as https://example.com", actual: quote(origin) })
@@ -220,14 +185,14 @@ class HttpService implements Service {
     this.metrics = new Metrics([
       { name: "stele_plugins", help: "Plugins loaded", value: () => plugins.loaded.size },
       { name: "stele_plugins_failed", help: "Plugins that are kept and could not be loaded", value: () => plugins.failed.size },
-      { name: "stele_http_requests_in_flight", help: "Requests that are answered now", value: () => this.#requests },
+      { name: "stele_http_requests_in_flight", help: "Requests that are answered now", value: () => this.#inFlight.count },
       { name: "stele_observer_dropped_total", help: "Usage records and other events that were dropped", value: () => plugins.host.ports.observer.dropped },
       { name: "process_resident_memory_bytes", help: "Memory of the process", value: () => memoryUsage().rss },
       { name: "process_uptime_seconds", help: "Age of the process", value: () => uptime() },
     ])
     this.#route("health", async ({ request }) => this.#health(request.headers.get("stele-nonce")))
     this.#route("ready", async () => {
-      if (this.#isDraining) throw new HttpError("Draining", {})
+      if (this.#inFlight.isDraining) throw new HttpError("Draining", {})
       return reply(200, { status: "ready" })
     })
     this.#route("metrics", async () => ({ status: 200, body: this.metrics.text(), type: "text/plain; version=0.0.4; charset=utf-8" }))
@@ -255,29 +220,19 @@ class HttpService implements Service {
   }
 
   get isDraining(): boolean {
-    return this.#isDraining
+    return this.#inFlight.isDraining
   }
 
   get requests(): number {
-    return this.#requests
+    return this.#inFlight.count
   }
 
   async fetch(request: Request, peer: Peer = {}): Promise<Response> {
     return this.app.fetch(request, { peer })
   }
 
-  async drain(ms: number): Promise<boolean> {
-    this.#isDraining = true
-    if (this.#requests === 0) return true
-    const { promise, resolve } = Promise.withResolvers<boolean>()
-    const timer = setTimeout(() => resolve(false), ms)
-    this.#idle = () => resolve(true)
-    try {
-      return await promise
-    } finally {
-      clearTimeout(timer)
-      this.#idle = undefined
-    }
+  drain(ms: number): Promise<boolean> {
+    return this.#inFlight.drain(ms)
   }
 
   #route(id: RouteId, work: (exchange: Exchange) => Promise<Reply>): void {
@@ -304,11 +259,11 @@ class HttpService implements Service {
     const trace = parent === null ? undefined : parseTrace(parent, headers.get("tracestate"))
     const span = isProbe ? undefined : telemetry?.begin(`${request.method} ${route?.path ?? "other"}`, trace)
     const at = request.url.indexOf("?")
-    const exchange: Exchange = { request, query: at < 0 ? undefined : new URL(request.url).searchParams, name, exported }
+    const exchange: Exchange = { request, query: at < 0 ? undefined : new URL(request.url).searchParams, name, exported, span, trace }
     const origin = headers.get("origin")
     let answer: Reply
     let error: unknown
-    this.#requests++
+    this.#inFlight.begin()
     try {
       this.#admit(request, peer, route, origin, isProbe)
       answer = await work(exchange)
@@ -317,8 +272,7 @@ class HttpService implements Service {
       answer = this.#refuse(thrown, exchange, span?.traceId ?? trace?.traceId)
     } finally {
       // Whatever the embedder's log throws: a request that is counted for ever is a place less.
-      this.#requests--
-      if (this.#requests === 0) this.#idle?.()
+      this.#inFlight.end()
     }
     const seconds = (performance.now() - startedMs) / 1_000
     const { status, body, type } = answer
@@ -341,7 +295,7 @@ class HttpService implements Service {
     const out: Record<string, string> = { ...(label === "call" && error === undefined ? callHeaders : commonHeaders), ...answer.headers }
     if (type !== undefined) out["content-type"] = type
     if (span !== undefined) out["traceresponse"] = traceparent(span.traceId, span.spanId, span.isSampled)
-    if (this.#isDraining && !isProbe) out["connection"] = "close"
+    if (this.#inFlight.isDraining && !isProbe) out["connection"] = "close"
     if (origin !== null && this.#options.origins?.includes(origin) === true) {
       out["access-control-allow-origin"] = origin
       out["access-control-expose-headers"] = "retry-after, stele-digest, traceresponse"
@@ -354,8 +308,8 @@ class HttpService implements Service {
   #admit(request: Request, peer: Peer, route: Route | undefined, origin: string | null, isProbe: boolean): void {
     const { limits } = this
     const { headers } = request
-    if (peer.isBounded !== true) this.#checkHeaders(headers)
-    if (this.#isDraining && !isProbe) throw new HttpError("Draining", {})
+    if (peer.isBounded !== true) checkHeaderBytes(headers, limits.headerBytesMax)
+    if (this.#inFlight.isDraining && !isProbe) throw new HttpError("Draining", {})
     if (this.#options.hosts !== undefined) this.#checkHost(request)
     if (origin !== null) this.#checkOrigin(request, origin)
     const nowMs = performance.now()
@@ -371,13 +325,7 @@ class HttpService implements Service {
       const waitMs = this.#tokenBuckets.take("", nowMs)
       if (waitMs > 0) throw new HttpError("Rate", { whose: "token", perSecond: limits.tokenRate, waitMs })
     }
-    if (!isProbe && this.#requests > limits.requestsMax) throw new HttpError("Busy", { limit: limits.requestsMax })
-  }
-
-  #checkHeaders(headers: Headers): void {
-    let bytes = 0
-    for (const [key, value] of headers) bytes += key.length + value.length + 4
-    if (bytes > this.limits.headerBytesMax) throw new HttpError("HeaderBytes", { limit: this.limits.headerBytesMax })
+    if (!isProbe && this.#inFlight.count > limits.requestsMax) throw new HttpError("Busy", { limit: limits.requestsMax })
   }
 
   #checkHost(request: Request): void {
@@ -398,27 +346,8 @@ class HttpService implements Service {
 
   /** Every error as its problem; what is nobody's to read as an incident. */
   #refuse(thrown: unknown, exchange: Exchange, traceId: string | undefined): Reply {
-    let error: SteleError | undefined = shownError(thrown)
-    if (error === undefined) {
-      const incident = randomBytes(6).toString("hex")
-      const text = thrown instanceof Error ? (thrown.stack ?? `${thrown.name}: ${thrown.message}`) : String(thrown)
-      try {
-        ;(this.#options.log ?? console.error)(`incident ${incident}: ${escapeText(text.replaceAll("\n", " | "))}`)
-      } catch {
-        // The request is answered whether somebody can write it down or not.
-      }
-      error = new HttpError("Internal", { incident })
-    }
+    const { error, headers } = refusalOf(thrown, shownError(thrown), this.#options.log)
     exchange.outcome = error instanceof HttpError && error.reason._tag === "Internal" ? "incident" : error.code
-    const after = retryAfter(error)
-    const headers: Record<string, string> = after === undefined ? {} : { "retry-after": after }
-    if (error instanceof HttpError) {
-      const { reason } = error
-      if (reason._tag === "Unauthorized") headers["www-authenticate"] = 'Bearer realm="stele"'
-      if (reason._tag === "Method") headers["allow"] = reason.allowed.join(", ")
-      // What is left of the body would be taken for the next request.
-      if (["BodyBytes", "BodyTime", "HeaderBytes", "Malformed"].includes(reason._tag)) headers["connection"] = "close"
-    }
     const problem = problemOf(error, this.#base, { data: payloadOf(error, exchange.type), traceId })
     return { status: error.status, body: JSON.stringify(problem), type: "application/problem+json", headers }
   }
@@ -440,7 +369,7 @@ class HttpService implements Service {
   }
 
   #health(nonce: string | null): Reply {
-    const health = reply(200, { status: this.#isDraining ? "draining" : "ok" })
+    const health = reply(200, { status: this.#inFlight.isDraining ? "draining" : "ok" })
     return nonce === null || nonce.length > 128 ? health : { ...health, headers: { "stele-proof": proofOf(this.#tokens[0] as string, nonce) } }
   }
 
@@ -514,13 +443,46 @@ class HttpService implements Service {
         // An inline guest holds the thread: nobody could end it by a signal.
         ...(surface.isInline ? {} : { signal: request.signal }),
       }
-      const headers = { "stele-digest": plugin.digest }
-      if (usage !== "true") return { ...reply(200, { result: answerToJson(type, await plugin.call(full, args, options)) }), headers }
-      const { result, usage: cost } = await plugin.callWithUsage(full, args, options)
-      const { plugin: _, tenant: __, export: ___, fuel: spent, ...rest } = cost
-      return { ...reply(200, { result: answerToJson(type, result), usage: { ...rest, ...(spent === undefined ? {} : { fuel: spent.toString() }) } }), headers }
+      const called = { plugin, export: full, type, args, options, withUsage: usage === "true" }
+      const { span, trace } = exchange
+      if (span !== undefined) return callTraced(called, name, span.child(`call ${name}`))
+      // Nobody takes spans here: what the plugin does belongs to the caller's own.
+      return runCall(called, trace === undefined ? undefined : { traceId: trace.traceId, spanId: trace.parentId, isSampled: trace.isSampled })
     })
   }
+}
+
+/** A call with everything that it needs. */
+interface Called {
+  readonly plugin: Plugin
+  readonly export: string
+  readonly type: FunctionType
+  readonly args: ReadonlyArray<unknown>
+  readonly options: CallOptions
+  readonly withUsage: boolean
+}
+
+/** A call as a span of its own: what the plugin is recorded to have done, and what it asks of others, belongs to that. */
+async function callTraced(called: Called, name: string, span: Span): Promise<Reply> {
+  const attributes = { "stele.plugin": name, "stele.export": called.export }
+  try {
+    const answer = await runCall(called, { traceId: span.traceId, spanId: span.spanId, isSampled: span.isSampled })
+    span.end(attributes, false)
+    return answer
+  } catch (error) {
+    span.end({ ...attributes, "error.type": error instanceof SteleError ? error.code : "STELE-BUG-0001" }, true)
+    throw error
+  }
+}
+
+async function runCall({ plugin, export: full, type, args, options: given, withUsage }: Called, trace: TraceContext | undefined): Promise<Reply> {
+  const options = trace === undefined ? given : { ...given, trace }
+  const headers = { "stele-digest": plugin.digest }
+  if (!withUsage) return { ...reply(200, { result: answerToJson(type, await plugin.call(full, args, options)) }), headers }
+  const { result, ended } = await plugin.callWithUsage(full, args, options)
+  const json = answerToJson(type, result)
+  const { plugin: _, tenant: __, export: ___, trace: ____, fuel: spent, ...rest } = await ended
+  return { ...reply(200, { result: json, usage: { ...rest, ...(spent === undefined ? {} : { fuel: spent.toString() }) } }), headers }
 }
 
 /** @throws HttpError `Invalid` with everything that is wrong; WitError `Inexpressible` */
@@ -535,14 +497,8 @@ function readArguments(name: string, type: FunctionType, json: unknown): Readonl
 }
 
 const c80 = (text: string): string => text.slice(0, 80)
-const methods: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"])
-/** A method as a label: names are the client's to choose. */
-const knownMethod = (method: string): string => (methods.has(method) ? method : "OTHER")
-
 /** A path of OpenAPI as hono writes it; an export's name may hold slashes. */
 const pattern = (path: string): string => path.replace("{export}", ":export{.+}").replace(/\{(\w+)\}/g, ":$1")
-
-const peerOf = (c: Context): Peer => (c.env as { readonly peer?: Peer } | undefined)?.peer ?? {}
 
 /**
  * Makes a service over a host's plugins.

@@ -1,4 +1,5 @@
 /** The service's token: made once, kept in a file of its user alone, compared without telling how much of it fits. */
+import { ConfigError } from "../../schemas/error/config.ts"
 import { HttpError } from "../../schemas/error/http.ts"
 import { makeDataFolder } from "../storage/default.ts"
 
@@ -54,17 +55,29 @@ export function keepToken(file: string): { readonly token: string; readonly isNe
   }
 }
 
-/** Tells whether an `Authorization` header carries one of these tokens. */
-export function tokenCheck(tokens: ReadonlyArray<string>): (header: string | null) => boolean {
+/** @throws ConfigError for tokens of which one is none, or that are none at all */
+export function checkTokens(option: string, tokens: ReadonlyArray<string>): void {
+  if (!Array.isArray(tokens) || tokens.length === 0 || tokens.some((token) => typeof token !== "string" || !/^[\x21-\x7e]{16,512}$/.test(token)))
+    throw new ConfigError("Option", { option, expected: "16 to 512 printable characters without blanks, or a list of such", actual: "something else" })
+}
+
+/** Finds which of these tokens an `Authorization` header carries: its place, or -1. */
+export function tokenFinder(tokens: ReadonlyArray<string>): (header: string | null) => number {
   const known = tokens.map((token) => Buffer.from(token))
   return (header) => {
-    if (header === null || !/^bearer /i.test(header)) return false
+    if (header === null || !/^bearer /i.test(header)) return -1
     const given = Buffer.from(header.slice(7).trim())
-    let isKnown = false
+    let found = -1
     // All of them, whichever fits. The length of a token is no secret.
-    for (const token of known) if (token.length === given.length && timingSafeEqual(token, given)) isKnown = true
-    return isKnown
+    for (const [place, token] of known.entries()) if (token.length === given.length && timingSafeEqual(token, given)) found = place
+    return found
   }
+}
+
+/** Tells whether an `Authorization` header carries one of these tokens. */
+export function tokenCheck(tokens: ReadonlyArray<string>): (header: string | null) => boolean {
+  const find = tokenFinder(tokens)
+  return (header) => find(header) >= 0
 }
 
 /** What a service that has the token answers to a nonce: who asks before it sends the token does not hand it to whatever has the port now. */

@@ -85,15 +85,16 @@ function kept({ options: { instances = {} } }: Loaded): Omit<PluginDetail["insta
 }
 
 /** The graph of types that have a JSON form; an export with handles is not among its functions. */
-export function detailOf(loaded: Loaded): PluginDetail {
+export async function detailOf(loaded: Loaded): Promise<PluginDetail> {
+  const schemas = await loaded.plugin.schemas()
   const { world, exports, imports, limits, sizes, mechanisms } = loaded.plugin.describe()
-  const callable = exports.filter(({ schema }) => schema !== undefined)
+  const callable = exports.filter(({ name }) => schemas.has(name))
   return {
     ...summaryOf(loaded),
-    exports: exports.map(({ name, type, schema }) => ({
+    exports: exports.map(({ name, type }) => ({
       name,
       type: functionText(type),
-      schema: (schema ?? null) as PluginDetail["exports"][number]["schema"],
+      schema: (schemas.get(name) ?? null) as PluginDetail["exports"][number]["schema"],
     })),
     imports: imports.map(({ name, status, grant, risk }) => ({
       name,

@@ -25,7 +25,8 @@ if ($DryRun) {
   return
 }
 $work = New-Item -ItemType Directory -Path (Join-Path ([IO.Path]::GetTempPath()) ([Guid]::NewGuid()))
-$draft = "$place.$PID"
+# Windows runs what is named so and nothing else.
+$draft = Join-Path $folder "stele.$PID.exe"
 try {
   $sums = Join-Path $work "SHA256SUMS"
   Invoke-WebRequest -UseBasicParsing "$From/SHA256SUMS" -OutFile $sums

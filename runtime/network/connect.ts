@@ -4,6 +4,7 @@
  */
 import type { Socket } from "node:net"
 import { parseAddress, printAddress, special } from "../../host/capability/network/address.ts"
+import type { SocketPlace } from "../../host/port/socket.ts"
 import { NetworkError } from "../../schemas/error/network.ts"
 import type { NetworkThreadOptions } from "./options.ts"
 
@@ -76,13 +77,13 @@ export function socketError(host: string, error: unknown, isConnected: boolean):
 }
 
 /** Connects to one address; `signal` ends it. */
-function connectTo(address: string, port: number, secure: Secure | undefined, host: string, signal: AbortSignal): Promise<Socket> {
+function connectTo(address: string, port: number, secure: Secure | undefined, host: string, signal: AbortSignal, from?: SocketPlace): Promise<Socket> {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted()
     // For an address the certificate must name the address.
     const socket: Socket =
       secure === undefined
-        ? net.connect({ host: address, port })
+        ? net.connect({ host: address, port, ...(from === undefined ? {} : { localAddress: printAddress(from.address), localPort: from.port }) })
         : tls.connect({
             host: address,
             port,
@@ -124,6 +125,7 @@ export async function connectFirst(
   host: string,
   signal: AbortSignal,
   msMax: number,
+  from?: SocketPlace,
 ): Promise<Socket> {
   let failure: unknown
   for (const [i, address] of addresses.entries()) {
@@ -131,7 +133,7 @@ export async function connectFirst(
     // An address that does not answer leaves time for the others.
     const own = isLast ? signal : AbortSignal.any([signal, AbortSignal.timeout(Math.max(250, msMax / addresses.length))])
     try {
-      return await connectTo(printAddress(address), port, secure, host, own)
+      return await connectTo(printAddress(address), port, secure, host, own, from)
     } catch (error) {
       failure = error
       if (signal.aborted || (error instanceof NetworkError && error.reason._tag === "Tls")) throw error

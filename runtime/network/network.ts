@@ -5,11 +5,20 @@
 import type { MessagePort, receiveMessageOnPort, Worker } from "node:worker_threads"
 import { type HttpExchange, type HttpField, type HttpHead, httpLimits, type HttpLimits, type HttpPort, type HttpRequest } from "../../host/port/http.ts"
 import { limitsFrom } from "../../host/port/port.ts"
-import { type SocketConnection, socketLimits, type SocketLimits, type SocketPlace, type SocketPort } from "../../host/port/socket.ts"
+import {
+  type Datagram,
+  type SocketConnection,
+  type SocketDatagrams,
+  type SocketListener,
+  socketLimits,
+  type SocketLimits,
+  type SocketPlace,
+  type SocketPort,
+} from "../../host/port/socket.ts"
 import type { Waker } from "../../host/port/waker.ts"
 import { ConfigError } from "../../schemas/error/config.ts"
 import { NetworkError } from "../../schemas/error/network.ts"
-import { type Command, type Event, type Failure, type Line, windowBytes } from "./message.ts"
+import { type Command, type Event, type Failure, datagramCost, type Line, windowBytes } from "./message.ts"
 import type { NetworkOptions, NetworkThreadOptions } from "./options.ts"
 
 /** Asked for when a thread is started: this file is loaded with the host, in browsers as well. */
@@ -23,6 +32,11 @@ class Conduit {
   readonly #link: Link
   #head: HttpHead | undefined
   #connected: { readonly local: SocketPlace; readonly remote: SocketPlace } | undefined
+  #bound: { readonly local: SocketPlace } | undefined
+  /** Connections to accept, in order. */
+  readonly #incoming: Array<{ readonly connection: number; readonly local: SocketPlace; readonly remote: SocketPlace }> = []
+  readonly #datagrams: Array<Datagram> = []
+  readonly #unsent: Array<NetworkError> = []
   #addresses: ReadonlyArray<Uint8Array> | undefined
   #failure: NetworkError | undefined
   #trailers: ReadonlyArray<HttpField> | undefined
@@ -46,6 +60,19 @@ class Conduit {
         break
       case "connected":
         this.#connected = { local: event.local, remote: event.remote }
+        break
+      case "bound":
+        this.#bound = { local: event.local }
+        break
+      case "incoming":
+        this.#incoming.push(event)
+        break
+      case "datagram":
+        this.#datagrams.push(event.datagram)
+        break
+      case "sent":
+        this.#unwritten -= event.bytes
+        if (event.failure !== undefined && this.#unsent.length === 0) this.#unsent.push(errorOf(event.failure))
         break
       case "addresses":
         this.#addresses = event.addresses
@@ -78,6 +105,59 @@ class Conduit {
     return this.#connected ?? this.#failure
   }
 
+  bound(): { readonly local: SocketPlace } | NetworkError | undefined {
+    this.#link.listen()
+    return this.#failure ?? this.#bound
+  }
+
+  /** The connection that has come first and was not taken, under a number of its own. */
+  accept(): Conduit | NetworkError | undefined {
+    this.#link.listen()
+    const next = this.#incoming.shift()
+    if (next === undefined) return this.#failure
+    const { connection, local, remote } = next
+    const accepted = this.#link.open("the connection", (id) => ({ id, op: "accept", listener: this.id, connection }))
+    accepted.#connected = { local, remote }
+    return accepted
+  }
+
+  receive(): Datagram | NetworkError | undefined {
+    this.#link.listen()
+    const next = this.#datagrams.shift()
+    if (next === undefined) return this.#failure
+    this.#taken += datagramCost(next)
+    if (this.#taken >= windowBytes / 4 && !this.#isClosed) {
+      this.#link.send({ id: this.id, op: "taken", bytes: this.#taken })
+      this.#taken = 0
+    }
+    return next
+  }
+
+  sendDatagram({ place, bytes }: Datagram): void {
+    if (this.#isClosed) return
+    const datagram = { place, bytes: bytes.slice() }
+    this.#unwritten += datagramCost(datagram)
+    this.#link.send({ id: this.id, op: "send", datagram })
+  }
+
+  unsent(): NetworkError | undefined {
+    this.#link.listen()
+    return this.#unsent.shift()
+  }
+
+  tell(
+    command:
+      | { readonly op: "accepting"; readonly backlog: number }
+      | { readonly op: "keepAlive"; readonly idleMs: number | undefined }
+      | { readonly op: "hopLimit"; readonly hops: number },
+  ): void {
+    if (!this.#isClosed) this.#link.send({ id: this.id, ...command })
+  }
+
+  keepAlive(idleMs: number | undefined): void {
+    this.tell({ op: "keepAlive", idleMs })
+  }
+
   result(): ReadonlyArray<Uint8Array> | NetworkError | undefined {
     this.#link.listen()
     return this.#addresses ?? this.#failure
@@ -85,7 +165,11 @@ class Conduit {
 
   isReadable(): boolean {
     this.#link.listen()
-    return this.#chunks.length > 0 || this.#trailers !== undefined || this.#failure !== undefined
+    return this.#hasNews() || this.#trailers !== undefined || this.#failure !== undefined
+  }
+
+  #hasNews(): boolean {
+    return this.#chunks.length > 0 || this.#incoming.length > 0 || this.#datagrams.length > 0
   }
 
   read(countMax: number): Uint8Array | "end" | NetworkError | undefined {
@@ -132,6 +216,7 @@ class Conduit {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#chunks.length = 0
+    this.#datagrams.length = 0
     // Whoever still holds it is told, and waits for nothing.
     this.fail(new NetworkError("Broken", { host: "the exchange", detail: "it was given up" }))
     this.#link.forget(this.id)
@@ -281,6 +366,25 @@ class Link {
   }
 }
 
+const listener = (conduit: Conduit): SocketListener => ({
+  state: () => conduit.bound(),
+  listen: (backlog) => conduit.tell({ op: "accepting", backlog }),
+  isReadable: () => conduit.isReadable(),
+  accept: () => conduit.accept(),
+  close: () => conduit.close(),
+})
+
+const datagrams = (conduit: Conduit): SocketDatagrams => ({
+  state: () => conduit.bound(),
+  receive: () => conduit.receive(),
+  isReadable: () => conduit.isReadable(),
+  room: () => conduit.room(),
+  send: (datagram) => conduit.sendDatagram(datagram),
+  unsent: () => conduit.unsent(),
+  hopLimit: (hops) => conduit.tell({ op: "hopLimit", hops }),
+  close: () => conduit.close(),
+})
+
 export interface Network {
   readonly http: HttpPort
   readonly socket: SocketPort
@@ -314,7 +418,9 @@ export function openNetwork(options: NetworkOptions = {}): Network {
       limits: limitsFrom("socket", socketLimits as SocketLimits, socket),
       waker,
       resolve: (name, limits) => link.open(name, (id) => ({ id, op: "resolve", name, limits })),
-      connect: (place, limits): SocketConnection => link.open(place.address.join("."), (id) => ({ id, op: "connect", place, limits })),
+      connect: (place, limits, from): SocketConnection => link.open(place.address.join("."), (id) => ({ id, op: "connect", place, limits, from })),
+      listen: (place) => listener(link.open(place.address.join("."), (id) => ({ id, op: "listen", place }))),
+      bind: (place) => datagrams(link.open(place.address.join("."), (id) => ({ id, op: "bind", place }))),
     },
     close: () => link.close(),
   }

@@ -7,7 +7,7 @@ import { addressesOf, connectFirst, type Resolve, socketError } from "./connect.
 import type { Task, Told } from "./exchange.ts"
 import { windowBytes } from "./message.ts"
 
-const placeOf = (address: string | undefined, port: number | undefined): SocketPlace => ({
+export const placeOf = (address: string | undefined, port: number | undefined): SocketPlace => ({
   address: parseAddress((address ?? "0.0.0.0").replace(/%.*$/, "")) ?? new Uint8Array(4),
   port: port ?? 0,
 })
@@ -21,11 +21,16 @@ export class Connection implements Task {
   #isDone = false
   #untaken = 0
 
-  constructor({ address, port }: SocketPlace, { connectMs }: SocketLimits, tell: (told: Told) => void) {
+  /** `from`: where it is to be connected from; or a socket that is connected, which somebody has accepted. */
+  constructor({ address, port }: SocketPlace, { connectMs }: SocketLimits, tell: (told: Told) => void, from?: SocketPlace | Socket) {
     this.#tell = tell
     this.#host = `${printAddress(address)} port ${port}`
+    if (from !== undefined && "destroy" in from) {
+      this.#begin(from)
+      return
+    }
     const timer = setTimeout(() => this.#fail(new NetworkError("Timeout", { host: this.#host, limit: "connectMs", ms: connectMs })), connectMs)
-    connectFirst([address], port, undefined, this.#host, this.#abort.signal, connectMs)
+    connectFirst([address], port, undefined, this.#host, this.#abort.signal, connectMs, from)
       .then((socket) => (this.#isDone ? void socket.destroy() : this.#begin(socket)))
       .catch((error: unknown) => this.#fail(socketError(this.#host, error, false)))
       .finally(() => clearTimeout(timer))
@@ -46,6 +51,8 @@ export class Connection implements Task {
     socket.on("error", (error) => this.#fail(socketError(this.#host, error, true)))
     this.#tell({ is: "connected", local: placeOf(socket.localAddress, socket.localPort), remote: placeOf(socket.remoteAddress, socket.remotePort) })
     for (const act of this.#early.splice(0)) act()
+    // One that was accepted was held until now.
+    socket.resume()
   }
 
   write(bytes: Uint8Array): void {
@@ -60,6 +67,10 @@ export class Connection implements Task {
     if (this.#isDone) return
     if (this.#socket === undefined) return void this.#early.push(() => this.end())
     this.#socket.end()
+  }
+
+  keepAlive(idleMs: number | undefined): void {
+    this.#socket?.setKeepAlive(idleMs !== undefined, idleMs ?? 0)
   }
 
   taken(bytes: number): void {

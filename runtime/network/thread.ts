@@ -1,6 +1,8 @@
 /** The thread that touches the network: commands in, events out. */
 import { type Resolve, resolver } from "./connect.ts"
-import { Exchange, type Task } from "./exchange.ts"
+import { Datagrams } from "./datagram-task.ts"
+import { Exchange, type Task, type Told } from "./exchange.ts"
+import { Listener } from "./listen-task.ts"
 import type { Command, Event, Line } from "./message.ts"
 import { Connection, lookUp } from "./socket-task.ts"
 
@@ -20,6 +22,10 @@ export function serveNetwork(line: Line, resolve: Resolve = resolver(line)): voi
   const tell = (event: Event): void => {
     if (events.push(event) === 1) setImmediate(flush)
   }
+  const telling =
+    (id: number) =>
+    (told: Told): void =>
+      tell({ ...told, id } as Event)
   port.on("message", (commands: ReadonlyArray<Command> | "close") => {
     if (commands === "close") {
       for (const task of tasks.values()) task.close()
@@ -31,16 +37,36 @@ export function serveNetwork(line: Line, resolve: Resolve = resolver(line)): voi
       const task = tasks.get(id)
       switch (command.op) {
         case "http":
-          tasks.set(id, new Exchange(command.request, { resolve, certificateAuthority }, (told) => tell({ ...told, id } as Event)))
+          tasks.set(id, new Exchange(command.request, { resolve, certificateAuthority }, telling(id)))
           break
         case "connect":
-          tasks.set(id, new Connection(command.place, command.limits, (told) => tell({ ...told, id } as Event)))
+          tasks.set(id, new Connection(command.place, command.limits, telling(id), command.from))
+          break
+        case "listen":
+          tasks.set(id, new Listener(command.place, telling(id)))
+          break
+        case "accept": {
+          const connection = (tasks.get(command.listener) as Listener | undefined)?.give(command.connection, telling(id))
+          if (connection !== undefined) tasks.set(id, connection)
+          break
+        }
+        case "accepting":
+          ;(task as Listener | undefined)?.accept(command.backlog)
+          break
+        case "keepAlive":
+          ;(task as Connection | undefined)?.keepAlive(command.idleMs)
+          break
+        case "bind":
+          tasks.set(id, new Datagrams(command.place, telling(id)))
+          break
+        case "send":
+          ;(task as Datagrams | undefined)?.send(command.datagram)
+          break
+        case "hopLimit":
+          ;(task as Datagrams | undefined)?.hopLimit(command.hops)
           break
         case "resolve":
-          tasks.set(
-            id,
-            lookUp(command.name, command.limits, resolve, (told) => tell({ ...told, id } as Event)),
-          )
+          tasks.set(id, lookUp(command.name, command.limits, resolve, telling(id)))
           break
         case "write":
           task?.write(command.bytes)

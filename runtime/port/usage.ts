@@ -53,6 +53,18 @@ export type UsageQuestion =
       readonly after?: Uint8Array
       readonly countMax: number
     }
+  /**
+   * What a tenant's records of a time add up to, by plugin, export and outcome: `countMax` records, those after `after`. Read from the records themselves,
+   * each held against its sum, so any time can be asked for; ask again with `last` until there is none.
+   */
+  | {
+      readonly ask: "usageSums"
+      readonly tenant: Uint8Array
+      readonly fromMs: number
+      readonly toMs: number
+      readonly after?: Uint8Array
+      readonly countMax: number
+    }
   /** Who has records, how many, and how old: what retention goes by. */
   | { readonly ask: "usageTenants" }
 
@@ -78,6 +90,31 @@ export interface UsageGroup extends UsageSums {
   readonly key: string
 }
 
+/** What calls of one plugin, export and outcome add up to. Exact: no sum has an upper end. */
+export interface UsageKind {
+  readonly plugin: string
+  readonly export: string
+  readonly outcome: string
+  readonly calls: bigint
+  /** Calls that are in no other sum, since their records were dropped. */
+  readonly dropped: bigint
+  readonly wallNs: bigint
+  readonly fuel: bigint
+  /** Each call's time × the most memory that it had, in bytes × ns. */
+  readonly byteNs: bigint
+  readonly bytesIn: bigint
+  readonly bytesOut: bigint
+  /** By whatever grant. */
+  readonly hostCalls: bigint
+}
+
+export interface UsagePart {
+  /** In the order of their names. */
+  readonly kinds: ReadonlyArray<UsageKind>
+  /** Id of the last record in it; undefined where none is left. */
+  readonly last: Uint8Array | undefined
+}
+
 export interface UsageTenant {
   readonly tenant: Uint8Array
   readonly records: number
@@ -91,6 +128,7 @@ export interface UsageAnswers {
   /** In the order of their keys. */
   readonly usage: ReadonlyArray<UsageGroup>
   readonly usageRecords: ReadonlyArray<UsageEntry>
+  readonly usageSums: UsagePart
   readonly usageTenants: ReadonlyArray<UsageTenant>
 }
 

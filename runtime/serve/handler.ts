@@ -3,9 +3,12 @@
  * hono app or any server that speaks `Request` and `Response`.
  *
  * Each request is one call, in an instance of its own unless the plugin was loaded otherwise, under the plugin's limits.
- * The guest has the whole body before it starts and its answer goes out when it ends, both within limits. Whoever asked
- * learns the code of what went wrong and nothing else; the embedder is told all of it.
+ * A guest that can wait, in a worker, a process or suspended, reads its request's body while it arrives and its response is
+ * sent while it writes; each end waits for the other. One that holds the thread has the whole body before it starts, and its
+ * answer goes out when it ends. Whoever asked learns the code of what went wrong and nothing else; the embedder is told all of it.
  */
+import type { Answered, prepareIncoming } from "../../host/capability/http/incoming.ts"
+import type { Arriving } from "../../host/capability/http/streamed.ts"
 import type { HttpField } from "../../host/port/http.ts"
 import { joined } from "../../host/port/port.ts"
 import type { Plugin } from "../../host/plugin.ts"
@@ -110,6 +113,39 @@ async function bodyOf(request: Request, { requestBytesMax, bodyMs }: HandlerLimi
   return joined(chunks)
 }
 
+/** Moves a body to its guest as it arrives. `bodyMs` is the time that is waited for the sender, all waits together. */
+async function pump(request: Request, to: Arriving, { requestBytesMax, bodyMs }: HandlerLimits): Promise<void> {
+  if (request.body === null) return to.end("end")
+  const reader = request.body.getReader()
+  let [bytes, leftMs] = [0, bodyMs]
+  try {
+    if (Number(request.headers.get("content-length") ?? 0) > requestBytesMax) throw limit("requestBytesMax", "bytes", requestBytesMax)
+    while (await to.room()) {
+      const { promise: late, reject } = Promise.withResolvers<never>()
+      const timer = setTimeout(() => reject(new NetworkError("Timeout", { host: "the request", limit: "bodyMs", ms: bodyMs })), leftMs)
+      const startedMs = performance.now()
+      const part = await Promise.race([reader.read(), late]).finally(() => clearTimeout(timer))
+      leftMs -= performance.now() - startedMs
+      if (part.done) return to.end("end")
+      bytes += part.value.length
+      if (bytes > requestBytesMax) throw limit("requestBytesMax", "bytes", requestBytesMax)
+      to.push(part.value)
+    }
+    await reader.cancel()
+  } catch (error) {
+    const failure = error instanceof NetworkError ? error : new NetworkError("Broken", { host: "the request", detail: "its body ended before it was whole" })
+    to.end(failure)
+    void reader.cancel(failure).catch(() => undefined)
+    throw failure
+  }
+}
+
+/** Responses whose bodies are still being sent, and the ends of their calls. */
+const sending = new WeakMap<Response, Promise<void>>()
+
+/** Resolves when a response of `httpHandler` is whole, or will not be. */
+export const whole = (response: Response): Promise<void> | undefined => sending.get(response)
+
 function resolve(options: HandlerOptions): HandlerLimits {
   const { onError, ...given } = options
   if (onError !== undefined && typeof onError !== "function")
@@ -120,6 +156,12 @@ function resolve(options: HandlerOptions): HandlerLimits {
       throw new ConfigError("Option", { option, expected: "a number above 0", actual: String(value) })
   }
   return { ...handlerLimits, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) }
+}
+
+function sentHeaders(fields: ReadonlyArray<HttpField>): Headers {
+  const headers = new Headers()
+  for (const [field, value] of fields) headers.append(field, value)
+  return headers
 }
 
 /** Statuses whose responses have no body (Fetch, "null body status"). */
@@ -135,31 +177,73 @@ const isBodyless = (status: number): boolean => status === 204 || status === 205
  */
 export function httpHandler(plugin: Plugin, options: HandlerOptions = {}): (request: Request) => Promise<Response> {
   const limits = resolve(options)
-  const { exports, digest, limits: own } = plugin.describe()
+  const { exports, digest, limits: own, mechanisms } = plugin.describe()
   const name = exports.find((one) => exportPattern.test(one.name))?.name
   if (name === undefined) throw new NetworkError("NoHandler", { plugin: digest })
   const deadlineMs = Math.min(limits.deadlineMs, own.deadlineMs)
+  const canWait = mechanisms.isolation !== "inline" || mechanisms.wait !== "none"
   let running = 0
 
   async function answer(request: Request): Promise<Response> {
     if (running >= limits.requestsMax) throw new NetworkError("Overload", { max: limits.requestsMax })
     running++
+    let end: Promise<void> | undefined
     try {
       const headers = headersOf(request.headers, limits)
-      const body = await bodyOf(request, limits)
       // Loaded with the plugin's imports already: this only names it.
       const { prepareIncoming } = await import("../../host/capability/http/incoming.ts")
+      if (canWait) {
+        const response = await stream(request, headers, prepareIncoming)
+        end = whole(response)
+        return response
+      }
+      const body = await bodyOf(request, limits)
       const incoming = prepareIncoming({ method: request.method, url: request.url, headers, body })
       await plugin.call(name as string, [...incoming.args], { deadlineMs, signal: request.signal })
       const { status, headers: fields, body: chunks } = incoming.answer()
-      const sent = new Headers()
-      for (const [field, value] of fields) sent.append(field, value)
       const isEmpty = request.method === "HEAD" || isBodyless(status)
-      return new Response(isEmpty ? null : (joined(chunks) as Uint8Array<ArrayBuffer>), { status, headers: sent })
+      return new Response(isEmpty ? null : (joined(chunks) as Uint8Array<ArrayBuffer>), { status, headers: sentHeaders(fields) })
     } finally {
-      running--
+      if (end === undefined) running--
+      else void end.then(() => running--)
     }
   }
+
+  /** Answers with the first byte of what the guest writes. */
+  async function stream(request: Request, headers: ReadonlyArray<HttpField>, prepare: typeof prepareIncoming): Promise<Response> {
+    const { Arriving, Leaving } = await import("../../host/capability/http/streamed.ts")
+    const [arriving, leaving] = [new Arriving(), new Leaving()]
+    const { promise: head, resolve: begin, reject: fail } = Promise.withResolvers<{ readonly head: Omit<Answered, "body">; readonly hasBody: boolean }>()
+    const incoming = prepare(
+      { method: request.method, url: request.url, headers, body: arriving },
+      { sink: leaving, begin: (before, hasBody) => void (hasBody ? leaving.begun : Promise.resolve()).then(() => begin({ head: before, hasBody })) },
+    )
+    // A body that is too long or too slow is the asker's fault, whatever the guest makes of it.
+    pump(request, arriving, limits).catch(fail)
+    const called = plugin.call(name as string, [...incoming.args], { deadlineMs, signal: request.signal }).then(() => void incoming.answer())
+    called.catch(fail).finally(() => arriving.close())
+    const {
+      head: { status, headers: fields },
+      hasBody,
+    } = await head
+    const isEmpty = request.method === "HEAD" || isBodyless(status) || !hasBody
+    // Nobody is to read it: the guest is not to wait for that.
+    if (isEmpty) void leaving.stream.pipeTo(new WritableStream()).catch(() => undefined)
+    const response = new Response(isEmpty ? null : leaving.stream, { status, headers: sentHeaders(fields) })
+    sending.set(
+      response,
+      called.then(
+        () => leaving.end(),
+        (error: unknown) => {
+          // Too late for an answer that says so: what has been sent is cut.
+          leaving.abort(error)
+          options.onError?.(error, request)
+        },
+      ),
+    )
+    return response
+  }
+
   return async (request) => {
     try {
       return await answer(request)

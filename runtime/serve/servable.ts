@@ -1,5 +1,6 @@
 /** A handler with an end: what comes while it ends is told so, and what it has begun is answered. */
 import type { Servable } from "../http/serve.ts"
+import { whole } from "./handler.ts"
 
 type Answer = (request: Request) => Promise<Response>
 
@@ -24,11 +25,17 @@ export function servable(answer: Answer, { headerBytesMax, bodyMs, requestBytesM
     async fetch(request) {
       if (isDraining) return ending()
       running++
+      const over = (): void => void (--running === 0 && idle?.())
+      let response: Response
       try {
-        return await answer(request)
-      } finally {
-        if (--running === 0) idle?.()
+        response = await answer(request)
+      } catch (error) {
+        over()
+        throw error
       }
+      // It may be under way yet.
+      void (whole(response) ?? Promise.resolve()).then(over)
+      return response
     },
     drain(ms) {
       isDraining = true

@@ -38,3 +38,11 @@ export function findExport<E extends { readonly name: string }>(exports: Readonl
   // With one or two exports every one of them is worth naming.
   throw new PluginError("UnknownExport", { export: wanted, candidates: near.length > 0 || exports.length > 2 ? near : exports.map(({ name }) => name) })
 }
+
+/** The shortest of its names that means no other export. */
+export function shortName(exports: ReadonlyArray<{ readonly name: string }>, name: string): string {
+  const names = namesOf(name)
+  for (let precision = names.length - 1; precision > 0; precision--)
+    if (exports.filter((one) => namesOf(one.name)[precision] === names[precision]).length === 1) return names[precision] as string
+  return name
+}

@@ -16,6 +16,17 @@ export interface Installation {
   readonly granted: ReadonlyArray<string>
   /** Taken back since it was loaded, as a whole or out of what is granted. */
   readonly revoked: ReadonlyArray<string>
+  /** Absent: none. */
+  readonly links?: ReadonlyArray<KeptLink>
+}
+
+/** A plugin that serves interfaces of another, and is kept with it: its own instance, whatever else is loaded from the same file. */
+export interface KeptLink {
+  /** Imports that it serves. */
+  readonly names: ReadonlyArray<string>
+  readonly file: string
+  readonly digest: string
+  readonly grants: ReadonlyArray<string>
 }
 
 const prefix = tenantKey("", "plugin/")
@@ -23,6 +34,11 @@ const prefix = tenantKey("", "plugin/")
 const pageMax = 1_000
 
 const isTexts = (value: unknown): value is ReadonlyArray<string> => Array.isArray(value) && value.every((each) => typeof each === "string")
+
+function isLink(value: unknown): value is KeptLink {
+  const { digest, file, grants, names } = (typeof value === "object" && value !== null ? value : {}) as Partial<Record<keyof KeptLink, unknown>>
+  return typeof file === "string" && typeof digest === "string" && isTexts(grants) && isTexts(names)
+}
 
 /** What a row holds, if it is an installation: a row of another version of this program may hold more, or something else. */
 function decode(name: string, bytes: Uint8Array): Installation | undefined {
@@ -32,10 +48,11 @@ function decode(name: string, bytes: Uint8Array): Installation | undefined {
   } catch {
     return undefined
   }
-  const { file, digest, options, granted, revoked } = found ?? {}
+  const { file, digest, options, granted, revoked, links = [] } = found ?? {}
   if (typeof file !== "string" || typeof digest !== "string" || typeof options !== "object" || options === null || !isTexts(granted) || !isTexts(revoked))
     return undefined
-  return { name, file, digest, options, granted, revoked }
+  if (!Array.isArray(links) || !links.every(isLink)) return undefined
+  return { name, file, digest, options, granted, revoked, ...(links.length === 0 ? {} : { links }) }
 }
 
 export class Installations {

@@ -10,7 +10,7 @@ import type { Host } from "../../host/host.ts"
 import type { LoadOptions } from "../../host/options.ts"
 import type { Plugin } from "../../host/plugin.ts"
 import { contentKey } from "../../host/port/mod.ts"
-import { type Installation, Installations } from "./installation.ts"
+import { type Installation, Installations, type KeptLink } from "./installation.ts"
 
 export interface Loaded {
   readonly name: string
@@ -19,6 +19,17 @@ export interface Loaded {
   readonly options: LoadOptions
   readonly plugin: Plugin
   readonly loadNs: number
+  /** What serves imports of it. */
+  readonly linked: ReadonlyArray<LinkedPlugin>
+}
+
+/** A plugin that is to serve interfaces of another. */
+export interface LinkSource extends Omit<KeptLink, "digest"> {
+  /** Its bytes, or what the host finds them by. */
+  readonly source: Uint8Array | string
+}
+interface LinkedPlugin extends KeptLink {
+  readonly plugin: Plugin
 }
 
 /** What may be done now, and what was taken back since loading. */
@@ -38,8 +49,8 @@ export interface PluginsOptions {
   readonly pluginsMax?: number
   /** Told of each plugin that is loaded, before its first call. */
   readonly onLoaded?: (loaded: Loaded) => void
-  /** Runs the loading of a file: the place to note whose errors they are. */
-  readonly loading?: <A>(file: string, work: () => Promise<A>) => Promise<A>
+  /** Runs the loading of a file: the place to note whose errors they are. `link`: an import of another plugin that it is to serve. */
+  readonly loading?: <A>(file: string, work: () => Promise<A>, link?: string) => Promise<A>
 }
 
 const { resolve } = process.getBuiltinModule("node:path")
@@ -62,7 +73,17 @@ export const pluginsMax = 1_000
 const isFile = (file: string): boolean => !/^(https?|file|sha256|upload):/.test(file)
 
 /** A row as text, to see whether somebody else has changed it. */
-const rowText = ({ file, digest, options, granted, revoked }: Installation): string => JSON.stringify([file, digest, options, granted, revoked])
+const rowText = ({ file, digest, options, granted, revoked, links }: Installation): string => JSON.stringify([file, digest, options, granted, revoked, links])
+
+/** What a row loads from the content store. */
+const digestsOf = ({ digest, links = [] }: Installation): ReadonlyArray<string> => [digest, ...links.map((link) => link.digest)]
+const sourcesOf = ({ links = [] }: Installation): ReadonlyArray<LinkSource> => links.map(({ digest, ...link }) => ({ ...link, source: digest }))
+
+/** Closes a plugin, then what it called. */
+async function close({ linked, plugin }: Entry): Promise<void> {
+  await plugin.close()
+  for (const each of linked) await each.plugin.close()
+}
 
 export class Plugins implements AsyncDisposable {
   readonly host: Host
@@ -107,7 +128,7 @@ export class Plugins implements AsyncDisposable {
       return await work(entry)
     } finally {
       entry.calls--
-      if (entry.isRetired && entry.calls === 0) await entry.plugin.close()
+      if (entry.isRetired && entry.calls === 0) await close(entry)
     }
   }
 
@@ -129,7 +150,7 @@ export class Plugins implements AsyncDisposable {
     if (row === undefined || text === undefined) return this.#forget(name)
     this.#rows.set(name, text)
     try {
-      this.#place(await this.#load(name, row.file, row.digest, row.options, row))
+      this.#place(await this.#load(name, row.file, row.digest, row.options, row, sourcesOf(row)))
     } catch (error) {
       this.#failed.set(name, { installation: row, error })
       this.#retire(name)
@@ -137,21 +158,28 @@ export class Plugins implements AsyncDisposable {
   }
 
   /** Loads a plugin, keeps it and puts it in the place of one of that name. `source` is its bytes, or what the host finds them by. */
-  async install(name: string, file: string, source: Uint8Array | string, options: LoadOptions, grants?: InForce): Promise<Loaded> {
+  async install(
+    name: string,
+    file: string,
+    source: Uint8Array | string,
+    options: LoadOptions,
+    grants?: InForce,
+    links: ReadonlyArray<LinkSource> = [],
+  ): Promise<Loaded> {
     return this.#alone(name, async () => {
       const max = this.#options.pluginsMax ?? pluginsMax
       if (!this.#loaded.has(name) && this.#loaded.size >= max) throw new HttpError("TooMany", { limit: max })
       const before = await this.#installations.get(name)
-      const entry = await this.#load(name, file, source, options, grants ?? { granted: options.grants ?? [], revoked: [] })
+      const entry = await this.#load(name, file, source, options, grants ?? { granted: options.grants ?? [], revoked: [] }, links)
       try {
-        if (typeof source !== "string") await this.host.store(source)
+        for (const each of [source, ...links.map((link) => link.source)]) if (typeof each !== "string") await this.host.store(each)
         await this.#keep(entry)
       } catch (error) {
-        await entry.plugin.close()
+        await close(entry)
         throw error
       }
       this.#place(entry)
-      if (before !== undefined && before.digest !== entry.plugin.digest) await this.#release(before.digest)
+      if (before !== undefined) await this.#release(before)
       return entry
     })
   }
@@ -191,7 +219,7 @@ export class Plugins implements AsyncDisposable {
       const isKnown = await this.#installations.remove(name)
       if (!isKnown && !this.#loaded.has(name)) throw this.#unknown(name)
       this.#forget(name)
-      if (row !== undefined) await this.#release(row.digest)
+      if (row !== undefined) await this.#release(row)
     })
   }
 
@@ -199,17 +227,50 @@ export class Plugins implements AsyncDisposable {
     return new HttpError("UnknownPlugin", { name, candidates: closest(name, [...this.#loaded.keys()]) })
   }
 
-  async #load(name: string, file: string, source: Uint8Array | string, given: LoadOptions, { granted, revoked }: InForce): Promise<Entry> {
+  async #load(
+    name: string,
+    file: string,
+    source: Uint8Array | string,
+    given: LoadOptions,
+    { granted, revoked }: InForce,
+    links: ReadonlyArray<LinkSource>,
+  ): Promise<Entry> {
     const startedMs = performance.now()
     // Loading asks for a grant for each import, runs no guest code, and so nothing has used what is taken back after it.
     const options = { ...given, grants: [...new Set([...granted, ...revoked])] }
-    const work = (): Promise<Plugin> => this.host.load(source, options)
-    const plugin = await (this.#options.loading === undefined ? work() : this.#options.loading(file, work))
+    const loading = this.#options.loading ?? ((_file, work) => work())
+    const linked: Array<LinkedPlugin> = []
+    try {
+      for (const { names, file: from, grants, source: bytes } of links) {
+        const { isolation, limits, metering, tenant } = given
+        const own = Object.fromEntries(Object.entries({ grants, isolation, limits, metering, tenant }).filter(([, value]) => value !== undefined))
+        const plugin = await loading(from, (): Promise<Plugin> => this.host.load(bytes, own), names[0])
+        linked.push({ names, file: from, grants, digest: plugin.digest, plugin })
+      }
+      const served = Object.fromEntries(linked.flatMap(({ names, plugin }) => names.map((one) => [one, plugin])))
+      const plugin = await loading(file, (): Promise<Plugin> => this.host.load(source, linked.length === 0 ? options : { ...options, links: served }))
+      return this.#entry(name, file, options, { granted, revoked }, plugin, linked, startedMs)
+    } catch (error) {
+      for (const { plugin } of linked) await plugin.close()
+      throw error
+    }
+  }
+
+  /** A plugin that was loaded, with the grants that are in force. */
+  #entry(
+    name: string,
+    file: string,
+    options: LoadOptions,
+    { granted, revoked }: InForce,
+    plugin: Plugin,
+    linked: ReadonlyArray<LinkedPlugin>,
+    startedMs: number,
+  ): Entry {
     for (const grant of revoked) plugin.revoke(grant)
     // What was granted again inside a revocation went with it.
     const kept = new Set(plugin.describe().grants.granted)
     for (const grant of granted) if (!kept.has(grant)) plugin.grant(grant)
-    return { name, file, options, plugin, loadNs: (performance.now() - startedMs) * 1e6, calls: 0, isRetired: false }
+    return { name, file, options, plugin, loadNs: (performance.now() - startedMs) * 1e6, linked, calls: 0, isRetired: false }
   }
 
   /** In the place of whatever had its name. */
@@ -225,7 +286,7 @@ export class Plugins implements AsyncDisposable {
     if (entry === undefined) return
     this.#loaded.delete(name)
     entry.isRetired = true
-    if (entry.calls === 0) void entry.plugin.close()
+    if (entry.calls === 0) void close(entry)
   }
 
   #forget(name: string): void {
@@ -241,15 +302,17 @@ export class Plugins implements AsyncDisposable {
     const options: Installation["options"] = Object.fromEntries(
       Object.entries({ limits, metering, tenant, isolation, instances, missing }).filter(([, value]) => value !== undefined),
     )
-    const row: Installation = { name, file: isFile(file) ? resolve(file) : file, digest: plugin.digest, options, ...inForce(loaded) }
+    const links = loaded.linked.map(({ digest, file: from, grants, names }) => ({ names, file: isFile(from) ? resolve(from) : from, digest, grants }))
+    const kept = links.length === 0 ? {} : { links }
+    const row: Installation = { name, file: isFile(file) ? resolve(file) : file, digest: plugin.digest, options, ...inForce(loaded), ...kept }
     await this.#installations.put(row)
     this.#rows.set(name, rowText(row))
   }
 
   /** Bytes that no plugin is loaded from any more need no room. */
-  async #release(digest: string): Promise<void> {
-    const installed = await this.#installations.all()
-    if (!installed.some((each) => each.digest === digest)) await this.host.ports.blob.delete(contentKey(digest))
+  async #release(row: Installation): Promise<void> {
+    const used = new Set((await this.#installations.all()).flatMap(digestsOf))
+    for (const digest of digestsOf(row)) if (!used.has(digest)) await this.host.ports.blob.delete(contentKey(digest))
   }
 
   async #alone<A>(name: string, work: () => A | Promise<A>): Promise<A> {

@@ -156,7 +156,7 @@ export function entryOf(tenant: string, id: Uint8Array, payload: Uint8Array, nam
 }
 
 /** An exact sum that costs what an inexact one does until it is large. */
-class Sum {
+export class Sum {
   #low = 0
   #high = 0n
 

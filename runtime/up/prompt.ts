@@ -9,7 +9,7 @@ import { ConfigError } from "../../schemas/error/config.ts"
 import { grantForms } from "../../host/capability/grant.ts"
 import { type ReadInput, readInput } from "../cli/argument.ts"
 import { loadOptions, nameOf } from "../cli/call.ts"
-import { isOn, Json, loadFlags, run, text } from "../cli/flag.ts"
+import { action, Debug, isOn, Json, linkFlags, loadFlags, text } from "../cli/flag.ts"
 import { execute, type Showing, showError } from "../cli/execute.ts"
 import { descriptionJson, overview } from "../cli/inspect.ts"
 import { answerJson, answerLines, usageJson, usageText } from "../cli/invoke.ts"
@@ -62,14 +62,11 @@ const usageOf = ({ name, totals, plugin }: Loaded) => {
 function commands(session: Session, end: () => void) {
   const name = Argument.String("NAME").pipe(Argument.withDescription("A loaded plugin"))
   /** Results as lines, or as one line of JSON. */
-  const answering = (work: () => Promise<{ readonly json: unknown; readonly lines: () => ReadonlyArray<string> }>) =>
-    Effect.gen(function* () {
-      const isJson = yield* Json
-      yield* run(async () => {
-        const { json, lines } = await work()
-        if (isJson) printLine(JSON.stringify(json))
-        else for (const line of lines()) printLine(line)
-      })
+  const answering = <F extends object>(work: (flags: F) => Promise<{ readonly json: unknown; readonly lines: () => ReadonlyArray<string> }>) =>
+    action<F>(async (flags) => {
+      const { json, lines } = await work(flags)
+      if (flags.json) printLine(JSON.stringify(json))
+      else for (const line of lines()) printLine(line)
     })
   const width = columns(process.stdout)
   const loadedAnswer = (loaded: Loaded) => ({
@@ -97,8 +94,9 @@ function commands(session: Session, end: () => void) {
       file: Argument.String("FILE").pipe(Argument.withDescription("A component, or the name of an example")),
       as: text("as", "NAME", "What to call it; default: its file's name"),
       ...loadFlags,
+      ...linkFlags,
     },
-    (flags) => answering(async () => loadedAnswer(await session.load(await fileOf(flags.file), loadOptions(flags), flags.as ?? nameOf(flags.file)))),
+    answering(async (flags) => loadedAnswer(await session.load(await fileOf(flags.file), loadOptions(flags), flags.as ?? nameOf(flags.file), flags))),
   ).pipe(
     Command.withDescription("Load a component with the grants you name"),
     Command.withExamples([{ command: "load snoop --grant log --grant 'kv:write:prices/*'" }]),
@@ -114,37 +112,43 @@ function commands(session: Session, end: () => void) {
       fuel: text("fuel", "N", "Most fuel; for plugins loaded with --metering fuel"),
       usage: isOn("usage", "Print what it cost"),
     },
-    (flags) =>
-      answering(async () => {
-        const options = {
-          ...(flags.deadline === undefined ? {} : { deadlineMs: parseDuration("--deadline", flags.deadline) }),
-          ...(flags.fuel === undefined ? {} : { fuel: parseCount("--fuel", flags.fuel) }),
-        }
-        const { exported, result, usage } = await session.call(flags.name, flags.export, flags.args, options, readFileOnly)
-        return {
-          json: { result: answerJson(exported.type, result), usage: usageJson(usage) },
-          lines: () => [...answerLines(exported.type, result, out, width), ...(flags.usage ? [out.dim(usageText(usage))] : [])],
-        }
-      }),
+    answering(async (flags) => {
+      const options = {
+        ...(flags.deadline === undefined ? {} : { deadlineMs: parseDuration("--deadline", flags.deadline) }),
+        ...(flags.fuel === undefined ? {} : { fuel: parseCount("--fuel", flags.fuel) }),
+      }
+      const { exported, result, ...cost } = await session.call(flags.name, flags.export, flags.args, options, readFileOnly)
+      const usage = flags.usage ? await cost.ended : cost.usage
+      return {
+        json: { result: answerJson(exported.type, result), usage: usageJson(usage) },
+        lines: () => [...answerLines(exported.type, result, out, width), ...(flags.usage ? [out.dim(usageText(usage))] : [])],
+      }
+    }),
   ).pipe(Command.withDescription("Call an export of a loaded plugin"), Command.withExamples([{ command: 'call greeter greet {name: "Ada"} --usage' }]))
 
-  const inspect = Command.make("inspect", { name }, (flags) =>
-    answering(async () => {
+  const inspect = Command.make(
+    "inspect",
+    { name },
+    answering(async (flags) => {
       const { file, plugin } = session.get(flags.name)
       const description = plugin.describe()
-      return { json: descriptionJson(file, description), lines: () => overview(file, description, out, width) }
+      return { json: descriptionJson(file, description, await plugin.schemas()), lines: () => overview(file, description, out, width) }
     }),
   ).pipe(Command.withDescription("Show what a loaded plugin asks for, was granted and offers"))
 
   const grantArgument = Argument.String("GRANT").pipe(Argument.withDescription("Such as log or kv:read:prices/*"))
-  const grant = Command.make("grant", { name, grant: grantArgument }, (flags) =>
-    answering(async () => {
+  const grant = Command.make(
+    "grant",
+    { name, grant: grantArgument },
+    answering(async (flags) => {
       return grantsAnswer(await session.grant(flags.name, flags.grant))
     }),
   ).pipe(Command.withDescription("Add a grant; the next operation sees it"), Command.withExamples([{ command: "grant greeter kv:read:prices/*" }]))
 
-  const revoke = Command.make("revoke", { name, grant: grantArgument }, (flags) =>
-    answering(async () => {
+  const revoke = Command.make(
+    "revoke",
+    { name, grant: grantArgument },
+    answering(async (flags) => {
       const loaded = session.get(flags.name)
       if (!(await session.revoke(flags.name, flags.grant))) {
         throw new ConfigError("Usage", { detail: `Nothing of "${flags.grant}" is in force for "${flags.name}"`, advice: `it is granted ${grantsText(loaded)}` })
@@ -153,12 +157,16 @@ function commands(session: Session, end: () => void) {
     }),
   ).pipe(Command.withDescription("Take a grant back; the next operation sees it"), Command.withExamples([{ command: "revoke greeter kv:read:prices/*" }]))
 
-  const reload = Command.make("reload", { name }, (flags) => answering(async () => loadedAnswer(await session.reload(flags.name)))).pipe(
-    Command.withDescription("Load the same file again, as it is now, with the grants in force"),
-  )
+  const reload = Command.make(
+    "reload",
+    { name },
+    answering(async (flags) => loadedAnswer(await session.reload(flags.name))),
+  ).pipe(Command.withDescription("Load the same file again, as it is now, with the grants in force"))
 
-  const unload = Command.make("unload", { name }, (flags) =>
-    answering(async () => {
+  const unload = Command.make(
+    "unload",
+    { name },
+    answering(async (flags) => {
       await session.unload(flags.name)
       return { json: { unloaded: flags.name }, lines: () => [`unloaded ${flags.name}; what it stored stays`] }
     }),
@@ -167,16 +175,17 @@ function commands(session: Session, end: () => void) {
   const usage = Command.make(
     "usage",
     { names: Argument.String("NAME").pipe(Argument.withDescription("Loaded plugins; default: all"), Argument.variadic()) },
-    (flags) =>
-      answering(async () => {
-        const plugins = flags.names.length === 0 ? [...session.loaded.values()] : flags.names.map((each) => session.get(each))
-        return { json: { usage: plugins.map(usageOf) }, lines: () => table(usageRows(plugins), width, 0, [out.cyan]) }
-      }),
+    answering(async (flags) => {
+      const plugins = flags.names.length === 0 ? [...session.loaded.values()] : flags.names.map((each) => session.get(each))
+      return { json: { usage: plugins.map(usageOf) }, lines: () => table(usageRows(plugins), width, 0, [out.cyan]) }
+    }),
   ).pipe(Command.withDescription("Show calls, fuel, time, memory and grants used so far"))
 
   const leave = Command.make("exit", {}, () => Effect.sync(end)).pipe(Command.withDescription("Leave (also Ctrl-D)"), Command.withAlias("quit"))
   const all = [load, call, inspect, grant, revoke, reload, unload, usage, leave]
-  const help = Command.make("help", {}, () =>
+  const help = Command.make(
+    "help",
+    {},
     answering(async () => {
       const rows = [...all, help].map((command) => [command.name, command.description ?? ""])
       return {
@@ -195,7 +204,7 @@ function commands(session: Session, end: () => void) {
     names: [...all.map((command): string => command.name), "help"],
     root: Command.make("stele").pipe(
       Command.withDescription("Commands on the loaded plugins."),
-      Command.withGlobalFlags([Json]),
+      Command.withGlobalFlags([Json, Debug]),
       Command.withSubcommands([...all, help]),
     ),
   }
@@ -278,5 +287,10 @@ async function executeLine(root: Command.Command.Any, line: string, showing: Sho
   }
   // `help call` is what many type for `call --help`.
   if (words[0] === "help" && words[1] !== undefined && !words[1].startsWith("-")) words = [words[1], "--help"]
-  return execute(root, showing.isJson ? ["--json", ...words] : words, { ...showing, isJson: showing.isJson || words.includes("--json") }, true)
+  return execute(
+    root,
+    showing.isJson ? ["--json", ...words] : words,
+    { isJson: showing.isJson || words.includes("--json"), isDebug: showing.isDebug || words.includes("--debug") },
+    true,
+  )
 }

@@ -12,9 +12,10 @@ import { type CallOptions, type LoadOptions, resolveLimits } from "../../host/op
 import { platform } from "../../host/platform/mod.ts"
 import type { UsageRecord } from "../../host/port/observer.ts"
 import { Host as Storage, type HostOptions } from "../mod.ts"
-import { inForce, type InForce, type Loaded as Placed, Plugins } from "../service/plugins.ts"
+import { inForce, type InForce, type LinkSource, type Loaded as Placed, Plugins } from "../service/plugins.ts"
 import { nameOf } from "../cli/call.ts"
 import { type Invocation, invoke } from "../cli/invoke.ts"
+import { type LinkFlags, parseLinks } from "../cli/links.ts"
 import { fill, portsFrom, usageNotes } from "../cli/ports.ts"
 import { at } from "../cli/report.ts"
 import type { ReadInput } from "../cli/argument.ts"
@@ -55,7 +56,7 @@ export class Session implements AsyncDisposable {
     this.#observer = observer
     this.plugins = new Plugins(host, {
       onLoaded: ({ name, plugin }) => void names.set(plugin.digest, name),
-      loading: (file, work) => at({ file }, work),
+      loading: (file, work, link) => at({ file, ...(link === undefined ? {} : { grantFlag: `--link-grant ${link}=` }) }, work),
     })
   }
 
@@ -85,14 +86,18 @@ export class Session implements AsyncDisposable {
   }
 
   /** Loads `file` under `name`; one of that name that is loaded already makes room once the new one stands. */
-  async load(file: string, options: LoadOptions, name = nameOf(file)): Promise<Loaded> {
-    return this.#install(name, file, options, { granted: options.grants ?? [], revoked: [] })
+  async load(file: string, options: LoadOptions, name = nameOf(file), links: LinkFlags = { link: [], linkGrant: [] }): Promise<Loaded> {
+    const sources: Array<LinkSource> = []
+    for (const [from, { grants, names }] of parseLinks(links))
+      sources.push({ names, file: from, grants, source: (await at({ file: from }, () => readPlugin(from, options))) ?? from })
+    return this.#install(name, file, options, { granted: options.grants ?? [], revoked: [] }, sources)
   }
 
   /** The same file again, as it is now, with the grants that are in force now and without what was taken out of them. */
   async reload(name: string): Promise<Loaded> {
     const loaded = this.get(name)
-    return this.#install(name, loaded.file, loaded.options, inForce(loaded))
+    const links = loaded.linked.map(({ digest, file, grants, names }) => ({ names, file, grants, source: digest }))
+    return this.#install(name, loaded.file, loaded.options, inForce(loaded), links)
   }
 
   /** Closes a plugin and forgets it; what it stored stays. */
@@ -118,8 +123,8 @@ export class Session implements AsyncDisposable {
     return this.plugins.revoke(name, grant)
   }
 
-  async #install(name: string, file: string, options: LoadOptions, grants: InForce): Promise<Loaded> {
-    return this.#counted(await this.plugins.install(name, file, (await readPlugin(file, options)) ?? file, options, grants))
+  async #install(name: string, file: string, options: LoadOptions, grants: InForce, links: ReadonlyArray<LinkSource>): Promise<Loaded> {
+    return this.#counted(await this.plugins.install(name, file, (await readPlugin(file, options)) ?? file, options, grants, links))
   }
 
   /** @throws ConfigError `Usage` when no plugin of this name is loaded */
@@ -137,12 +142,14 @@ export class Session implements AsyncDisposable {
     const { totals } = this.get(name)
     return this.plugins.use(name, async ({ plugin, file }) => {
       this.#observer.take()
+      let answered: Invocation | undefined
       try {
-        return await invoke(plugin, file, wanted, words, options, read)
+        return (answered = await invoke(plugin, file, wanted, words, options, read))
       } finally {
         const { usage } = this.#observer.take()
-        // The service may have called another plugin meanwhile.
+        // The service may have called another plugin meanwhile, and this one may go on after its answer.
         if (usage?.plugin === plugin.digest) add(totals, usage)
+        else void answered?.ended.then((whole) => add(totals, whole))
       }
     })
   }

@@ -26,4 +26,20 @@ export class ConfigError extends family("ConfigError", {
     message: (d) => d.detail,
     fix: (d) => d.advice,
   }),
+  Denied: reason<{ readonly path: string; readonly action: string; readonly why: string }>({
+    code: "STELE-CFG-0004",
+    status: 403,
+    exit: 5,
+    isRetryable: false,
+    message: (d) => `Cannot ${d.action} "${d.path}": ${d.why}`,
+    fix: () => "let this user use it, or work in a folder of your own",
+  }),
+  Full: reason<{ readonly path: string; readonly action: string }>({
+    code: "STELE-CFG-0005",
+    status: 507,
+    exit: 7,
+    isRetryable: true,
+    message: (d) => `Cannot ${d.action} "${d.path}": no space is left for it`,
+    fix: () => "make room on that disk, then do it again",
+  }),
 }) {}

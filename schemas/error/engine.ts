@@ -23,7 +23,7 @@ export class EngineError extends family("EngineError", {
     status: 502,
     exit: 1,
     isRetryable: true,
-    message: (d) => `The process of the engine "${d.engine}" ended during "${d.export}" without an answer: ${d.detail}`,
-    fix: () => "call again: the next call has a process of its own",
+    message: (d) => `The process or thread of the engine "${d.engine}" ended during "${d.export}" without an answer: ${d.detail}`,
+    fix: () => "call again: the next call has one of its own",
   }),
 }) {}

@@ -13,7 +13,7 @@ export const limitMeanings: Readonly<Record<LimitName, string>> = {
   liftBytesMax: "bytes read out of a guest in one call, results and host-call arguments, aliased or not",
   hostCallBytesMax: "bytes of the arguments of one host call",
   hostCallsMax: "host calls in one call",
-  handlesMax: "live resource handles of one plugin instance",
+  handlesMax: "live handles of one plugin instance: resources, waitables, waitable sets and error contexts",
   fuel: "cost of one call by the published cost table",
   deadlineMs: "wall-clock time of one call",
   loadMs: "wall-clock time of decoding, compiling and linking",
@@ -29,6 +29,8 @@ export const limitMeanings: Readonly<Record<LimitName, string>> = {
   filesMax: "files, directories and listings that one plugin instance has open",
   fileBytesMax: "size to which a plugin may make a file grow",
   residentBytesMax: "memory of the process that runs a plugin, engine included, where plugins run in processes",
+  tasksMax: "tasks of one plugin instance that are not over: calls between its components, and what they left running after their answer",
+  streamBytesMax: "bytes lifted out of a guest for one piece of a stream or the value of a future, with all that its elements hold",
 }
 
 const explanations: Readonly<Record<string, string>> = {
@@ -39,6 +41,85 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-ASY-0002": "The option suspends the guest, which needs the engine's JavaScript promise integration (`WebAssembly.Suspending`).",
   "STELE-ASY-0003":
     "Each call that can be suspended has a stack of its own, in two mappings of the process; an engine that gets no more ends the process, so the host refuses earlier.",
+  "STELE-ASY-0007":
+    "The stacks of a thread are shared out: a plugin may have more as long as it and its tenant together have fewer than are free, so that nobody can take them from everybody else.",
+  "STELE-ASY-0004":
+    "Every task of the call waits for an event, no host function is under way, and the application holds no end of a stream: waiting on would last until the deadline.",
+  "STELE-ASY-0005": "The last task of the call has ended, so nobody is left to write the stream or future whose readable end the application holds.",
+  "STELE-ASY-0006":
+    "The other end of a stream or future is in the plugin's own thread, where its guest is. Isolated plugins may use the asynchronous ABI among themselves, but pass no stream, future or error context in or out.",
+  "STELE-AUT-0001": "Every problem of a file is told at once, each with its line and column; plugin.schema.json beside the manifest lets an editor show them.",
+  "STELE-AUT-0002": "Commands of an author work on the project that the current folder is in: the nearest folder above it with a plugin.json.",
+  "STELE-AUT-0003": "Each language is built by the tools that its authors have, which are the project's and not part of stele: one of them is not there.",
+  "STELE-AUT-0004": "The compiler refused the source, or failed; what it said is shown as it said it.",
+  "STELE-AUT-0005": "Files of a project are read whole, and each kind has a greatest size.",
+  "STELE-AUT-0006": "The manifest names a file, or its language has one by custom, and it is not there.",
+  "STELE-AUT-0007": "A new project is made from a template by a name that fits all six languages.",
+  "STELE-AUT-0008": "A new project is made in a folder that is not there yet or is empty: nothing of an author's is overwritten.",
+  "STELE-AUT-0009": "Tests are files of calls and what must come of them; a plugin without any cannot be said to work.",
+  "STELE-AUT-0010": "A call answered otherwise than its test says, or left something behind: an unexpected request, a store in another state, a handle.",
+  "STELE-AUT-0011": "The verdicts are what a careful reader of a plugin asks; one that fails is a reason not to install it.",
+  "STELE-AUT-0012": "A component is what its world says when it exports all of it and imports nothing else.",
+  "STELE-AUT-0013": "A plugin gets any value of its types: whatever it is, the answer is a result or an error that the world declares, never a trap or a stop.",
+  "STELE-AUT-0014": "A benchmark makes calls that somebody wrote down: an export's first test, or what --call says. Exports without parameters need neither.",
+  "STELE-AUT-0015": "A call that traps or is stopped has no time that means anything; the function's own error has.",
+  "STELE-AUT-0017": "Files of tests are run once to learn which tests they have; that failed, so that none of them ran.",
+  "STELE-AUT-0016":
+    "Building runs the programs that a project names, and projects are found above the current folder, where other users may write: one of theirs is used when it is named.",
+  "STELE-AUT-0018":
+    "With --all, tests are run of every folder in the given one that has a plugin.json, and there is none. Folders further down are not looked into.",
+  "STELE-GEN-0001": "A language lacks something that WIT has, or its bindings do not have it yet; nothing of a world is left out silently.",
+  "STELE-GEN-0002": "Labels of WIT become names of a language, which has other rules for what is one name: two labels became the same.",
+  "STELE-BIL-0001":
+    "Every problem of a price list is told at once, each with its line and column where the list is JSON; what a list may say is in schemas/billing/README.md.",
+  "STELE-BIL-0002": "The billing rules decide what is charged; what they refuse is said as they said it, and nothing was changed.",
+  "STELE-BIL-0003": "A price list is a file, or one of those that come with the program.",
+  "STELE-BIL-0004":
+    "A conversion carries over all that a price of another system says, or refuses it and names the field: a price that lost something would bill another amount.",
+  "STELE-BIL-0005": "What changed between two price lists is told of lists in our own format; the rules in force may read another one.",
+  "STELE-BIL-0006": "Events are read one a line, and each has a name and an instant.",
+  "STELE-BIL-0007":
+    "Each transaction of the ledger is complete and balances by itself: what one account gains others lose, in each currency apart. One that does not is not written, nor is anything of its batch.",
+  "STELE-BIL-0008":
+    "A transaction has an id by which it is known when it is sent again, and is then not booked twice; the same id with another content is somebody else's transaction.",
+  "STELE-BIL-0009": "The books are rows of a store that only billing writes; one of them has a form that billing never gives it.",
+  "STELE-BIL-0010": "Balances are counters of the store, which have a greatest length.",
+  "STELE-BIL-0011": "Balances and transactions are compared at one moment, which is found by reading them between two bookings.",
+  "STELE-BIL-0012":
+    "Days are those of a zone of the pinned release, whose digest an invoice names; spelling counts, and abbreviations such as CET are zones only where that release has them.",
+  "STELE-BIL-0013": "A table of zones holds changes of offset up to a named year; beyond it days would be guessed.",
+  "STELE-BIL-0014": "Accounts, subscriptions, price lists and invoices are known by their ids within the books of one legal entity.",
+  "STELE-BIL-0015":
+    "An id stands for one thing: the same content given again is the same one, another content is a mistake. A tenant's usage is one account's.",
+  "STELE-BIL-0016": "What is given is checked by its schema before anything is read or written.",
+  "STELE-BIL-0017": "The rules read all of a price list, and say of each mistake where it is, by JSON pointer.",
+  "STELE-BIL-0018": "An event is counted once under its id; another content under the same id is kept out, and the first stays.",
+  "STELE-BIL-0019":
+    "An event that no meter counts would never be billed, and is most often a misspelt name. Metrics that nobody meters yet are taken all the same.",
+  "STELE-BIL-0020":
+    "An event is billed in the period that its time lies in: it must be within a subscription, not in the future, and in a period that is open or not closed for long.",
+  "STELE-BIL-0021": "Quantities are exact decimals with the digits of their meter's unit; what has more is rounded only where the price list says so.",
+  "STELE-BIL-0022": "An account may have rules of its own: a component that implements the same world, found by its digest.",
+  "STELE-BIL-0023":
+    "The rules run under limits as any plugin does. Where they are stopped, what they were rating is taken up again from their last snapshot, once; nothing is written until an invoice is whole.",
+  "STELE-BIL-0024": "An invoice is final when it has a number. What was wrong with it is put right by a credit note.",
+  "STELE-BIL-0025": "Invoices go from issued to paid, overdue or cancelled; an overdue one may still be paid, and a cancelled one is credited in full.",
+  "STELE-BIL-0026": "A period is billed when it is over by the store's clock, and the usage under way at its end had time to be recorded.",
+  "STELE-BIL-0027": "An account may be billed in another currency than its price list's, by a rate that is kept on the invoice.",
+  "STELE-BIL-0028": "What is written rests on what was read; where others write the same rows, it is read again, a bounded number of times.",
+  "STELE-BIL-0029":
+    "A bundle is a tar file whose every byte is under a digest, headers and padding too; names are from a fixed list, each once, and nothing is unpacked.",
+  "STELE-BIL-0030": "A bundle may be a stranger's: its size, its parts and the time of its rules are bounded before anything is read into memory.",
+  "STELE-BIL-0031":
+    "The usage in the bundle was rated anew by the rules in it, without clock, network or zone tables of this machine, and the result was compared to the last digit.",
+  "STELE-BIL-0032":
+    "A bundle holds what the invoice was rated of. What came since, what retention removed and rules that are gone cannot be told from the store.",
+  "STELE-BIL-0033":
+    "A charge of the price list has a bound with the policy `block`. What a call may use is promised before it runs, so that calls at the same time, on whatever nodes, never pass it together.",
+  "STELE-BIL-0034": "Whoever takes payments said no. Nothing was booked.",
+  "STELE-BIL-0035":
+    "The provider's answer did not come, or is still to come. Each payment has one key, under which the provider does it once, however often it is asked.",
+  "STELE-BIL-0036": "A refund is at most what was paid less what was given back before.",
   "STELE-CAP-0001": "The text is not a grant: `stele explain grants` lists the grammar.",
   "STELE-CAP-0002": "The plugin imports an interface that no capability of this host serves.",
   "STELE-CAP-0003": "The plugin asked for a capability it was not granted; everything is denied by default.",
@@ -51,6 +132,8 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-CFG-0001": "Unknown option keys are rejected, so that a misspelt limit never goes unenforced.",
   "STELE-CFG-0002": "The option has a value outside its range or of another type.",
   "STELE-CFG-0003": "The command line cannot be read as written: a misspelt command, flag or name, or something missing.",
+  "STELE-CFG-0004": "The system does not let this user read or change that file or folder, or it is on a disk that is only read.",
+  "STELE-CFG-0005": "The disk, or what this user may have of it, is full.",
   "STELE-FSY-0001":
     "A directory is opened when the plugin is loaded, and this one is not there, is no directory, or cannot be opened; links in it are followed only to what is in the directory that was granted.",
   "STELE-FSY-0002": "Mapping a directory gives it a name in the plugin; what may be done in it is what grants say, and none of them reaches it.",
@@ -68,18 +151,38 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-NET-0008": "Only absolute http and https URLs without credentials are requested.",
   "STELE-NET-0009": "The name or value is not a header, or one that belongs to the connection, which the host writes itself.",
   "STELE-NET-0010": "The connection broke after it was made, before the answer was whole.",
+  "STELE-ENC-0001":
+    "A component exports what its world says. The core module must export a function for each of it under the name that the build conventions give it, and a memory and an allocator where values go through memory.",
+  "STELE-ENC-0002": "The type of a core function follows from the function's type in the world. An export of another type was made for another world.",
+  "STELE-ENC-0003":
+    "The export has a name as functions of a world have one, and the world has none by that name: what it was meant to be would be left out silently.",
+  "STELE-ENC-0004": "Everything that a core module imports must come from its world: a component is given nothing else.",
+  "STELE-ENC-0005": "The type of a core function follows from the function's type in the world. An import of another type was made for another world.",
+  "STELE-ENC-0006":
+    "WASI preview 1 is an interface of core modules. The host serves it to a core module that is loaded as it is; a component would need an adapter for it.",
+  "STELE-ENC-0007":
+    "Asynchronous functions, streams, futures, maps, lists of fixed length and error contexts are types of WIT that this host does not carry yet.",
+  "STELE-ENC-0008":
+    "The component model compares types by structure and lets a record, a variant, an enum, flags or a resource be used in an import or export only under a name that the same import or export gives it.",
+  "STELE-ENC-0009": "Names in components are words of letters and digits joined by dashes; those of interfaces also have a package and may have a version.",
+  "STELE-ENC-0010": "The world says something that WIT cannot, such as an interface inside an interface, so that no other tool could read the component.",
+  "STELE-ENC-0011": "The bytes are not a core WebAssembly module, or break the format. A component is no core module, and is a plugin as it is.",
   "STELE-EXT-0001": "Plugin and host pass each other blocks of the kernel's memory by offset; this one is the start of no block that is in use.",
   "STELE-EXT-0002": "Names of settings and variables are text; the bytes that the plugin passed are not UTF-8.",
   "STELE-EXT-0003": "The application's host function gave something that an Extism plugin cannot be handed.",
   "STELE-EXT-0004": "The manifest is not one as Extism defines it: unknown keys and values of another type are refused, so that none goes unheeded.",
   "STELE-EXT-0005": "The manifest asks for something that this host does not do; nothing of a manifest is left out silently.",
   "STELE-EXT-0006": "`http_request` takes the request as JSON with a URL, and a method and headers where they are wanted.",
+  "STELE-EXT-0007":
+    "The modules of a manifest are linked by their names: each takes its imports from the functions of the host and from the modules before it, and the one named main comes last.",
   "STELE-ENG-0001": "Each engine says what it enforces. What it cannot hold it to is refused when the plugin is loaded, and not left unenforced.",
   "STELE-ENG-0002": "The engine is a program of its own, and is not on this machine or does not start.",
   "STELE-ENG-0003": "An engine runs each call in a process of its own. This one was killed or crashed; the host and other calls are unharmed.",
   "STELE-NET-0011": "Only a component that exports the handler of wasi:http 0.2 can be mounted as a server.",
   "STELE-NET-0012": "The plugin ended without a response, said that it has none, or left its body unfinished; whoever asked is told nothing more.",
   "STELE-NET-0013": "Requests that are being answered at the same time are bounded; the next is refused at once instead of being kept waiting.",
+  "STELE-NET-0014":
+    "The system does not give this address and port to a plugin's socket: another program has it, it is none of this machine, or it takes more rights.",
   "STELE-HTP-0001": "Everything but the health checks, the documents and what is in them asks for the service's token; it is compared in constant time.",
   "STELE-HTP-0002": "The path is none of the service's.",
   "STELE-HTP-0003": "The path is one of the service's, and answers to other methods.",
@@ -110,6 +213,16 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-ISO-0005": "A worker or process failed in a way that has no error of its own: a mistake in stele itself, not in the plugin.",
   "STELE-ISO-0006": "This platform has no threads, shared memory or processes to isolate plugins in.",
   "STELE-ISO-0007": "A core module of a foreign ABI used a port that is not carried to isolates: its functions run where its memory is.",
+  "STELE-ISO-0008":
+    "A process of a plugin used its processor for seconds while no call ran in it: a guest that has taken over its engine does that. It was ended; the host's observer is told.",
+  "STELE-COM-0001":
+    "Two plugins that call each other have no first one: nothing bounds how they enter each other but the limit on nested calls. The old component goes on serving.",
+  "STELE-COM-0002": "A linked plugin serves an import by the interface of the same name that it exports, in a version that semver calls compatible.",
+  "STELE-COM-0003": "The caller and the linked plugin declare a function differently: values of one would be read as those of the other.",
+  "STELE-COM-0004": "What a handle stands for lives in one instance of one plugin, and ends with it; between plugins only values pass.",
+  "STELE-COM-0005":
+    "A plugin that this one is linked to failed: it trapped, exited, reached one of its own limits, was denied something or was closed. Its own record says more; the caller cannot go on.",
+  "STELE-COM-0006": "A plugin that this one is linked to has no instance free, or refuses work for now; the caller cannot go on without it.",
   "STELE-PLG-0001": "The plugin itself answered with the error case of its result; the payload has the type its interface declares.",
   "STELE-PLG-0002": "The guest hit a WebAssembly trap; its instance was discarded and the next call gets a new one.",
   "STELE-PLG-0003": "The component exports no function of this name.",
@@ -128,6 +241,11 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-POL-0003":
     "An export that is in use would be gone or take other values, and its callers would find out one by one; the old component goes on serving.",
   "STELE-POL-0004": "A snapshot repeats memory, globals and tables; the plugin keeps something else, or asked the host while it was initialised.",
+  "STELE-RPL-0001": "Configuration puts components in the place of first-party plugins by their names: stele doctor lists them.",
+  "STELE-RPL-0002":
+    "A component stands in the place of a first-party plugin when it exports what the plugin's world exports, with equal types, and imports nothing else. Its WIT is shipped as stele/plugins/NAME.wit.",
+  "STELE-RPL-0003":
+    "A component stands in the place of a first-party plugin when the host loads it under the plugin's own limits and grants. This one it refused.",
   "STELE-STO-0001": "The text names no kind of storage that this version knows.",
   "STELE-STO-0002": "The file cannot be opened as a store: no such folder, no permission, a network file system, or not a database at all.",
   "STELE-STO-0003": "The file is a SQLite database, and another program made it: nothing of it is changed.",
@@ -242,6 +360,26 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-WIT-0002": "The call has too few or too many arguments.",
   "STELE-WIT-0003": "A resource handle has meaning only inside one instance, so it has no text form: JSON, WAVE and schemas of them cannot carry it.",
   "STELE-WIT-0004": "The text is not a WAVE value of the declared type; the caret stands under the first character that does not fit.",
+  "STELE-WIT-0005":
+    "WIT is read by people: control characters, ones that turn the direction of text and ones that Unicode deprecates are refused wherever they stand.",
+  "STELE-WIT-0006":
+    "The text is not WIT; the caret stands under the first token that does not fit. Reading goes on at the next item, so that one run lists more than one mistake.",
+  "STELE-WIT-0007": "Names are kebab-case labels, since each language makes its own names of them. A keyword is a name with a % before it.",
+  "STELE-WIT-0008": "Names of one scope differ in more than case and dashes: in some language they become the same name.",
+  "STELE-WIT-0009": "The name is not declared where it is looked for: in this file, in its package, or in a package among its dependencies.",
+  "STELE-WIT-0010": "Types, interfaces, worlds and packages are made one after the other. A circle has no first one.",
+  "STELE-WIT-0011":
+    "The type can be written down and means nothing that crosses a boundary: a borrowed handle is only lent for a call, a stream has elements of a known size.",
+  "STELE-WIT-0012":
+    "Gates say since which version of the package an item is there, or which feature it waits for; they must make sense together, and for that version.",
+  "STELE-WIT-0013":
+    "A world's imports and exports do not fit together: an interface would be needed as an import and as an export at once, or a name means two things.",
+  "STELE-WIT-0014": "The files of one folder are one package, and one of them says which.",
+  "STELE-WIT-0015":
+    "What is read, how deep a type is and how much a world becomes when everything is written out are bounded, since the text may be a stranger's.",
+  "STELE-WIT-0017": "There is no file or folder of this name, or nothing in it that ends in .wit.",
+  "STELE-WIT-0018": "More than one thing is wrong; each is listed with its own code and place.",
+  "STELE-WIT-0016": "Bindings are made for one world. It is the only one of the package, or one that is named.",
 }
 
 /** The explanation of a code, in sentences; undefined for a code that no reason has. */

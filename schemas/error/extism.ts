@@ -51,4 +51,12 @@ export class ExtismError extends family("ExtismError", {
     message: (d) => `Cannot take "${d.path}" of the Extism manifest: this host has no ${d.feature}`,
     fix: (d) => d.instead,
   }),
+  Link: reason<{ readonly module: string; readonly detail: string }>({
+    code: "STELE-EXT-0007",
+    status: 422,
+    exit: 3,
+    isRetryable: false,
+    message: (d) => `Cannot link the module "${d.module}" of the Extism manifest: ${d.detail}`,
+    fix: () => "give each module a name of its own, and let libraries import from libraries alone, in no circle",
+  }),
 }) {}

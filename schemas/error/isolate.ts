@@ -50,6 +50,14 @@ export class IsolateError extends family("IsolateError", {
     message: (d) => `Cannot isolate a plugin in a ${d.isolation}: ${d.platform} has none`,
     fix: () => "use an isolation that this platform has",
   }),
+  Idle: reason<{ readonly actualMs: number; readonly everyMs: number }>({
+    code: "STELE-ISO-0008",
+    status: 500,
+    exit: 1,
+    isRetryable: true,
+    message: (d) => `A process of a plugin computed while nothing was asked of it: ${d.actualMs} ms of processor time in ${d.everyMs} ms`,
+    fix: () => "call again: another one is started; treat the plugin as hostile if it happens again",
+  }),
   Port: reason<{ readonly port: string }>({
     code: "STELE-ISO-0007",
     status: 501,

@@ -25,6 +25,8 @@ export const limits = {
   filesMax: { unit: "files", default: 256 },
   fileBytesMax: { unit: "bytes", default: 1 << 30 },
   residentBytesMax: { unit: "bytes", default: 512 << 20 },
+  tasksMax: { unit: "tasks", default: 1_000 },
+  streamBytesMax: { unit: "bytes", default: 1 << 20 },
 } as const
 
 export type LimitName = keyof typeof limits
@@ -64,4 +66,6 @@ export class LimitError extends family("LimitError", {
   filesMax: exceeded("STELE-LIM-0020", "filesMax"),
   fileBytesMax: exceeded("STELE-LIM-0021", "fileBytesMax"),
   residentBytesMax: exceeded("STELE-LIM-0023", "residentBytesMax"),
+  tasksMax: exceeded("STELE-LIM-0024", "tasksMax"),
+  streamBytesMax: exceeded("STELE-LIM-0025", "streamBytesMax"),
 }) {}

@@ -1,10 +1,8 @@
+/** The families that any host may throw; those of what is loaded later (files, isolation, foreign ABIs, network, pools, storage) come with it. */
 export { AsyncError } from "./async.ts"
 export { CapabilityError } from "./capability.ts"
 export { ConfigError } from "./config.ts"
 export { catalogue, type ErrorJson, type ExitCode, type ReasonSpec, SteleError } from "./family.ts"
-export { ExtismError } from "./extism.ts"
-export { FileSystemError } from "./file-system.ts"
-export { IsolateError } from "./isolate.ts"
 export { LimitError, type LimitName, limits } from "./limit.ts"
 export { PluginError } from "./plugin.ts"
 export { VerifyError } from "./verify.ts"

@@ -108,4 +108,13 @@ export class NetworkError extends family("NetworkError", {
     message: (d) => `Cannot take another request: ${d.max} are being answered`,
     fix: () => "ask again later, or raise requestsMax",
   }),
+  Bind: reason<{ readonly host: string; readonly detail: string; readonly kind: "in-use" | "not-bindable" | "denied" }>({
+    code: "STELE-NET-0014",
+    status: 409,
+    exit: 6,
+    isRetryable: true,
+    message: (d) => `Cannot listen on "${d.host}": ${d.detail}`,
+    fix: (d) =>
+      d.kind === "in-use" ? "choose another port, or end the program that has this one" : "choose an address of this machine, and a port above 1023",
+  }),
 }) {}

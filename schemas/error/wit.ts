@@ -24,7 +24,7 @@ export class WitError extends family("WitError", {
     exit: 2,
     isRetryable: false,
     message: (d) => `Cannot write ${d.type} as ${d.form} at ${d.path}`,
-    fix: () => "call this export from a program, with the handle it was given",
+    fix: () => "call this export from a program, with the handle it was given; or declare a type that values are written of",
   }),
   Text: reason<{
     readonly path: string

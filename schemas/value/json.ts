@@ -306,7 +306,12 @@ function build(type: ValueType): Codec {
     case "flags":
       return flagsCodec(type, type.labels)
     case "own":
-    case "borrow": {
+    case "borrow":
+    case "fixed-list":
+    case "map":
+    case "stream":
+    case "future":
+    case "error-context": {
       const refuse = (_value: unknown, at: Path): never => {
         throw new WitError("Inexpressible", { path: at.toString(), type: typeText(type), form: "JSON" })
       }

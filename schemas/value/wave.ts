@@ -12,6 +12,7 @@ import { WitError } from "../error/wit.ts"
 import { type FunctionType, propertyName, type ValueType } from "../wit/model.ts"
 import { shapeText, typeText } from "../wit/print.ts"
 import { depth } from "../wit/tree.ts"
+import { excerptAt, positionAt } from "./excerpt.ts"
 import { bigintRange, describe, isPlain, isScalar, isTaggedOption, numberRange, ownField, setField, typedArrayOf } from "./form.ts"
 import { Path } from "./path.ts"
 
@@ -56,18 +57,7 @@ class Parser {
 
   /** @throws WitError `Text`, always, with the caret under `at`. */
   fail(detail: string, at = this.#at): never {
-    const before = this.#text.slice(0, at)
-    const line = before.split("\n").length
-    const start = before.lastIndexOf("\n") + 1
-    const stop = this.#text.indexOf("\n", at)
-    const end = stop === -1 ? this.#text.length : stop
-    // The line is cut to 30 code units on either side; what could steer a terminal is shown as one replacement character.
-    const from = Math.max(start, at - 30)
-    const shown = (text: string): string => text.replace(/[\p{C}\p{Zl}\p{Zp}\p{M}]/gu, "\u{fffd}")
-    const head = `  ${from > start ? "…" : ""}${shown(this.#text.slice(from, at))}`
-    const tail = `${shown(this.#text.slice(at, Math.min(end, at + 30)))}${at + 30 < end ? "…" : ""}`
-    const column = Array.from(this.#text.slice(start, at)).length + 1
-    throw new WitError("Text", { path: this.#root, line, column, detail, excerpt: `${head}${tail}\n${" ".repeat(Array.from(head).length)}^` })
+    throw new WitError("Text", { path: this.#root, ...positionAt(this.#text, at), detail, excerpt: excerptAt(this.#text, at) })
   }
 
   expected(type: ValueType, at = this.#at): never {
@@ -386,6 +376,11 @@ class Parser {
         return this.#flags(type)
       case "own":
       case "borrow":
+      case "fixed-list":
+      case "map":
+      case "stream":
+      case "future":
+      case "error-context":
         throw new WitError("Inexpressible", { path: this.#root, type: typeText(type), form: "WAVE" })
       default:
         return Number(this.#integer(type))
@@ -594,6 +589,11 @@ class Printer {
       }
       case "own":
       case "borrow":
+      case "fixed-list":
+      case "map":
+      case "stream":
+      case "future":
+      case "error-context":
         throw new WitError("Inexpressible", { path: this.#at.toString(), type: typeText(type), form: "WAVE" })
       default: {
         const [min, max] = numberRange[type.kind]

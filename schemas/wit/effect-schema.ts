@@ -9,6 +9,7 @@ import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 import * as SchemaIssue from "effect/SchemaIssue"
 import { SteleError } from "../error/family.ts"
+import { WitError } from "../error/wit.ts"
 import { bigintRange, isScalar, isTaggedOption, numberRange, type TypedArray, typedArrayOf } from "../value/form.ts"
 import { fromJson, type Json, toJson } from "../value/json.ts"
 import { type FunctionType, propertyName, type ValueType } from "./model.ts"
@@ -95,8 +96,14 @@ function build(type: ValueType): ValueSchema {
       return struct(type.labels.map((label) => [propertyName(label), Schema.Boolean]))
     case "own":
     case "borrow":
+    case "stream":
+    case "future":
+    case "error-context":
       // A handle is whatever the host made it; which resource it is of is checked when it is lowered.
       return Schema.Unknown.pipe(Schema.annotate({ expected: typeText(type) }))
+    case "fixed-list":
+    case "map":
+      throw new WitError("Inexpressible", { path: "value", type: typeText(type), form: "an Effect Schema" })
   }
 }
 

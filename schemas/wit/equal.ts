@@ -64,7 +64,16 @@ class Comparison {
     if (actual.kind !== expected.kind) return differ()
     switch (actual.kind) {
       case "list":
+      case "stream":
         return inner("element", actual.element, (expected as typeof actual).element)
+      case "fixed-list": {
+        const other = expected as typeof actual
+        return actual.length === other.length ? inner("element", actual.element, other.element) : differ()
+      }
+      case "map":
+        return inner("key", actual.key, (expected as typeof actual).key) ?? inner("value", actual.value, (expected as typeof actual).value)
+      case "future":
+        return inner("value", actual.type, (expected as typeof actual).type)
       case "option":
         return inner("some", actual.type, (expected as typeof actual).type)
       case "result":
@@ -103,6 +112,7 @@ class Comparison {
       a.label === b.label ? this.values(a.type, b.type, `${path}.param ${a.label}`) : differ(),
     )
     if (params !== undefined) return params
+    if (actual.isAsync !== expected.isAsync) return differ()
     if (actual.result === undefined || expected.result === undefined) return actual.result === expected.result ? undefined : differ()
     return this.values(actual.result, expected.result, `${path}.result`)
   }

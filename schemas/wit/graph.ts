@@ -5,8 +5,10 @@
  * linear in the nodes. Resources keep their label alone: a handle has no JSON form anyway.
  */
 import { ConfigError } from "../error/config.ts"
-import { type FunctionType, primitive, type PrimitiveKind, type ResourceType, type ValueType } from "./model.ts"
-import { children } from "./tree.ts"
+import { WitError } from "../error/wit.ts"
+import { errorContext, type FunctionType, primitive, type PrimitiveKind, type ResourceType, type ValueType } from "./model.ts"
+import { typeText } from "./print.ts"
+import { carriedOf, children } from "./tree.ts"
 
 /** `["list", 0]`, `["record", [["name", 1]]]`, `"u32"`… An index names an earlier node of the list. */
 export type TypeNode = PrimitiveKind | readonly [kind: string, ...parts: ReadonlyArray<unknown>]
@@ -14,7 +16,9 @@ export type TypeNode = PrimitiveKind | readonly [kind: string, ...parts: Readonl
 export interface TypeGraph {
   readonly nodes: ReadonlyArray<TypeNode>
   /** By full export name: parameters by label, and the result unless there is none. */
-  readonly functions: Readonly<Record<string, { readonly params: ReadonlyArray<readonly [label: string, type: number]>; readonly result?: number }>>
+  readonly functions: Readonly<
+    Record<string, { readonly params: ReadonlyArray<readonly [label: string, type: number]>; readonly result?: number; readonly isAsync?: true }>
+  >
 }
 
 /** Nodes and functions of one graph that is read: more is refused. */
@@ -40,9 +44,9 @@ export function encodeTypes(functions: ReadonlyArray<{ readonly name: string; re
     }
     return known.get(root) as number
   }
-  const encoded = functions.map(({ name, type: { params, result } }) => {
+  const encoded = functions.map(({ name, type: { params, result, isAsync } }) => {
     const labelled = params.map(({ label, type }) => [label, index(type)] as const)
-    return [name, { params: labelled, ...(result === undefined ? {} : { result: index(result) }) }] as const
+    return [name, { params: labelled, ...(result === undefined ? {} : { result: index(result) }), ...(isAsync === true ? { isAsync } : {}) }] as const
   })
   return { nodes, functions: Object.fromEntries(encoded) }
 }
@@ -68,6 +72,14 @@ function node(type: ValueType, of: (child: ValueType) => number): TypeNode {
     case "own":
     case "borrow":
       return [type.kind, type.resource.name?.name ?? ""]
+    case "stream":
+    case "future":
+      return [type.kind, maybe(carriedOf(type))]
+    case "error-context":
+      return [type.kind]
+    case "fixed-list":
+    case "map":
+      throw new WitError("Inexpressible", { path: "value", type: typeText(type), form: "JSON" })
     default:
       return type.kind
   }
@@ -89,14 +101,15 @@ export function decodeTypes(json: unknown): ReadonlyMap<string, FunctionType> {
   const at = (index: unknown): ValueType => (typeof index === "number" ? types[index] : undefined) ?? refuse(`the node ${String(index)}`)
   const maybe = (index: unknown): ValueType | undefined => (index === null || index === undefined ? undefined : at(index))
   for (const each of nodes) types.push(typeOf(each, at, maybe))
-  const found = Object.entries(functions as Readonly<Record<string, { readonly params?: unknown; readonly result?: unknown }>>)
+  const found = Object.entries(functions as Readonly<Record<string, { readonly params?: unknown; readonly result?: unknown; readonly isAsync?: unknown }>>)
   return new Map(
-    found.map(([name, { params, result }]) => [
+    found.map(([name, { params, result, isAsync }]) => [
       name,
       {
         kind: "function",
         params: pairs(params).map(([label, type]) => ({ label, type: at(type) })),
         ...(result === undefined ? {} : { result: at(result) }),
+        ...(isAsync === true ? { isAsync } : {}),
       },
     ]),
   )
@@ -129,6 +142,14 @@ function typeOf(node: unknown, at: (index: unknown) => ValueType, maybe: (index:
           return type === undefined ? { label } : { label, type }
         }),
       }
+    case "stream":
+    case "future": {
+      const carried = maybe(first)
+      if (carried === undefined) return { kind }
+      return kind === "stream" ? { kind, element: carried } : { kind, type: carried }
+    }
+    case "error-context":
+      return errorContext
     case "option":
       return { kind, type: at(first) }
     case "result": {

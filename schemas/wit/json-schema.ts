@@ -8,7 +8,8 @@
 import { WitError } from "../error/wit.ts"
 import { type FunctionType, propertyName, type ValueType } from "./model.ts"
 import { typeText } from "./print.ts"
-import { answer, children, depth, isLabel } from "./tree.ts"
+import { isLabel } from "./name.ts"
+import { answer, children, depth } from "./tree.ts"
 
 /** A schema object as plain JSON; property order is stable, so equal types print equal text. */
 export interface JsonSchema {
@@ -132,6 +133,11 @@ class Document {
         )
       case "own":
       case "borrow":
+      case "fixed-list":
+      case "map":
+      case "stream":
+      case "future":
+      case "error-context":
         throw new WitError("Inexpressible", { path, type: typeText(type), form: "JSON Schema" })
     }
   }
@@ -167,7 +173,7 @@ const array = (items: ReadonlyArray<JsonSchema>, required: number): JsonSchema =
 /**
  * The schema of one type as a document of its own.
  *
- * @throws WitError `Inexpressible` for a type that contains a handle; LimitError `typeDepthMax` for one over 1,000 levels.
+ * @throws WitError `Inexpressible` for a type that contains a handle, or another type without a JSON form; LimitError `typeDepthMax` for one over 1,000 levels.
  */
 export function jsonSchema(type: ValueType, path = "value"): JsonSchema {
   depth(type)
@@ -195,4 +201,17 @@ export function functionJsonSchema(func: FunctionType): FunctionJsonSchema {
     ...(ok === undefined ? {} : { result: jsonSchema(ok, "result") }),
     ...(err === undefined ? {} : { error: jsonSchema(err, "error") }),
   }
+}
+
+/** Schemas by name; a function with handles, which have no JSON form, is left out. */
+export function schemasOf(functions: Iterable<{ readonly name: string; readonly type: FunctionType }>): ReadonlyMap<string, FunctionJsonSchema> {
+  const schemas = new Map<string, FunctionJsonSchema>()
+  for (const { name, type } of functions) {
+    try {
+      schemas.set(name, functionJsonSchema(type))
+    } catch (error) {
+      if (!(error instanceof WitError)) throw error
+    }
+  }
+  return schemas
 }

@@ -87,14 +87,61 @@ export interface BorrowType extends Named {
   readonly resource: ResourceType
 }
 
-/** Every type a value can have. */
-export type ValueType = PrimitiveType | ListType | RecordType | TupleType | VariantType | EnumType | OptionType | ResultType | FlagsType | OwnType | BorrowType
+/** `list<T, N>`: the length is part of the type, at least 1. */
+export interface FixedListType extends Named {
+  readonly kind: "fixed-list"
+  readonly element: ValueType
+  readonly length: number
+}
+/** Pairs, of which the last of each key counts. `key` is a primitive other than `f32` and `f64`. */
+export interface MapType extends Named {
+  readonly kind: "map"
+  readonly key: ValueType
+  readonly value: ValueType
+}
+/** Values one after the other, later; `element` is absent for a stream that only ends. */
+export interface StreamType extends Named {
+  readonly kind: "stream"
+  readonly element?: ValueType
+}
+/** One value, later; `type` is absent for a future that only happens. */
+export interface FutureType extends Named {
+  readonly kind: "future"
+  readonly type?: ValueType
+}
+/** What a failure says for people to read; no program may depend on it. */
+export interface ErrorContextType extends Named {
+  readonly kind: "error-context"
+}
 
-/** A function type; `result` is absent when the function returns nothing. */
+/** Types whose values are not there yet, or are there for people: they have a host form, and none in text or JSON. */
+export type LaterType = StreamType | FutureType | ErrorContextType
+
+/** Types that WIT has and that no value crosses the host's boundary in: the binder refuses them, and so does every form of values. */
+export type UncarriedType = FixedListType | MapType
+
+/** Every type a value can have. */
+export type ValueType =
+  | PrimitiveType
+  | ListType
+  | RecordType
+  | TupleType
+  | VariantType
+  | EnumType
+  | OptionType
+  | ResultType
+  | FlagsType
+  | OwnType
+  | BorrowType
+  | LaterType
+  | UncarriedType
+
+/** A function type; `result` is absent when the function returns nothing, `isAsync` unless it is an `async func`. */
 export interface FunctionType {
   readonly kind: "function"
   readonly params: ReadonlyArray<Labelled>
   readonly result?: ValueType
+  readonly isAsync?: true
 }
 
 /** What an instance exports: WIT's `interface`. Keys are the exported names, in order. */
@@ -133,7 +180,12 @@ export const primitive: { readonly [K in PrimitiveKind]: PrimitiveType & { reado
   string: { kind: "string" },
 }
 
+/** Shared, as the primitives are. */
+export const errorContext: ErrorContextType = { kind: "error-context" }
+
 /** Builders, for interfaces the host itself serves. */
+export const stream = (element?: ValueType): StreamType => ({ kind: "stream", ...(element === undefined ? {} : { element }) })
+export const future = (type?: ValueType): FutureType => ({ kind: "future", ...(type === undefined ? {} : { type }) })
 export const list = (element: ValueType): ListType => ({ kind: "list", element })
 export const tuple = (...types: ReadonlyArray<ValueType>): TupleType => ({ kind: "tuple", types })
 export const option = (type: ValueType): OptionType => ({ kind: "option", type })
@@ -160,6 +212,18 @@ export const func = (params: Readonly<Record<string, ValueType>>, result?: Value
   params: Object.entries(params).map(([label, type]) => ({ label, type })),
   ...(result === undefined ? {} : { result }),
 })
+
+const originals = new WeakMap<ValueType, ValueType>()
+
+/** The same type under another name, as an alias and a `use … as` make one. */
+export function renamed(type: ValueType, name: TypeName): ValueType {
+  const copy = { ...type, name }
+  originals.set(copy, type)
+  return copy
+}
+
+/** What `type` is another name of, when `renamed` made it. Types are equal by their structure; a text of them says the alias again. */
+export const originalOf = (type: ValueType): ValueType | undefined => originals.get(type)
 
 /** kebab-case label → the lowerCamelCase property name of a record field or flag (`max-bytes` → `maxBytes`, `a-URL` → `aURL`). */
 export function propertyName(label: string): string {

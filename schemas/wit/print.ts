@@ -5,7 +5,8 @@
  * Named types print by name where they are used and in full where they are defined, so the text is linear in the model.
  */
 import type { BorrowType, Case, ExternType, FunctionType, InterfaceType, OwnType, ResourceType, TypeName, ValueType, World } from "./model.ts"
-import { children, isLabel } from "./tree.ts"
+import { isLabel } from "./name.ts"
+import { children } from "./tree.ts"
 
 /** WIT.md "Keywords": as an identifier these need a leading `%`. */
 export const keywords: ReadonlySet<string> = new Set(
@@ -16,7 +17,7 @@ export const keywords: ReadonlySet<string> = new Set(
 )
 
 /** A label as a WIT identifier; what is no label is quoted, so that a hostile name stays visibly a string. */
-const identifier = (label: string): string => (keywords.has(label) ? `%${label}` : isLabel(label) ? label : JSON.stringify(label))
+export const identifier = (label: string): string => (keywords.has(label) ? `%${label}` : isLabel(label) ? label : JSON.stringify(label))
 
 /** Bounded output: a type of any size costs at most `max` characters of work. */
 class Text {
@@ -61,6 +62,16 @@ function write(text: Text, type: ValueType, expand: boolean): void {
   switch (type.kind) {
     case "list":
       return wrapped("list", [type.element])
+    case "fixed-list":
+      text.put("list<")
+      inner(type.element)
+      return text.put(`, ${type.length}>`)
+    case "map":
+      return wrapped("map", [type.key, type.value])
+    case "stream":
+      return type.element === undefined ? text.put("stream") : wrapped("stream", [type.element])
+    case "future":
+      return type.type === undefined ? text.put("future") : wrapped("future", [type.type])
     case "tuple":
       return wrapped("tuple", type.types)
     case "option":
@@ -119,10 +130,10 @@ export function shapeText(type: ValueType, max = 200): string {
   return text.finish()
 }
 
-/** `func(name: string, n: u32) -> result<greeting, string>`; `skip` leading parameters are left out (a method's `self`), each type is cut after `max` characters. */
+/** `func(name: string, n: u32) -> result<greeting, string>`, `async func()`; `skip` leading parameters are left out (a method's `self`), each type is cut after `max` characters. */
 export function functionText(func: FunctionType, skip = 0, max = wholeMax): string {
   const params = func.params.slice(skip).map((param) => `${identifier(param.label)}: ${typeText(param.type, max)}`)
-  return `func(${params.join(", ")})${func.result === undefined ? "" : ` -> ${typeText(func.result, max)}`}`
+  return `${func.isAsync === true ? "async " : ""}func(${params.join(", ")})${func.result === undefined ? "" : ` -> ${typeText(func.result, max)}`}`
 }
 
 const caseText = (part: Case): string => (part.type === undefined ? identifier(part.label) : `${identifier(part.label)}(${typeText(part.type, wholeMax)})`)
@@ -159,7 +170,7 @@ function foreign(externs: ReadonlyMap<string, ExternType>, self: string | undefi
   const own = new Set<ValueType | ResourceType>()
   for (const extern of externs.values()) {
     if (extern.kind === "type" && !isForeign(extern.type.name)) own.add(extern.type)
-    if (extern.kind === "resource-type") own.add(extern.resource)
+    if (extern.kind === "resource-type" && !isForeign(extern.resource.name)) own.add(extern.resource)
   }
   const uses = new Map<string, Set<string>>()
   const seen = new Set<ValueType>()
@@ -171,6 +182,7 @@ function foreign(externs: ReadonlyMap<string, ExternType>, self: string | undefi
   for (const extern of externs.values()) {
     if (extern.kind === "function") pending.push(...extern.params.map((param) => param.type), ...(extern.result === undefined ? [] : [extern.result]))
     if (extern.kind === "type") pending.push(...(own.has(extern.type) ? children(extern.type) : [extern.type]))
+    if (extern.kind === "resource-type") note(extern.resource.name)
   }
   for (let type = pending.pop(); type !== undefined; type = pending.pop()) {
     if (seen.has(type)) continue
@@ -196,7 +208,7 @@ function externLines(externs: ReadonlyMap<string, ExternType>, self: string | un
     const text = functionText(extern, part.role === "method" ? 1 : 0)
     const line =
       part.role === "constructor"
-        ? `constructor${text.slice(4).replace(/ -> .*$/, "")};`
+        ? `constructor${extern.result?.kind === "own" ? text.slice(text.indexOf("(")).replace(/ -> .*$/, "") : text.slice(text.indexOf("("))};`
         : `${identifier(part.name)}: ${part.role === "static" ? "static " : ""}${text};`
     members.set(part.resource, [...(members.get(part.resource) ?? []), `  ${line}`])
   }
@@ -208,6 +220,9 @@ function externLines(externs: ReadonlyMap<string, ExternType>, self: string | un
           lines.push(...definition(name, extern.type))
         break
       case "resource-type": {
+        const of = extern.resource.name
+        if (of !== undefined && of.name !== name) lines.push(`type ${identifier(name)} = ${identifier(of.name)};`)
+        if (of !== undefined && (of.name !== name || (of.interface !== undefined && of.interface !== self))) break
         const body = members.get(name)
         lines.push(...(body === undefined ? [`resource ${identifier(name)};`] : [`resource ${identifier(name)} {`, ...body, "}"]))
         break

@@ -5,7 +5,7 @@
  * visits a node once, and depth is computed with an explicit stack, so that no type can exhaust the host's own.
  */
 import { LimitError } from "../error/limit.ts"
-import type { Case, FunctionType, Labelled, ValueType } from "./model.ts"
+import type { FunctionType, FutureType, StreamType, ValueType } from "./model.ts"
 
 /**
  * The deepest type any derivation recurses into, in levels. The decoder refuses at `typeDepthMax` (default 100); this is
@@ -15,12 +15,13 @@ import type { Case, FunctionType, Labelled, ValueType } from "./model.ts"
 export const depthMax = 1_000
 
 const none: ReadonlyArray<ValueType> = []
-const typeOf = (part: Labelled | Case): ReadonlyArray<ValueType> => (part.type === undefined ? none : [part.type])
+const typeOf = (part: { readonly type?: ValueType }): ReadonlyArray<ValueType> => (part.type === undefined ? none : [part.type])
 
 /** The value types directly inside `type`, in order. Handles have none: a resource is opaque. */
 export function children(type: ValueType): ReadonlyArray<ValueType> {
   switch (type.kind) {
     case "list":
+    case "fixed-list":
       return [type.element]
     case "record":
       return type.fields.map((field) => field.type)
@@ -30,6 +31,12 @@ export function children(type: ValueType): ReadonlyArray<ValueType> {
       return type.cases.flatMap(typeOf)
     case "option":
       return [type.type]
+    case "map":
+      return [type.key, type.value]
+    case "stream":
+      return type.element === undefined ? none : [type.element]
+    case "future":
+      return typeOf(type)
     case "result":
       return [type.ok, type.err].filter((part) => part !== undefined)
     default:
@@ -37,13 +44,16 @@ export function children(type: ValueType): ReadonlyArray<ValueType> {
   }
 }
 
+/** What a stream or future carries; undefined where it only tells. */
+export const carriedOf = (type: StreamType | FutureType): ValueType | undefined => (type.kind === "stream" ? type.element : type.type)
+
 /** Is the type, or one inside it, one that `found` accepts? Memoised by identity, so linear in the number of nodes; as deep as the type. */
-export function anywhere(found: (type: ValueType) => boolean): (type: ValueType) => boolean {
+export function anywhere(found: (type: ValueType) => boolean, inside: (type: ValueType) => ReadonlyArray<ValueType> = children): (type: ValueType) => boolean {
   const known = new WeakMap<ValueType, boolean>()
   const search = (type: ValueType): boolean => {
     let answer = known.get(type)
     if (answer === undefined) {
-      answer = found(type) || children(type).some(search)
+      answer = found(type) || inside(type).some(search)
       known.set(type, answer)
     }
     return answer
@@ -94,6 +104,3 @@ export function answer(func: FunctionType): Answer {
   const type = func.result
   return type?.kind === "result" ? { ok: type.ok, err: type.err, throws: true } : { ok: type, err: undefined, throws: false }
 }
-
-/** A label as WIT, WAVE and the binary format allow it: words of one case, joined by dashes, the first character a letter (`component-model` Explainer.md, `label`). */
-export const isLabel = (text: string): boolean => /^(?:[a-z][a-z0-9]*|[A-Z][A-Z0-9]*)(?:-(?:[a-z0-9]+|[A-Z0-9]+))*$/.test(text)

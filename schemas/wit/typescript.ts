@@ -5,10 +5,12 @@
  * becomes an identifier only if it is a kebab-case label (words of ASCII letters and digits, hence no more than an
  * identifier after conversion), and appears as a JSON string everywhere else.
  */
-import type { ExternType, FunctionType, InterfaceType, ResourceType, TypeName, ValueType, World } from "./model.ts"
+import { WitError } from "../error/wit.ts"
+import type { ExternType, FunctionType, FutureType, InterfaceType, ResourceType, StreamType, TypeName, ValueType, World } from "./model.ts"
 import { propertyName } from "./model.ts"
-import { splitInterfaceName } from "./print.ts"
-import { answer, children, depth, isLabel } from "./tree.ts"
+import { isLabel } from "./name.ts"
+import { splitInterfaceName, typeText } from "./print.ts"
+import { answer, carriedOf, children, depth } from "./tree.ts"
 
 /** ECMAScript §12.7.2 reserved words, strict mode, and what TypeScript adds for parameter names. */
 const reservedWords: ReadonlySet<string> = new Set(
@@ -24,6 +26,9 @@ const reservedTypes: ReadonlyArray<string> = [
   "Errors",
   "Imports",
   "ReadonlyArray",
+  "ReadableStream",
+  "AsyncIterable",
+  "Promise",
   ..."Int8 Uint8 Int16 Uint16 Int32 Uint32 BigInt64 BigUint64 Float32 Float64".split(" ").map((name) => `${name}Array`),
 ]
 
@@ -107,7 +112,8 @@ class Declarations {
     const known = this.#names.get(type)
     if (known !== undefined) return known
     const isLeaf = type.kind !== "enum" && type.kind !== "flags" && children(type).length === 0
-    if (isLeaf || (type.name === undefined && this.#uses.get(type) === 1)) return this.#shape(type)
+    const isOneWord = type.kind === "stream" || type.kind === "future"
+    if (isLeaf || (type.name === undefined && (isOneWord || this.#uses.get(type) === 1))) return this.#shape(type)
     const name = this.#name(type.name, "Shared")
     this.#names.set(type, name)
     const at = this.text.length
@@ -175,22 +181,46 @@ class Declarations {
       case "own":
       case "borrow":
         return this.#resource(type.resource)
+      case "stream":
+        return `ReadableStream<${this.#item(type)}>`
+      case "future":
+        return `Promise<${this.#item(type)}>`
+      case "error-context":
+        return "{ readonly debugMessage: string }"
+      case "fixed-list":
+      case "map":
+        throw new WitError("Inexpressible", { path: type.name?.name ?? "value", type: typeText(type), form: "TypeScript" })
       default:
         return "number"
     }
   }
 
-  func(func: FunctionType): { readonly signature: string; readonly error: string | undefined } {
+  /** What a stream gives at a time, or a future once: bytes come in chunks. */
+  #item(type: StreamType | FutureType): string {
+    const carried = carriedOf(type)
+    if (carried === undefined) return "undefined"
+    return type.kind === "stream" && carried.kind === "u8" ? "Uint8Array" : this.use(carried)
+  }
+
+  /** A stream or future that is handed in: whatever can be iterated or awaited will do. */
+  #given(type: ValueType): string {
+    if (type.name !== undefined) return this.use(type)
+    if (type.kind === "stream") return `AsyncIterable<${this.#item(type)}> | ReadableStream<${this.#item(type)}>`
+    return type.kind === "future" ? `Promise<${this.#item(type)}> | ${this.#item(type)}` : this.use(type)
+  }
+
+  /** `isImport`: the component calls it, and the host's side answers. */
+  func(func: FunctionType, isImport = false): { readonly signature: string; readonly error: string | undefined } {
     const used = new Set<string>()
     const params = func.params.map((param, i) => {
       const wanted = parameter(param.label, i)
       const name = used.has(wanted) ? `arg${i}` : wanted
       used.add(name)
-      return `${name}: ${this.use(param.type)}`
+      return `${name}: ${isImport ? this.use(param.type) : this.#given(param.type)}`
     })
     const { ok, err, throws } = answer(func)
     return {
-      signature: `(${params.join(", ")}) => ${ok === undefined ? "void" : this.use(ok)}`,
+      signature: `(${params.join(", ")}) => ${ok === undefined ? "void" : isImport ? this.#given(ok) : this.use(ok)}`,
       error: throws ? (err === undefined ? "undefined" : this.use(err)) : undefined,
     }
   }
@@ -219,7 +249,7 @@ function* namedTypes(externs: ReadonlyMap<string, ExternType>): Generator<ValueT
  * The text of a declaration file for `world`, to be used as `host.load<Exports>(…)`.
  *
  * @param header first line, without comment marks; control characters in it are dropped.
- * @throws LimitError `typeDepthMax` for a type over 1,000 levels.
+ * @throws WitError `Inexpressible` for a type without a host form; LimitError `typeDepthMax` for a type over 1,000 levels.
  */
 export function declarations(world: World, header = "Do not edit: written by `stele types`"): string {
   const out = new Declarations()
@@ -239,7 +269,7 @@ export function declarations(world: World, header = "Do not edit: written by `st
   )
   tables.set(
     "Imports",
-    [...functions(world.imports)].map(([name, func]) => `  readonly ${literal(name)}: ${out.func(func).signature}`),
+    [...functions(world.imports)].map(([name, func]) => `  readonly ${literal(name)}: ${out.func(func, true).signature}`),
   )
   for (const type of named) out.use(type)
   const comments = new Map([

@@ -5,11 +5,9 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { pathToFileURL } from "node:url"
 import { Worker } from "node:worker_threads"
-import { gzipSync } from "node:zlib"
 import { transpileBytes } from "@bytecodealliance/jco-transpile"
 import createPlugin from "@extism/extism"
-import { rolldown } from "rolldown"
-import { decodeCoreModule } from "../../host/harden/core-module.ts"
+import { decodeCoreModule } from "../../schemas/wasm/core-module.ts"
 import { decodeComponent } from "../../host/component/decode.ts"
 import { elaborate } from "../../host/component/elaborate.ts"
 import { rewriteCoreModule } from "../../host/meter/rewrite.ts"
@@ -18,7 +16,8 @@ import { component, core, extism, text63, renamed, unseen } from "./guest/echo.t
 import { kernels } from "./guest/kernels.ts"
 import { bench as poolBench } from "./pool.bench.ts"
 import { bench as programBench } from "./program.bench.ts"
-import { compare, compareAsync, type Row, row, type Sample, summarize } from "./measure.ts"
+import { compare, compareAsync, figureRow, type Row, row, type Sample, summarize } from "./measure.ts"
+import { pageSize } from "./page-size.ts"
 
 const root = join(import.meta.dirname, "../..")
 const hostImports = { "stele:bench/host": { note: () => undefined, size: (text: string) => text.length } }
@@ -358,21 +357,15 @@ async function measure(folder: string, say: (line: string) => void): Promise<Rea
 
   say("sizes…")
   const inCore = (path: string): boolean => !/[/]host[/](capability|port)[/]/.test(path)
-  for (const [figure, entry, limit, keep] of [
-    ["host core (component harden meter link abi call and the API), what a page loads of it to call a component, gzipped", "host/mod.ts", 60, inCore],
-    ["stele/host with capabilities and memory ports, what a page loads of it to call a component, gzipped", "host/mod.ts", undefined, () => true],
-    ["stele, what a page loads of it to call a component, gzipped", "runtime/mod.ts", 120, () => true],
+  const work = "what a page loads of it to open a host, load a component and call it under a deadline"
+  for (const [figure, entry, limit, keep, isIsolated] of [
+    [`host core (component harden meter link abi call and the API), ${work}`, "host/mod.ts", 60, inCore, false],
+    [`host core, ${work}, cross-origin isolated, its watchdog included`, "host/mod.ts", 60, inCore, true],
+    [`stele/host with capabilities and memory ports, ${work}`, "host/mod.ts", undefined, () => true, true],
+    [`stele, ${work}`, "runtime/mod.ts", 120, () => true, true],
   ] as const) {
-    const size = (await browserBundle(entry, keep)) / 1000
-    rows.push({
-      figure,
-      unit: "KB",
-      ours: size,
-      peers: {},
-      ratios: limit === undefined ? {} : { KB: size },
-      target: limit === undefined ? "" : `KB ≤ ${limit}`,
-      met: limit === undefined ? null : size <= limit,
-    })
+    const size = (await pageSize(entry, { keep, isIsolated })).gzippedBytes / 1000
+    rows.push(figureRow(`${figure}, gzipped`, "KB", size, {}, limit === undefined ? [] : [{ name: "KB", ratio: size, atMost: limit }]))
   }
 
   await extismPlugin.close()
@@ -400,35 +393,6 @@ async function extismRows(host: Host, bytes: Uint8Array, peer: Awaited<ReturnTyp
   }
   await plugin.close()
   return rows
-}
-
-/**
- * Gzipped bytes of an entry bundled and minified for a browser: what is loaded at the start, and the rewriter, which every component needs
- * where there is no cache on disk. What `import()` loads for some plugins only is not counted, nor are modules that `keep` refuses.
- */
-async function browserBundle(entry: string, keep: (path: string) => boolean): Promise<number> {
-  const bundle = await rolldown({
-    cwd: root,
-    input: entry,
-    platform: "browser",
-    external: (id, _importer, isResolved) => isResolved && id.startsWith(root) && !keep(id),
-    plugins: [
-      {
-        name: "browser-platform",
-        async resolveId(specifier, importer) {
-          if (importer === undefined || !specifier.endsWith("platform/mod.ts")) return null
-          return join(root, "host/platform/browser.ts")
-        },
-      },
-    ],
-  })
-  const { output } = await bundle.generate({ format: "esm", minify: true })
-  const chunks = output.filter((chunk) => "code" in chunk)
-  const counted = new Set(chunks.filter(({ isEntry, moduleIds }) => isEntry || moduleIds.some((id) => id.endsWith("/host/meter/rewrite.ts"))))
-  // A set goes on over what is added to it.
-  for (const { imports } of counted) for (const chunk of chunks) if (imports.includes(chunk.fileName)) counted.add(chunk)
-  // In one piece: how a bundler cuts what is loaded together anyway is the application's choice.
-  return gzipSync([...counted].map(({ code }) => code).join("\n"), { level: 9 }).length
 }
 
 /** Deno and Bun from the tests' tools, or none. */
@@ -586,6 +550,11 @@ async function isolationRows(
   const processOnly = { ours: small["ours, process"] as Sample }
   // The published package: its program is one file, where a checkout's is all of its sources.
   const published = (await import(pathToFileURL(join(root, "dist/mod.js")).href)) as { readonly Host: typeof Host }
+  // What a program has from its second process on, and from its first where an earlier program left it on disk (ADR 0034).
+  const rehearsing = await published.Host.open({ cache: false })
+  await rehearsing.load(bytes, { isolation: "process", imports: hostImports })
+  await new Promise((done) => setTimeout(done, 4_000))
+  await rehearsing.close()
   const ready: Array<number> = []
   for (let round = 0; round < 10; round++) {
     const own = await published.Host.open({ cache: false })

@@ -1,7 +1,7 @@
 /**
  * Our binder and jco on the same components and values: generated types in every position, strings in each encoding,
  * resources in both directions, guests that break the rules, and wrong values. jco's output is evaluated only because
- * the components are written here. `SEED=n` replays a run; STELE_TEST_FULL=1 raises the counts.
+ * the components are written here. `SEED=n` replays a run; STELE_TEST_FULL=1 raises the counts. @long
  */
 import fc from "fast-check"
 import t from "tap"

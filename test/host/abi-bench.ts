@@ -91,6 +91,7 @@ async function ours(bytes: Uint8Array<ArrayBuffer>): Promise<Subject> {
     liftBytesMax: 2 ** 50,
     outputBytesMax: 2 ** 50,
     hostCallBytesMax: 2 ** 50,
+    streamBytesMax: 2 ** 50,
     liftBytesLeft: 2 ** 50,
     scopeBytesLeft: 0,
     scope: "outputBytesMax" as const,

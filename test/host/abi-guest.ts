@@ -112,6 +112,7 @@ export function guest(
     liftBytesMax: max.lift ?? 2 ** 40,
     outputBytesMax: max.output ?? 2 ** 40,
     hostCallBytesMax: max.hostCall ?? 2 ** 40,
+    streamBytesMax: 2 ** 40,
     liftBytesLeft: max.lift ?? 2 ** 40,
     scopeBytesLeft: 0,
     scope: "outputBytesMax" as const,

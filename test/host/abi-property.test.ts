@@ -5,7 +5,7 @@ import { answer, engines } from "./engine.ts"
 
 const isFull = process.env["STELE_TEST_FULL"] === "1"
 const seed = Number(process.env["STELE_SEED"] ?? Date.now() % 2 ** 31)
-const runs = isFull ? 3_000 : 250
+const runs = isFull ? 3_000 : 100
 t.setTimeout(600_000)
 t.comment(`seed ${seed}, ${runs} runs a property; STELE_SEED=${seed} replays`)
 

@@ -7,7 +7,10 @@ import { join } from "node:path"
 import { setTimeout } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
 import t from "tap"
-import { type ModuleCacheCounts, type RewriteKey, cacheKey, createModuleCache, injectedNameBytes, keyText } from "../../host/meter/cache.ts"
+import { type ModuleCacheCounts, type RewriteKey, cacheKey, createModuleCache, keyText } from "../../host/meter/cache.ts"
+import { webDigests } from "../../host/meter/digests.ts"
+import { sealedIn } from "../../host/meter/sealed.ts"
+import { injectedNameBytes } from "../../host/meter/needs.ts"
 import { openFolderCache } from "../../host/platform/cache-folder.ts"
 import type { CacheStore } from "../../host/platform/platform.ts"
 import { answer, engines } from "./engine.ts"
@@ -55,7 +58,8 @@ function memoryStore(entries = new Map<string, Uint8Array>(), secret = new Uint8
   }
 }
 
-const cacheOver = (store: CacheStore | undefined, injectedName = nameA, memoryBytesMax = 1 << 20) => createModuleCache({ store, injectedName, memoryBytesMax })
+const cacheOver = (store: CacheStore | undefined, injectedName = nameA, memoryBytesMax = 1 << 20) =>
+  createModuleCache({ disk: store && sealedIn(store, webDigests), injectedName, memoryBytesMax })
 const moduleNames = (module: WebAssembly.Module): ReadonlyArray<string> => WebAssembly.Module.imports(module).map((found) => found.module)
 const never = (): never => {
   throw new Error("rewritten again")

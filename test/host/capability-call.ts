@@ -53,6 +53,7 @@ function instance(grants: GrantSet, ports: Ports, clock: TestCall["clock"], log:
     ports,
     wasi: nothing,
     signal: undefined,
+    trace: undefined,
     limits: defaultLimits,
     clock,
     log,

@@ -18,7 +18,7 @@ const shipped = async (name: string): Promise<string> => {
   return (await readFile(at, "utf8")).replaceAll(wasiVersion, "0.2.6")
 }
 const dependencies: ReadonlyArray<readonly [string, string]> = [
-  ...(await Promise.all(["logging", "config", "keyvalue-draft2"].map(async (name) => [name, await text(`capability-wit/${name}.wit`)] as const))),
+  ...(await Promise.all(["logging", "config", "keyvalue-draft2"].map(async (name) => [name, await text(`../../schemas/wit/wasi/${name}.wit`)] as const))),
   ...(await Promise.all(["secret", "event"].map(async (name) => [name, await text(`../../schemas/wit/stele/${name}.wit`)] as const))),
   ...(await Promise.all(["io", "clocks", "random"].map(async (name) => [name, await shipped(name)] as const))),
 ]

@@ -42,7 +42,7 @@ const served = (
     }),
   )
 ).flat()
-const local = (name: string): string => readFileSync(new URL(`capability-wit/${name}.wit`, import.meta.url), "utf8")
+const local = (name: string): string => readFileSync(new URL(`../../schemas/wit/wasi/${name}.wit`, import.meta.url), "utf8")
 const stele = (name: string): string => readFileSync(new URL(`../../schemas/wit/stele/${name}.wit`, import.meta.url), "utf8")
 const wasi = (name: string): string =>
   readFileSync(

@@ -7,7 +7,8 @@ import { pathToFileURL } from "node:url"
 import fc from "fast-check"
 import t from "tap"
 import { extismManifest } from "../../host/foreign/extism/manifest.ts"
-import { ExtismError, Host, parseGrant } from "../../host/mod.ts"
+import { ExtismError } from "../../schemas/error/extism.ts"
+import { Host, parseGrant } from "../../host/mod.ts"
 import { extismGuest } from "./extism/guest.ts"
 
 const host = await Host.open({ cache: false })
@@ -109,6 +110,8 @@ t.test("what is no manifest is refused with the key it is about", async (t) => {
     [{ wasm: [{ path, hash: "12" }] }, "wasm[0].hash"],
     [{ wasm: [{ path, name: 5 }] }, "wasm[0].name"],
     [{ wasm: [{ path, sha: hash }] }, "wasm[0].sha"],
+    [{ wasm: [{ path }, {}] }, "wasm[1]"],
+    [{ wasm: [{ path }, { data: "!" }] }, "wasm[1].data"],
     [{ wasm, memory: { max_pages: -1 } }, "memory.max_pages"],
     [{ wasm, memory: { max_pages: 65_537 } }, "memory.max_pages"],
     [{ wasm, memory: { max_pages: "4" } }, "memory.max_pages"],
@@ -134,7 +137,6 @@ t.test("what is no manifest is refused with the key it is about", async (t) => {
 t.test("what this host does not do is refused, and nothing of it left out", async (t) => {
   const wasm = [{ path }]
   for (const [manifest, about] of [
-    [{ wasm: [{ path }, { path, name: "main" }] }, "wasm"],
     [{ wasm: [{ url: "https://example.com/plugin.wasm", headers: { authorization: "secret" } }] }, "wasm[0].headers"],
     [{ wasm: [{ url: "https://example.com/plugin.wasm", method: "POST" }] }, "wasm[0].method"],
     [{ wasm, allowed_hosts: ["a*b.example.com"] }, "allowed_hosts[0]"],

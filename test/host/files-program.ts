@@ -148,7 +148,8 @@ const paths = [
 ]
 const tried: Record<string, string> = {}
 const attempt = (what: string, path: string, act: () => { readonly tag: "ok" | "err"; readonly val: unknown }): void => {
-  const shown = path.length > 40 ? `${path.slice(0, 10)}…${path.length}` : path.replaceAll("\0", "NUL").replace(folder, "FOLDER")
+  const named = path.replaceAll("\0", "NUL").replace(folder, "FOLDER")
+  const shown = named.length > 40 ? `${named.slice(0, 10)}…${named.length}` : named
   const startedMs = performance.now()
   tried[`${what} ${shown}`] = tell(act())
   if (performance.now() - startedMs > 1_000) tried[`${what} ${shown}`] = `waited ${performance.now() - startedMs} ms`
@@ -217,9 +218,13 @@ if (listed?.tag === "ok")
 
 /**
  * Another process swaps `given/swap`, a directory, for a link to the outside and back, and a file for a link, while this one
- * goes through them: an escape is a canary read, made or changed.
+ * goes through them: an escape is a canary read, made or changed. It also moves a directory to where the link in it leads outside by its
+ * text, and back.
  */
-async function race(): Promise<Readonly<Record<"rounds" | "escapes" | "inside" | "refused" | "naive", number>>> {
+async function race(): Promise<Readonly<Record<"rounds" | "escapes" | "inside" | "refused" | "naive" | "moved", number>>> {
+  for (const name of ["outside", "above", "above/room"]) mkdirSync(join(given, name))
+  writeFileSync(join(given, "outside/canary.txt"), "SAFE")
+  symlinkSync("../../outside", join(given, "above/room/link"))
   for (const name of ["swap", "kept"]) mkdirSync(join(given, name))
   writeFileSync(join(given, "swap/canary.txt"), "SAFE")
   writeFileSync(join(given, "file"), "SAFE")
@@ -230,8 +235,10 @@ async function race(): Promise<Readonly<Record<"rounds" | "escapes" | "inside" |
     process.stdout.write("ready\\n")
     const until = Date.now() + 120000
     while (Date.now() < until && !existsSync(given + "/stop")) for (let i = 0; i < 50; i++) {
+      renameSync(given + "/above/room", given + "/room")
       renameSync(given + "/swap", given + "/kept/swap"); renameSync(given + "/kept/link", given + "/swap")
       renameSync(given + "/file", given + "/kept/file"); renameSync(given + "/kept/file-link", given + "/file")
+      renameSync(given + "/room", given + "/above/room")
       renameSync(given + "/swap", given + "/kept/link"); renameSync(given + "/kept/swap", given + "/swap")
       renameSync(given + "/file", given + "/kept/file-link"); renameSync(given + "/kept/file", given + "/file")
     }`
@@ -241,6 +248,7 @@ async function race(): Promise<Readonly<Record<"rounds" | "escapes" | "inside" |
   let inside = 0
   let refused = 0
   let naive = 0
+  let moved = 0
   /** What the race is against: comparing the resolved path, then opening it. */
   const isLedOut = (): boolean => {
     try {
@@ -265,10 +273,15 @@ async function race(): Promise<Readonly<Record<"rounds" | "escapes" | "inside" |
       else if (result.includes("SAFE")) inside++
       else refused++
     }
+    for (const path of ["above/room/link/canary.txt", "room/link/canary.txt"]) {
+      const result = tell(descriptor.openAt(call, root, path, read))
+      if (result.includes("CANARY")) escapes++
+      else if (result.includes("not-permitted")) moved++
+    }
   }
   writeFileSync(join(given, "stop"), "")
   await new Promise((resolve) => child.once("exit", resolve))
-  return { rounds: Number(rounds), escapes, inside, refused, naive }
+  return { rounds: Number(rounds), escapes, inside, refused, naive, moved }
 }
 const raced = await race()
 socket.close()

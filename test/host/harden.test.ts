@@ -1,6 +1,6 @@
 import * as fc from "fast-check"
 import t from "tap"
-import { decodeCoreModule } from "../../host/harden/core-module.ts"
+import { decodeCoreModule } from "../../schemas/wasm/core-module.ts"
 import { misc, simd, single } from "../../host/harden/opcodes.ts"
 import type { Tier } from "../../host/meter/needs.ts"
 import { rewriteCoreModule } from "../../host/meter/rewrite.ts"
@@ -240,14 +240,18 @@ t.test("`rewriteCoreModule()` keeps the exports' names and types when it rewrite
   const before = decode(m.bytes())
   for (const tier of ["off", "slice", "fuel"] as const) {
     const after = decode(rewrite(m.bytes(), { tier, memoryPagesMax: 4 }).bytes)
-    t.same([...after.exports], [...before.exports], tier)
+    t.same(
+      [...after.exports],
+      [...before.exports, ["injected:testk0", { kind: "global", type: "f64", mutable: true }]],
+      `${tier}: and its mutable global once more`,
+    )
     t.same(after.imports.slice(0, before.imports.length), before.imports, tier)
   }
   const { bytes, needs } = rewrite(m.bytes(), { tier: "deadline" })
   const stopped = new WebAssembly.Module(bytes)
   t.same(
     WebAssembly.Module.exports(stopped).map(({ name, kind }) => ({ name, kind })),
-    [...before.exports].map(([name, { kind }]) => ({ name, kind: kind === "func" ? "function" : kind })),
+    [...[...before.exports].map(([name, { kind }]) => ({ name, kind: kind === "func" ? "function" : kind })), { name: "injected:testk0", kind: "global" }],
     "deadline",
   )
   t.same(needs.memory, { min: 1, max: 4 }, "the memory comes from the host, with the module's limits")

@@ -1,22 +1,23 @@
 // Plugins in workers and processes: the embedding cases there, and what only isolation has to do. Hostile isolates are real
 // ones whose messages are changed on their way.
 import { spawnSync } from "node:child_process"
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises"
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
 import { sandboxReport } from "../../host/platform/isolate/process/sandbox.ts"
-import { isolates } from "../../host/platform/isolate/start.ts"
-import { IsolateExecutor } from "../../host/isolate/executor.ts"
+import { openIsolates } from "../../host/platform/isolate/start.ts"
 import type { Isolates, Link } from "../../host/isolate/link.ts"
 import { Spares } from "../../host/isolate/spare.ts"
-import { memoryHttp, memoryPorts } from "../../host/mod.ts"
+import { memoryHttp } from "../../host/mod.ts"
 import { address, stele } from "./built.ts"
 import { bumpAllocator, guest, wat } from "./component-builder.ts"
 import { cases } from "./embedding.ts"
+import { answer, engines } from "./engine.ts"
 import { extismGuest } from "./extism/guest.ts"
 import { writeGuests } from "./embedding-guests.ts"
 import { sceneOf } from "./embedding-run.ts"
+import { descendants, executorOf, members, until } from "./isolate-parts.ts"
 
 const { Host } = stele
 const kinds = ["worker", "process"] as const
@@ -29,6 +30,8 @@ await writeGuests(folder)
 const basic = join(folder, "basic.wasm")
 const caller = join(folder, "caller.wasm")
 const host = await Host.open({ cache: false })
+const isolates = await openIsolates()
+const report = await sandboxReport()
 t.teardown(() => host.close())
 
 const codeOf = async (run: () => unknown): Promise<string> => {
@@ -119,13 +122,18 @@ for (const isolation of kinds) {
 
   t.test(`a plugin in a ${isolation} is replaced while calls run`, async (t) => {
     let release: (n: number) => void = () => undefined
+    const { promise: asked, resolve: askedNow } = Promise.withResolvers<void>()
+    const answer = () => {
+      askedNow()
+      return new Promise((resolve) => (release = resolve))
+    }
     const plugin = await host.load(caller, {
       isolation,
-      imports: provided(() => new Promise((resolve) => (release = resolve))),
+      imports: provided(answer),
       limits: { deadlineMs: 20_000 },
     })
     const old = plugin.call("acme:caller/api#go", [1])
-    await new Promise((done) => setTimeout(done, 50))
+    await asked
     await plugin.replace(basic, { imports: {}, exports: "any" })
     t.equal(await plugin.call("add", [1, 2]), 3)
     release(99)
@@ -161,6 +169,10 @@ for (const isolation of kinds) {
     await using plugin = await load([`fs:read:${box}`], ["cat", "hello.txt"])
     plugin.revoke(`fs:read:${box}`)
     t.not((await plugin.run()).exitCode, 0, "a revocation is known there")
+    await using told = await load([`fs:read:${box}`], ["cat", "nothing"])
+    t.equal((await told.run()).exitCode, 44)
+    t.equal((await told.run({ wasi: { args: ["cat", "hello.txt"] } })).exitCode, 0, "a call's own arguments are that call's")
+    t.equal((await told.run()).exitCode, 44, "and no other's")
   })
 }
 
@@ -244,14 +256,6 @@ for (const isolation of kinds) {
 
 // ── Crash kit ─────────────────────────────────────────────────────────────────
 
-const children = async (): Promise<ReadonlyArray<number>> => {
-  const found: Array<number> = []
-  for (const task of await readdir("/proc/self/task")) {
-    const text = await readFile(`/proc/self/task/${task}/children`, "latin1").catch(() => "")
-    found.push(...text.trim().split(" ").filter(Boolean).map(Number))
-  }
-  return found
-}
 const hasProc = await readFile("/proc/self/statm").then(
   () => true,
   () => false,
@@ -261,30 +265,22 @@ t.test("a child killed under load loses only its own call", { skip: !hasProc && 
   await using own = await Host.open({ cache: false })
   await using plugin = await own.load(basic, { isolation: "process", instances: { max: 2 }, limits: { deadlineMs: 30_000 } })
   await plugin.call("add", [1, 1])
-  const before = await children()
+  const ticks = async (pid: number): Promise<number> => {
+    const fields = (await readFile(`/proc/${pid}/stat`, "latin1").catch(() => "")).split(") ")[1]?.split(" ")
+    return Number(fields?.[11] ?? 0)
+  }
+  const before = new Map(await Promise.all((await descendants()).map(async (pid) => [pid, await ticks(pid)] as const)))
   const lost = codeOf(() => plugin.call("spin", []))
-  await new Promise((done) => setTimeout(done, 20))
-  // The one that spins is the only one that uses its processor.
-  const busiest = async () => {
-    const times = await Promise.all(
-      before.map(async (pid) => {
-        const stat = (await readFile(`/proc/${pid}/stat`, "latin1").catch(() => "")).split(" ")
-        return { pid, ticks: Number(stat[13] ?? 0) + Number(stat[14] ?? 0) }
-      }),
-    )
-    return times
-  }
-  if (sandboxReport().prlimit) {
-    const [pid] = before
-    t.match(await readFile(`/proc/${pid}/limits`, "latin1"), /Max file size +0 +0/)
-    t.equal(await readFile(`/proc/${pid}/environ`, "latin1"), "", "no environment")
-  }
-  const first = await busiest()
-  await new Promise((done) => setTimeout(done, 400))
-  const second = await busiest()
-  const spent = second.map(({ pid, ticks }, i) => ({ pid, used: ticks - (first[i]?.ticks ?? 0) })).toSorted((a, b) => b.used - a.used)
+  // The one that spins is the only one that goes on using its processor.
+  const spinning = await until(async () => {
+    for (const [pid, used] of before) if ((await ticks(pid)) > used + 50) return pid
+    return undefined
+  })
+  if (report.prlimit) t.match(await readFile(`/proc/${spinning}/limits`, "latin1"), /Max file size +0 +0/)
+  // What its starters say of themselves, and nothing of the host's.
+  t.match(await readFile(`/proc/${spinning}/environ`, "latin1"), /^(PWD=\/\0|_=[a-z/]+\0)*$/, "no environment")
   const others = Promise.all(Array.from({ length: 20 }, (_, i) => plugin.call("add", [i, 1])))
-  process.kill(spent[0]?.pid as number, "SIGKILL")
+  process.kill(spinning, "SIGKILL")
   t.equal(await lost, "STELE-ISO-0001")
   t.same(
     await others,
@@ -296,6 +292,7 @@ t.test("a child killed under load loses only its own call", { skip: !hasProc && 
 t.test("a thread ended under load loses only its own call", async (t) => {
   const links: Array<Link> = []
   const spares = new Spares({
+    ...isolates,
     start(kind, options) {
       const link = isolates.start(kind, options)
       links.push(link)
@@ -303,14 +300,7 @@ t.test("a thread ended under load loses only its own call", async (t) => {
     },
   })
   t.teardown(() => spares.close())
-  const { linked, options, bytes } = await prepared(basic, {}, 2)
-  const executor = await IsolateExecutor.open(linked, options, bytes, spares)
-  const call = (name: string, args: ReadonlyArray<number>): Promise<unknown> => {
-    const { type, source } = linked.blueprint.exports.get(name) as unknown as { type: never; source: { lift: number } }
-    const spent = { fuel: undefined, memoryPeakBytes: 0, bytesIn: 0, bytesOut: 0, hostCalls: {} }
-    const limits = { deadlineAtMs: performance.now() + 60_000, deadlineMs: 60_000, fuel: 0n }
-    return executor.call({ name, type, lift: source.lift, throws: false, takesHandles: false }, args, limits, undefined, spent)
-  }
+  const { executor, call } = await executorOf(basic, { instances: { max: 2, queue: 32 } }, spares)
   // The only one that is there takes it, and what follows goes to others.
   const lost = codeOf(() => call("spin", []))
   const others = Array.from({ length: 20 }, (_, i) => call("add", [i, 1]))
@@ -354,6 +344,7 @@ t.test("what ends an engine ends a process and nothing else", async (t) => {
 
 /** Isolates whose messages `change` may alter; undefined: what they end with. */
 const altered = (change: (bytes: Uint8Array) => "garbage" | undefined | void): Isolates => ({
+  ...isolates,
   start(kind, options) {
     const link = isolates.start(kind, options)
     let isReady = false
@@ -383,19 +374,11 @@ t.test("nothing that an isolate can say is more than a typed error of its own ca
   }
   let attack: (bytes: Uint8Array) => "garbage" | void = () => undefined
   const template = await host.load(caller, { isolation: "worker", imports: provided((n) => n + 1), limits: { outputBytesMax: 1_000 } })
-  const edition = await prepared(
-    caller,
-    provided((n) => n + 1),
-  )
   const spares = new Spares(altered((bytes) => attack(bytes)))
   t.teardown(() => spares.close())
-  const executor = await IsolateExecutor.open(edition.linked, edition.options, edition.bytes, spares)
-  const { type, source } = edition.linked.blueprint.exports.get("acme:caller/api@1.2.3#go") as unknown as { type: never; source: { lift: number } }
-  const target = { name: "go", type, lift: source.lift, throws: false, takesHandles: false }
-  const call = () => {
-    const spent = { fuel: undefined, memoryPeakBytes: 0, bytesIn: 0, bytesOut: 0, hostCalls: {} }
-    return executor.call(target, [1], { deadlineAtMs: performance.now() + 20_000, deadlineMs: 20_000, fuel: 0n }, undefined, spent)
-  }
+  const imports = provided((n) => n + 1)
+  const { executor, call: callOf } = await executorOf(caller, { imports, instances: { max: 1, queue: 32 } }, spares)
+  const call = () => callOf("acme:caller/api@1.2.3#go", [1], 20_000)
   const seen = new Map<string, number>()
   for (let round = 0; round < (isFull ? 3_000 : 40); round++) {
     attack = (bytes) => {
@@ -416,33 +399,10 @@ t.test("nothing that an isolate can say is more than a typed error of its own ca
   await template.close()
 })
 
-/** A plugin's parts, decoded and linked as for an isolate. */
-async function prepared(path: string, imports: ReturnType<typeof provided> | Record<string, never>, max = 1) {
-  const { prepare, PreparedCache } = await import("../../host/link/prepare.ts")
-  const { resolveLoadOptions } = await import("../../host/options.ts")
-  const bytes = new Uint8Array(await readFile(path))
-  const options = resolveLoadOptions({ isolation: "worker", imports, instances: { max, queue: 32 } })
-  const linked = await prepare(bytes, "sha256:test", options, {
-    ports: memoryPorts(),
-    watchdog: undefined,
-    nowMs: () => performance.now(),
-    injected: "x",
-    nesting: { depth: 0, deadlineAtMs: Infinity },
-    prepared: new PreparedCache(),
-    modules: () => Promise.reject(new Error("unused")),
-    sha256: () => Promise.reject(new Error("unused")),
-    loadRewriter: () => Promise.reject(new Error("unused")),
-    loadForeign: () => import("../../host/foreign/mod.ts"),
-    loadFileSystem: async () => undefined,
-    loadWaiting: () => Promise.reject(new Error("unused")),
-  })
-  return { linked, options, bytes }
-}
-
 // ── Leaks ─────────────────────────────────────────────────────────────────────
 
 t.test("opening and closing leaves no thread, child or handle", { skip: !hasProc && "there is no procfs here" }, async (t) => {
-  const before = { children: (await children()).length, resources: process.getActiveResourcesInfo().length }
+  const before = { children: (await descendants()).length, resources: process.getActiveResourcesInfo().length }
   for (let round = 0; round < (isFull ? 50 : 3); round++) {
     await using own = await Host.open({ cache: false })
     for (const isolation of kinds) {
@@ -450,7 +410,7 @@ t.test("opening and closing leaves no thread, child or handle", { skip: !hasProc
       await plugin.call("add", [1, 2])
     }
   }
-  t.equal((await children()).length, before.children)
+  t.equal((await descendants()).length, before.children)
   t.ok(process.getActiveResourcesInfo().length <= before.resources + 1, process.getActiveResourcesInfo().join())
 })
 
@@ -461,6 +421,18 @@ t.test("a program that leaves its isolates open ends all the same, and they with
   const { status, stdout } = spawnSync(process.execPath, ["--input-type=module", "-e", text], { encoding: "utf8", timeout: 60_000 })
   t.same([status, stdout], [0, "3\n3\n"])
 })
+
+for (const engine of engines)
+  t.test(
+    `a process that is ended while it starts leaves nothing behind when ${engine} runs the host`,
+    { skip: !hasProc && "there is no procfs here" },
+    async (t) => {
+      const count = isFull ? 500 : 60
+      const groups = await answer<ReadonlyArray<number>>(engine, "isolate-end-program.ts", [`${count}`])
+      t.equal(groups.length, count)
+      await until(async () => (await members(groups)).length === 0)
+    },
+  )
 
 /** `cat`: writes the file that its second argument names, below descriptor 3, to standard output; its exit code is the errno. */
 const program = `(module

@@ -3,6 +3,7 @@
  * below it is refused with the limit's own code, and the error names limit, unit and figures.
  */
 import t from "tap"
+import { asyncGuest } from "./async-guests.ts"
 import { extismGuest } from "./extism/guest.ts"
 import { Host, LimitError, type Limits, type LimitName, limits as table, memoryHttp, type LoadOptions, type Plugin } from "../../host/mod.ts"
 import { memoryFileSystem } from "../../host/port/mod.ts"
@@ -35,7 +36,7 @@ function limit(name: LimitName, describe: string, probe: Probe | (() => Promise<
     const under = async (value: number): Promise<unknown> => {
       const plugin = await on.load(binary, { ...options, limits: { ...limits, [name]: value } })
       try {
-        return call?.(plugin)
+        return await call?.(plugin)
       } finally {
         await plugin.close()
         t.equal(plugin.instances, 0, "no instance stays")
@@ -356,6 +357,26 @@ limit("fileBytesMax", "a file is made longer", async () => ({
   options: withFile(),
   call: (plugin) => plugin.callSync("grow", [5_000n] as never),
 }))
+
+const double = { imports: { f: (async (x: number) => x * 2) as never } }
+
+limit("tasksMax", "a component calls another three times at once", {
+  need: 4,
+  bytes: () => asyncGuest("composed"),
+  options: double,
+  call: (plugin: Plugin) => plugin.call("three", [1] as never),
+})
+
+limit("streamBytesMax", "a guest writes three texts in one piece", {
+  // Each is charged the four words it takes here, and its characters.
+  need: 3 * 32 + 11,
+  bytes: () => asyncGuest("stacks"),
+  options: double,
+  call: async (plugin: Plugin) => {
+    for await (const _word of (await plugin.call("words", [])) as ReadableStream<string>);
+    await new Promise((turn) => setTimeout(turn, 1))
+  },
+})
 
 tested.add("residentBytesMax")
 t.test("`limits.residentBytesMax` lets pass and refuses when a process holds its engine", async (t) => {

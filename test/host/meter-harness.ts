@@ -1,5 +1,5 @@
 /** Runs core modules plain and rewritten, for the tests of `host/meter` and `host/harden`. */
-import { decodeCoreModule } from "../../host/harden/core-module.ts"
+import { decodeCoreModule } from "../../schemas/wasm/core-module.ts"
 import type { Needs, Tier } from "../../host/meter/needs.ts"
 import { rewriteCoreModule, type RewriteOptions } from "../../host/meter/rewrite.ts"
 

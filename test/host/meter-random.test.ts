@@ -8,7 +8,7 @@ t.setTimeout(1_200_000)
 // STELE_SEED=n replays; STELE_TEST_FULL=1 runs many times as many.
 const seed = Number(process.env["STELE_SEED"] ?? 1)
 const isFull = process.env["STELE_TEST_FULL"] === "1"
-const count = isFull ? 10_000 : 300
+const count = isFull ? 10_000 : 150
 
 const plainly = (module: ReturnType<typeof randomModule>) =>
   observe(() => new WebAssembly.Instance(new WebAssembly.Module(module.bytes), module.imports()).exports)

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import t from "tap"
-import { decodeCoreModule } from "../../host/harden/core-module.ts"
+import { decodeCoreModule } from "../../schemas/wasm/core-module.ts"
 import { rewriteSteps } from "../../host/meter/rewrite.ts"
 import { injectedModule, tiers } from "./meter-harness.ts"
 

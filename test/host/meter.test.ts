@@ -137,13 +137,13 @@ t.test("a guest cannot reach the stop cell when it has no memory of its own", as
   t.equal(WebAssembly.Module.exports(new WebAssembly.Module(bytes)).length, 1, "nothing injected is exported")
 })
 
-t.test("`Needs` is empty when a module only forwards, holds data or computes little", async (t) => {
+t.test("`Needs` is but its own memory when a module only forwards, holds data or computes little", async (t) => {
   const m = new Module()
   m.memory(1)
   m.table("funcref", 1)
   m.func(["i32"], ["i32"], { export: "inc" }, [get(0), i32(1), "i32.add"])
-  const none = { epoch: false, memory: undefined, fuel: false, stack: false, pages: false, elements: false, tick: false, setupFuel: 0 }
-  for (const tier of ["off", "deadline"] as const) t.same(rewrite(m.bytes(), { tier }).needs, none, tier)
+  const none = { epoch: false, memory: undefined, fuel: false, stack: false, pages: false, elements: false, tick: false, setupFuel: 0, kept: [] }
+  for (const tier of ["off", "deadline"] as const) t.same(rewrite(m.bytes(), { tier }).needs, { ...none, memory: { min: 1, max: 1_024 } }, tier)
   const empty = new Module()
   empty.table("funcref", 4, 4)
   for (const tier of tiers) t.same(rewrite(empty.bytes(), { tier }).needs, none, tier)
@@ -695,7 +695,7 @@ t.test("a throw reads the clock when fuel is left, whatever it unwinds", async (
 
 t.test("`Meter` bounds a slice when cheap code has made the clock seem slow", async (t) => {
   for (const mechanism of ["slice", "fuel"] as const) {
-    const needs = { epoch: false, memory: undefined, fuel: true, stack: false, pages: false, elements: false, tick: true, setupFuel: 0 }
+    const needs = { epoch: false, memory: undefined, fuel: true, stack: false, pages: false, elements: false, tick: true, setupFuel: 0, kept: [] }
     const meter = stillMeter(mechanism, needs, (message) => t.fail(message))
     const { fuel, tick } = meter.imports(needs) as { fuel: WebAssembly.Global<"i64">; tick: () => number }
     meter.begin(1_000, 1_000, 1n << 60n)

@@ -17,6 +17,7 @@ async function answer(request) {
   const { pathname } = new URL(request.url)
   if (pathname === "/throw") throw new Error("the guest's own mistake at /secret")
   if (pathname === "/loop") for (;;);
+  if (pathname === "/echo") return new Response(request.body, { headers: { "x-from": "guest" } })
   const body = await request.text()
   if (pathname === "/long") return new Response("y".repeat(200_000))
   return new Response(`${request.method} ${pathname} ${body} ${request.headers.get("x-question")}`, {

@@ -87,12 +87,22 @@ for (const metering of ["deadline", "fuel"] as const)
     })
   }
 
+/** What the observer is told, as soon as that is something, and what follows at once. */
+async function tellings(): Promise<ReadonlyArray<unknown>> {
+  const told: Array<unknown> = []
+  for (let turn = 0; turn < 5_000 && told.length === 0; turn++) {
+    await new Promise((next) => setTimeout(next, 1))
+    told.push(...observer.drain())
+  }
+  await new Promise((next) => setTimeout(next, 20))
+  return [...told, ...observer.drain()]
+}
+
 t.test("what fails while it is made ahead is told, and the call that would have used it gets its own answer", async (t) => {
   answer = 666
   observer.drain()
   await using plugin = await load({ instances: { ready: 2 } })
-  await new Promise((next) => setTimeout(next, 30))
-  const told = observer.drain()
+  const told = await tellings()
   t.match(told, [{ type: "stop", export: "(instantiate)", code: "STELE-PLG-0002" }])
   t.equal(told.length, 1, "once: nothing is tried again and again")
   t.throws(() => plugin.callSync("step", [2]), { code: "STELE-PLG-0002" })
@@ -107,8 +117,7 @@ t.test("an endless initialisation is stopped by the plugin's own limit, and hold
   answer = 777
   observer.drain()
   await using plugin = await load({ instances: { ready: 1 }, limits: { deadlineMs: 30 } })
-  await new Promise((next) => setTimeout(next, 100))
-  t.match(observer.drain(), [{ type: "stop", code: "STELE-LIM-0010" }])
+  t.match(await tellings(), [{ type: "stop", code: "STELE-LIM-0010" }])
   t.equal(plugin.pool.live, 0)
   answer = 5
 })

@@ -7,6 +7,7 @@ import { snapshotBytesMax } from "../../host/pool/snapshot.ts"
 import { memoryObserver } from "../../host/port/mod.ts"
 import { componentOf, guest, wat } from "./component-builder.ts"
 
+t.setTimeout(120_000)
 const isFull = process.env["STELE_TEST_FULL"] === "1"
 const observer = memoryObserver()
 const host = await Host.open({ cache: false, ports: { observer } })
@@ -185,6 +186,34 @@ for (const [what, fields, detail] of refusals) {
     t.equal(plugin.isClosed, false, "fresh it is loaded")
   })
 }
+
+for (const isolation of ["worker", "process"] as const)
+  t.test(`in a ${isolation} the snapshot is taken there: results, fuel and refusals are those of inline`, async (t) => {
+    const bytes = await wat(various)
+    const options = { metering: "fuel", limits: { fuel: 200_000 }, prepare: "snapshot" } as const
+    await using inline = await host.load(bytes, options)
+    await using there = await host.load(bytes, { ...options, isolation })
+    t.match(there.describe().mechanisms, { isolation, prepare: "snapshot" })
+    for (const [name, args] of [
+      ["hash", [0, 500]],
+      ["a", []],
+      ["a", []],
+      ["b", []],
+      ["store", [100_000, 7]],
+      ["hash", [99_000, 101_000]],
+      ["trap", []],
+      ["size", []],
+    ] as const)
+      t.same(await outcome(there, name, args, {}), await outcome(inline, name, args, {}), name)
+    const refused = refusals[0] as (typeof refusals)[number]
+    await t.rejects(host.load(await wat(`(module ${refused[1]})`), { isolation, prepare: "snapshot" }), {
+      code: "STELE-POL-0004",
+      message: refused[2],
+      status: 422,
+    })
+    const endless = await wat(`(module (func $spin (loop (br 0))) (start $spin) (func (export "a") (result i32) (i32.const 1)))`)
+    await t.rejects(host.load(endless, { isolation, prepare: "snapshot", limits: { deadlineMs: 30 } }), { code: "STELE-LIM-0010" })
+  })
 
 t.test("initialisation that asks the host is refused by the name of what it asks, and nothing is asked", async (t) => {
   let asked = 0

@@ -1,10 +1,11 @@
 // wasi:sockets: look-ups and TCP clients over real sockets, inside grants.
 import { Worker } from "node:worker_threads"
 import t from "tap"
-import { socketsMax } from "../../host/capability/sockets/tcp.ts"
+import { socketsMax } from "../../host/capability/sockets/reach.ts"
 import { memorySocket } from "../../host/port/mod.ts"
 import { openNetwork } from "../../runtime/network/network.ts"
 import { testCall, type TestCall } from "./capability-call.ts"
+import { answer, engines } from "./engine.ts"
 
 const ok = (val?: unknown) => ({ tag: "ok", val })
 const err = (val: unknown) => ({ tag: "err", val })
@@ -113,21 +114,95 @@ t.test("what a look-up found under a granted name may be connected to on the gra
   t.same(next(of, valueOf(lookUp(of, "10.0.0.1"))), ok({ tag: "ipv4", val: [10, 0, 0, 1] }), "an address is told back, and is no grant")
 })
 
-t.test("sockets are bounded, unconnected ones know nothing, and what is not built says so", async (t) => {
+t.test("sockets are bounded, unconnected ones know nothing, and what is not there says so", async (t) => {
   const of = testCall([], { socket: network.socket })
   const sockets = Array.from({ length: socketsMax }, () => valueOf(create(of)))
   t.same(create(of), err("new-socket-limit"))
+  t.same(of.do("wasi:sockets/udp-create-socket#create-udp-socket", "ipv4"), err("new-socket-limit"), "of both kinds together")
   of.drop("wasi:sockets/tcp", "tcp-socket", sockets.pop())
   t.match(create(of), { tag: "ok" })
   const [socket] = sockets
   t.same(tcp(of, "finish-connect", socket), err("not-in-progress"))
   t.same(tcp(of, "remote-address", socket), err("invalid-state"))
+  t.same(tcp(of, "local-address", socket), err("invalid-state"))
   t.same(tcp(of, "shutdown", socket, "both"), err("invalid-state"))
-  t.same(tcp(of, "start-listen", socket), err("not-supported"))
+  t.same(tcp(of, "finish-bind", socket), err("not-in-progress"))
+  t.same(tcp(of, "finish-listen", socket), err("not-in-progress"))
+  t.same(tcp(of, "accept", socket), err("invalid-state"))
   t.same(tcp(of, "set-keep-alive-count", socket, 0), err("invalid-argument"))
-  t.same(tcp(of, "hop-limit", socket), err("not-supported"))
+  for (const label of ["keep-alive-interval", "keep-alive-count", "hop-limit"]) t.same(tcp(of, label, socket), err("not-supported"), label)
   t.same(tcp(of, "start-bind", socket, {}, place(80, 127, 0, 0, 1)), err("access-denied"))
+  t.same(of.denials, ["tcp:listen:127.0.0.1:80"])
   t.same(tcp(of, "start-bind", socket, {}, place(0, 0, 0, 0, 0)), ok())
   t.same(tcp(of, "finish-bind", socket), ok())
-  t.same(of.do("wasi:sockets/udp-create-socket#create-udp-socket", "ipv4"), err("not-supported"))
 })
+
+t.test("a port that cannot listen or bind says so, whatever is granted", async (t) => {
+  const of = testCall(["tcp:listen:127.0.0.1:*", "udp:bind:127.0.0.1:*"], { socket: memorySocket() })
+  t.same(tcp(of, "start-bind", valueOf(create(of)), {}, place(0, 127, 0, 0, 1)), err("not-supported"))
+  const udp = valueOf(of.do("wasi:sockets/udp-create-socket#create-udp-socket", "ipv4"))
+  t.same(of.do("wasi:sockets/udp#[method]udp-socket.start-bind", udp, {}, place(0, 127, 0, 0, 1)), err("not-supported"))
+})
+
+/** What `sockets-program.ts` saw, less what has a port of the moment in it. */
+const both = (tag: "ipv4" | "ipv6", host: string): Readonly<Record<string, unknown>> => ({
+  [`${tag} is listening`]: true,
+  [`${tag} accepts nobody`]: "would-block",
+  [`${tag} peer`]: true,
+  [`${tag} question`]: "question",
+  [`${tag} answer`]: "answer",
+  [`${tag} uses`]: [`tcp:listen:${host}:*`],
+  [`${tag} keep-alive`]: ["ok", { tag: "ok", val: true }],
+  [`${tag} idle`]: ["invalid-argument", "ok", "2000000000"],
+  [`${tag} buffers`]: ["invalid-argument", "ok", "262144"],
+  [`${tag} revoked`]: ["access-denied", "last-operation-failed"],
+  [`${tag} revoked client`]: "closed",
+  [`${tag} nothing yet`]: 0,
+  [`${tag} send`]: "1 sent",
+  [`${tag} heard`]: ["ping", true],
+  [`${tag} reply`]: "1 sent",
+  [`${tag} replied`]: ["pong"],
+  [`${tag} large`]: ["1 sent", "datagram-too-large"],
+  [`${tag} large heard`]: ["60000 bytes"],
+  [`${tag} hops`]: ["invalid-argument", "ok", 3],
+  [`${tag} revoked send`]: "access-denied",
+  [`${tag} revoked bind`]: ["access-denied", "access-denied"],
+})
+const expected: Readonly<Record<string, unknown>> = {
+  ...both("ipv4", "127.0.0.1"),
+  ...both("ipv6", "[::1]"),
+  "in use": "address-in-use",
+  "again after": "ok",
+  "other address": "access-denied",
+  foreign: "address-not-bindable",
+  "free bind": "ok",
+  "free listen": "access-denied",
+  denials: [/^tcp:listen:127\.0\.0\.2:\d+$/, "tcp:listen:0.0.0.0:*"],
+  mapped: "invalid-argument",
+  family: "invalid-argument",
+  "unbound listen": "invalid-state",
+  backlog: ["invalid-argument", "ok", "not-supported"],
+  "before listen": "closed",
+  "beyond the backlog": "closed",
+  from: true,
+  stranger: "1 sent",
+  "service hears": ["to the service"],
+  "client hears nothing": 0,
+  "no answer into the network": ["access-denied", true],
+  "to nobody": ["invalid-argument", "invalid-argument", "invalid-argument", "access-denied", "access-denied", "invalid-argument"],
+  named: "access-denied",
+  unbound: "invalid-state",
+  twice: "invalid-state",
+  "too many": "STELE-CAP-0008",
+  "no place": ["access-denied", "access-denied"],
+  "in use by another": "address-in-use",
+  connected: [true, "1 sent", "invalid-argument"],
+  "connected hears": ["from the one"],
+}
+
+for (const engine of engines)
+  t.test(`guests listen, accept, and send datagrams where a grant names the place, and nowhere else, on ${engine}`, async (t) => {
+    const seen = await answer<Record<string, unknown>>(engine, "sockets-program.ts")
+    t.same(Object.keys(seen).toSorted(), Object.keys(expected).toSorted())
+    for (const [step, value] of Object.entries(expected)) t.match(seen[step], value, step)
+  })

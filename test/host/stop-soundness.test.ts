@@ -15,7 +15,7 @@ const gapMsMax = 5
 const workMin = 1e11
 
 const runs: ReadonlyArray<readonly [EngineName, guests: string]> = [
-  ["node", process.env["STELE_GUESTS"] ?? "20"],
+  ["node", process.env["STELE_GUESTS"] ?? (process.env["STELE_TEST_FULL"] === undefined ? "8" : "20")],
   ["deno", "4"],
   ["bun", "4"],
 ]

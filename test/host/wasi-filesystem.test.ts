@@ -74,6 +74,27 @@ function plugin(kind: string, actions: ReadonlyArray<string> = ["read", "write"]
 
 const kinds = isLinux ? ["memory", "descriptors", "paths"] : ["memory", "paths"]
 for (const kind of kinds) {
+  t.test(`a link that is moved leads out by its text, and nowhere through this host, in ${kind}`, async (t) => {
+    const { on, openAt, directory, follow, content, names } = plugin(kind)
+    t.strictSame(on("create-directory-at", directory, "sub/deep"), done)
+    t.strictSame(on("symlink-at", directory, "../../a.txt", "sub/deep/up"), done, "inside, where it is made")
+    t.equal(content("sub/deep/up"), "hello")
+    t.strictSame(on("symlink-at", directory, "../../a.txt", "sub/up"), err("not-permitted"), "and not where it would lead out")
+    t.strictSame(on("rename-at", directory, "sub/deep", directory, "deep"), done)
+    t.strictSame(on("readlink-at", directory, "deep/up"), { tag: "ok", val: "../../a.txt" }, "its text is what it was")
+    t.strictSame(openAt("deep/up"), err("not-permitted"))
+    t.strictSame(openAt("deep/up", flags.w, "create"), err("not-permitted"))
+    t.strictSame(on("stat-at", directory, follow, "deep/up"), err("not-permitted"))
+    t.strictSame(on("set-times-at", directory, follow, "deep/up", { tag: "now" }, { tag: "now" }), err("not-permitted"))
+    t.strictSame(on("link-at", directory, follow, "deep/up", directory, "stolen"), err("not-permitted"))
+    t.strictSame(on("rename-at", directory, "deep/up", directory, "sub/up"), done, "the link itself is moved like any name")
+    t.strictSame(openAt("sub/up"), err("not-permitted"))
+    t.strictSame(on("rename-at", directory, "sub/up", directory, "deep/up"), done)
+    t.strictSame(on("rename-at", directory, "deep", directory, "sub/deep"), done)
+    t.equal(content("sub/deep/up"), "hello", "back where it was made it leads where it did")
+    t.strictSame(names(), ["a.txt:regular-file", "empty:directory", "sub:directory"])
+  })
+
   t.test(`reading and writing a file in ${kind}`, async (t) => {
     const { guest, on, openAt, content, call } = plugin(kind)
     t.equal(guest, "/d")

@@ -1,4 +1,4 @@
-// Journey 1: what an embedder sees, compared line by line with `embedder.txt`, within ten minutes.
+// Journey 1: what an embedder sees, compared line by line with `embedder.txt`, within ten minutes. @long
 import { readFile, writeFile } from "node:fs/promises"
 import t from "tap"
 import { Folder } from "../package/folder.ts"

@@ -1,5 +1,5 @@
 // Every embedding case again, from an empty folder with nothing but the installed package, on Node, Deno and Bun: inline, and
-// in processes. A case that opens hosts starts processes: on Deno and Bun every eighth runs there, all with STELE_TEST_FULL.
+// in processes. A case that opens hosts starts processes: on Deno and Bun every eighth runs there, all with STELE_TEST_FULL. @long
 import { join } from "node:path"
 import { pathToFileURL } from "node:url"
 import t from "tap"

@@ -76,7 +76,7 @@ function payloadOf(run: () => unknown): unknown {
 }
 
 t.test("`analyze()` counts the words of the Constitution when its text is given", async (t) => {
-  const text = await readFile(new URL("text-stats/constitution.txt", examples), "utf8")
+  const text = await readFile(new URL("text-stats/data/constitution.txt", examples), "utf8")
   const { analysis } = await instantiate("text-stats", logging)
   const summary = analysis?.analyze?.(text, { top: 3, minLetters: 4 }) as Record<string, unknown>
   // Independent counts: a word is a run of letters with apostrophes between letters.
@@ -157,7 +157,7 @@ t.test("`spin()` returns when its state is zero", async (t) => {
 })
 
 t.test("`describe()` finds Michelson's mean and deviation when the table of 1879 is given", async (t) => {
-  const csv = await readFile(new URL("table-stats/light.csv", examples), "utf8")
+  const csv = await readFile(new URL("table-stats/data/light.csv", examples), "utf8")
   const { statistics } = await instantiate("table-stats", {})
   const table = statistics?.describe?.(csv, { separator: ",", correlations: true }) as {
     readonly rows: number

@@ -1,4 +1,4 @@
-/** Single-file programs: built, then run where there is nothing else. */
+/** Single-file programs: built, then run where there is nothing else. @long */
 import { spawn, spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import { once } from "node:events"
@@ -39,7 +39,11 @@ for (const [engine, name, bytesMax] of programs) {
       t.equal(status, 0)
       const info = JSON.parse(stdout) as BuildInfo & { readonly form: string }
       t.match(info, { form: "binary", engine: { name: engine }, target: `${process.platform}-${process.arch}`, sources: /^[0-9a-f]{64}$/ })
-      t.ok(info.files.some((file) => file.name === "sqlite-worker.js"))
+      for (const carried of ["sqlite-worker.js", "sdk/decimal.as.ts"])
+        t.ok(
+          info.files.some((file) => file.name === carried),
+          carried,
+        )
       t.equal(run(["--version"]).stdout.includes(info.version), true)
     })
 
@@ -51,6 +55,15 @@ for (const [engine, name, bytesMax] of programs) {
       t.ok(shown.plugins.every((plugin) => plugin.isAsShown))
       const listed = run(["up"], "list\n")
       t.match(listed.stdout, /greeter/)
+    })
+
+    await t.test("is what it was built as, whatever lies in the folder that it is started in", async (t) => {
+      await writeFile(join(folder, ".env"), "STELE_STORAGE=nonsense:\nNO_COLOR=1\n")
+      await writeFile(join(folder, "bunfig.toml"), 'preload = ["./taken.ts"]\n')
+      await writeFile(join(folder, "taken.ts"), 'console.log("taken over")\n')
+      const { status, stdout, stderr } = run(["build-info"])
+      t.equal(status, 0, stderr)
+      t.notMatch(stdout + stderr, /taken over/)
     })
 
     await t.test("lays its examples out whole again when one was changed", async (t) => {
@@ -95,3 +108,31 @@ for (const [engine, name, bytesMax] of programs) {
     })
   })
 }
+
+void t.test("`--target` refuses a platform that no engine is published for, and names the others", async (t) => {
+  const { status, stderr } = spawnSync(process.execPath, ["runtime/build/binary.ts", "--target", "plan9-mips"], { cwd: root, encoding: "utf8" })
+  t.equal(status, 2)
+  t.match(stderr, /Cannot build for "plan9-mips": the platforms are linux-x64, linux-arm64/)
+})
+
+void t.test(
+  "`--target` puts the program into another platform's engine",
+  { skip: process.env["STELE_TEST_FULL"] === undefined ? "fetches 170 MB of engines: npm run test:full" : false },
+  async (t) => {
+    const { status, stderr } = spawnSync(process.execPath, ["runtime/build/binary.ts", "node", "--target", "linux-arm64", "--target", "windows-x64"], {
+      cwd: root,
+      encoding: "utf8",
+    })
+    t.equal(status, 0, stderr)
+    for (const [name, magic] of [
+      ["stele-linux-arm64", "7f454c46"],
+      ["stele-windows-x64.exe", "4d5a"],
+    ] as const) {
+      const bytes = await readFile(join(root, "dist", name))
+      t.ok(bytes.toString("hex", 0, 4).startsWith(magic))
+      t.ok(bytes.includes("NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2:1"), "the engine looks for a program in itself")
+      t.ok(bytes.includes(`"target":"${/-(.*?)(?:[.]exe)?$/.exec(name)?.[1]}"`) || bytes.includes("sqlite-worker.js"), "and finds this one")
+      await rm(join(root, "dist", name))
+    }
+  },
+)

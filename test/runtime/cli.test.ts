@@ -1,4 +1,4 @@
-/** The command line as people and scripts meet it: processes, exit codes, what is on stdout and what on stderr. */
+/** The command line as people and scripts meet it: processes, exit codes, what is on stdout and what on stderr. @long */
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -225,7 +225,7 @@ t.test("`stele call` finds the export when its name is given in any form", async
 })
 
 t.test("`stele call` reads arguments from a file and from standard input when they are `@FILE` and `-`", async (t) => {
-  const text = "plugins/examples/text-stats/constitution.txt"
+  const text = "plugins/examples/text-stats/data/constitution.txt"
   const options = "{top: 1, min-letters: 4}"
   const fromFile = stele(["call", example("text-stats"), "analyze", `@${text}`, options, "--grant", "log"])
   t.match(fromFile.stdout, /words: 4369/)
@@ -378,7 +378,24 @@ t.test("`stele explain` explains when it is asked for a code, a limit, a grant o
 })
 
 t.test("`stele --help` shows examples first, in 80 columns, when asked for any command", async (t) => {
-  for (const command of [[], ["call"], ["inspect"], ["types"], ["explain"], ["up"]]) {
+  for (const command of [
+    [],
+    ["call"],
+    ["inspect"],
+    ["types"],
+    ["explain"],
+    ["run"],
+    ["serve"],
+    ["up"],
+    ["new"],
+    ["dev"],
+    ["build"],
+    ["test"],
+    ["bench"],
+    ["check"],
+    ["wit"],
+    ["doctor"],
+  ]) {
     const { code, stdout, stderr } = stele([...command, "--help"])
     t.equal(code, 0)
     t.equal(stderr, "")

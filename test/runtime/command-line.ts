@@ -17,19 +17,26 @@ export interface Ended {
 export interface Started {
   readonly input?: string | Uint8Array
   readonly env?: Readonly<Record<string, string>>
+  /** Where it starts; default: the checkout. */
+  readonly cwd?: string
   /** Program and its first arguments; default: this Node and `main`. */
   readonly program?: ReadonlyArray<string>
+  /** Default 60 s. */
+  readonly timeoutMs?: number
 }
 
 /** `stele ARGS…`, without colours, on storage in memory where it is not said otherwise, and with the checkout's own rewritten modules in the user's cache, as people have it. */
-export function stele(args: ReadonlyArray<string>, { input = "", env = {}, program = [process.execPath, main] }: Started = {}): Ended {
+export function stele(
+  args: ReadonlyArray<string>,
+  { input = "", env = {}, cwd = root, program = [process.execPath, main], timeoutMs = 60_000 }: Started = {},
+): Ended {
   const [command = "", ...first] = program
   const { NO_COLOR: _, FORCE_COLOR: __, ...inherited } = process.env
   const { status, stdout, stderr, error } = spawnSync(command, [...first, ...args], {
-    cwd: root,
+    cwd,
     input,
     encoding: "utf8",
-    timeout: 60_000,
+    timeout: timeoutMs,
     env: { ...inherited, NODE_COMPILE_CACHE: compiled, STELE_STORAGE: "memory", STELE_PORT: "none", ...env },
   })
   if (error !== undefined) throw error

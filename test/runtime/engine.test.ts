@@ -3,7 +3,8 @@
  * the deadline. What an engine does not promise is refused by name. Where there is no wasmtime, one line says so; where
  * `STELE_WASMTIME_PYTHON` names one (`.ci/run`), it must be there.
  */
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs"
+import { execFileSync } from "node:child_process"
+import { mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
@@ -23,8 +24,12 @@ const isNamed = (process.env["STELE_WASMTIME_PYTHON"] ?? "") !== ""
 const wasmtime = await findWasmtime()
 t.comment(wasmtime === undefined ? "no wasmtime" : `wasmtime ${wasmtime.version}`)
 
-const engines = ["js", "node-wasi", "wasmtime"] as const
+/** `node-wasi` in a thread is a row of its own. */
+const engines = ["js", "node-wasi", "node-wasi in a thread", "wasmtime"] as const
 type Engine = (typeof engines)[number]
+const optionsOf = (engine: Engine): Pick<LoadOptions, "engine" | "isolation"> =>
+  engine === "node-wasi in a thread" ? { engine: "node-wasi", isolation: "worker" } : { engine }
+const openDescriptors = (): number | undefined => (process.platform === "linux" ? readdirSync("/proc/self/fd").length : undefined)
 let boxes = 0
 
 interface Outcome {
@@ -40,7 +45,7 @@ async function run(engine: Engine, bytes: Uint8Array, options: LoadOptions = {})
   const decoder = new TextDecoder()
   const take = (chunk: Uint8Array): void => void (output += decoder.decode(chunk))
   const plugin = await host.load(bytes, {
-    engine,
+    ...optionsOf(engine),
     ...options,
     limits: { deadlineMs: 30_000, ...options.limits },
     wasi: { args: ["program"], stdout: take, stderr: take, ...options.wasi },
@@ -104,7 +109,7 @@ for (const engine of engines) {
     t.match(await ends("make", both), { end: "ok" })
     t.match(await ends("show"), { end: "exit 8" }, "no directory, no descriptor")
     const readOnly = { ...both, grants: [`fs:read:${path}`] }
-    if (engine === "node-wasi") await t.rejects(ends("show", readOnly), { code: "STELE-ENG-0001", message: /fs:read without fs:write/ })
+    if (engine.startsWith("node-wasi")) await t.rejects(ends("show", readOnly), { code: "STELE-ENG-0001", message: /fs:read without fs:write/ })
     else {
       t.match(await ends("show", readOnly), { end: "ok", output: "the content\n" })
       t.not((await ends("make", readOnly)).end, "ok")
@@ -124,12 +129,12 @@ for (const engine of engines) {
     t.match(await ends("grow", { limits: { memoryBytesMax: 10 * 65_536 } }), { end: "exit 8" }, "memory is capped")
     t.match(await ends("flood", { limits: { liftBytesMax: 1 << 20 } }), { end: "STELE-LIM-0005" }, "and so is what it writes")
 
-    await using reactor = await host.load(await programs.reactor(), { engine, limits: { deadlineMs: 30_000 } })
+    await using reactor = await host.load(await programs.reactor(), { ...optionsOf(engine), limits: { deadlineMs: 30_000 } })
     t.equal(await reactor.call("add", [2n ** 40n, -2] as never), 2n ** 40n + 38n)
     t.equal(await reactor.call("half", [3] as never), 1.5)
     await t.rejects(reactor.call("exit", []), { code: "STELE-PLG-0012", reason: { status: 3 } })
     await t.rejects(reactor.call("add", [1] as never), { code: /^STELE-WIT-/ })
-    t.equal(reactor.describe().mechanisms.isolation, engine === "js" ? "inline" : "process")
+    t.equal(reactor.describe().mechanisms.isolation, engine === "js" ? "inline" : engine.endsWith("thread") ? "worker" : "process")
   })
 }
 
@@ -137,18 +142,55 @@ t.test("what the engines do not promise is refused by name", async (t) => {
   const hello = await programs.hello()
   const refusals: ReadonlyArray<readonly [LoadOptions, RegExp]> = [
     [{ isolation: "inline" }, /isolation "inline"/],
-    [{ isolation: "worker" }, /isolation "worker"/],
     [{ metering: "fuel" }, /exact fuel/],
     [{ instances: { reuse: "principal" } }, /instances that are kept/],
     [{ limits: { hostCallsMax: 10 } }, /the limit hostCallsMax/],
     [{ grants: ["random:seeded"] }, /random:seeded/],
   ]
   for (const engine of engines.slice(1))
-    for (const [options, message] of refusals) await t.rejects(host.load(hello, { engine, ...options }), { code: "STELE-ENG-0001", message })
+    for (const [options, message] of refusals) await t.rejects(host.load(hello, { ...optionsOf(engine), ...options }), { code: "STELE-ENG-0001", message })
+  await t.rejects(host.load(hello, { engine: "wasmtime", isolation: "worker" }), { code: "STELE-ENG-0001", message: /isolation "worker"/ })
   await t.rejects(host.load(hello, { engine: "node-wasi", limits: { stackBytesMax: 65_536 } }), { code: "STELE-ENG-0001", message: /stackBytesMax/ })
   const component = new URL("../../plugins/examples/spinner/build/spinner.wasm", import.meta.url)
   await t.rejects(host.load(component, { engine: "node-wasi" }), { code: "STELE-ENG-0001", message: /components/ })
   await t.rejects(host.load(hello, { engine: "wasmer" as never }), { code: "STELE-CFG-0002", message: /"js" or "node-wasi" or "wasmtime"/ })
+})
+
+t.test("a thread of `node:wasi` waits for nothing that its end would not reach, and leaves nothing behind", async (t) => {
+  const before = openDescriptors()
+  const path = box()
+  execFileSync("mkfifo", [join(path, "pipe")])
+  symlinkSync("pipe", join(path, "to-pipe"))
+  const both = { grants: [`fs:read:${path}`, `fs:write:${path}`], wasi: { directories: { "/box": path } } }
+  const ends = async (name: keyof typeof programs, options?: LoadOptions): Promise<Outcome> => run("node-wasi in a thread", await programs[name](), options)
+  t.equal((await ends("openPipe", both)).end, "exit 58", "a pipe is not opened")
+  t.equal((await ends("openLink", both)).end, "exit 58", "nor what a link leads to")
+  // A function that gives bytes by and by, and then ends.
+  const parts = ["stand", "", "ard ", "", "", "input"]
+  const stdin = (): Uint8Array | undefined => {
+    const part = parts.shift()
+    return part === undefined ? undefined : new TextEncoder().encode(part)
+  }
+  t.same((await ends("echo", { wasi: { stdin } })).output, "standard input")
+  t.same((await ends("pollInput", { grants: clocks, wasi: { stdin: "x" } })).end, "exit 1", "input that is there is told of")
+  t.same((await ends("pollInput", { grants: clocks, wasi: { stdin: () => new Uint8Array(0) } })).end, "ok", "and a timer beside it ends")
+  for (const [name, grants] of [
+    ["sleep", clocks],
+    ["spin", []],
+    ["echo", []],
+  ] as const) {
+    const startedMs = performance.now()
+    t.equal((await ends(name, { grants, limits: { deadlineMs: 300 }, wasi: { stdin: () => new Uint8Array(0) } })).end, "STELE-LIM-0010", name)
+    t.ok(performance.now() - startedMs < 5_000, `${name} took ${(performance.now() - startedMs).toFixed(0)} ms`)
+  }
+  const refusing = (): never => {
+    throw new Error("no room")
+  }
+  await using refused = await host.load(await programs.hello(), { engine: "node-wasi", isolation: "worker", wasi: { stdout: refusing } })
+  await t.rejects(refused.call("wasi:cli/run#run", []), /no room/)
+  // What is closed when a thread ends is closed a moment later.
+  for (let i = 0; i < 100 && openDescriptors() !== before; i++) await new Promise((resolve) => setTimeout(resolve, 20))
+  t.equal(openDescriptors(), before, "no descriptor is left open")
 })
 
 t.test("an engine's call can be aborted, does not answer at once, and its process may be killed", async (t) => {

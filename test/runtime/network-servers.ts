@@ -109,6 +109,8 @@ const answers: Readonly<Record<string, (socket: Socket, head: string) => void>> 
   gzip: (socket) => coded("gzip", gzipSync("unpacked")).forEach((part) => socket.write(part)),
   chunked: (socket) => void socket.end("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nx-t: u\r\n\r\n"),
   moved: (socket) => void socket.end("HTTP/1.1 302 Found\r\nlocation: /echo\r\n\r\n"),
+  /** To wherever the query says. */
+  to: (socket, head) => void socket.end(`HTTP/1.1 307 Moved\r\nlocation: ${decodeURIComponent(/\?(\S*)/.exec(head)?.[1] ?? "")}\r\n\r\n`),
 }
 
 export interface Servers {

@@ -40,6 +40,18 @@ const proxies = Object.fromEntries(
     .concat([["NODE_USE_ENV_PROXY", "1"]]),
 ) as Readonly<Record<string, string>>
 
+/** A redirect from a server that is granted by its address, to where every name is granted. */
+const led = (to: string, code: string): readonly [Case, string] => [
+  {
+    name: `led to ${to.replaceAll(String(servers.canary), "PORT")}`,
+    url: `${here}/to?${encodeURIComponent(to)}`,
+    grants: [...granted, "http:*:*", `http:GET:http://*:${servers.canary}/*`],
+    network: dns,
+    limits: { connectMs: 1_000 },
+  },
+  code,
+]
+
 const cases: ReadonlyArray<readonly [Case, string]> = [
   at("echo", "200"),
   at("echo", "200", { name: "post", method: "POST", bodyBytes: 1_000_000 }),
@@ -100,6 +112,20 @@ const cases: ReadonlyArray<readonly [Case, string]> = [
   ...["127.0.0.1", "0177.0.0.1", "0x7f.1", "2130706433", "127.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "0", "[::]", "127.0.0.1.", "%31%32%37.0.0.1"].map(
     (host) => home(host, "STELE-CAP-0004"),
   ),
+  ...["127.0.0.1", "0x7f.1", "017700000001", "[::1]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]", "127.0.0.1."].map((host) =>
+    led(`http://${host}:${servers.canary}/`, "STELE-CAP-0004"),
+  ),
+  ...["loop.test", "loop.test.", "mapped.test", "nat64.test", "mixed.test"].map((host) => led(`http://${host}:${servers.canary}/`, "STELE-NET-0001")),
+  // A header is bytes, so other scripts in it are no host.
+  led(`http://ＬＯＯＰ.test:${servers.canary}/`, "STELE-NET-0008"),
+  led(`//loop.test:${servers.canary}/`, "STELE-NET-0001"),
+  led(`http://a:b@loop.test:${servers.canary}/`, "STELE-NET-0008"),
+  led("file:///etc/passwd", "STELE-NET-0008"),
+  home("017700000001", "STELE-CAP-0004"),
+  home("[64:ff9b::7f00:1]", "STELE-CAP-0004"),
+  home("１２７。0。0。1", "STELE-CAP-0004"),
+  home("ｌｏｏｐ.test"),
+  home("loop.test."),
   home("a@127.0.0.1", "STELE-NET-0008"),
   home("[fe80::1%25lo]", "STELE-NET-0008"),
 ]

@@ -39,17 +39,29 @@ if (installing.status !== 0) t.bailout(installing.stderr)
 const [first] = blocks(await readFile(join(root, "README.md"), "utf8"))
 const engines: ReadonlyArray<readonly [string, ...ReadonlyArray<string>]> = [["node"], ["deno", "run", "--allow-all"], ["bun"]]
 
-t.test("`npm pack` ships JavaScript, declarations and the example plugins when the package is built", async (t) => {
+t.test("`npm pack` ships JavaScript, declarations, first-party and example plugins when the package is built", async (t) => {
   const paths = packed.files.map(({ path }) => path)
-  for (const wanted of ["LICENSE", "README.md", "CHANGELOG.md", "dist/mod.js", "dist/host.js", "dist/effect.js", "dist/schemas.js", "dist/package.json"]) {
+  for (const wanted of [
+    "LICENSE",
+    "README.md",
+    "CHANGELOG.md",
+    "dist/mod.js",
+    "dist/host.js",
+    "dist/effect.js",
+    "dist/schemas.js",
+    "dist/package.json",
+    "dist/plugins/index.json",
+  ]) {
     t.ok(paths.includes(wanted), wanted)
   }
   for (const name of ["greeter", "snoop", "spinner", "table-stats", "text-stats"]) {
     t.ok(paths.includes(`dist/examples/${name}/${name}.wasm`), `${name}.wasm`)
     t.ok(paths.includes(`dist/examples/${name}/example.json`), `${name}'s example.json`)
   }
+  t.ok(paths.includes("dist/sdk/decimal.as.ts"), "the SDK")
   t.same(
-    paths.filter((path) => path.endsWith(".ts") && !path.endsWith(".d.ts")),
+    // What a template and the SDK hold is copied into a project, and compiled there.
+    paths.filter((path) => path.endsWith(".ts") && !path.endsWith(".d.ts") && !/^dist\/(templates|sdk)\//.test(path)),
     [],
     "no engine strips types under node_modules",
   )

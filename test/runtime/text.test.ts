@@ -321,3 +321,13 @@ t.test("`errorLines()` fits a screen and escapes when an error carries a guest's
   t.match(errorJson(guestError), { error: { code: "STELE-PLG-0001", file: "x.wasm", data: { payload: payload.lines } } })
   t.match(errorLines(new TypeError("x is not a function"), plain, 80)[0], /^error\[STELE-BUG-0001\]: This is a bug in stele: TypeError: x is not a function$/)
 })
+
+t.test("what the system refuses about a file is no bug of ours", (t) => {
+  const refused = (code: string, syscall: string) => errorJson(Object.assign(new Error(`${code}: refused`), { code, syscall, path: "/x/build" })).error
+  t.match(refused("EACCES", "mkdir"), { code: "STELE-CFG-0004", message: 'Cannot make "/x/build": permission denied', exitCode: 5 })
+  t.match(refused("EROFS", "open"), { code: "STELE-CFG-0004", message: 'Cannot use "/x/build": the file system is read-only' })
+  t.match(refused("ENOSPC", "write"), { code: "STELE-CFG-0005", exitCode: 7 })
+  t.match(refused("ENOTDIR", "open"), { code: "STELE-BUG-0001" })
+  t.match(errorJson(Object.assign(new Error("no path"), { code: "EACCES" })).error, { code: "STELE-BUG-0001" })
+  t.end()
+})

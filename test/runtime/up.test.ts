@@ -5,7 +5,7 @@ import { chmod, mkdtemp, rm, rmdir, stat, symlink } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
-import { ownFolder } from "../../runtime/up/examples.ts"
+import { ownFolder } from "../../runtime/shipped.ts"
 import { example, root, stele } from "./command-line.ts"
 
 // Each test starts several processes, on machines that may be busy.

@@ -14,7 +14,7 @@ const imports = `
   (import "wasi_snapshot_preview1" "environ_sizes_get" (func $environSizes (param i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "environ_get" (func $environ (param i32 i32) (result i32)))
   (memory (export "memory") 2)
-  (data (i32.const 8) "hello\\n") (data (i32.const 32) "a.txt") (data (i32.const 48) "new.txt") (data (i32.const 64) "to stderr\\n")
+  (data (i32.const 8) "hello\\n") (data (i32.const 32) "a.txt") (data (i32.const 48) "new.txt") (data (i32.const 64) "to stderr\\n") (data (i32.const 80) "pipe") (data (i32.const 96) "to-pipe")
   ;; Writes what lies between two addresses; 256 is the buffer list, 264 the count.
   (func $print (param $fd i32) (param $at i32) (param $length i32)
     (i32.store (i32.const 256) (local.get $at)) (i32.store (i32.const 260) (local.get $length))
@@ -58,6 +58,15 @@ export const programs = {
     ),
   /** Makes new.txt in the first directory; exits with the errno. */
   make: () => program(`(call $exit ${open(48, 7, 1, 66)})`),
+  /** Exit with the errno of opening what waits for its other end. */
+  openPipe: () => program(`(call $exit ${open(80, 4, 0, 2)})`),
+  openLink: () => program(`(call $exit ${open(96, 7, 0, 2)})`),
+  /** Waits for input or 50 ms; exits with the type of the first event. */
+  pollInput: () =>
+    program(`(i32.store8 (i32.const 1032) (i32.const 1)) (i32.store (i32.const 1040) (i32.const 0))
+      (i32.store (i32.const 1088) (i32.const 1)) (i64.store (i32.const 1096) (i64.const 50000000))
+      (drop (call $poll (i32.const 1024) (i32.const 2048) (i32.const 2) (i32.const 264)))
+      (call $exit (i32.load8_u (i32.const 2058)))`),
   /** Arguments, then variables, each with its zero byte. */
   arguments: () =>
     program(`(drop (call $sizes (i32.const 1024) (i32.const 1028))) (drop (call $args (i32.const 2048) (i32.const 4096)))

@@ -1,6 +1,6 @@
 /**
- * The same smoke of embedding on every platform that is supported: Node 24 and 26, Deno, Bun, and a browser under a
- * strict policy, with and without cross-origin isolation. `npm run test:runtimes`
+ * The same smoke of embedding, and the same bills to the last digit, on every platform that is supported: Node 24 and 26, Deno, Bun, and a browser under a
+ * strict policy, with and without cross-origin isolation. `npm run test:runtimes` @long
  */
 import { execFile } from "node:child_process"
 import { existsSync } from "node:fs"
@@ -24,7 +24,13 @@ const root = fileURLToPath(new URL("../..", import.meta.url))
 const dist = join(root, "dist")
 const here = (name: string) => fileURLToPath(new URL(name, import.meta.url))
 
-const expected = (await readFile(here("smoke.txt"), "utf8")).trimEnd().split("\n")
+const linesOf = async (name: string): Promise<ReadonlyArray<string>> => (await readFile(here(name), "utf8")).trimEnd().split("\n")
+const expected = await linesOf("smoke.txt")
+/** What bills come to: where this changes, invoices do. */
+const expectedBills = await linesOf("bills.txt")
+
+/** What a platform answers. */
+type Outcome = Smoke & { readonly bills: ReadonlyArray<string> }
 
 const node24 = join(root, "test/node_modules/node-24/bin/node")
 const programs: ReadonlyArray<readonly [title: string, command: string, args: ReadonlyArray<string>, stop: string]> = [
@@ -37,8 +43,9 @@ const programs: ReadonlyArray<readonly [title: string, command: string, args: Re
 /** Beyond a deadline: HOST.md's bound for the worst, with room for a machine that does other things. */
 const lateMsMax = 500
 
-function judge(t: Test, { lines, lateMs, stop }: Smoke, mechanism: string): void {
+function judge(t: Test, { lines, lateMs, stop, bills }: Outcome, mechanism: string): void {
   t.same(lines, expected)
+  t.same(bills, expectedBills)
   t.equal(stop, mechanism)
   t.ok(lateMs >= 0 && lateMs < lateMsMax, `stopped ${lateMs.toFixed(1)} ms after its deadline`)
 }
@@ -46,12 +53,12 @@ function judge(t: Test, { lines, lateMs, stop }: Smoke, mechanism: string): void
 for (const [title, command, args, stop] of programs) {
   void t.test(title, { skip: existsSync(command) ? false : `${title} has no package for this platform` }, async (t) => {
     const { stdout } = await promisify(execFile)(command, [...args, here("program.ts"), dist], { timeout: 60_000 })
-    judge(t, JSON.parse(stdout) as Smoke, stop)
+    judge(t, JSON.parse(stdout) as Outcome, stop)
   })
 }
 
 /** What the page sends. */
-type Report = Smoke & { readonly error?: string; readonly isIsolated?: boolean }
+type Report = Outcome & { readonly error?: string; readonly isIsolated?: boolean }
 
 // ── A browser ─────────────────────────────────────────────────────────────────
 
@@ -76,6 +83,7 @@ void t.test("Chromium", { skip: browserPath === undefined ? "Chromium is not ins
   const files: Readonly<Record<string, readonly [type: string, path: string]>> = {
     "/browser-watchdog.js": ["text/javascript", join(dist, "platform/browser-watchdog.js")],
     "/greeter.wasm": ["application/wasm", join(dist, "examples/greeter/greeter.wasm")],
+    "/billing.wasm": ["application/wasm", join(dist, "plugins/billing.wasm")],
     "/spinner.wasm": ["application/wasm", join(dist, "examples/spinner/spinner.wasm")],
   }
 
@@ -126,7 +134,7 @@ void t.test("Chromium", { skip: browserPath === undefined ? "Chromium is not ins
         await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
         const outcome = await Promise.race([
           reported,
-          new Promise<Report>((_, reject) => setTimeout(() => reject(new Error(`nothing came from the page: ${violations.join("; ")}`)), 20_000).unref()),
+          new Promise<Report>((_, reject) => setTimeout(() => reject(new Error(`nothing came from the page: ${violations.join("; ")}`)), 60_000).unref()),
         ])
         t.equal(outcome.error, undefined)
         t.equal(outcome.isIsolated, isIsolated)

@@ -288,6 +288,12 @@ export function arbitraryValue(type: ValueType, options: ValueOptions = {}): fc.
     case "borrow":
       if (options.handle === undefined) throw new Error(`Cannot make a ${type.kind} without options.handle`)
       return options.handle(type.resource, type.kind === "own")
+    case "fixed-list":
+    case "map":
+    case "stream":
+    case "future":
+    case "error-context":
+      throw new Error(`Cannot make a ${type.kind}: it has no host form`)
     default:
       return arbitraryPrimitive(type.kind, options)
   }

@@ -23,6 +23,9 @@ import {
   type ValueType,
   variant,
 } from "../../schemas/wit/model.ts"
+import { jsonSchema } from "../../schemas/wit/json-schema.ts"
+import { typeText } from "../../schemas/wit/print.ts"
+import { depth } from "../../schemas/wit/tree.ts"
 import { arbitraryType, arbitraryValue, Coverage, sameValue } from "./arbitrary-type.ts"
 
 const { bool, s8, u8, s16, u32, s64, u64, f32, f64, char, string } = primitive
@@ -288,10 +291,20 @@ t.test("a type's depth is bounded, and sharing costs nothing", async (t) => {
   t.equal(refusal(() => fromJson(u8, JSON.parse(`${"[".repeat(2_000)}${"]".repeat(2_000)}`)))._tag, "Value")
 })
 
-t.test("handles have no text form", async (t) => {
+t.test("handles, streams and what else no value is written of have no form", async (t) => {
   const file = resource("file")
-  for (const type of [own(file), borrow(file)]) {
-    const shown = type.kind === "own" ? "file" : "borrow<file>"
+  const formless: Readonly<Record<string, ValueType>> = {
+    file: own(file),
+    "borrow<file>": borrow(file),
+    "list<u8, 4>": { kind: "fixed-list", element: u8, length: 4 },
+    "map<string, u8>": { kind: "map", key: string, value: u8 },
+    "stream<u8>": { kind: "stream", element: u8 },
+    future: { kind: "future" },
+    "error-context": { kind: "error-context" },
+  }
+  for (const [shown, type] of Object.entries(formless)) {
+    t.strictSame([typeText(type), depth(type)], [shown, shown.includes("u8") ? 2 : 1])
+    t.equal(refusal(() => jsonSchema(type))._tag, "Inexpressible")
     t.strictSame(
       refusal(() => fromJson(list(type), [1])),
       { _tag: "Inexpressible", path: "value[0]", type: shown, form: "JSON" },

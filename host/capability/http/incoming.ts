@@ -1,4 +1,4 @@
-/** A request that came, as a guest's handler sees it, and its response, gathered until the call ends. */
+/** A request that came, as a guest's handler sees it, and its response: gathered until the call ends, or sent on as it is written. */
 import { NetworkError } from "../../../schemas/error/network.ts"
 import type { HttpField } from "../../port/mod.ts"
 import { idle } from "../../port/waker.ts"
@@ -12,7 +12,15 @@ export interface Incoming {
   /** Absolute. */
   readonly url: string
   readonly headers: ReadonlyArray<HttpField>
-  readonly body: Uint8Array
+  /** Whole, or still on its way. */
+  readonly body: Uint8Array | Source
+}
+
+/** A response that is sent while its guest goes on. */
+export interface Streaming {
+  readonly sink: Sink
+  /** Called once: what stands before its body, which goes into `sink` where there is one. */
+  readonly begin: (head: Omit<Answered, "body">, hasBody: boolean) => void
 }
 
 export interface Answered {
@@ -39,17 +47,31 @@ function sourceOf(bytes: Uint8Array): Source {
 }
 
 /** Arguments of `wasi:http/incoming-handler#handle`, and what became of them. */
-export function prepareIncoming({ method, url, headers, body }: Incoming) {
+export function prepareIncoming({ method, url, headers, body }: Incoming, streaming?: Streaming) {
   const { protocol, host, pathname, search } = new URL(url)
   const chunks: Array<Uint8Array> = []
   let response: OutgoingResponse | undefined
   let problem: string | undefined = "set no response"
-  const sink: Sink = {
+  const gathered: Sink = {
     room: () => chunkBytesMax,
     write: (bytes) => void (bytes.length > 0 && chunks.push(bytes.slice())),
-    end: () => (problem = undefined),
-    abort: () => (problem = "left the body of its response unfinished"),
+    end: () => {},
+    abort: () => {},
     waker: idle,
+  }
+  const to = streaming?.sink ?? gathered
+  const sink: Sink = {
+    room: (call) => to.room(call),
+    write: (bytes) => to.write(bytes),
+    end(trailers) {
+      problem = undefined
+      to.end(trailers)
+    },
+    abort(error) {
+      problem = "left the body of its response unfinished"
+      to.abort(error)
+    },
+    waker: to.waker,
   }
   const request = new IncomingRequest(
     {
@@ -60,7 +82,7 @@ export function prepareIncoming({ method, url, headers, body }: Incoming) {
       // What is of the connection is the server's, as it is on the way out.
       headers: Fields.received(headers.filter(([name]) => !isForbiddenField(name))),
     },
-    sourceOf(body),
+    body instanceof Uint8Array ? sourceOf(body) : body,
   )
   const outparam = new ResponseOutparam((call, given) => {
     if (given.tag === "err") {
@@ -69,6 +91,7 @@ export function prepareIncoming({ method, url, headers, body }: Incoming) {
     }
     response = given.val
     const { outgoing } = response
+    streaming?.begin({ status: response.status, headers: response.headers.list() }, outgoing !== undefined)
     if (outgoing === undefined) problem = undefined
     else {
       problem = "left the body of its response unfinished"

@@ -3,6 +3,7 @@ import { NetworkError } from "../../../schemas/error/network.ts"
 import { SteleError } from "../../../schemas/error/family.ts"
 import type { HttpExchange, HttpField, HttpLimits } from "../../port/mod.ts"
 import type { CallContext } from "../capability.ts"
+import { PerInstance } from "../per-instance.ts"
 import { isForbiddenMethod, token } from "../http.ts"
 import { type Target, targetOf } from "../network/target.ts"
 import type { Guard, Source } from "./body.ts"
@@ -11,7 +12,7 @@ import { isForbiddenField } from "./fields.ts"
 /** Exchanges of one plugin instance that are open at once. */
 export const exchangesMax = 16
 
-const open = new WeakMap<CallContext, { count: number }>()
+const open = new PerInstance<{ count: number }>()
 
 export interface Sending {
   readonly method: string
@@ -64,6 +65,11 @@ export function openExchange(call: CallContext, sending: Sending): { readonly ex
   if (sending.headers.length > headersMax) throw new NetworkError("Limit", { host: target.authority, limit: "headersMax", unit: "headers", max: headersMax })
   const grant = call.grants.match(`http:${method}`, target.key)
   if (grant === undefined) throw call.denied(grantFor(method, target))
+  const headers = sending.headers.map(([name, value]): HttpField => [name.toLowerCase(), value])
+  const { trace } = call
+  // A guest that takes part in a trace by itself says so itself. What a vendor keeps in `tracestate` is nobody's here.
+  if (trace !== undefined && !headers.some(([name]) => name === "traceparent"))
+    headers.push(["traceparent", `00-${trace.traceId}-${trace.spanId}-0${Number(trace.isSampled)}`])
   let counted = open.get(call)
   if (counted === undefined) open.set(call, (counted = { count: 0 }))
   const counter = counted
@@ -78,7 +84,7 @@ export function openExchange(call: CallContext, sending: Sending): { readonly ex
     method,
     url: target.url,
     isAddress: target.address !== undefined,
-    headers: sending.headers.map(([name, value]) => [name.toLowerCase(), value]),
+    headers,
     bodyBytes: sending.bodyBytes,
     decompress: sending.decompress,
     limits: limits as unknown as HttpLimits,

@@ -3,7 +3,7 @@
  *
  *     https:443:com.example.api/v1/users?all      a URL: scheme, port, labels from the right, path and query
  *     [127.0.0.1]:http:8080/v1                    a URL of an address
- *     tcp:5432:com.example.db   [::1]:5432        a connection
+ *     tcp:5432:com.example.db   [::1]:5432        a socket, of UDP as well
  *
  * Hosts are read by the URL parser, so what is judged is what is connected to: octal, hexadecimal and short addresses,
  * other scripts, percent-encoding, capitals and a last dot are gone before.
@@ -61,7 +61,7 @@ function climbs(path: string): boolean {
 export const originKey = (scheme: string, port: number | string, place: Place): string =>
   place.address === undefined ? `${scheme}:${port}:${reversed(place.host)}` : `[${place.host}]:${scheme}:${port}`
 
-export const tcpKey = ({ host, address }: Place, port: number): string => (address === undefined ? `tcp:${port}:${reversed(host)}` : `[${host}]:${port}`)
+export const socketKey = ({ host, address }: Place, port: number): string => (address === undefined ? `tcp:${port}:${reversed(host)}` : `[${host}]:${port}`)
 
 export const defaultPort = (scheme: string): number => (scheme === "https" ? 443 : 80)
 

@@ -1,12 +1,13 @@
 /**
- * `wasi:sockets` 0.2: TCP clients and look-up of names. WIT: 0.2.12 as shipped with jco 1.35; `network-error-code` is
- * unstable and not served. Listening, UDP and the options of sockets answer `not-supported`. Without a grant everything
- * links and is denied.
+ * `wasi:sockets` 0.2 but for UDP: look-up of names, TCP clients and servers. WIT: 0.2.12 as shipped with jco 1.35;
+ * `network-error-code` is unstable and not served. Without a grant everything links and is denied.
  */
-import { borrow, func, list, option, own, primitive, record, resource, result, tuple, type ValueType, enumeration } from "../../../schemas/wit/model.ts"
-import type { CallContext, HostExport, HostResource } from "../capability.ts"
+import { borrow, enumeration, func, option, own, primitive, resource, tuple } from "../../../schemas/wit/model.ts"
+import type { CallContext, HostResource } from "../capability.ts"
 import { inputResource, outputResource, pollableResource, wasiVersion } from "../io.ts"
-import { err, hostInterface, plainResource, serve } from "../serve.ts"
+import { hostInterface, ok, serve } from "../serve.ts"
+import { type AddressStream, resolveAddresses } from "./lookup.ts"
+import { absent, answers, at, bool, buffer, network, optionOf, u32, u64, u8 } from "./option.ts"
 import {
   errorCode,
   family,
@@ -19,44 +20,17 @@ import {
   ipv6Address,
   ipv6SocketAddress,
 } from "./place.ts"
-import { type AddressStream, createTcpSocket, resolveAddresses, type TcpSocket } from "./tcp.ts"
+import { createTcpSocket, type TcpSocket } from "./tcp.ts"
 
-const { bool, string, u8, u32, u64 } = primitive
+const { string } = primitive
 
-const network = plainResource(resource("network"))
 const tcpSocket: HostResource = { type: resource("tcp-socket"), drop: (call, rep) => (rep as TcpSocket).drop(call) }
 const addressStream: HostResource = { type: resource("resolve-address-stream"), drop: (call, rep) => (rep as AddressStream).drop(call) }
-const udpSocket = plainResource(resource("udp-socket"))
-const incomingDatagrams = plainResource(resource("incoming-datagram-stream"))
-const outgoingDatagrams = plainResource(resource("outgoing-datagram-stream"))
-
-const answers = (ok?: ValueType) => result(ok, errorCode)
-const unsupported = (type: ReturnType<typeof func>): HostExport => serve(type, () => err("not-supported"))
+const streams = [own(inputResource.type), own(outputResource.type)] as const
 
 const self = { self: borrow(tcpSocket.type) }
 const shutdownType = enumeration("receive", "send", "both")
-const at = { network: borrow(network.type) }
-
-/** An option of a socket: a value that cannot be is refused as such, any other as one that is not there. */
-function optionOf(on: HostResource, prefix: string, label: string, type: ValueType): Readonly<Record<string, HostExport>> {
-  const own = { self: borrow(on.type) }
-  return {
-    [`[method]${prefix}.${label}`]: unsupported(func(own, answers(type))),
-    [`[method]${prefix}.set-${label}`]: serve(func({ ...own, value: type }, answers()), (_call, _self: unknown, value: unknown) =>
-      err(value === 0 || value === 0n ? "invalid-argument" : "not-supported"),
-    ),
-  }
-}
-
 const shared = { "error-code": errorCode, "ip-address-family": family }
-
-const datagramAddress = { "remote-address": ipSocketAddress }
-const incomingDatagram = record({ data: list(u8), ...datagramAddress })
-const outgoingDatagram = record({ data: list(u8), "remote-address": option(ipSocketAddress) })
-const udp = { self: borrow(udpSocket.type) }
-const incoming = { self: borrow(incomingDatagrams.type) }
-const outgoing = { self: borrow(outgoingDatagrams.type) }
-const subscribing = (params: Parameters<typeof func>[0]): HostExport => serve(func(params, own(pollableResource.type)), () => ({ readyInMs: () => 0 }))
 
 export const socketInterfaces = [
   hostInterface("wasi:sockets/network", wasiVersion, {
@@ -107,75 +81,47 @@ export const socketInterfaces = [
     functions: {
       "[method]tcp-socket.start-bind": serve(
         func({ ...self, ...at, "local-address": ipSocketAddress }, answers()),
-        (_call, socket: TcpSocket, _network: unknown, local: IpSocketAddress) => socket.startBind(local),
+        (call, socket: TcpSocket, _network: unknown, local: IpSocketAddress) => socket.startBind(call, local),
       ),
       "[method]tcp-socket.finish-bind": serve(func(self, answers()), (_call, socket: TcpSocket) => socket.finishBind()),
       "[method]tcp-socket.start-connect": serve(
         func({ ...self, ...at, "remote-address": ipSocketAddress }, answers()),
         (call, socket: TcpSocket, _network: unknown, remote: IpSocketAddress) => socket.startConnect(call, remote),
       ),
-      "[method]tcp-socket.finish-connect": serve(func(self, answers(tuple(own(inputResource.type), own(outputResource.type)))), (call, socket: TcpSocket) =>
-        socket.finishConnect(call),
+      "[method]tcp-socket.finish-connect": serve(func(self, answers(tuple(...streams))), (call, socket: TcpSocket) => socket.finishConnect(call)),
+      "[method]tcp-socket.start-listen": serve(func(self, answers()), (call, socket: TcpSocket) => socket.startListen(call)),
+      "[method]tcp-socket.finish-listen": serve(func(self, answers()), (_call, socket: TcpSocket) => socket.finishListen()),
+      "[method]tcp-socket.accept": serve(
+        func(self, answers(tuple(own(tcpSocket.type), ...streams))),
+        (call, socket: TcpSocket) => socket.accept(call),
+        "source",
       ),
-      "[method]tcp-socket.start-listen": unsupported(func(self, answers())),
-      "[method]tcp-socket.finish-listen": serve(func(self, answers()), () => err("not-in-progress")),
-      "[method]tcp-socket.accept": serve(func(self, answers(tuple(own(tcpSocket.type), own(inputResource.type), own(outputResource.type)))), () =>
-        err("invalid-state"),
-      ),
-      "[method]tcp-socket.local-address": serve(func(self, answers(ipSocketAddress)), (_call, socket: TcpSocket) => socket.address("local")),
-      "[method]tcp-socket.remote-address": serve(func(self, answers(ipSocketAddress)), (_call, socket: TcpSocket) => socket.address("remote")),
-      "[method]tcp-socket.is-listening": serve(func(self, bool), () => false),
+      "[method]tcp-socket.local-address": serve(func(self, answers(ipSocketAddress)), (_call, socket: TcpSocket) => socket.localAddress()),
+      "[method]tcp-socket.remote-address": serve(func(self, answers(ipSocketAddress)), (_call, socket: TcpSocket) => socket.remoteAddress()),
+      "[method]tcp-socket.is-listening": serve(func(self, bool), (_call, socket: TcpSocket) => socket.isListening),
       "[method]tcp-socket.address-family": serve(func(self, family), (_call, socket: TcpSocket) => socket.family),
-      "[method]tcp-socket.set-listen-backlog-size": serve(func({ ...self, value: u64 }, answers()), (_call, _socket: unknown, value: bigint) =>
-        err(value === 0n ? "invalid-argument" : "not-supported"),
+      "[method]tcp-socket.set-listen-backlog-size": serve(func({ ...self, value: u64 }, answers()), (_call, socket: TcpSocket, value: bigint) =>
+        socket.setBacklog(value),
       ),
-      ...optionOf(tcpSocket, "tcp-socket", "keep-alive-enabled", bool),
-      ...optionOf(tcpSocket, "tcp-socket", "keep-alive-idle-time", u64),
-      ...optionOf(tcpSocket, "tcp-socket", "keep-alive-interval", u64),
-      ...optionOf(tcpSocket, "tcp-socket", "keep-alive-count", u32),
-      ...optionOf(tcpSocket, "tcp-socket", "hop-limit", u8),
-      ...optionOf(tcpSocket, "tcp-socket", "receive-buffer-size", u64),
-      ...optionOf(tcpSocket, "tcp-socket", "send-buffer-size", u64),
+      ...optionOf(tcpSocket.type, "keep-alive-enabled", bool, {
+        get: (_call, socket: TcpSocket) => ok(socket.keepsAlive),
+        set: (call, socket: TcpSocket, value: boolean) => socket.setKeepsAlive(call, value),
+      }),
+      ...optionOf(tcpSocket.type, "keep-alive-idle-time", u64, {
+        get: (_call, socket: TcpSocket) => ok(socket.idleNs),
+        set: (_call, socket: TcpSocket, value: bigint) => socket.setIdleNs(value),
+      }),
+      // The engines choose these by themselves, and do not say how.
+      ...optionOf(tcpSocket.type, "keep-alive-interval", u64, absent),
+      ...optionOf(tcpSocket.type, "keep-alive-count", u32, absent),
+      ...optionOf(tcpSocket.type, "hop-limit", u8, absent),
+      ...optionOf(tcpSocket.type, "receive-buffer-size", u64, buffer),
+      ...optionOf(tcpSocket.type, "send-buffer-size", u64, buffer),
       "[method]tcp-socket.subscribe": serve(func(self, own(pollableResource.type)), (call: CallContext, socket: TcpSocket) => socket.subscribe(call)),
       "[method]tcp-socket.shutdown": serve(
         func({ ...self, "shutdown-type": shutdownType }, answers()),
         (_call, socket: TcpSocket, how: "receive" | "send" | "both") => socket.shutdown(how),
       ),
-    },
-  }),
-  hostInterface("wasi:sockets/udp-create-socket", wasiVersion, {
-    resources: { network, "udp-socket": udpSocket },
-    types: shared,
-    functions: { "create-udp-socket": unsupported(func({ "address-family": family }, answers(own(udpSocket.type)))) },
-  }),
-  // No UDP socket can be made, so none of these can be reached with a valid handle; each refuses all the same.
-  hostInterface("wasi:sockets/udp", wasiVersion, {
-    resources: {
-      network,
-      pollable: pollableResource,
-      "udp-socket": udpSocket,
-      "incoming-datagram-stream": incomingDatagrams,
-      "outgoing-datagram-stream": outgoingDatagrams,
-    },
-    types: { ...shared, "ip-socket-address": ipSocketAddress, "incoming-datagram": incomingDatagram, "outgoing-datagram": outgoingDatagram },
-    functions: {
-      "[method]udp-socket.start-bind": unsupported(func({ ...udp, ...at, "local-address": ipSocketAddress }, answers())),
-      "[method]udp-socket.finish-bind": unsupported(func(udp, answers())),
-      "[method]udp-socket.stream": unsupported(
-        func({ ...udp, "remote-address": option(ipSocketAddress) }, answers(tuple(own(incomingDatagrams.type), own(outgoingDatagrams.type)))),
-      ),
-      "[method]udp-socket.local-address": unsupported(func(udp, answers(ipSocketAddress))),
-      "[method]udp-socket.remote-address": unsupported(func(udp, answers(ipSocketAddress))),
-      "[method]udp-socket.address-family": serve(func(udp, family), () => "ipv4"),
-      ...optionOf(udpSocket, "udp-socket", "unicast-hop-limit", u8),
-      ...optionOf(udpSocket, "udp-socket", "receive-buffer-size", u64),
-      ...optionOf(udpSocket, "udp-socket", "send-buffer-size", u64),
-      "[method]udp-socket.subscribe": subscribing(udp),
-      "[method]incoming-datagram-stream.receive": unsupported(func({ ...incoming, "max-results": u64 }, answers(list(incomingDatagram)))),
-      "[method]incoming-datagram-stream.subscribe": subscribing(incoming),
-      "[method]outgoing-datagram-stream.check-send": unsupported(func(outgoing, answers(u64))),
-      "[method]outgoing-datagram-stream.send": unsupported(func({ ...outgoing, datagrams: list(outgoingDatagram) }, answers(u64))),
-      "[method]outgoing-datagram-stream.subscribe": subscribing(outgoing),
     },
   }),
 ]

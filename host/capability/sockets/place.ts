@@ -3,6 +3,7 @@ import { enumeration, primitive, record, tuple, variant } from "../../../schemas
 import type { NetworkError } from "../../../schemas/error/network.ts"
 import type { SocketPlace } from "../../port/mod.ts"
 import { IoError } from "../io.ts"
+import { printAddress } from "../network/address.ts"
 
 const { u8, u16, u32 } = primitive
 
@@ -59,9 +60,26 @@ export function codeOf({ reason }: NetworkError): string {
       return reason.isRefused === true ? "connection-refused" : "remote-unreachable"
     case "Broken":
       return "connection-reset"
+    case "Bind":
+      return reason.kind === "in-use" ? "address-in-use" : reason.kind === "denied" ? "access-denied" : "address-not-bindable"
     default:
       return "unknown"
   }
 }
 
 export const ioError = (error: NetworkError): IoError => new IoError(codeOf(error))
+
+/** A place as the port has it. */
+export const placeOf = ({ tag, val }: IpSocketAddress): SocketPlace => ({ address: bytesOf(tag, val.address), port: val.port })
+
+/** `::ffff:0:0/96`: sockets of IPv6 are of IPv6 alone. */
+export const isMapped = (address: Uint8Array): boolean =>
+  address.length === 16 && address.subarray(0, 10).every((byte) => byte === 0) && address[10] === 0xff && address[11] === 0xff
+
+export const isUnspecified = (address: Uint8Array): boolean => address.every((byte) => byte === 0)
+
+/** `127.0.0.1:80`, `[::1]:80`: as grants write it. */
+export const shownPlace = ({ address, port }: SocketPlace): string => {
+  const text = printAddress(address)
+  return `${address.length === 16 ? `[${text}]` : text}:${port}`
+}

@@ -1,182 +1,140 @@
-/** TCP clients and look-ups of `wasi:sockets`, over the socket port and inside `tcp:connect` grants. */
+/** TCP of `wasi:sockets`: clients inside `tcp:connect` grants, servers inside `tcp:listen` ones, over the socket port. */
 import { NetworkError } from "../../../schemas/error/network.ts"
-import type { SocketConnection, SocketPort } from "../../port/mod.ts"
-import type { Waker } from "../../port/waker.ts"
+import type { SocketConnection, SocketListener } from "../../port/mod.ts"
 import type { CallContext } from "../capability.ts"
 import { chunkBytesMax, closed, type InputStream, type OutputStream, pending, type Pollable, type StreamFailure } from "../io.ts"
-import { printAddress, special } from "../network/address.ts"
-import { parseHost, type Place, tcpKey } from "../network/target.ts"
-import { done, err, ok, type Result } from "../serve.ts"
-import { addressOf, bytesOf, codeOf, type Family, ioError, type IpAddress, type IpSocketAddress, socketAddressOf } from "./place.ts"
+import { clip, done, err, ok, type Result } from "../serve.ts"
+import { codeOf, type Family, ioError, isMapped, type IpSocketAddress, isUnspecified, placeOf, shownPlace, socketAddressOf } from "./place.ts"
+import { knownTo, localKey, reach, socketsMax } from "./reach.ts"
 
-/** Sockets, and look-ups, of one plugin instance at once. */
-export const socketsMax = 16
-/** Addresses that an instance's look-ups are remembered for. */
-const addressesMax = 256
+/** Connections that wait to be accepted, at most and unless it is set. */
+export const backlogMax = 128
 
-interface Known {
-  sockets: number
-  /** What look-ups found: names by address. */
-  readonly names: Map<string, Set<Place>>
-}
-const instances = new WeakMap<CallContext, Known>()
-function knownTo(call: CallContext): Known {
-  let known = instances.get(call)
-  if (known === undefined) instances.set(call, (known = { sockets: 0, names: new Map() }))
-  return known
-}
+/** What a socket has until it is told otherwise: Linux's two hours. */
+const idleNsDefault = 7_200_000_000_000n
+/** The engines take whole seconds, of which the system has 15 bits. */
+const secondNs = 1_000_000_000n
+const idleNsMax = 32_767n * secondNs
 
-const head = "tcp:connect"
-
-/** Is there a port on which this name may be connected to? */
-function mayResolve(call: CallContext, place: Place): string | undefined {
-  for (const { scope } of call.grants.under(head)) {
-    const port = /^tcp:(\d*)/.exec(scope.text)?.[1]
-    if (port === undefined) continue
-    const grant = call.grants.match(head, tcpKey(place, Number(port)))
-    if (grant !== undefined) return grant
-  }
-  return undefined
-}
-
-/** Rep of `resolve-address-stream`. */
-export class AddressStream {
-  readonly #found: Array<Uint8Array> = []
-  readonly #place: Place
-  readonly #lookup: ReturnType<SocketPort["resolve"]> | undefined
-  readonly #waker: Waker
-  #error: NetworkError | undefined
-  #isKnown = false
-
-  constructor(call: CallContext, place: Place) {
-    this.#place = place
-    this.#waker = call.ports.socket.waker
-    if (place.address !== undefined) {
-      this.#isKnown = true
-      this.#found.push(place.address)
-      return
-    }
-    knownTo(call).sockets++
-    this.#lookup = call.ports.socket.resolve(place.host, call.ports.socket.limits)
-  }
-
-  #look(call: CallContext): void {
-    if (this.#isKnown) return
-    const found = this.#lookup?.result()
-    if (found === undefined) return
-    this.#isKnown = true
-    if (found instanceof NetworkError) {
-      this.#error = found
-      return
-    }
-    const { names } = knownTo(call)
-    for (const address of found) {
-      const text = printAddress(address)
-      if (!names.has(text) && names.size >= addressesMax) continue
-      const places = names.get(text) ?? new Set()
-      places.add(this.#place)
-      names.set(text, places)
-      this.#found.push(address)
-    }
-  }
-
-  next(call: CallContext): Result<IpAddress | undefined, string> {
-    this.#look(call)
-    if (!this.#isKnown) return err("would-block")
-    if (this.#error !== undefined) return err(codeOf(this.#error))
-    const address = this.#found.shift()
-    return ok(address === undefined ? undefined : addressOf(address))
-  }
-
-  subscribe(): Pollable {
-    return pending(this.#waker, (call) => {
-      this.#look(call)
-      return this.#isKnown
-    })
-  }
-
-  drop(call: CallContext): void {
-    if (this.#lookup === undefined) return
-    knownTo(call).sockets--
-    this.#lookup.close()
-  }
-}
-
-export function resolveAddresses(call: CallContext, name: string): Result<AddressStream, string> {
-  const place = name.length > 256 ? undefined : parseHost(name)
-  if (place === undefined) return err("invalid-argument")
-  if (place.address === undefined) {
-    const grant = mayResolve(call, place)
-    if (grant === undefined) {
-      call.denied(`${head}:${place.host}:*`)
-      return err("access-denied")
-    }
-    if (knownTo(call).sockets >= socketsMax) return err("new-socket-limit")
-    call.used(grant, 0)
-  }
-  return ok(new AddressStream(call, place))
-}
-
-type State = "unbound" | "bind" | "bound" | "connect" | "connected" | "closed"
+type State = "unbound" | "bind" | "bound" | "listen" | "listening" | "connect" | "connected" | "closed"
 
 /** Rep of `tcp-socket`. */
 export class TcpSocket {
   readonly family: Family
   #state: State = "unbound"
   #connection: SocketConnection | undefined
-  /** What the grant is asked for at every operation. */
+  #listener: SocketListener | undefined
+  /** What the grants are asked for at every operation, under which head. */
+  #head = "tcp:connect"
   #key = ""
   #shown = ""
+  #backlog = backlogMax
+  #keepsAlive = false
+  #idleNs = idleNsDefault
   #isReceiveShut = false
+  #isSendShut = false
 
   constructor(call: CallContext, family: Family) {
     this.family = family
     knownTo(call).sockets++
   }
 
-  get connection(): SocketConnection | undefined {
-    return this.#connection
-  }
-
-  /** Only where the system is free to choose: a place of its own is for those who listen. */
-  startBind(local: IpSocketAddress): Result<undefined, string> {
-    if (local.tag !== this.family) return err("invalid-argument")
+  /**
+   * A place where the system is free to choose is taken when it connects, and needs no grant; any other is taken at once, so
+   * that `local-address` and a port that is in use are known.
+   */
+  startBind(call: CallContext, local: IpSocketAddress): Result<undefined, string> {
+    const place = placeOf(local)
+    if (local.tag !== this.family || isMapped(place.address)) return err("invalid-argument")
     if (this.#state !== "unbound") return err("invalid-state")
-    if (local.val.port !== 0 || local.val.address.some((part) => part !== 0)) return err("access-denied")
+    const key = localKey(place)
+    const shown = `tcp:listen:${shownPlace(place)}`
+    const isGranted = call.grants.match("tcp:listen", key) !== undefined
+    if (!isGranted && !(place.port === 0 && isUnspecified(place.address))) {
+      call.denied(shown)
+      return err("access-denied")
+    }
+    if (isGranted) {
+      const { socket } = call.ports
+      if (socket.listen === undefined) return err("not-supported")
+      this.#grantBy("tcp:listen", key, shown)
+      this.#use(call, 0)
+      this.#listener = socket.listen(place)
+    }
     this.#state = "bind"
     return done
   }
 
   finishBind(): Result<undefined, string> {
     if (this.#state !== "bind") return err("not-in-progress")
+    const state = this.#listener === undefined ? "free" : this.#listener.state()
+    if (state === undefined) return err("would-block")
+    if (state instanceof NetworkError) {
+      this.#forgetListener()
+      this.#state = "unbound"
+      return err(codeOf(state))
+    }
     this.#state = "bound"
     return done
   }
 
-  startConnect(call: CallContext, remote: IpSocketAddress): Result<undefined, string> {
-    if (this.#state !== "unbound" && this.#state !== "bound") return err("invalid-state")
-    const { port } = remote.val
-    const address = bytesOf(remote.tag, remote.val.address)
-    const isMapped = address.length === 16 && address.subarray(0, 10).every((byte) => byte === 0) && address[10] === 0xff && address[11] === 0xff
-    if (remote.tag !== this.family || port === 0 || isMapped || address.every((byte) => byte === 0)) return err("invalid-argument")
-    const text = printAddress(address)
-    const literal = tcpKey({ host: text, address }, port)
-    let key = call.grants.match(head, literal) === undefined ? undefined : literal
-    // Found under a name that may be connected to on this port; judged when it was found, and again.
-    if (key === undefined && special(address) === undefined) {
-      for (const place of knownTo(call).names.get(text) ?? []) {
-        const named = tcpKey(place, port)
-        if (call.grants.match(head, named) !== undefined) key = named
-      }
-    }
-    this.#shown = `${head}:${address.length === 16 ? `[${text}]` : text}:${port}`
-    if (key === undefined) {
-      call.denied(this.#shown)
+  startListen(call: CallContext): Result<undefined, string> {
+    if (this.#state !== "bound") return err("invalid-state")
+    if (this.#listener === undefined) {
+      call.denied(`tcp:listen:${this.family === "ipv4" ? "0.0.0.0" : "[::]"}:*`)
       return err("access-denied")
     }
-    this.#key = key
+    if (this.#use(call, 0) !== undefined) return err("access-denied")
+    this.#listener.listen(this.#backlog)
+    this.#state = "listen"
+    return done
+  }
+
+  finishListen(): Result<undefined, string> {
+    if (this.#state !== "listen") return err("not-in-progress")
+    this.#state = "listening"
+    return done
+  }
+
+  get isListening(): boolean {
+    return this.#state === "listening"
+  }
+
+  accept(call: CallContext): Result<readonly [TcpSocket, InputStream, OutputStream], string> {
+    if (this.#state !== "listening") return err("invalid-state")
+    if (this.#use(call, 0) !== undefined) return err("access-denied")
+    // It waits where it is until there is room for it.
+    if (knownTo(call).sockets >= socketsMax) return err("new-socket-limit")
+    const connection = (this.#listener as SocketListener).accept()
+    if (connection === undefined) return err("would-block")
+    if (connection instanceof NetworkError) return err(codeOf(connection))
+    const socket = new TcpSocket(call, this.family)
+    socket.#grantBy(this.#head, this.#key, this.#shown)
+    socket.#connection = connection
+    socket.#state = "connected"
+    socket.#keepsAlive = this.#keepsAlive
+    socket.#idleNs = this.#idleNs
+    socket.#applyKeepAlive()
+    return ok([socket, socket.#input(call), socket.#output(call)])
+  }
+
+  startConnect(call: CallContext, remote: IpSocketAddress): Result<undefined, string> {
+    if (this.#state !== "unbound" && this.#state !== "bound") return err("invalid-state")
+    const place = placeOf(remote)
+    const { address, port } = place
+    if (remote.tag !== this.family || port === 0 || isMapped(address) || isUnspecified(address)) return err("invalid-argument")
+    const key = reach(call, "tcp:connect", place)
+    const shown = `tcp:connect:${shownPlace(place)}`
+    if (key === undefined) {
+      call.denied(shown)
+      return err("access-denied")
+    }
+    const bound = this.#listener?.state()
+    this.#forgetListener()
+    this.#grantBy("tcp:connect", key, shown)
     this.#use(call, 0)
-    this.#connection = call.ports.socket.connect({ address, port }, call.ports.socket.limits)
+    const from = bound === undefined || bound instanceof NetworkError ? undefined : bound.local
+    this.#connection = call.ports.socket.connect(place, call.ports.socket.limits, from)
     this.#state = "connect"
     return done
   }
@@ -190,18 +148,31 @@ export class TcpSocket {
       return err(codeOf(state))
     }
     this.#state = "connected"
+    this.#applyKeepAlive()
     return ok([this.#input(call), this.#output(call)])
+  }
+
+  #grantBy(head: string, key: string, shown: string): void {
+    this.#head = head
+    this.#key = key
+    this.#shown = shown
+  }
+
+  #forgetListener(): void {
+    this.#listener?.close()
+    this.#listener = undefined
   }
 
   /** The failure of an operation whose grant was taken back; else counts its bytes. */
   #use(call: CallContext, bytes: number): StreamFailure | undefined {
-    const grant = call.grants.match(head, this.#key)
+    const grant = call.grants.match(this.#head, this.#key)
     if (grant !== undefined) {
       call.used(grant, bytes)
       return undefined
     }
     call.denied(this.#shown)
     this.#connection?.close()
+    this.#listener?.close()
     return { tag: "last-operation-failed", val: ioError(new NetworkError("Prohibited", { host: this.#shown, address: "", kind: "no longer granted" })) }
   }
 
@@ -223,8 +194,6 @@ export class TcpSocket {
       },
     }
   }
-
-  #isSendShut = false
 
   #output(context: CallContext): OutputStream {
     const connection = this.#connection as SocketConnection
@@ -252,14 +221,68 @@ export class TcpSocket {
     }
   }
 
-  address(which: "local" | "remote"): Result<IpSocketAddress, string> {
+  localAddress(): Result<IpSocketAddress, string> {
+    const isBound = this.#state === "bound" || this.#state === "listen" || this.#state === "listening"
+    const state = this.#state === "connected" ? this.#connection?.state() : isBound ? this.#listener?.state() : undefined
+    return state === undefined || state instanceof NetworkError ? err("invalid-state") : ok(socketAddressOf(state.local, this.family))
+  }
+
+  remoteAddress(): Result<IpSocketAddress, string> {
     const state = this.#state === "connected" ? this.#connection?.state() : undefined
-    if (state === undefined || state instanceof NetworkError) return err("invalid-state")
-    return ok(socketAddressOf(state[which], this.family))
+    return state === undefined || state instanceof NetworkError ? err("invalid-state") : ok(socketAddressOf(state.remote, this.family))
+  }
+
+  setBacklog(value: bigint): Result<undefined, string> {
+    if (value === 0n) return err("invalid-argument")
+    if (this.#state === "listen" || this.#state === "listening") return err("not-supported")
+    if (this.#state === "connect" || this.#state === "connected") return err("invalid-state")
+    this.#backlog = clip(value, backlogMax)
+    return done
+  }
+
+  get keepsAlive(): boolean {
+    return this.#keepsAlive
+  }
+
+  setKeepsAlive(call: CallContext, value: boolean): Result<undefined, string> {
+    if (value && call.ports.socket.listen === undefined) return err("not-supported")
+    this.#keepsAlive = value
+    this.#applyKeepAlive()
+    return done
+  }
+
+  get idleNs(): bigint {
+    return this.#idleNs
+  }
+
+  /** "It might be silently clamped and/or rounded" (wasi-sockets, `set-keep-alive-idle-time`). */
+  setIdleNs(value: bigint): Result<undefined, string> {
+    if (value === 0n) return err("invalid-argument")
+    const whole = ((value + secondNs - 1n) / secondNs) * secondNs
+    this.#idleNs = whole > idleNsMax ? idleNsMax : whole
+    this.#applyKeepAlive()
+    return done
+  }
+
+  #applyKeepAlive(): void {
+    // What it has from the start need not be set.
+    if (this.#state === "connected" && (this.#keepsAlive || this.#idleNs !== idleNsDefault))
+      this.#connection?.keepAlive?.(this.#keepsAlive ? Number(this.#idleNs / 1_000_000n) : undefined)
   }
 
   subscribe(context: CallContext): Pollable {
-    return pending(context.ports.socket.waker, () => this.#state !== "connect" || this.#connection?.state() !== undefined)
+    return pending(context.ports.socket.waker, () => {
+      switch (this.#state) {
+        case "bind":
+          return this.#listener === undefined || this.#listener.state() !== undefined
+        case "connect":
+          return this.#connection?.state() !== undefined
+        case "listening":
+          return this.#listener?.isReadable() !== false
+        default:
+          return true
+      }
+    })
   }
 
   shutdown(how: "receive" | "send" | "both"): Result<undefined, string> {
@@ -275,6 +298,7 @@ export class TcpSocket {
   drop(call: CallContext): void {
     knownTo(call).sockets--
     this.#connection?.close()
+    this.#forgetListener()
   }
 }
 

@@ -1,7 +1,7 @@
 /** The kernel that is instantiated before each plugin: which of its functions are the plugin's, and which the host's. */
 import { fromBase64 } from "../../../schemas/value/base64.ts"
 import type { ContextSpec, CoreRef } from "../../component/blueprint.ts"
-import { decodeCoreModule } from "../../harden/core-module.ts"
+import { decodeCoreModule } from "../../../schemas/wasm/core-module.ts"
 import type { Limits } from "../../options.ts"
 import type { Loaded } from "../core.ts"
 import { kernelBase64 } from "./kernel.gen.ts"

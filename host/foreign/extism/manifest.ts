@@ -6,8 +6,13 @@ import { ExtismError } from "../../../schemas/error/extism.ts"
 import { fromBase64 } from "../../../schemas/value/base64.ts"
 import { describe } from "../../../schemas/value/form.ts"
 import { directoryName } from "../../capability/file-system.ts"
-import type { Source } from "../../host.ts"
+import type { AssembledSource, Source } from "../../host.ts"
 import type { Limits, LoadOptions } from "../../options.ts"
+import { joinModules } from "./joined.ts"
+import { envModule, mainName, userModule } from "./names.ts"
+
+/** Names that no module of a manifest may take from the host. */
+const reserved: ReadonlySet<string> = new Set([envModule, userModule, "wasi_snapshot_preview1", "wasi_unstable"])
 
 export interface ExtismLoad {
   readonly source: Source
@@ -55,44 +60,81 @@ function count(value: unknown, path: string, min: number, max: number): number |
   return value
 }
 
-/** The module's bytes: where they are, and the digest they must have. */
+type One = Exclude<Source, AssembledSource>
+
+interface Item {
+  readonly source: One
+  readonly digest?: string
+  /** As it says, or as Extism's host names it: after its file, or as the main one. */
+  readonly name: string
+}
+
+/** `shout` of `/srv/shout.wasm`. */
+const stem = (path: string): string => (path.split(/[/\\]/).at(-1) ?? "").replace(/\.[^.]*$/, "")
+
+/** The modules: one, or several that are linked by name. */
 function sourceOf(value: unknown): { readonly source: Source; readonly digest?: string } {
-  if (!Array.isArray(value) || value.length === 0) throw wrong("wasm", "a list with one module", value)
-  if (value.length > 1) {
-    const instead = "link them into one module before, with `wasm-merge` of binaryen"
-    throw new ExtismError("Unsupported", { path: "wasm", feature: "linking of several modules", instead })
+  if (!Array.isArray(value) || value.length === 0) throw wrong("wasm", "a list of modules", value)
+  const items = value.map(itemOf)
+  const [first] = items
+  if (items.length === 1 && first !== undefined) return { source: first.source, ...(first.digest === undefined ? {} : { digest: first.digest }) }
+  const main = items.find(({ name }) => name === mainName) ?? items.at(-1)
+  const libraries = new Map<string, Item>()
+  for (const item of items) {
+    if (item === main) continue
+    if (libraries.has(item.name) || item.name === mainName) throw new ExtismError("Link", { module: item.name, detail: "there are two of this name" })
+    if (reserved.has(item.name)) throw new ExtismError("Link", { module: item.name, detail: "the host's own functions have this name" })
+    libraries.set(item.name, item)
   }
-  const item = objectOf(value[0], "wasm[0]", ["path", "data", "url", "headers", "header", "method", "name", "hash"])
+  return {
+    source: {
+      assemble: async (read) => {
+        const bytes = new Map<Item | undefined, Uint8Array>()
+        for (const item of items) bytes.set(item, await read(item.source, item.digest))
+        return joinModules({
+          main: bytes.get(main) as Uint8Array,
+          libraries: new Map(Array.from(libraries, ([name, item]) => [name, bytes.get(item) as Uint8Array])),
+        })
+      },
+    },
+  }
+}
+
+/** Where a module is, what digest it must have, and its name. */
+function itemOf(value: unknown, i: number): Item {
+  const at = `wasm[${i}]`
+  const item = objectOf(value, at, ["path", "data", "url", "headers", "header", "method", "name", "hash"])
   const { hash, name } = item
-  if (name !== undefined && name !== null && typeof name !== "string") throw wrong("wasm[0].name", "text", name)
+  if (name !== undefined && name !== null && typeof name !== "string") throw wrong(`${at}.name`, "text", name)
   if (hash !== undefined && hash !== null && (typeof hash !== "string" || !/^[0-9a-f]{64}$/i.test(hash)))
-    throw wrong("wasm[0].hash", "64 hexadecimal digits of SHA-256", hash)
+    throw wrong(`${at}.hash`, "64 hexadecimal digits of SHA-256", hash)
   const digest = typeof hash === "string" ? { digest: `sha256:${hash.toLowerCase()}` } : {}
   const kinds = (["path", "data", "url"] as const).filter((kind) => item[kind] !== undefined)
   if (kinds.length !== 1)
     throw new ExtismError("Manifest", {
-      path: "wasm[0]",
+      path: at,
       expected: "one of path, data and url",
       actual: kinds.length === 0 ? "none of them" : kinds.join(" and "),
     })
   const kind = kinds[0] as "path" | "data" | "url"
   const text = item[kind]
-  if (typeof text !== "string" || text === "") throw wrong(`wasm[0].${kind}`, "text", text)
-  if (kind === "path") return { source: text.startsWith("sha256:") ? `./${text}` : text, ...digest }
+  if (typeof text !== "string" || text === "") throw wrong(`${at}.${kind}`, "text", text)
+  const own = typeof name === "string" ? name : undefined
+  if (kind === "path") return { source: text.startsWith("sha256:") ? `./${text}` : text, ...digest, name: own ?? stem(text) }
   if (kind === "data") {
     const bytes = fromBase64(text)
-    if (bytes === undefined) throw wrong("wasm[0].data", "bytes in base64", text)
-    return { source: bytes, ...digest }
+    if (bytes === undefined) throw wrong(`${at}.data`, "bytes in base64", text)
+    return { source: bytes, ...digest, name: own ?? mainName }
   }
   const instead = "get the module before, and give its path"
-  if (Object.keys({ ...textsOf(item["headers"], "wasm[0].headers"), ...textsOf(item["header"], "wasm[0].header") }).length > 0)
-    throw new ExtismError("Unsupported", { path: "wasm[0].headers", feature: "headers for loading a module", instead })
+  if (Object.keys({ ...textsOf(item["headers"], `${at}.headers`), ...textsOf(item["header"], `${at}.header`) }).length > 0)
+    throw new ExtismError("Unsupported", { path: `${at}.headers`, feature: "headers for loading a module", instead })
   const { method } = item
   if (method !== undefined && method !== null && (typeof method !== "string" || method.toUpperCase() !== "GET"))
-    throw new ExtismError("Unsupported", { path: "wasm[0].method", feature: "methods but GET for loading a module", instead })
+    throw new ExtismError("Unsupported", { path: `${at}.method`, feature: "methods but GET for loading a module", instead })
   const url = URL.parse(text)
-  if (url === null || !["http:", "https:", "file:"].includes(url.protocol)) throw wrong("wasm[0].url", "an http, https or file URL", text)
-  return { source: url, ...digest }
+  if (url === null || !["http:", "https:", "file:"].includes(url.protocol)) throw wrong(`${at}.url`, "an http, https or file URL", text)
+  return { source: url, ...digest, name: own ?? stem(url.pathname) }
 }
 
 /** `config:NAME` for a setting; a name that the grammar has no grant for is refused. */

@@ -1,5 +1,6 @@
 /** What a program has open: its standard streams, the directories it was given, and what it opened below them. */
 import type { CallContext } from "../../capability/capability.ts"
+import { PerInstance } from "../../capability/per-instance.ts"
 import { type InputStream, type OutputStream, type Pollable, waitFor } from "../../capability/io.ts"
 import { output, stdin } from "../../wasi/stdio.ts"
 import { after } from "../../capability/serve.ts"
@@ -270,7 +271,7 @@ export class Descriptors {
   }
 }
 
-const tables = new WeakMap<CallContext, Descriptors>()
+const tables = new PerInstance<Descriptors>()
 
 /** The table of this instance, made when the program first asks for something in it. */
 export function descriptorsOf(call: CallContext): Descriptors {

@@ -7,7 +7,7 @@ import { func, result } from "../../../schemas/wit/model.ts"
 import type { ExportBinding } from "../../abi/mod.ts"
 import { wasiVersion } from "../../capability/io.ts"
 import type { Blueprint } from "../../component/blueprint.ts"
-import { isSameSignature } from "../../harden/core-module.ts"
+import { isSameSignature } from "../../../schemas/wasm/core-module.ts"
 import { VerifyError } from "../../../schemas/error/verify.ts"
 import { coreBlueprint, type ForeignExport, type Loaded, scalarType } from "../core.ts"
 import type { RawImport } from "../raw.ts"
@@ -68,14 +68,14 @@ const start = (main: Loaded, name: string): boolean => {
 export function preview1Blueprint(main: Loaded): Blueprint {
   const abi = "WASI preview 1"
   if (start(main, "_start")) {
-    const run: ForeignExport = { name: runExport, type: func({}, result()), core: { kind: "export", instance: 0, name: "_start" }, binding: runBinding }
+    const run: ForeignExport = { name: runExport, type: func({}, result()), core: "_start", binding: runBinding }
     return { ...coreBlueprint({ main, resolve: preview1Import, exports: [run], abi }), abi: "preview1", servesOneCall: true }
   }
   const exports: Array<ForeignExport> = []
   for (const [name, type] of main.module.exports) {
     if (type.kind !== "func" || name === "_initialize") continue
     const scalar = scalarType(type.type)
-    if (scalar !== undefined) exports.push({ name, type: scalar, core: { kind: "export", instance: 0, name } })
+    if (scalar !== undefined) exports.push({ name, type: scalar, core: name })
   }
   const blueprint = coreBlueprint({ main, resolve: preview1Import, ...(start(main, "_initialize") ? { start: ["_initialize"] } : {}), exports, abi })
   return { ...blueprint, abi: "preview1" }

@@ -1,8 +1,9 @@
 /** Usage: a row for each record, and for each tenant, day and plugin one with what its records add up to, written with them. */
 import { StorageError } from "../../../schemas/error/storage.ts"
-import type { UsageOperation, UsageQuestion, UsageTenant } from "../../port/usage.ts"
+import type { UsageOperation, UsagePart, UsageQuestion, UsageTenant } from "../../port/usage.ts"
 import { rowsMax } from "../row.ts"
 import { entryOf, rangeOf } from "../usage.ts"
+import { rowBytes, UsageKinds } from "../usage-kinds.ts"
 import { sumOfRow } from "../usage-row.ts"
 import type { Query, Table } from "./table.ts"
 import { hexOf, nameOfTenant, tenantName } from "./tenant.ts"
@@ -31,11 +32,11 @@ export const usageTenants: Query<ReadonlyArray<UsageTenant>> = {
     })),
 }
 
-export const usageTable: Table<UsageOperation, Extract<UsageQuestion, { readonly ask: "usage" | "usageRecords" }>> = {
+export const usageTable: Table<UsageOperation, Extract<UsageQuestion, { readonly ask: "usage" | "usageRecords" | "usageSums" }>> = {
   name,
   counts: "record",
   operations: ["record", "forget"],
-  questions: ["usage", "usageRecords"],
+  questions: ["usage", "usageRecords", "usageSums"],
   bytesMax: ({ usage }) => usage.totalBytesMax,
   grows: (operation) => (operation.op === "record" ? operation.records.length : 0),
   draft: (context, operations) => new UsageDraft(context, operations),
@@ -51,19 +52,36 @@ export const usageTable: Table<UsageOperation, Extract<UsageQuestion, { readonly
       }
     // No record has the id that a range begins with: it is of no version.
     const [from, to] = rangeOf(question.fromMs, question.toMs, question.after)
-    return {
-      statements: [
-        {
-          sql: "SELECT id, payload, sum FROM stele.usage WHERE tenant = $1 AND id > $2 AND id < $3 ORDER BY id LIMIT $4",
-          parameters: [tenant, from, to, BigInt(rowsMax(question.countMax))],
+    const countMax = rowsMax(question.countMax)
+    const statements = [
+      {
+        sql: "SELECT id, payload, sum FROM stele.usage WHERE tenant = $1 AND id > $2 AND id < $3 ORDER BY id LIMIT $4",
+        parameters: [tenant, from, to, BigInt(countMax)],
+      },
+      namesOf(tenant),
+    ]
+    const corrupt = (id: Uint8Array): never => {
+      throw new StorageError("Corrupt", { store, table: name, key: `${usageTenant(tenant)} ${hexOf(id)}` })
+    }
+    if (question.ask === "usageSums")
+      return {
+        statements,
+        answer(rows = [], names = []): UsagePart {
+          const kinds = new UsageKinds(tenant)
+          for (const row of rows) {
+            const [id, payload] = [row["id"] as Uint8Array, row["payload"] as Uint8Array]
+            if (kinds.add(rowBytes(id, payload, Number(row["sum"])), 1) !== undefined) corrupt(id)
+          }
+          return kinds.part(reading(store, tenant, names), rows.length < countMax ? undefined : (rows.at(-1)?.["id"] as Uint8Array | undefined))
         },
-        namesOf(tenant),
-      ],
+      }
+    return {
+      statements,
       answer(rows = [], names = []) {
         const [text, nameOf] = [usageTenant(tenant), reading(store, tenant, names)]
         return rows.map((row) => {
           const [id, payload] = [row["id"] as Uint8Array, row["payload"] as Uint8Array]
-          if (sumOfRow(tenant, id, payload) !== Number(row["sum"])) throw new StorageError("Corrupt", { store, table: name, key: `${text} ${hexOf(id)}` })
+          if (sumOfRow(tenant, id, payload) !== Number(row["sum"])) corrupt(id)
           return entryOf(text, id, payload, nameOf)
         })
       },

@@ -102,8 +102,8 @@ export const extismWat = `(module
 export const core = async (): Promise<Uint8Array> => parse(coreWat)
 
 /** The component, its core module wrapped by wit-component. */
-export async function component(): Promise<Uint8Array> {
-  return componentNew(await componentEmbed({ binary: await parse(coreWat), witSource: wit, world: "plugin", stringEncoding: "utf8" }), [])
+export async function component(wat = coreWat): Promise<Uint8Array> {
+  return componentNew(await componentEmbed({ binary: await parse(wat), witSource: wit, world: "plugin", stringEncoding: "utf8" }), [])
 }
 
 export const extism = async (): Promise<Uint8Array> => parse(extismWat)

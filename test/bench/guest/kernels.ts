@@ -1,7 +1,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { assemblyScriptComponent, quickJsComponent } from "../../../runtime/build/component.ts"
+import { fileURLToPath } from "node:url"
+import { compileAssemblyScript } from "../../../runtime/author/language/assemblyscript-job.ts"
+import { compileTypeScript } from "../../../runtime/author/language/typescript-job.ts"
+import { encodeComponent } from "../../../schemas/encode/mod.ts"
+import { parseWit, selectWorld } from "../../../schemas/wit/parse/mod.ts"
 
 export interface Kernel {
   readonly name: string
@@ -32,20 +36,24 @@ const script = `export const kernels = { quickjs() { const fib = (n) => (n < 2 ?
 export async function kernels(): Promise<ReadonlyArray<{ readonly bytes: Uint8Array; readonly kernels: ReadonlyArray<Kernel> }>> {
   const folder = mkdtempSync(join(tmpdir(), "stele-kernels-"))
   try {
-    const witPath = join(folder, "kernels.wit")
-    writeFileSync(
-      witPath,
-      `package stele:bench;\ninterface kernels {\n${list.map(([name]) => `  ${exportOf(name)}: func() -> u32;`).join("\n")}\n}\nworld cpu { export kernels; }\n`,
-    )
-    const bytes = await assemblyScriptComponent(
-      { path: join(import.meta.dirname, "kernels.as.ts"), witPath, world: "cpu" },
-      Object.fromEntries(list.map(([name]) => [exportOf(name), `stele:bench/kernels#${exportOf(name)}`])),
-    )
-    const scriptPath = join(folder, "script.ts")
-    writeFileSync(scriptPath, script)
-    const scriptWit = join(folder, "script.wit")
-    writeFileSync(scriptWit, "package stele:bench;\ninterface kernels { quickjs: func() -> u32; }\nworld cpu { export kernels; }\n")
-    const quickJs = await quickJsComponent({ path: scriptPath, witPath: scriptWit, world: "cpu" })
+    const functions = list.map(([name]) => `  ${exportOf(name)}: func() -> u32;`).join("\n")
+    const { world } = selectWorld(parseWit(`package stele:bench;\ninterface kernels {\n${functions}\n}\nworld cpu { export kernels; }\n`), "cpu")
+    // The `plugin` target of `asconfig.json`: the canonical ABI by hand.
+    const core = await compileAssemblyScript({
+      language: "assemblyscript",
+      folder: fileURLToPath(new URL("../../..", import.meta.url)),
+      entry: "test/bench/guest/kernels.as.ts",
+      exports: { cabiRealloc: "cabi_realloc", ...Object.fromEntries(list.map(([name]) => [exportOf(name), `stele:bench/kernels#${exportOf(name)}`])) },
+      flags: ["--target", "plugin"],
+      asc: import.meta.resolve("assemblyscript/asc"),
+    })
+    const bytes = encodeComponent(world, core, { encoding: "utf16" })
+    const entry = join(folder, "script.ts")
+    writeFileSync(entry, script)
+    const wit = join(folder, "script.wit")
+    writeFileSync(wit, "package stele:bench;\ninterface kernels { quickjs: func() -> u32; }\nworld cpu { export kernels; }\n")
+    const [rolldown, componentize] = ["rolldown", "componentize-qjs"].map((name) => import.meta.resolve(name)) as [string, string]
+    const quickJs = await compileTypeScript({ language: "typescript", entry, wit, world: "cpu", exports: ["kernels"], rolldown, componentize })
     return [
       { bytes, kernels: list.map(([name, isFloat, maximum]) => ({ name, world: `stele:bench/kernels#${exportOf(name)}`, isFloat, maximum })) },
       { bytes: quickJs, kernels: [{ name: "QuickJS, recursive fib", world: "stele:bench/kernels#quickjs", isFloat: false, maximum: 1.1 }] },

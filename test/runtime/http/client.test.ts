@@ -16,9 +16,10 @@ import { parseTrace } from "../../../runtime/http/trace.ts"
 import { arbitraryFunction, arbitraryValue } from "../../schemas/arbitrary-type.ts"
 import { greeterQuery, start, token, wasm } from "./start.ts"
 
-t.setTimeout(120_000)
+const isFull = process.env.STELE_TEST_FULL === "1"
+t.setTimeout(isFull ? 1_200_000 : 120_000)
 const seed = Number(process.env.STELE_TEST_SEED ?? Math.floor(Math.random() * 2 ** 31))
-const numRuns = process.env.STELE_TEST_FULL === "1" ? 3_000 : 200
+const numRuns = isFull ? 3_000 : 200
 t.comment(`seed ${seed}; STELE_TEST_SEED replays it`)
 const on = await start()
 t.teardown(() => on[Symbol.asyncDispose]())
@@ -172,6 +173,7 @@ t.test("spans and times go out by OTLP where an endpoint is named, as part of th
   await traced.put("greeter", "greeter", greeterQuery)
   const { headers } = await traced.ask("GET", "/v1/plugins", { headers: { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" } })
   t.match(headers.get("traceresponse"), /^00-0af7651916cd43dd8448eb211c80319c-[0-9a-f]{16}-01$/)
+  await traced.call("greeter", "greet", [{ name: "Ada" }], "?deadlineMs=1000")
   t.match((await traced.ask("GET", "/nowhere", { headers: { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" } })).json, {
     traceId: "0af7651916cd43dd8448eb211c80319c",
   })
@@ -185,8 +187,15 @@ t.test("spans and times go out by OTLP where an endpoint is named, as part of th
     "GET /v1/plugins",
     "PUT /v1/plugins/{name}",
     "http.response.status_code",
+    "stele.export",
   ])
     t.match(traces, part)
+  const spans = [...traces.matchAll(/\{"resourceSpans".*?\}(?=\{"resourceSpans"|$)/g)].flatMap(([text]) => JSON.parse(text) as never)
+  t.ok(spans.length > 0)
+  const all = JSON.stringify(spans)
+  const call = /"traceId":"(\w+)","spanId":"(\w+)","parentSpanId":"(\w+)","name":"call greeter"/.exec(all)
+  const post = new RegExp(`"traceId":"${call?.[1]}","spanId":"${call?.[3]}"[^{}]*"name":"POST /v1/plugins/{name}/calls/{export}"`)
+  t.match(all, post, "a call is a child of its request")
   t.match(got.get("/v1/metrics") ?? "", "http.server.request.duration")
 })
 

@@ -81,3 +81,33 @@ export function raw(port: number, parts: ReadonlyArray<string | Uint8Array>, { q
 
 /** Statuses of the answers in what a connection got. */
 export const statuses = (text: string): ReadonlyArray<number> => [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status))
+
+/** Requests that two parsers would read differently, each with one inside that takes the greeter away. `head` writes a request's head. */
+export function smuggled(
+  head: (method: string, path: string, more?: string) => string,
+  callPath: string,
+): ReadonlyArray<readonly [what: string, bytes: string | Uint8Array]> {
+  const json = "content-type: application/json\r\n"
+  const authorization = /^authorization:.*\r\n/im.exec(head("GET", "/"))?.[0] ?? ""
+  const inner = head("DELETE", "/v1/plugins/greeter")
+  return [
+    ["both lengths", `${head("POST", callPath, `${json}content-length: 4\r\ntransfer-encoding: chunked\r\n`)}0\r\n\r\n${inner}`],
+    ["two lengths", `${head("POST", callPath, `${json}content-length: 2\r\ncontent-length: 300\r\n`)}[]${inner}`],
+    ["a length with a sign", `${head("POST", callPath, `${json}content-length: +2\r\n`)}[]${inner}`],
+    ["an encoding in disguise", `${head("POST", callPath, `${json}transfer-encoding: xchunked\r\n`)}0\r\n\r\n${inner}`],
+    ["an encoding after a blank", `${head("POST", callPath, `${json}transfer-encoding : chunked\r\n`)}0\r\n\r\n${inner}`],
+    ["a bare line feed", `POST ${callPath} HTTP/1.1\nhost: localhost\n${authorization}content-length: 2\n\n[]${inner}`],
+    ["a folded header", `${head("POST", callPath, `${json}x: a\r\n transfer-encoding: chunked\r\n`)}0\r\n\r\n${inner}`],
+    ["a chunk size with rubbish", `${head("POST", callPath, `${json}transfer-encoding: chunked\r\n`)}2;\nx\r\n[]\r\n0\r\n\r\n${inner}`],
+    ["a chunk size beyond numbers", `${head("POST", callPath, `${json}transfer-encoding: chunked\r\n`)}fffffffffffffffff2\r\n[]\r\n0\r\n\r\n${inner}`],
+    ["a carriage return in a header", `${head("POST", callPath, `x: a\rb: c\r\n${json}content-length: 2\r\n`)}[]${inner}`],
+    ["no host", `GET /v1/plugins HTTP/1.1\r\n${authorization}\r\n${inner}`],
+    ["two hosts", `GET /v1/plugins HTTP/1.1\r\nhost: a\r\nhost: b\r\n${authorization}\r\n${inner}`],
+    ["another version", `GET /v1/plugins HTTP/3.7\r\nhost: a\r\n${authorization}\r\n${inner}`],
+    ["no version", `GET /v1/plugins\r\n\r\n${inner}`],
+    ["TLS", Uint8Array.of(0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3)],
+    ["HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
+    ["a method that is none", head("G@T", "/v1/plugins") + inner],
+    ["a nul", head("GET", "/v1/\0plugins") + inner],
+  ]
+}

@@ -38,7 +38,7 @@ export async function until<A>(what: string, find: () => Promise<A | undefined>,
     const found = await find()
     if (found !== undefined) return found
     if (performance.now() > endMs) throw new Error(`${what} did not come to be within ${limitMs} ms`)
-    await new Promise((resume) => setTimeout(resume, 10))
+    await new Promise((resume) => setTimeout(resume, 25))
   }
 }
 

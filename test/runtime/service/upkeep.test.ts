@@ -39,8 +39,8 @@ async function opened(address = newAddress()): Promise<Stores> {
 }
 
 async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
-  for (const endMs = performance.now() + 20_000; !(await isSo());) {
-    if (performance.now() > endMs) throw new Error("It did not come to be so within 20 s")
+  for (const endMs = performance.now() + 120_000; !(await isSo());) {
+    if (performance.now() > endMs) throw new Error("It did not come to be so within 120 s")
     await new Promise((resume) => setTimeout(resume, 2))
   }
 }
@@ -67,11 +67,11 @@ t.test("`upkeep()` sweeps more than one group takes, soon", async (t) => {
   await store.apply(Array.from({ length: 2_000 }, (_, i) => ({ op: "set" as const, ...at(`k${i}`), value: bytes("v"), ttlMs: 30 })))
   const rows = async (): Promise<number> => (await store.ask({ ask: "totals" })).find(({ table }) => table === "key_value")?.keys ?? 0
   // The second sweep would come too late.
-  await using _ = upkeep(store, objects, { ...soon, sweepMs: 500, lookMs: never, random: () => 0.5 })
+  await using _ = upkeep(store, objects, { ...soon, sweepMs: 2_000, lookMs: never, random: () => 0.5 })
   await until(async () => (await rows()) < 2_000)
   const startedMs = performance.now()
   await until(async () => (await rows()) === 0)
-  t.ok(performance.now() - startedMs < 2_000, "eight sweeps apart it would take 3,500 ms")
+  t.ok(performance.now() - startedMs < 10_000, "eight sweeps apart it would take 14,000 ms")
 })
 
 t.test("`upkeep()` collects garbage once, however many processes look, and again when it is due", async (t) => {

@@ -7,7 +7,8 @@ if (what === "follow") {
   const told = new AbortController()
   process.once("SIGTERM", () => told.abort())
   await using archiver = await Archiver.open({ path: first, files: folderFiles(second), walBytesRestart: 64 << 10, generationBytesMax: 256 << 10 })
-  await archiver.sync()
+  // Whoever was killed may have left a log that is overwritten under the first try; `follow` tries again, too.
+  await archiver.sync().catch(() => archiver.sync())
   writeSync(1, "ready\n")
   await follow(archiver, told.signal, (event) => event.what === "failed" && writeSync(2, `${event.error.message}\n`), Number(third))
 } else {

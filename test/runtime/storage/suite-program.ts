@@ -1,6 +1,6 @@
 /**
  * Runs every conformance case on whatever engine starts this, and prints which failed: on the store in memory, or with `sqlite` on files in
- * a folder of its own, with counts by group; a number behind it runs every so many of them.
+ * a folder of its own, with counts by group; a number behind it runs every so many of them, another says from where.
  */
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
@@ -15,7 +15,12 @@ if (process.argv[2] === "sqlite") {
   try {
     console.log(
       JSON.stringify(
-        await runAll({ name: "sqlite", open: (limits) => SqliteStore.open(join(folder, `${files++}.db`), limits) }, strict, Number(process.argv[3] ?? 1)),
+        await runAll(
+          { name: "sqlite", open: (limits) => SqliteStore.open(join(folder, `${files++}.db`), limits) },
+          strict,
+          Number(process.argv[3] ?? 1),
+          Number(process.argv[4] ?? 0),
+        ),
       ),
     )
   } finally {

@@ -376,6 +376,7 @@ t.test("a batch that is too large, a name that is too long and a store that is f
 t.test("a row of usage whose bytes changed, or that is gone, is found and is no answer", async (t) => {
   const damages: ReadonlyArray<readonly [sql: string, ask: boolean]> = [
     ["UPDATE usage SET payload = zeroblob(length(payload)) WHERE id = (SELECT min(id) FROM usage)", false],
+    ["UPDATE usage SET sum = sum + 4294967296", false],
     ["DELETE FROM usage WHERE id = (SELECT max(id) FROM usage)", false],
     ["UPDATE usage SET tenant = x'6361'", false],
     ["UPDATE usage_day SET payload = (SELECT payload FROM usage_day ORDER BY day DESC LIMIT 1)", true],
@@ -400,6 +401,8 @@ t.test("a row of usage whose bytes changed, or that is gone, is found and is no 
     using reader = new SqliteReader(path)
     t.ok(reader.check().length > 0, sql)
     if (isAsked) t.throws(() => reader.ask({ ask: "usage", by: "day" }), StorageError, sql)
+    if (/^UPDATE usage SET (payload|sum)/.test(sql))
+      t.throws(() => reader.ask({ ask: "usageSums", tenant: ada, fromMs: 0, toMs: Infinity, countMax: 9 }), { code: "STELE-STO-0005" }, sql)
   }
 })
 

@@ -2,6 +2,7 @@
 import type { Link, StartOptions } from "../../../isolate/link.ts"
 import { createMailbox, ParentSide, STOP } from "../../../isolate/mailbox.ts"
 import { builtin } from "../../server.ts"
+import { injectedName } from "../name.ts"
 
 /** Where its program lies; a build places it. */
 const program = new URL("./worker.ts", import.meta.url)
@@ -31,6 +32,7 @@ export function startWorker({ heapBytesMax }: StartOptions): Link {
   })
   return {
     kind: "worker",
+    injected: injectedName(),
     data: mailbox.data,
     ended,
     exchange: (message, bytesMax) => side.exchange(message, bytesMax),
@@ -48,6 +50,8 @@ export function startWorker({ heapBytesMax }: StartOptions): Link {
       if (isHeld) worker.ref()
       else worker.unref()
     },
+    endsWithHost: true,
     residentBytes: () => undefined,
+    processorMs: () => undefined,
   }
 }

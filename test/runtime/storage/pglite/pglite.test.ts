@@ -1,4 +1,4 @@
-/** What PGlite adds to the code of PostgreSQL stores: one session for everything, a folder that is whole or not there, and one process at a time. */
+/** What PGlite adds to the code of PostgreSQL stores: one session for everything, a folder that is whole or not there, and one process at a time. @long */
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { cp, mkdtemp, readdir, rm, writeFile } from "node:fs/promises"
@@ -33,7 +33,7 @@ const refusal = (open: Promise<{ close(): Promise<void> }>): Promise<unknown> =>
 t.test("`PgliteStore` has everything acknowledged, and nothing half, when its process is killed", async (t) => {
   const path = await made.make()
   let acknowledged = 0
-  const rounds = isFull ? 100 : 4
+  const rounds = isFull ? 100 : 2
   for (let round = 0; round < rounds; round++) {
     const child = spawn(process.execPath, [fileURLToPath(new URL("program.ts", import.meta.url)), path], { stdio: ["ignore", "pipe", "inherit"] })
     let said = ""

@@ -1,3 +1,4 @@
+// @long
 import t from "tap"
 import { postgresTarget, PostgresStore } from "../../../../runtime/storage/postgres/mod.ts"
 import { conformance } from "../suite/conformance.ts"

@@ -1,3 +1,4 @@
+// @long
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { mkdtemp, rm } from "node:fs/promises"
@@ -176,7 +177,7 @@ function tests(server: Server): void {
     const database = await migrated(server)
     await using store = await PostgresStore.open(database.service, { password })
     const tenants = ["ada", "bob", "ad", ""]
-    const rounds = isFull ? 300 : 40
+    const rounds = isFull ? 300 : 20
     let state = 20_261_121
     const random = (below: number): number => {
       state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
@@ -332,7 +333,7 @@ function tests(server: Server): void {
 
   t.test("three processes count one key up: none is lost", async (t) => {
     const database = await migrated(server)
-    const times = isFull ? 300 : 40
+    const times = isFull ? 300 : 20
     const exits = await Promise.all([1, 2, 3].map(async () => (await once(start(["add", database.service, String(times)]), "exit"))[0] as number))
     t.same(exits, [0, 0, 0])
     await using store = await PostgresStore.open(database.service, { password })
@@ -342,7 +343,7 @@ function tests(server: Server): void {
 
   t.test("kill -9 of a writer: what was acknowledged is there, and both keys or neither", async (t) => {
     const database = await migrated(server)
-    const rounds = isFull ? 100 : 10
+    const rounds = isFull ? 100 : 4
     await using store = await PostgresStore.open(database.service, { password })
     let acknowledged = 0
     for (let round = 0; round < rounds; round++) {

@@ -1,3 +1,4 @@
+// @long
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { writeFileSync } from "node:fs"
@@ -11,6 +12,7 @@ import type { TenantRecord } from "../../../../runtime/port/tenant.ts"
 import { digestOf } from "../../../../runtime/storage/record.ts"
 import { MemoryStore } from "../../../../runtime/storage/sqlite/mod.ts"
 import { PostgresStore } from "../../../../runtime/storage/postgres/mod.ts"
+import { sampled } from "../../../sample.ts"
 import { type Clockwork, mondayUs, queueCases } from "../queue-cases.ts"
 import { queueTestLimits } from "../queue-limits.ts"
 import { type Database, migrated, missing, type Server, startServer } from "./server.ts"
@@ -50,8 +52,12 @@ function tests(server: Server): void {
 
   t.test("the rules of queues hold on a server", async (t) => {
     const { database, set, empty } = await clockwork(server)
-    // Of the twelve that hold a limit each, the first stands for the others.
-    const cases = queueCases.filter(({ title }) => isFull || !title.startsWith("`") || title.startsWith("`payloadBytesMax`"))
+    // A short run has every third, since stores on this machine have them all; and of the twelve that hold a limit each, the first.
+    const cases = sampled(
+      queueCases.filter(({ title }) => isFull || !title.startsWith("`") || title.startsWith("`payloadBytesMax`")),
+      3,
+    )
+    t.ok(cases.length > 0)
     for (const { title, limits = {}, run } of cases) {
       await using store = await PostgresStore.open(database.service, { password, worker: database.worker, connectionsMax: 2, ...limits })
       let nowUs = mondayUs
@@ -77,7 +83,7 @@ function tests(server: Server): void {
 
   t.test("no job is lost or done twice, and none before its turn, when workers are killed and stopped past their leases", async (t) => {
     const database = await migrated(server)
-    const count = isFull ? 10_000 : 1_000
+    const count = isFull ? 10_000 : 500
     const tenants = ["ada", "bob", ""]
     let seed = Number(process.env["STELE_SEED"] ?? 20_261_121)
     t.comment(`seed ${seed}`)
@@ -240,7 +246,7 @@ function tests(server: Server): void {
           op: "enqueue",
           ...at,
           jobs: [
-            { payload: bytes("later"), delayMs: 5_000, priority: 3 },
+            { payload: bytes("later"), delayMs: 3_600_000, priority: 3 },
             { payload: bytes("poison"), attemptsMax: 1 },
           ],
         },
@@ -289,8 +295,13 @@ function tests(server: Server): void {
   })
 
   t.test("a job whose bytes changed is not handed out, and can be cancelled; `check()` finds what changed or is gone", async (t) => {
+    const database = await migrated(server)
+    await using store = await PostgresStore.open(database.service, { password, worker: database.worker, connectionsMax: 1 })
+    const [[job]] = await store.apply([{ op: "enqueue", ...place("ada"), jobs: [{ payload: bytes("a"), idempotencyKey: "k" }] }])
+    await store.apply([{ op: "schedule", ...place("ada"), schedule: { name: "s", everyMs: 60_000, job: { payload: bytes("s") } } }])
+    const tables = ["job", "lane", "ring", "schedule", "idempotency"].map((name) => `queue_${name}`)
+    server.sql(`CREATE SCHEMA was; ${tables.map((name) => `CREATE TABLE was.${name} AS TABLE stele.${name}`).join("; ")}`, database.name)
     for (const damage of [
-      "UPDATE stele.queue_job SET payload = '\\x00' WHERE state = 0",
       "UPDATE stele.queue_job SET attempts = attempts + 1",
       "UPDATE stele.queue_job SET tenant = 'eve'",
       "DELETE FROM stele.queue_job",
@@ -302,20 +313,18 @@ function tests(server: Server): void {
       "DELETE FROM stele.queue_schedule",
       "UPDATE stele.queue_idempotency SET job = job + 1",
       "DELETE FROM stele.queue_idempotency",
+      "UPDATE stele.queue_job SET payload = '\\x00' WHERE state = 0",
     ]) {
-      const database = await migrated(server)
-      await using store = await PostgresStore.open(database.service, { password, worker: database.worker, connectionsMax: 1 })
-      const [[job]] = await store.apply([{ op: "enqueue", ...place("ada"), jobs: [{ payload: bytes("a"), idempotencyKey: "k" }] }])
-      await store.apply([{ op: "schedule", ...place("ada"), schedule: { name: "s", everyMs: 60_000, job: { payload: bytes("s") } } }])
+      server.sql(tables.map((name) => `DELETE FROM stele.${name}; INSERT INTO stele.${name} SELECT * FROM was.${name}`).join("; "), database.name)
       t.same(await store.check(), [])
       server.sql(damage, database.name)
       t.ok((await store.check()).length > 0, damage)
-      if (!damage.includes("payload")) continue
-      await t.rejects(store.apply([{ op: "lease", key, countMax: 1, leaseMs: 1_000 }]), { code: "STELE-STO-0005" })
-      await t.rejects(store.ask({ ask: "job", ...place("ada"), id: job?.id as number }), { code: "STELE-STO-0005" })
-      t.same(await store.apply([{ op: "cancel", ...place("ada"), id: job?.id as number }]), [true])
-      t.same((await store.apply([{ op: "lease", key, countMax: 1, leaseMs: 1_000 }]))[0].jobs, [])
     }
+    // The last of them stands.
+    await t.rejects(store.apply([{ op: "lease", key, countMax: 1, leaseMs: 1_000 }]), { code: "STELE-STO-0005" })
+    await t.rejects(store.ask({ ask: "job", ...place("ada"), id: job?.id as number }), { code: "STELE-STO-0005" })
+    t.same(await store.apply([{ op: "cancel", ...place("ada"), id: job?.id as number }]), [true])
+    t.same((await store.apply([{ op: "lease", key, countMax: 1, leaseMs: 1_000 }]))[0].jobs, [])
   })
 }
 

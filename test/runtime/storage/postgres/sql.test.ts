@@ -1,4 +1,4 @@
-/** SQL of services on a server: what a statement may try, what migrations may make, and who dies in the middle. */
+/** SQL of services on a server: what a statement may try, what migrations may make, and who dies in the middle. @long */
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { fileURLToPath } from "node:url"

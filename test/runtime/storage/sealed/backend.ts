@@ -77,6 +77,8 @@ const skips = new Set([
 export const sealedBackend = (name: string, open: (limits: StoreLimitOptions) => Promise<Store>): Backend => ({
   name,
   skips,
+  // Its keys are values.
+  isOnePiece: true,
   async open(limits) {
     const { store, keyring } = await sealedOver(await open(roomFor(limits)), undefined, limits)
     return linking(store, keyring)

@@ -23,6 +23,8 @@ export interface Backend {
   readonly lacks?: ReadonlyArray<Capability>
   /** Titles of cases whose figures it cannot have: they are not run, and the table says so. */
   readonly skips?: ReadonlySet<string>
+  /** Whether one part of it takes room in another: cases that limit other parts share no store then. */
+  readonly isOnePiece?: boolean
   /** Stores that are kept open for later cases, at most. */
   readonly openMax?: number
   /** A new store, with nothing in it. */
@@ -110,16 +112,51 @@ async function empty(store: Store): Promise<void> {
   }
 }
 
-/** One store for all cases with the same limits: opening costs more than most cases. Emptied and checked after each. */
+type Part = keyof StoreLimitOptions
+/** The parts of a store that are limited: `{ keyValue: {} }` limits nothing. */
+const partsOf = (limits: StoreLimitOptions): ReadonlyArray<Part> => (Object.keys(limits) as Array<Part>).filter((part) => JSON.stringify(limits[part]) !== "{}")
+
+/** Whether the case is run on a store without limits. */
+export const isOfDefault = ({ limits = {} }: StoreCase): boolean => partsOf(limits).length === 0
+
+/**
+ * What a store is opened with for cases of these limits: cases that limit other parts share it, since opening a store costs
+ * more than most cases, and none of them comes near the default limits. Those without limits have one to themselves.
+ */
+const sharedLimits: ReadonlyMap<string, StoreLimitOptions> = (() => {
+  const none: StoreLimitOptions = {}
+  const stores: Array<{ [part in Part]?: unknown }> = []
+  const found = new Map<string, StoreLimitOptions>()
+  for (const { limits = {} } of storeCases) {
+    const parts = partsOf(limits)
+    if (found.has(JSON.stringify(limits))) continue
+    let store = parts.length === 0 ? none : stores.find((other) => parts.every((part) => !(part in other)))
+    if (store === undefined) stores.push((store = {}))
+    for (const part of parts) Object.assign(store, { [part]: limits[part] })
+    found.set(JSON.stringify(limits), store as StoreLimitOptions)
+  }
+  return found
+})()
+
+/** Kept for later cases that want more than one store. */
+const othersMax = 2
+
+/** One store for all cases with the same limits. Emptied and checked after each. */
 class Stores {
   readonly #backend: Backend
   readonly #open = new Map<string, Store>()
+  readonly #others: Array<Store> = []
 
   constructor(backend: Backend) {
     this.#backend = backend
   }
 
-  async get(limits: StoreLimitOptions): Promise<Store> {
+  #limits(own: StoreLimitOptions): StoreLimitOptions {
+    return this.#backend.isOnePiece === true ? own : (sharedLimits.get(JSON.stringify(own)) as StoreLimitOptions)
+  }
+
+  async get(own: StoreLimitOptions): Promise<Store> {
+    const limits = this.#limits(own)
     const name = JSON.stringify(limits)
     const known = this.#open.get(name)
     if (known !== undefined) return known
@@ -134,15 +171,29 @@ class Stores {
   }
 
   /** After a case that failed its store may be anything: the next gets another. */
-  async drop(limits: StoreLimitOptions): Promise<void> {
-    const name = JSON.stringify(limits)
+  async drop(own: StoreLimitOptions): Promise<void> {
+    const name = JSON.stringify(this.#limits(own))
     const store = this.#open.get(name)
     this.#open.delete(name)
     await store?.close()
   }
 
+  /** One more, with nothing in it. */
+  async other(): Promise<Store> {
+    return this.#others.pop() ?? this.#backend.open({})
+  }
+
+  /** After a case: those that it had besides are emptied for the next, if it passed. */
+  async giveBack(others: ReadonlyArray<Store>, isPassed: boolean): Promise<void> {
+    for (const other of others) {
+      if (isPassed) await empty(other)
+      if (isPassed && this.#others.length < othersMax) this.#others.push(other)
+      else await other.close()
+    }
+  }
+
   async close(): Promise<void> {
-    for (const store of this.#open.values()) await store.close()
+    for (const store of [...this.#open.values(), ...this.#others]) await store.close()
   }
 }
 
@@ -174,21 +225,21 @@ export interface Result {
 const applies = ({ lacks, skips }: Backend, { needs, title }: StoreCase): boolean =>
   !(needs !== undefined && lacks?.includes(needs) === true) && skips?.has(title) !== true
 
-/** Runs every case on a backend without a test runner: for programs that other engines run. */
-/** `share`: every how many of the cases. */
-export async function runAll(backend: Backend, check: Check, share = 1): Promise<Result> {
+/** Runs every case on a backend without a test runner: for programs that other engines run. `share`: every how many of the cases; `from`: beginning where. */
+export async function runAll(backend: Backend, check: Check, share = 1, from = 0): Promise<Result> {
   const stores = new Stores(backend)
   const groups: Record<string, { passed: number; run: number }> = {}
   const failed: Array<string> = []
-  for (const each of storeCases.filter((one, i) => applies(backend, one) && i % share === 0)) {
+  for (const each of storeCases.filter((one, i) => applies(backend, one) && (i + from) % share === 0)) {
     const { group, title, limits = {}, run } = each
     const count = (groups[group] ??= { passed: 0, run: 0 })
     count.run++
     const others: Array<Store> = []
+    let isPassed = false
     try {
       const store = await stores.get(limits)
       await run(store, check, async () => {
-        const other = await backend.open({})
+        const other = await stores.other()
         others.push(other)
         return other
       })
@@ -196,11 +247,12 @@ export async function runAll(backend: Backend, check: Check, share = 1): Promise
       await empty(store)
       check.same(await store.check(), [], "check when empty")
       count.passed++
+      isPassed = true
     } catch (error) {
       failed.push(`${title}: ${error instanceof Error ? error.message : String(error)}`)
       await stores.drop(limits)
     } finally {
-      for (const other of others) await other.close()
+      await stores.giveBack(others, isPassed)
     }
   }
   await stores.close()
@@ -245,7 +297,7 @@ export function conformance(
         const others: Array<Store> = []
         try {
           await run(store, checkOf(t), async () => {
-            const other = await backend.open({})
+            const other = await stores.other()
             others.push(other)
             return other
           })
@@ -253,7 +305,7 @@ export function conformance(
           await empty(store)
           t.strictSame(await store.check(), [], "check when empty")
         } finally {
-          for (const other of others) await other.close()
+          await stores.giveBack(others, t.passing())
           if (!t.passing()) await stores.drop(limits)
         }
         note(backend.name, group, t.passing())
@@ -265,10 +317,8 @@ export function conformance(
     void t.test(`${name}: one of ${share} cases`, async (t) => {
       const { groups, failed } = await run()
       t.strictSame(failed, [])
-      t.equal(
-        Object.values(groups).reduce((sum, each) => sum + each.run, 0),
-        Math.ceil(storeCases.length / share),
-      )
+      const ran = Object.values(groups).reduce((sum, each) => sum + each.run, 0)
+      t.ok(ran >= Math.floor(storeCases.length / share), `${ran} of ${storeCases.length}`)
       table.set(name, new Map(Object.entries(groups)))
     })
   t.teardown(() => {

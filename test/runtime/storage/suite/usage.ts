@@ -1,6 +1,6 @@
 /** Usage records. */
 import type { Store } from "../../../../runtime/port/store.ts"
-import { dayOf, dayText, msOf, type UsageAnswer, type UsageEntry } from "../../../../runtime/port/usage.ts"
+import { dayOf, dayText, msOf, type UsageAnswer, type UsageEntry, type UsagePart } from "../../../../runtime/port/usage.ts"
 import { digestOf, eraseTenant, recordsOf } from "../../../../runtime/storage/record.ts"
 import { packUsage } from "../../../../runtime/storage/usage.ts"
 import { digest, idAt, record } from "../usage-record.ts"
@@ -148,6 +148,64 @@ const cases: ReadonlyArray<StoreCase> = [
       check.same(numbers(await all(store, { after: idAt(startMs + 2, 2), countMax: 2 })), [3, 4], "next page")
       check.same(numbers(await all(store, { after: idAt(startMs + 1, 1), fromMs: startMs + 4 })), [4, 5], "after what the range leaves out")
       check.same(numbers(await all(store, { countMax: 0 })), [], "none")
+    },
+  },
+  {
+    group: "usage",
+    title: "`usageSums` adds a time's records up by plugin, export and outcome, exactly, in parts that add up to the whole",
+    async run(store, check) {
+      const most = 2n ** 64n - 1n
+      await put(store, [
+        entry(1, { wallNs: 5, fuel: 7n, hostCalls: { log: 1, "kv:read:*": 2 } }),
+        entry(2, { wallNs: 2 ** 52 + 1, memoryPeakBytes: 2 ** 40 + 1, fuel: most, bytesIn: Number.MAX_SAFE_INTEGER }),
+        entry(3, { wallNs: 2 ** 52 + 1, memoryPeakBytes: 2 ** 40 + 1, fuel: most, bytesIn: Number.MAX_SAFE_INTEGER, bytesOut: 9 }),
+        entry(4, { outcome: "guest" }),
+        entry(5, { export: "other", plugin: digest(2) }),
+        entry(6, { dropped: 12 }),
+      ])
+      await put(store, [entry(1, { wallNs: 99 })], "bob")
+      const part = (more: object = {}) => store.ask({ ask: "usageSums", tenant: raw("ada"), fromMs: 0, toMs: Infinity, countMax: 1e6, ...more })
+      const told = ({ kinds }: UsagePart) => kinds.map(({ calls, export: name, outcome, wallNs }) => `${name} ${outcome} ${calls} ${wallNs}`)
+      const whole = await part()
+      const entries = await all(store)
+      /** The plainest way to the same sums. */
+      const expected = [...Map.groupBy(entries, ({ plugin, export: name, outcome }) => `${plugin}\n${name}\n${outcome}`)]
+        .toSorted(([a], [b]) => (a < b ? -1 : 1))
+        .map(([, of]) => {
+          const calls = of.filter(({ dropped }) => dropped === undefined)
+          const sum = (each: (entry: UsageEntry) => number | bigint) => calls.reduce((total, one) => total + BigInt(each(one)), 0n)
+          const [{ plugin, export: name, outcome }] = of as [UsageEntry]
+          return {
+            plugin,
+            export: name,
+            outcome,
+            calls: BigInt(calls.length),
+            dropped: of.reduce((total, { dropped = 0 }) => total + BigInt(dropped), 0n),
+            wallNs: sum(({ wallNs }) => wallNs),
+            fuel: sum(({ fuel = 0n }) => fuel),
+            byteNs: calls.reduce((total, { wallNs, memoryPeakBytes }) => total + BigInt(wallNs) * BigInt(memoryPeakBytes), 0n),
+            bytesIn: sum(({ bytesIn }) => bytesIn),
+            bytesOut: sum(({ bytesOut }) => bytesOut),
+            hostCalls: calls.reduce((total, { hostCalls }) => total + Object.values(hostCalls).reduce((all, one) => all + BigInt(one), 0n), 0n),
+          }
+        })
+      check.same(whole, { kinds: expected, last: undefined }, "all")
+      check.same(expected.length, 3, "kinds")
+      check.same(
+        told(await part({ fromMs: startMs + 4, toMs: startMs + 5 })),
+        told({ kinds: expected.filter(({ outcome }) => outcome === "guest"), last: undefined }),
+        "range",
+      )
+      let after: Uint8Array | undefined
+      const parts: Array<UsagePart> = []
+      do {
+        parts.push(await part({ countMax: 4, ...(after === undefined ? {} : { after }) }))
+        after = parts.at(-1)?.last
+      } while (after !== undefined)
+      check.same(parts.length, 2, "parts")
+      const total = (of: ReadonlyArray<UsagePart>) => of.flatMap(({ kinds }) => kinds).reduce((sum, { byteNs, dropped }) => sum + byteNs + dropped, 0n)
+      check.same(total(parts), total([whole]), "parts add up")
+      check.same(await part({ countMax: 0 }), { kinds: [], last: undefined }, "none")
     },
   },
   {

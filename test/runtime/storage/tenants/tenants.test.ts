@@ -1,4 +1,4 @@
-/** A folder with a SQLite file for each tenant: what the suite that all stores pass does not see. */
+/** A folder with a SQLite file for each tenant: what the suite that all stores pass does not see. @long */
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { chmod, copyFile, cp, mkdir, mkdtemp, readdir, readFile, readlink, rename, rm, stat, writeFile } from "node:fs/promises"
@@ -388,7 +388,7 @@ t.test(
 )
 
 t.test("nothing acknowledged is lost, and no batch is half, when the process is killed at any moment", async (t) => {
-  const rounds = isFull ? 100 : 10
+  const rounds = isFull ? 100 : 4
   const [folder, tenants] = [newFolder(), 8]
   let count = 0
   for (let round = 0; round < rounds; round++) {
@@ -438,7 +438,7 @@ t.test("processes of three engines count keys of three tenants up together, awai
 })
 
 t.test("from the fence on nobody writes, in any process, to tenants there are and to new ones; and no commit comes late", async (t) => {
-  for (let round = 0; round < (isFull ? 30 : 3); round++) {
+  for (let round = 0; round < (isFull ? 30 : 1); round++) {
     const folder = await filled(Array.from({ length: 4 }, (_, i) => `t${i}`))
     const children = [8, 8].map((tenants) => {
       const child = spawn(process.execPath, [program, "until", folder, String(tenants)], { stdio: ["ignore", "pipe", "inherit"] })
@@ -516,7 +516,7 @@ t.test("every flipped bit that changes an answer is found, in tenants' files, in
   const files = ["control.db", "marks", ...(await filesIn(folder)).map((name) => join("tenants", name))]
   const random = randomFrom(20_261_130)
   const counts = { same: 0, found: 0 }
-  for (let i = 0; i < (isFull ? 600 : 40); i++) {
+  for (let i = 0; i < (isFull ? 600 : 24); i++) {
     const copy = newFolder()
     await cp(folder, copy, { recursive: true })
     const path = join(copy, files[i % files.length] as string)
@@ -595,7 +595,7 @@ t.test("random operations on many tenants through few open files are what a map 
   ]
   const model = new Map<string, Map<string, string>>()
   const tenants = Array.from({ length: 12 }, (_, i) => (i === 0 ? "" : `tenant ${i}`))
-  for (let step = 0; step < (isFull ? 3_000 : 300); step++) {
+  for (let step = 0; step < (isFull ? 3_000 : 100); step++) {
     const which = random(2)
     if (random(60) === 0) {
       await stores[which]?.close()

@@ -1,0 +1,3 @@
+module acme/monthly-weather
+
+go 1.24

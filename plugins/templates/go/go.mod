@@ -1,0 +1,3 @@
+module acme/my-plugin
+
+go 1.24

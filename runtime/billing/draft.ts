@@ -1,0 +1,315 @@
+/**
+ * Drawing up an invoice: which periods it is of, what was billed of them before, their usage rated, and the document that the rules assemble of the
+ * lines. It reads and asks, and writes nothing; the same state gives the same draft on every node.
+ */
+import { instantText } from "../../schemas/billing/instant.ts"
+import { BillingError } from "../../schemas/error/billing.ts"
+import type { Aggregate, Line } from "../../schemas/wit/stele/billing.gen.ts"
+import { tenantsOf } from "./account.ts"
+import type { Billing, KnownZone } from "./billing.ts"
+import { priceTable } from "./catalogue.ts"
+import { coefficientOf, decimal, decimalText } from "./decimal.ts"
+import { lateKey } from "./event.ts"
+import { fingerprintOf, type Read, readUsage } from "./meter.ts"
+import { decimalIn, documentForRules, type DocumentValue, type LineValue, plainLine, plainTotals } from "./plain.ts"
+import type { PriceTable } from "./price-table.ts"
+import {
+  type AccountValue,
+  all,
+  type BilledValue,
+  type DraftValue,
+  find,
+  get,
+  kinds,
+  type Row,
+  type SpanValue,
+  type SubscriptionValue,
+  textAt,
+  timeKey,
+} from "./record.ts"
+import { meterPlans } from "./source.ts"
+import { Rating } from "./rating.ts"
+import { forRules, periodAt, tablesOf, zonesOf } from "./subscription.ts"
+import { type Wallet, walletOf } from "./wallet.ts"
+
+type Kind = "closing" | "opening" | "late"
+type RatingValue = DraftValue["ratings"][number]
+
+/** A draft, and all that it rests on: conditions of its issue. */
+export interface Drawn {
+  readonly draft: DraftValue
+  /** The subscription's next period once it is issued; undefined where it has none. */
+  readonly next: SpanValue | undefined
+  readonly subscription: Row<SubscriptionValue>
+  readonly account: Row<AccountValue>
+  /** Of each period that is rated, by its key: as it was read, and as it is once this is issued. */
+  readonly periods: ReadonlyArray<{ readonly key: string; readonly before: Row<BilledValue> | undefined; readonly after: BilledValue }>
+  /** The account's balance at the version it was read, where some of it is taken. */
+  readonly wallet: Wallet | undefined
+  /** Of the row that an event of a period that is over writes. */
+  readonly late: number | undefined
+}
+
+export const invoiceIdOf = (subscription: string, period: SpanValue, sequence: number): string =>
+  `${subscription}.${instantText(period.start).replaceAll(/[-:]/g, "")}.${sequence}`
+
+export const billedKey = (subscription: string, period: SpanValue): string => `${subscription}/${timeKey(period.start)}`
+
+interface Drawing {
+  readonly billing: Billing
+  readonly table: PriceTable
+  readonly account: AccountValue
+  readonly subscription: SubscriptionValue
+  readonly zones: ReadonlyArray<KnownZone>
+  readonly now: bigint
+}
+
+/** When the subscription ends in this period; undefined while it goes on. */
+function endOf({ changes }: SubscriptionValue, { end }: SpanValue): bigint | undefined {
+  const cancelled = changes.find(({ atPeriodEnd, what }) => what === "cancel" && atPeriodEnd !== true)
+  return cancelled !== undefined && cancelled.at < end ? cancelled.at : undefined
+}
+
+/** The part of a period in which the subscription is there. */
+function spanOf(subscription: SubscriptionValue, period: SpanValue): SpanValue {
+  const start = subscription.start > period.start ? subscription.start : period.start
+  const end = endOf(subscription, period) ?? period.end
+  return { start, end: end > start ? end : start }
+}
+
+/** Whether all usage of a period is of one plan, and none of a trial. */
+const isWhole = ({ changes, start, trialEnd }: SubscriptionValue, period: SpanValue): boolean =>
+  !(trialEnd !== undefined && trialEnd > (start > period.start ? start : period.start)) &&
+  // A change at its period's end may be of an earlier instant: no sum is risked.
+  !changes.some(({ at, what }) => what === "plan" && at > period.start && at < period.end)
+
+interface Part {
+  readonly rating: RatingValue
+  readonly lines: ReadonlyArray<Line>
+  readonly after: BilledValue
+}
+
+/** Rates one period: undefined where there is nothing new of one that was billed. */
+async function rate(
+  drawing: Drawing,
+  kind: Kind,
+  period: SpanValue,
+  before: BilledValue | undefined,
+  startLevels: ReadonlyMap<string, string>,
+): Promise<Part | undefined> {
+  const { account, billing, subscription, table, zones } = drawing
+  const tenants = tenantsOf(account)
+  const span = spanOf(subscription, period)
+  const plans = meterPlans(table)
+  const levels = plans.flatMap(({ id, level }, meter) => {
+    const text = startLevels.get(id)
+    return level === undefined || text === undefined ? [] : [{ meter, id, quantity: decimalIn(text) }]
+  })
+  const fingerprint = kind === "opening" || span.end <= span.start ? "" : await fingerprintOf(billing, account.id, tenants, span)
+  const isLevelSame = levels.every(({ id, quantity }) => {
+    const kept = before?.levels.find(({ meter }) => meter === id)
+    return kept === undefined || coefficientOf(decimalIn(kept.start)) === coefficientOf(quantity)
+  })
+  if (kind === "late" && before?.fingerprint === fingerprint && isLevelSame) return undefined
+  const rating = new Rating({
+    table,
+    subscription: forRules(subscription),
+    period,
+    zones: tablesOf(zones),
+    prior: {
+      quantities: levels.map(({ meter, quantity }): Aggregate => ({ meter, quantity, events: 0n })),
+      billed: (before?.billed ?? []).map(({ amount, attribute, charge }) => ({
+        charge,
+        ...(attribute === undefined ? {} : { attribute }),
+        amount: decimalIn(amount),
+      })),
+    },
+  })
+  try {
+    const read: Read | undefined =
+      kind === "opening" || span.end <= span.start
+        ? undefined
+        : await readUsage(billing, { table, account: account.id, tenants, span, isWhole: isWhole(subscription, period) }, rating)
+    const found = await rating.finish(kind !== "opening")
+    const lines = found.filter(({ amount, meter }) => {
+      // What is due in advance is fixed; usage is billed when its period closes, and a late line where it changes something.
+      if (kind === "opening") return meter === undefined && coefficientOf(amount) !== 0n
+      return kind === "closing" || coefficientOf(amount) !== 0n
+    })
+    return {
+      lines,
+      rating: {
+        period,
+        kind,
+        invoices: before?.invoices ?? [],
+        prior: before?.billed ?? [],
+        ...(read === undefined
+          ? {}
+          : { usage: { span, tenants, records: read.records, events: read.events, dropped: read.dropped, sums: read.sums, fingerprint } }),
+      },
+      after: {
+        period,
+        isClosed: kind !== "opening",
+        billed: added(before?.billed ?? [], lines),
+        invoices: before?.invoices ?? [],
+        fingerprint,
+        levels: plans.flatMap(({ id, level, scale }) => {
+          if (level === undefined || kind === "opening") return []
+          const start = startLevels.get(id) ?? "0"
+          const come = read?.levels.get(id)
+          const end = level === "latest" ? (come ?? start) : decimalText(decimal(atScale(start, scale) + atScale(come ?? "0", scale), scale))
+          return [{ meter: id, start, end }]
+        }),
+      },
+    }
+  } finally {
+    rating.close()
+  }
+}
+
+const atScale = (text: string, scale: number): bigint => {
+  const value = decimalIn(text)
+  return coefficientOf(value) * 10n ** BigInt(Math.max(0, scale - value.scale))
+}
+
+/** What was billed of each charge, with what these lines bill. */
+function added(billed: BilledValue["billed"], lines: ReadonlyArray<Line>): BilledValue["billed"] {
+  const sums = new Map<string, BilledValue["billed"][number]>()
+  const keyOf = (charge: string, attribute: string | undefined): string => JSON.stringify([charge, attribute])
+  for (const one of billed) sums.set(keyOf(one.charge, one.attribute), one)
+  for (const { amount, attribute, charge } of lines) {
+    const key = keyOf(charge, attribute)
+    const before = sums.get(key)
+    const text = before === undefined ? decimalText(amount) : decimalText(decimal(atScale(before.amount, amount.scale) + coefficientOf(amount), amount.scale))
+    sums.set(key, { charge, ...(attribute === undefined ? {} : { attribute }), amount: text })
+  }
+  return [...sums.values()]
+}
+
+/** Taxes, discounts, rates and balances of an account beside its lines. */
+async function documentOf(drawing: Drawing, lines: ReadonlyArray<LineValue>, period: SpanValue): Promise<DocumentValue> {
+  const { account, billing, now, table } = drawing
+  const { currency } = table.description
+  const rates: Array<DocumentValue["rates"][number]> = []
+  if (currency !== account.currency) {
+    const rate = await billing.rate(currency, account.currency, now)
+    if (rate === undefined) throw new BillingError("Rate", { source: currency, currency: account.currency, account: account.id })
+    rates.push({ source: currency, value: rate.value, note: rate.note })
+  }
+  const taxes = account.taxes ?? []
+  const discounts = (account.discounts ?? []).flatMap(({ amount, charges, id, percent, until }) => {
+    if (until !== undefined && period.end > until) return []
+    const places = lines.flatMap(({ charge }, place) => (charges === undefined || charges.includes(charge) ? [place] : []))
+    // Of nothing: a list of no lines would be all of them.
+    if (places.length === 0) return []
+    return [{ id, ...(amount === undefined ? {} : { amount }), ...(percent === undefined ? {} : { percent }), lines: charges === undefined ? [] : places }]
+  })
+  return {
+    currency: account.currency,
+    lines: lines.map(({ amount, span, taxCategory, title }) => ({
+      title,
+      amount,
+      currency,
+      taxes: taxes.flatMap(({ categories }, place) => (categories === undefined || categories.includes(taxCategory) ? [place] : [])),
+      span,
+    })),
+    discounts,
+    taxes: taxes.map(({ code, neverIncluded = false, rate, treatment }) => ({ code, rate, treatment, neverIncluded })),
+    rates,
+    balances: [],
+  }
+}
+
+/** Periods that are closed, oldest first. */
+async function earlier(billing: Billing, { id, next }: SubscriptionValue): Promise<ReadonlyArray<Row<BilledValue> & { readonly id: string }>> {
+  const found: Array<Row<BilledValue> & { readonly id: string }> = []
+  for await (const row of all(billing, kinds.billed, `${id}/`)) if (next === null || row.value.period.start < next.start) found.push(row)
+  return found
+}
+
+/**
+ * Draws up the next invoice of a subscription.
+ * @throws BillingError `Unknown`, `NotDue` before the period's end and the grace after it, `Rules`, `RulesStopped`, `Rate`, `Zone`
+ */
+export async function draw(billing: Billing, id: string, { isEarly = false }: { readonly isEarly?: boolean } = {}): Promise<Drawn> {
+  const subscription = await get(billing, kinds.subscription, id)
+  const { next, sequence } = subscription.value
+  if (next === null) throw new BillingError("NotDue", { subscription: id, detail: "it has ended, and all of it is billed" })
+  const now = await billing.now()
+  const dueAt = sequence === 0 ? subscription.value.start : next.end + BigInt(billing.limits.graceMs) * 1_000n
+  if (!isEarly && now < dueAt)
+    throw new BillingError("NotDue", { subscription: id, detail: `it is due at ${instantText(dueAt)}, and now it is ${instantText(now)}` })
+  const account = await get(billing, kinds.account, subscription.value.account)
+  // Before any usage is read.
+  const late = await textAt(billing, lateKey(account.value.id))
+  const table = await priceTable(billing, subscription.value.catalogue, account.value)
+  const zones = await zonesOf(billing, subscription.value)
+  const drawing: Drawing = { billing, table, account: account.value, subscription: subscription.value, zones, now }
+  const periods: Array<{ key: string; before: Row<BilledValue> | undefined; after: BilledValue }> = []
+  const parts: Array<Part> = []
+  const take = (part: Part | undefined, before: Row<BilledValue> | undefined): void => {
+    if (part === undefined) return
+    parts.push(part)
+    periods.push({ key: billedKey(id, part.after.period), before, after: part.after })
+  }
+  let following: SpanValue | undefined = next
+  if (sequence === 0) take(await rate(drawing, "opening", next, undefined, new Map()), undefined)
+  else {
+    const rows = await earlier(billing, subscription.value)
+    let levels: ReadonlyMap<string, string> = new Map()
+    for (const row of rows) {
+      // By the period that is closed, not by when that happens: every node decides alike, and what `record` took is billed.
+      const isOpen = row.value.period.end + BigInt(billing.limits.lateMs) * 1_000n > next.end
+      const part = isOpen ? await rate(drawing, "late", row.value.period, row.value, levels) : undefined
+      take(part, row)
+      levels = new Map((part?.after ?? row.value).levels.map(({ end, meter }) => [meter, end]))
+    }
+    const own = await findBilled(billing, id, next)
+    take(await rate(drawing, "closing", next, own?.value, levels), own)
+    following = await periodAt(billing, table, subscription.value, next.end)
+    if (following !== undefined) {
+      const row = await findBilled(billing, id, following)
+      take(await rate(drawing, "opening", following, row?.value, new Map()), row)
+    }
+  }
+  const meterIds = table.description.meters.map(({ id: meter }) => meter)
+  const lines = parts.flatMap(({ lines: of }, place) => of.map((line) => plainLine(line, meterIds, place)))
+  const assemble = async (of: DocumentValue) =>
+    plainTotals(await table.ask((catalogue) => table.rules.ask("[method]catalogue.assemble", [catalogue, documentForRules(of)])))
+  const plain = await documentOf(drawing, lines, next)
+  const gross = await assemble(plain)
+  const exponent = decimalIn(gross.payable).scale
+  const wallet = await walletOf(billing, account.value, exponent)
+  const document = wallet === undefined ? plain : { ...plain, balances: [{ id: "wallet", amount: wallet.amount }] }
+  const totals = wallet === undefined ? gross : await assemble(document)
+  const invoice = invoiceIdOf(id, next, sequence)
+  const ofThis = periods.map(({ after, before, key }) => ({ key, before, after: { ...after, invoices: [...after.invoices, invoice] } }))
+  return {
+    subscription,
+    account,
+    next: following,
+    periods: ofThis,
+    wallet,
+    late: late?.version,
+    draft: {
+      id: invoice,
+      entity: billing.entity,
+      account: account.value,
+      subscription: subscription.value,
+      period: next,
+      sequence,
+      currency: account.value.currency,
+      exponent,
+      catalogue: { digest: table.digest, name: table.description.name, version: table.description.version },
+      rules: table.rules.plugin.digest,
+      zones: zones.map(({ digest, zone }) => ({ name: zone.name, release: zone.release, digest })),
+      ratings: parts.map(({ rating }) => rating),
+      lines,
+      document,
+      totals,
+    },
+  }
+}
+
+const findBilled = (billing: Billing, id: string, period: SpanValue): Promise<Row<BilledValue> | undefined> =>
+  find(billing, kinds.billed, billedKey(id, period))

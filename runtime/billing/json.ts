@@ -1,0 +1,26 @@
+/** Invoices as JSON, the same wherever they are shown. */
+import * as Schema from "effect/Schema"
+import { instantText } from "../../schemas/billing/instant.ts"
+import { Invoice } from "../../schemas/billing/invoice.ts"
+import type { InvoiceAndState } from "./invoice.ts"
+
+export const encodeInvoice = Schema.encodeSync(Invoice)
+
+/** All of an invoice, by its schema, and what became of it. */
+export const invoiceJson = ({ invoice, state }: InvoiceAndState): object => ({
+  ...(encodeInvoice(invoice) as object),
+  state: { status: state.status, at: String(state.at), credits: state.credits },
+})
+
+/** What a list says of it. */
+export const invoiceSummary = ({ invoice, state }: InvoiceAndState): object => ({
+  number: invoice.number,
+  id: invoice.id,
+  account: invoice.account.id,
+  period: { start: instantText(invoice.period.start), end: instantText(invoice.period.end) },
+  payable: invoice.totals.payable,
+  currency: invoice.currency,
+  status: state.status,
+  issuedAt: instantText(invoice.issuedAt),
+  dueAt: instantText(invoice.dueAt),
+})

@@ -1,0 +1,233 @@
+/** `stele invoice list|show|issue|export|verify`: invoices of a seller's books, and bundles of anybody's. */
+import { open, rename, rm } from "node:fs/promises"
+import { ConfigError } from "../../schemas/error/config.ts"
+import { escapeText } from "../../host/port/log.ts"
+import { bundleOf, recordsBehind } from "../billing/bundle.ts"
+import { priceTable } from "../billing/catalogue.ts"
+import { groupedText } from "../billing/decimal.ts"
+import { type Billing, instantText, type InvoiceAndState, invoiceNumbered, invoiceOf, invoices, type InvoiceValue, issue } from "../billing/mod.ts"
+import { encodeInvoice, invoiceJson, invoiceSummary } from "../billing/json.ts"
+import { invoicePage } from "../billing/page.ts"
+import { lineForRules } from "../billing/plain.ts"
+import { verifyBundle } from "../billing/verify.ts"
+import { type BooksFlags, openBooks } from "./books.ts"
+import { bytesText } from "./quantity.ts"
+import { at } from "./report.ts"
+import { columns, out, printLine, table, withProgress, wrap } from "./terminal.ts"
+
+export interface NumberFlags extends BooksFlags {
+  readonly number: string
+}
+export interface ShowFlags extends NumberFlags {
+  readonly line: string | undefined
+  readonly records: boolean
+}
+export interface ExportFlags extends NumberFlags {
+  readonly as: string
+  readonly output: string | undefined
+}
+
+const day = (instant: bigint): string => instantText(instant).slice(0, 10)
+const money = (amount: string, currency: string): string => `${groupedText(amount)} ${currency}`
+
+export async function list({ account, ...flags }: BooksFlags & { readonly account: string | undefined }): Promise<void> {
+  await using books = await openBooks(flags)
+  const all: Array<InvoiceAndState> = []
+  for await (const one of invoices(books.billing, account === undefined ? {} : { account })) all.push(one)
+  if (flags.json) {
+    return printLine(
+      JSON.stringify({
+        invoices: all.map(invoiceSummary),
+      }),
+    )
+  }
+  if (all.length === 0) return printLine("No invoices")
+  const rows = all.map(({ invoice, state }) => [
+    invoice.number,
+    escapeText(invoice.account.id),
+    `${day(invoice.period.start)} to ${day(invoice.period.end)}`,
+    money(invoice.totals.payable, invoice.currency),
+    state.status,
+    day(invoice.dueAt),
+  ])
+  for (const line of table([["number", "account", "period", "payable", "status", "due"], ...rows], columns(process.stdout), 0, [out.cyan])) printLine(line)
+}
+
+/** The line of this number, counted from 1. */
+function lineAt(invoice: InvoiceValue, text: string): { readonly line: InvoiceValue["lines"][number]; readonly place: number } {
+  const place = /^[1-9]\d{0,5}$/.test(text) ? Number(text) - 1 : -1
+  const line = invoice.lines[place]
+  if (line === undefined)
+    throw new ConfigError("Option", { option: "--line", expected: `a line's number from 1 to ${invoice.lines.length}`, actual: JSON.stringify(text) })
+  return { line, place }
+}
+
+async function explained(billing: Billing, invoice: InvoiceValue, line: InvoiceValue["lines"][number]): Promise<ReadonlyArray<string>> {
+  const opened = await priceTable(billing, invoice.catalogue.digest, invoice.account)
+  const ids = opened.description.meters.map(({ id }) => id)
+  return opened.ask((catalogue) => opened.rules.ask("[method]catalogue.explain", [catalogue, lineForRules(line, ids)]))
+}
+
+async function showLine(billing: Billing, { invoice }: InvoiceAndState, flags: ShowFlags): Promise<void> {
+  const { line, place } = lineAt(invoice, flags.line ?? "")
+  const rating = invoice.ratings[line.rating]
+  if (flags.records) {
+    // As it is read: what is behind a line may be millions.
+    if (rating !== undefined) for await (const page of recordsBehind(billing, invoice.account.id, rating)) process.stdout.write(page)
+    return
+  }
+  const steps = await explained(billing, invoice, line)
+  if (flags.json)
+    return printLine(
+      JSON.stringify({
+        invoice: invoice.number,
+        line: (encodeInvoice(invoice) as { readonly lines: ReadonlyArray<object> }).lines[place],
+        explanation: steps,
+        usage: rating?.usage === undefined ? null : { records: rating.usage.records, events: rating.usage.events },
+      }),
+    )
+  printLine(out.bold(`${escapeText(line.title)}: ${money(line.amount, invoice.currency)}`))
+  for (const step of steps) for (const text of wrap(escapeText(step), columns(process.stdout) - 2)) printLine(`  ${text}`)
+  if (rating?.usage !== undefined)
+    printLine(
+      out.dim(`of ${groupedText(String(rating.usage.records))} usage records and ${groupedText(String(rating.usage.events))} events: --records prints them`),
+    )
+}
+
+export function invoiceLines({ invoice, state }: InvoiceAndState, width: number): ReadonlyArray<string> {
+  const { currency, totals } = invoice
+  const rows = invoice.lines.map((line, i) => [
+    String(i + 1),
+    `${escapeText(line.title)}${line.attribute === undefined ? "" : `, ${escapeText(line.attribute)}`}`,
+    `${day(line.span.start)} to ${day(line.span.end)}`,
+    groupedText(line.quantity),
+    groupedText(line.amount),
+  ])
+  const sums: ReadonlyArray<readonly [string, string]> = [
+    ["net", totals.net],
+    ...totals.taxes.map(({ amount, tax }) => [`${invoice.document.taxes[tax]?.code ?? "tax"} ${invoice.document.taxes[tax]?.rate ?? ""} %`, amount] as const),
+    ["total", totals.gross],
+    ...(totals.payable === totals.gross ? [] : [["payable", totals.payable] as const]),
+  ]
+  const amounts = Math.max(...sums.map(([, amount]) => groupedText(amount).length))
+  return [
+    out.bold(`Invoice ${invoice.number}`),
+    ...table(
+      [
+        ["account", escapeText(invoice.account.title ?? invoice.account.id)],
+        ["period", `${day(invoice.period.start)} to ${day(invoice.period.end)}`],
+        ["issued", `${day(invoice.issuedAt)}, due ${day(invoice.dueAt)}, ${state.status}`],
+        ["price list", `${escapeText(invoice.catalogue.name)} ${escapeText(invoice.catalogue.version)}`],
+      ],
+      width,
+      0,
+      [out.dim],
+    ),
+    "",
+    ...table([["", "line", "time", "quantity", "amount"], ...rows], Number.MAX_SAFE_INTEGER, 0),
+    "",
+    ...sums.map(([name, amount]) => `${escapeText(name).padEnd(12)} ${groupedText(amount).padStart(amounts)} ${currency}`),
+  ]
+}
+
+export async function show(flags: ShowFlags): Promise<void> {
+  await using books = await openBooks(flags)
+  const one = await invoiceNumbered(books.billing, flags.number)
+  if (flags.line !== undefined) return await showLine(books.billing, one, flags)
+  if (flags.records) throw new ConfigError("Usage", { detail: "Missing flag --line", advice: `stele invoice show ${flags.number} --line 1 --records` })
+  if (flags.json) return printLine(JSON.stringify(invoiceJson(one)))
+  for (const line of invoiceLines(one, columns(process.stdout))) printLine(line)
+}
+
+export async function issueInvoice({ subscription, early, ...flags }: BooksFlags & { readonly subscription: string; readonly early: boolean }): Promise<void> {
+  await using books = await openBooks(flags)
+  const { invoice, isNew } = await withProgress(`Rating ${subscription}`, flags.json, () => issue(books.billing, subscription, { isEarly: early }))
+  if (flags.json) return printLine(JSON.stringify({ invoice: invoice === undefined ? null : invoiceJson(await invoiceOf(books.billing, invoice.id)), isNew }))
+  if (invoice === undefined) return printLine("Nothing is due: the period is closed without an invoice")
+  printLine(`${isNew ? "Issued" : "Was issued as"} ${invoice.number}: ${money(invoice.totals.payable, invoice.currency)}, due ${day(invoice.dueAt)}`)
+}
+
+const cell = (text: string): string => {
+  // A cell that begins so is a formula to spreadsheets.
+  const safe = /^[=+\-@\t\r]/.test(text) && !/^-?\d+(\.\d+)?$/.test(text) ? `'${text}` : text
+  return /[",\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe
+}
+
+export const invoiceCsv = ({ invoice }: InvoiceAndState): string => {
+  const head = ["number", "line", "charge", "attribute", "title", "from", "to", "quantity", "amount", "currency", "meter"]
+  const rows = invoice.lines.map((line, i) => [
+    invoice.number,
+    String(i + 1),
+    line.charge,
+    line.attribute ?? "",
+    line.title,
+    instantText(line.span.start),
+    instantText(line.span.end),
+    line.quantity,
+    line.amount,
+    invoice.currency,
+    line.meter ?? "",
+  ])
+  return [head, ...rows].map((row) => row.map(cell).join(",")).join("\r\n")
+}
+
+/** Writes a file that is there whole or not at all. */
+async function written(path: string, work: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>): Promise<number> {
+  const draft = `${path}.${process.pid}.part`
+  const file = await open(draft, "w")
+  let size = 0
+  try {
+    await work(async (bytes) => {
+      size += bytes.length
+      await file.writeFile(bytes)
+    })
+    await file.sync()
+    await file.close()
+    await rename(draft, path)
+    return size
+  } catch (error) {
+    await file.close()
+    await rm(draft, { force: true })
+    throw error
+  }
+}
+
+const forms = ["json", "csv", "html", "bundle"] as const
+
+export async function exportInvoice(flags: ExportFlags): Promise<void> {
+  const form = forms.find((one) => one === flags.as)
+  if (form === undefined) throw new ConfigError("Option", { option: "--as", expected: forms.join(", "), actual: JSON.stringify(flags.as) })
+  if (form === "bundle" && flags.output === undefined)
+    throw new ConfigError("Usage", { detail: "A bundle is no text", advice: `stele invoice export ${flags.number} --as bundle -o ${flags.number}.bundle` })
+  await using books = await openBooks(flags)
+  const one = await invoiceNumbered(books.billing, flags.number)
+  const path = flags.output
+  if (form === "bundle" && path !== undefined) {
+    let digest = ""
+    const size = await written(path, async (write) => void (digest = await bundleOf(books.billing, one.invoice.id, write)))
+    if (flags.json) printLine(JSON.stringify({ bundle: path, bytes: size, sha256: digest }))
+    else printLine(`Wrote ${escapeText(path)}, ${bytesText(size)} ${out.dim(`sha256 ${digest}`)}`)
+    return
+  }
+  const text = form === "csv" ? invoiceCsv(one) : form === "html" ? invoicePage(one).body : JSON.stringify(invoiceJson(one), undefined, 2)
+  if (path === undefined) return printLine(text)
+  const size = await written(path, (write) => write(new TextEncoder().encode(`${text}\n`)))
+  if (flags.json) printLine(JSON.stringify({ file: path, bytes: size }))
+  else printLine(`Wrote ${escapeText(path)}, ${bytesText(size)}`)
+}
+
+export async function verify({ file, digest, json }: { readonly file: string; readonly digest: string | undefined; readonly json: boolean }): Promise<void> {
+  const found = await at({ file }, () =>
+    withProgress(`Verifying ${file}`, json, () => verifyBundle(file, digest === undefined ? {} : { digest: digest.replace(/^sha256:/, "") })),
+  )
+  const { invoice, lines, parts, rows, rules, sums } = found
+  if (json) {
+    const { currency, id, number, totals } = invoice
+    return printLine(
+      JSON.stringify({ verified: true, invoice: { id, number, payable: totals.payable, currency }, lines, rows, sums, parts, rules, sha256: found.digest }),
+    )
+  }
+  printLine(`${out.green("verified")} invoice ${escapeText(invoice.number)}, ${money(invoice.totals.payable, invoice.currency)}`)
+  printLine(out.dim(`${lines} lines computed anew from ${groupedText(String(rows))} rows and ${sums} sums, by ${rules}`))
+  printLine(out.dim(`sha256 ${found.digest}`))
+}

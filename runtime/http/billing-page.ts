@@ -1,0 +1,217 @@
+/** Usage, projected cost, invoices and the records behind a line as pages: no script, no network, light and dark as the reader has it. */
+import { instantText } from "../../schemas/billing/instant.ts"
+import { groupedText } from "../billing/decimal.ts"
+import type { Behind } from "../billing/drill.ts"
+import type { InvoiceAndState } from "../billing/invoice.ts"
+import { escapeHtml, type Page, page } from "../billing/page.ts"
+import { type NotProjected, type Projection, projectionMethod, type Quoted } from "../billing/projection.ts"
+import type { DayOfUsage } from "../billing/usage.ts"
+import { msOf } from "../port/usage.ts"
+import { uuidText } from "../storage/usage.ts"
+import { bars } from "./bars.ts"
+
+const style = `:root{color-scheme:light dark;--bar:light-dark(#0b7a55,#4cc79a);--part:light-dark(#b3261e,#ff8a7d);font:15px/1.5 system-ui,sans-serif}*{box-sizing:border-box}
+body{max-width:72rem;margin:2rem auto;padding:0 1rem}h1{font-size:1.6rem;margin:.5rem 0}h2{font-size:1.15rem;margin:2rem 0 .25rem}p{max-width:48rem}
+nav a{margin-right:1.2em}nav [aria-current]{font-weight:700;text-decoration:none}a{color:LinkText}a:focus-visible{outline:2px solid}
+figure{margin:1rem 0}figcaption,.dim,dt{color:GrayText}dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem}dd{margin:0}
+svg{width:100%;height:auto;max-width:72rem}.bar{fill:var(--bar)}.part{fill:var(--part)}.grid{stroke:color-mix(in srgb,CanvasText 18%,transparent)}.label{fill:GrayText;font:11px system-ui,sans-serif}
+.key{display:inline-block;width:.8em;height:.8em;margin:0 .4em 0 1em}.key-bar{background:var(--bar)}.key-part{background:var(--part)}
+.beside td:first-child{white-space:nowrap}
+@media(min-width:64rem){.beside{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,34rem);gap:1.5rem;align-items:start}.beside .wide{max-height:30rem;overflow:auto}}
+.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}caption{text-align:left;font-weight:600;padding:.5rem 0}
+th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid color-mix(in srgb,CanvasText 20%,transparent);vertical-align:top;overflow-wrap:anywhere}th{overflow-wrap:normal}.number{text-align:right;white-space:nowrap}
+tfoot *{font-weight:700}@media print{:root{color-scheme:light}nav{display:none}body{margin:0;max-width:none}}`
+
+/** A cell: a text, a number of figures, or a text that leads somewhere. */
+type Cell = string | { readonly number: string } | { readonly text: string; readonly href: string }
+interface Column {
+  readonly name: string
+  readonly isNumber?: boolean
+}
+
+const figure = (text: string | bigint): Cell => ({ number: groupedText(String(text)) })
+function cell(of: Cell): string {
+  if (typeof of === "string") return `<td>${escapeHtml(of)}</td>`
+  if ("number" in of) return `<td class="number">${escapeHtml(of.number)}</td>`
+  return `<td><a href="${escapeHtml(of.href)}">${escapeHtml(of.text)}</a></td>`
+}
+
+function table(caption: string, columns: ReadonlyArray<Column>, rows: ReadonlyArray<ReadonlyArray<Cell>>, foot: ReadonlyArray<Cell> = []): string {
+  const head = columns.map(({ isNumber, name }) => `<th scope="col"${isNumber === true ? ' class="number"' : ""}>${escapeHtml(name)}</th>`)
+  const body = rows.map((row) => `<tr>${row.map(cell).join("")}</tr>`)
+  const end = foot.length === 0 ? "" : `<tfoot><tr>${foot.map(cell).join("")}</tr></tfoot>`
+  return `<div class="wide" tabindex="0" role="region" aria-label="${escapeHtml(caption)}"><table><caption>${escapeHtml(caption)}</caption><thead><tr>${head.join("")}</tr></thead><tbody>${body.join("")}</tbody>${end}</table></div>`
+}
+
+const number = (name: string): Column => ({ name, isNumber: true })
+
+/** Where pages are, and of whom. */
+export interface Where {
+  /** Of the service's root. */
+  readonly base: string
+  readonly account: string
+  /** What documents call the account. */
+  readonly title: string
+  /** Whether whoever asks may see others, too. */
+  readonly isOperator: boolean
+}
+
+export const accountPath = (base: string, account: string): string => `${base}/accounts/${encodeURIComponent(account)}`
+const parts = { usage: "Usage", projection: "Projected cost", invoices: "Invoices" } as const
+type Part = keyof typeof parts
+
+function accountPage({ account, base, isOperator, title }: Where, part: Part, heading: string, body: string): Page {
+  const links = Object.entries(parts).map(
+    ([path, name]) => `<a href="${escapeHtml(`${accountPath(base, account)}/${path}`)}"${path === part ? ' aria-current="page"' : ""}>${name}</a>`,
+  )
+  const up = isOperator ? `<a href="${escapeHtml(`${base}/`)}">Accounts</a>` : ""
+  return page(
+    `${heading}, ${title}`,
+    `<nav aria-label="Account">${up}${links.join("")}</nav><main><h1>${escapeHtml(heading)}, ${escapeHtml(title)}</h1>${body}</main>`,
+    style,
+  )
+}
+
+const more = (href: string | undefined): string =>
+  href === undefined ? "" : `<nav aria-label="Pages"><a rel="next" href="${escapeHtml(href)}">Next page</a></nav>`
+const day = (at: bigint): string => instantText(at).slice(0, 10)
+const minute = (at: bigint): string => `${instantText(at).slice(0, 16).replace("T", " ")} UTC`
+
+export function accountsPage(base: string, accounts: ReadonlyArray<{ readonly id: string; readonly title: string }>, next: string | undefined): Page {
+  const rows = accounts.map(({ id, title }) => [
+    { text: title, href: `${accountPath(base, id)}/usage` },
+    id,
+    { text: "Projected cost", href: `${accountPath(base, id)}/projection` },
+    { text: "Invoices", href: `${accountPath(base, id)}/invoices` },
+  ])
+  return page(
+    "Accounts",
+    `<main><h1>Accounts</h1>${table(
+      "Accounts",
+      ["account", "id", "cost", "invoices"].map((name) => ({ name })),
+      rows,
+    )}${more(next)}</main>`,
+    style,
+  )
+}
+
+/** Ms with one digit, of ns. */
+const ms = (ns: bigint): string => `${ns / 1_000_000n}.${(ns / 100_000n) % 10n}`
+
+export function usagePage(
+  where: Where,
+  { days, total }: { readonly days: ReadonlyArray<DayOfUsage & { readonly day: string }>; readonly total: DayOfUsage },
+): Page {
+  const [from = "", to = ""] = [days[0]?.day, days.at(-1)?.day]
+  const busiest = days.reduce((most, one) => (one.calls > most.calls ? one : most), days[0] as (typeof days)[number])
+  const count = (value: bigint): string => groupedText(String(value))
+  const chart = bars(
+    days.map((one) => ({ name: one.day, value: one.calls, part: one.failed })),
+    {
+      title: `Calls a day, ${from} to ${to}`,
+      description: `${count(total.calls)} calls in ${days.length} days, ${count(total.failed)} of which failed; the most on one day were ${count(busiest.calls)} on ${busiest.day}. The table has all figures.`,
+      label: ({ name, part, value }) => `${name}: ${count(value)} calls, ${count(part)} failed`,
+    },
+  )
+  const figures = (one: DayOfUsage): ReadonlyArray<Cell> => [
+    figure(one.calls),
+    figure(one.failed),
+    figure(ms(one.wallNs)),
+    figure(one.bytesIn),
+    figure(one.bytesOut),
+  ]
+  const columns = [{ name: "day" }, number("calls"), number("failed"), number("ms"), number("bytes in"), number("bytes out")]
+  const lost =
+    total.dropped === 0n ? "" : `<p>The records of ${count(total.dropped)} more calls were dropped before they could be kept: they are in no figure.</p>`
+  return accountPage(
+    where,
+    "usage",
+    "Usage",
+    `<p class="dim">${from} to ${to}, days of UTC</p><div class="beside"><figure>${chart}<figcaption><span class="key key-bar"></span>answered<span class="key key-part"></span>failed</figcaption></figure>${table(
+      "Calls by day",
+      columns,
+      days.map((one) => [one.day, ...figures(one)]),
+      ["all", ...figures(total)],
+    )}</div>${lost}`,
+  )
+}
+
+function projected(one: Projection | NotProjected): string {
+  if ("error" in one)
+    return `<section><h2>${escapeHtml(one.subscription)}</h2><p>It cannot be projected: ${escapeHtml(one.error.message)} (${escapeHtml(one.error.code)})</p></section>`
+  const { currency, plan, projected: at, soFar, span, subscription, until } = one
+  const keyOf = ({ attribute, charge }: Quoted["lines"][number]): string => JSON.stringify([charge, attribute])
+  const before = new Map(soFar.lines.map((line) => [keyOf(line), line]))
+  const rows = at.lines.map((line): ReadonlyArray<Cell> => {
+    const now = before.get(keyOf(line))
+    return [
+      line.title + (line.attribute === undefined ? "" : `, ${line.attribute}`),
+      figure(now?.quantity ?? "0"),
+      figure(now?.amount ?? "0"),
+      figure(line.quantity),
+      figure(line.amount),
+    ]
+  })
+  const beyond = at.overages.map(
+    ({ charge, over, policy, upTo }) =>
+      `<p>${escapeHtml(charge)}: ${escapeHtml(groupedText(over))} beyond ${escapeHtml(groupedText(upTo))}${policy === "block" ? ", which would be refused" : ""}</p>`,
+  )
+  return `<section><h2>${escapeHtml(subscription)}</h2><dl><dt>Plan</dt><dd>${escapeHtml(plan)}</dd><dt>Period</dt><dd>${minute(span.start)} – ${minute(span.end)}</dd><dt>Counted until</dt><dd>${minute(until)}</dd></dl>${table(
+    `Cost in ${currency}`,
+    [{ name: "what" }, number("used so far"), number("would cost"), number("by its end"), number("will cost")],
+    rows,
+    ["Total", "", figure(soFar.total), "", figure(at.total)],
+  )}${beyond.join("")}</section>`
+}
+
+export const projectionPage = (where: Where, found: ReadonlyArray<Projection | NotProjected>): Page =>
+  accountPage(
+    where,
+    "projection",
+    "Projected cost",
+    `<p>${escapeHtml(projectionMethod)}</p>${found.length === 0 ? "<p>No subscription has a period under way.</p>" : found.map(projected).join("")}`,
+  )
+
+export function invoicesPage(where: Where, invoices: ReadonlyArray<InvoiceAndState>, next: string | undefined): Page {
+  const rows = invoices.map(({ invoice, state }): ReadonlyArray<Cell> => [
+    { text: invoice.number, href: `${accountPath(where.base, where.account)}/invoices/${encodeURIComponent(invoice.number)}` },
+    `${day(invoice.period.start)} – ${day(invoice.period.end)}`,
+    day(invoice.issuedAt),
+    day(invoice.dueAt),
+    state.status,
+    { number: `${groupedText(invoice.totals.payable)} ${invoice.currency}` },
+  ])
+  const columns = [...["number", "period", "issued", "due", "status"].map((name) => ({ name })), number("payable")]
+  const body = rows.length === 0 ? "<p>No invoices.</p>" : table("Invoices, in the order of their issue", columns, rows)
+  return accountPage(where, "invoices", "Invoices", body + more(next))
+}
+
+export function recordsPage(
+  where: Where,
+  { invoice }: InvoiceAndState,
+  place: number,
+  found: ReadonlyArray<Behind>,
+  links: { readonly lines: string; readonly next: string | undefined },
+): Page {
+  const line = invoice.lines[place]
+  const rows = found.map((one): ReadonlyArray<Cell> => {
+    if ("event" in one) {
+      const { at, id, name, properties, quantity } = one.event
+      return [instantText(at), id, name, "", { number: quantity ?? "" }, JSON.stringify(properties ?? {})]
+    }
+    const { bytesIn, bytesOut, export: exported, id, outcome, plugin, tenant, wallNs } = one.record
+    const more = `${plugin}; ${tenant}; ${bytesIn} bytes in, ${bytesOut} out`
+    return [instantText(BigInt(msOf(id)) * 1_000n), uuidText(id), exported, outcome, { number: `${ms(BigInt(wallNs))} ms` }, more]
+  })
+  const columns = [{ name: "time" }, { name: "id" }, { name: "what" }, { name: "outcome" }, number("quantity"), { name: "of" }]
+  const title = `${line?.title ?? ""}${line?.attribute === undefined ? "" : `, ${line.attribute}`}`
+  const path = `${accountPath(where.base, where.account)}/invoices/${encodeURIComponent(invoice.number)}`
+  return accountPage(
+    where,
+    "invoices",
+    `Line ${place + 1} of ${invoice.number}`,
+    `<p>${escapeHtml(title)}: <a href="${escapeHtml(path)}">invoice ${escapeHtml(invoice.number)}</a>, <a href="${escapeHtml(links.lines)}">as JSON lines</a></p>${
+      rows.length === 0 ? "<p>Nothing on this page.</p>" : table("Usage records and events", columns, rows)
+    }${more(links.next)}`,
+  )
+}

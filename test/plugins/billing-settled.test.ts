@@ -1,0 +1,300 @@
+/** What the contract settles of what price lists leave open: one question each, answered by the rules and by the oracle. */
+import t from "tap"
+import type { Catalogue as Shape } from "../../schemas/billing/catalogue.ts"
+import * as F from "../billing/fraction.ts"
+import { linesOfPeriod, type Rating, type UsageEvent } from "../billing/oracle.ts"
+import { Refused } from "../billing/oracle-problem.ts"
+import { type Change, Timeline } from "../billing/oracle-time.ts"
+import { found, oracleText, subscriptionOf, zoneOf } from "./billing/rating.ts"
+import { at, decimal, instant, Rules } from "./billing/rules.ts"
+
+const rules = await Rules.open()
+t.teardown(() => rules[Symbol.asyncDispose]())
+
+type Meter = Shape["meters"][number]
+type Plan = Shape["plans"][number]
+type Charge = Plan["charges"][number]
+
+const day = 86_400_000_000n
+const january = { start: instant("2026-01-01T00:00:00Z"), end: instant("2026-02-01T00:00:00Z") }
+const utc = { name: "UTC", release: "fixed", first: 0, changes: [], offsets: [] }
+const month = { unit: "month", count: 1 } as const
+
+const charged = (price: object, more: object = {}): Charge => ({ id: "c", meter: "m", price, ...more }) as unknown as Charge
+const planOf = (id: string, ...charges: readonly Charge[]): Plan => ({ id, interval: month, align: "calendar", charges })
+const listOf = (plans: readonly Plan[], { meter = {}, ...more }: { readonly meter?: Partial<Meter>; readonly [field: string]: unknown } = {}): Shape =>
+  ({
+    name: "settled",
+    version: "1",
+    currency: "EUR",
+    units: { u: { exponent: 2 } },
+    meters: [{ id: "m", unit: "u", aggregation: "sum", ...meter }],
+    plans,
+    ...more,
+  }) as Shape
+const used = (dayOfMonth: number, quantity: string, more: Partial<UsageEvent> = {}): UsageEvent => ({
+  meter: 0,
+  at: january.start + BigInt(dayOfMonth - 1) * day,
+  id: BigInt(dayOfMonth),
+  quantity,
+  ...more,
+})
+const ratingOf = (catalogue: Shape, more: Partial<Rating> = {}, subscription: Partial<Rating["subscription"]> = {}): Rating => ({
+  catalogue,
+  subscription: { id: "s", plan: "p", start: instant("2025-06-15T00:00:00Z"), zone: "UTC", quantities: [], changes: [], ...subscription },
+  period: january,
+  zones: [utc],
+  prior: { quantities: [], billed: [] },
+  events: [],
+  aggregates: [],
+  last: true,
+  ...more,
+})
+const on = (text: string, change: object, atPeriodEnd = false): Change => ({ at: instant(text), atPeriodEnd, ...change }) as Change
+
+/** Amounts, or the kind of what is refused; both must say the same lines. */
+function answers(rating: Rating): string {
+  let want: string
+  let amounts: string
+  try {
+    const lines = linesOfPeriod(rating)
+    want = lines.map(oracleText).join("\n")
+    amounts = lines.map(({ amount, attribute }) => `${attribute === undefined ? "" : `${attribute}:`}${F.text(amount)}`).join(" ")
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error
+    want = amounts = error.kind
+  }
+  t.equal(found(rules, rating.catalogue, rating), want)
+  return amounts
+}
+const unit = (price: string) => ({ model: "unit", price })
+const percentage = (more: object) => ({ model: "percentage", percent: "10", ...more })
+
+t.test("a percentage of events that came before is what it billed, and what the new ones cost after what is free", (t) => {
+  const of = (price: object, modifiers: readonly object[], quantities: Rating["prior"]["quantities"], billed: string | undefined) =>
+    answers(
+      ratingOf(listOf([planOf("p", charged(price, { modifiers }))]), {
+        events: [used(2, "100"), used(3, "50")],
+        prior: { quantities, billed: billed === undefined ? [] : [{ charge: "p/c", amount: billed }] },
+      }),
+    )
+  const before = [{ meter: 0, quantity: "70", events: 2 }]
+  t.equal(of(percentage({ freeAmount: "100" }), [], before, "0"), "12", "30 of the first are left free")
+  t.equal(of(percentage({ freeEvents: 3 }), [], before, "0"), "5", "one event is left free")
+  t.equal(of(percentage({}), [{ modifier: "percentDiscount", percent: "50" }], before, "3.5"), "7.5", "what was billed has had its discount")
+  t.equal(of(percentage({}), [{ modifier: "maximum", amount: "10" }], before, "7"), "3", "a maximum is the period's")
+  t.equal(of(percentage({}), [{ modifier: "minimum", amount: "30" }], before, "7"), "23", "and so is a minimum")
+  t.equal(of(percentage({}), [], before, undefined), "conflict", "what was billed must be said")
+  t.equal(of(percentage({}), [{ modifier: "fixedDiscount", amount: "1" }], before, "7"), "unsupported")
+  t.equal(of(percentage({}), [], [], "7"), "8", "without quantities, all of the period's events are given")
+  t.end()
+})
+
+t.test("overflow is what 128 bits do not hold, and nothing less", (t) => {
+  // A sum over a common denominator beyond 2^127 whose lowest terms are small.
+  const price = (per: string, cost: string) => ({
+    model: "graduated",
+    tiers: [
+      { upTo: "1", price: cost, per },
+      { upTo: null, price: cost, per },
+    ],
+  })
+  t.equal(answers(ratingOf(listOf([planOf("p", charged(price("999999999999999989", "1")))]), { events: [used(2, "2")] })), "0")
+  const most = "170141183460469231731687303715884105727"
+  t.equal(found(rules, listOf([planOf("p", charged(unit(most)))]), ratingOf(listOf([]), { events: [used(2, "2")] })), "overflow")
+  const bounded = listOf([planOf("p", charged(unit("1")))], { meter: { firstIncrement: "92233720368547758.08" } })
+  t.equal(found(rules, bounded, ratingOf(bounded, { events: [used(2, "1")] })), "limit", "an event is 64 bits, which is another limit")
+  t.end()
+})
+
+t.test("with `each`, what a minimum before discounts looks at is rounded as the amount is", (t) => {
+  const modifiers = [
+    { modifier: "percentDiscount", percent: "50" },
+    { modifier: "minimum", amount: "1.005" },
+    { modifier: "minimum", amount: "1.52", base: "beforeDiscounts" },
+  ]
+  const list = listOf([planOf("p", charged(unit("1"), { modifiers }))], { policies: { "modifiers.rounding": "each", "rounding.mode": "halfEven" } })
+  // 1 → 0.50; 1.005 lacks 0.505: 1.005 → 1.00 (even), and 1 + 0.505 = 1.505 → 1.50 (even); 1.52 lacks 0.02.
+  t.equal(answers(ratingOf(list, { events: [used(2, "1")] })), "1.02")
+  t.end()
+})
+
+t.test("an event is rounded to its unit's digits first, and then raised to its increments", (t) => {
+  const list = listOf([planOf("p", charged(unit("1")))], { meter: { increment: "1" }, policies: { "input.excess": "round" } })
+  t.equal(answers(ratingOf(list, { events: [used(2, "1.004")] })), "1", "1.004 is 1.00, and not raised to 2")
+  t.equal(answers(ratingOf(list, { events: [used(2, "1.005")] })), "2")
+  t.end()
+})
+
+t.test("a share of 0 days is malformed", (t) => {
+  t.strictSame(rules.problems(listOf([], { policies: { "proration.denominator": "0" } })), ["malformed /policies/proration.denominator"])
+  t.strictSame(rules.problems(listOf([], { policies: { "proration.denominator": "x" } })), ["unknown-policy /policies/proration.denominator"])
+  t.end()
+})
+
+t.test("usage before the trial's end is not counted but moves a level, and usage in a pause is", (t) => {
+  const trial = { start: january.start, trialEnd: instant("2026-01-11T00:00:00Z") }
+  const events = [used(5, "10"), used(15, "1")]
+  t.equal(answers(ratingOf(listOf([planOf("p", charged(unit("1")))]), { events }, trial)), "1")
+  const level = listOf([planOf("p", charged(unit("31")))], { meter: { aggregation: "timeWeighted" } })
+  t.equal(answers(ratingOf(level, { events }, trial)), "227", "10 for 21 days, and 1 for 17 of them")
+  const paused = [on("2026-01-10T00:00:00Z", { what: "pause" }), on("2026-01-20T00:00:00Z", { what: "resume" })]
+  t.equal(answers(ratingOf(listOf([planOf("p", charged(unit("1")))]), { events }, { changes: paused })), "11")
+  t.end()
+})
+
+const flat = { id: "f", price: { model: "flat", amount: "31" } } as const
+
+t.test("no period begins at or after `cancel`, and the one in which it lies is whole", (t) => {
+  const catalogue = listOf([planOf("p", flat)])
+  const ends = (cancel: string, start = "2025-12-01T00:00:00Z") => {
+    const subscription = { ...ratingOf(catalogue).subscription, start: instant(start), changes: [on(cancel, { what: "cancel" })] }
+    const within = { start: instant("2025-12-01T00:00:00Z"), end: instant("2027-01-01T00:00:00Z") }
+    const ours = rules.call(`${at}#[method]catalogue.periods`, [rules.compile(catalogue), subscriptionOf(subscription), within, [zoneOf(utc)]])
+    t.strictSame(ours, new Timeline(catalogue, subscription, [utc]).periods(within))
+    return ours.map(({ end }) => new Date(Number(end / 1000n)).toISOString().slice(0, 10)).join(" ")
+  }
+  t.equal(ends("2026-01-01T00:00:00Z"), "2026-01-01")
+  t.equal(ends("2026-01-01T00:00:01Z"), "2026-01-01 2026-02-01")
+  t.equal(ends("2025-12-01T00:00:00Z"), "", "none at all")
+  t.equal(ends("2025-12-02T00:00:00Z", "2025-12-02T00:00:00Z"), "2026-01-01", "the period has begun, though the subscription has no time in it")
+  t.equal(answers(ratingOf(catalogue, {}, { changes: [on("2026-01-11T00:00:00Z", { what: "cancel" })] })), "10")
+  t.end()
+})
+
+t.test("a change exactly at a period's start belongs to that period, decides its length and makes no empty part", (t) => {
+  const weekly: Plan = { id: "w", interval: { unit: "week", count: 1 }, align: "calendar", charges: [{ id: "g", price: { model: "flat", amount: "7" } }] }
+  const catalogue = listOf([planOf("p", flat), weekly])
+  const changes = [on("2026-01-01T00:00:00Z", { what: "plan", plan: "w" })]
+  const first = { start: january.start, end: instant("2026-01-05T00:00:00Z") }
+  t.equal(answers(ratingOf(catalogue, { period: first }, { changes })), "7")
+  t.equal(answers(ratingOf(catalogue, {}, { changes })), "outside-period", "and the month is no period of it")
+  const ending = [on("2026-01-01T00:00:00Z", { what: "plan", plan: "w" }, true)]
+  t.equal(answers(ratingOf(catalogue, {}, { changes: ending })), "31", "at period end is the end of the period that has begun")
+  t.end()
+})
+
+t.test("an event without a key has the key of no characters", (t) => {
+  const list = listOf([planOf("p", charged(unit("1")))], { meter: { aggregation: "unique" } })
+  t.equal(answers(ratingOf(list, { events: [used(2, "1"), used(3, "1", { key: "" }), used(4, "1", { key: "a" })] })), "2")
+  t.end()
+})
+
+t.test("carried levels of timeWeighted add up, of latest they contradict one another", (t) => {
+  const quantities = [
+    { meter: 0, quantity: "2", events: 0 },
+    { meter: 0, attribute: "x", quantity: "3", events: 0 },
+  ]
+  const of = (aggregation: "timeWeighted" | "latest", more: Partial<Rating> = { prior: { quantities, billed: [] } }) =>
+    answers(ratingOf(listOf([planOf("p", charged(unit("1")))], { meter: { aggregation } }), more))
+  t.equal(of("timeWeighted"), "5")
+  t.equal(of("latest"), "conflict")
+  t.equal(of("latest", { prior: { quantities: quantities.slice(0, 1), billed: [] } }), "2")
+  t.equal(of("latest", { aggregates: quantities.slice(0, 1) }), "conflict", "and beside `prior` a level takes no sums")
+  t.end()
+})
+
+t.test("a level is billed once where the plan changes", (t) => {
+  const two = (aggregation: "timeWeighted" | "latest") =>
+    listOf([planOf("p", charged(unit("31"))), planOf("q", charged(unit("62")))], { meter: { aggregation } })
+  const changes = [on("2026-01-11T00:00:00Z", { what: "plan", plan: "q" })]
+  t.equal(answers(ratingOf(two("timeWeighted"), { events: [used(1, "1")] }, { changes })), "10 42")
+  t.equal(answers(ratingOf(two("latest"), { events: [used(1, "1")] }, { changes })), "0 62", "the last quantity is the last plan's")
+  t.end()
+})
+
+t.test("addDaysOfMonth begins with the last such day up to the start", (t) => {
+  const catalogue = listOf([{ id: "p", interval: month, charges: [flat] }], { policies: { "schedule.missingDay": "addDaysOfMonth" } })
+  const subscription = { ...ratingOf(catalogue).subscription, start: instant("2026-03-10T00:00:00Z"), anchorDay: 31 }
+  const within = { start: instant("2026-01-01T00:00:00Z"), end: instant("2026-06-01T00:00:00Z") }
+  const ours = rules.call(`${at}#[method]catalogue.periods`, [rules.compile(catalogue), subscriptionOf(subscription), within, [zoneOf(utc)]])
+  t.strictSame(ours, new Timeline(catalogue, subscription, [utc]).periods(within))
+  const begin = ours.map(({ start }) => new Date(Number(start / 1000n)).toISOString().slice(0, 10)).join(" ")
+  t.equal(begin, "2026-02-28 2026-03-28 2026-04-28 2026-05-28", "the last of February, 28 days, 31, 30")
+  t.end()
+})
+
+t.test("an interval that never meets its day is a limit", (t) => {
+  const catalogue = listOf([{ id: "p", interval: { unit: "year", count: 1 }, charges: [flat] }], { policies: { "schedule.missingDay": "skip" } })
+  t.equal(answers(ratingOf(catalogue, {}, { start: instant("2026-02-10T00:00:00Z"), anchorDay: 31 })), "limit")
+  t.end()
+})
+
+t.test("beyondLast: lastTier takes the last bound for null, after checking it", (t) => {
+  const tiers = (last: string | null) => ({
+    model: "graduated",
+    tiers: [
+      { upTo: "10", price: "1" },
+      { upTo: last, price: "2" },
+    ],
+  })
+  const of = (last: string | null) => listOf([planOf("p", charged(tiers(last)))], { policies: { "tiers.beyondLast": "lastTier" } })
+  t.equal(answers(ratingOf(of("20"), { events: [used(2, "30")] })), "50")
+  t.strictSame(rules.problems(of("10")), ["tier-unreachable /plans/0/charges/0/price/tiers/1/upTo"])
+  t.strictSame(rules.problems(of("20.001")), ["exponent-mismatch /plans/0/charges/0/price/tiers/1/upTo"])
+  t.end()
+})
+
+t.test("byAttribute bills early what is known early, attribute by attribute", (t) => {
+  const price = {
+    model: "byAttribute",
+    cases: [{ value: "a", price: { model: "volume", tiers: [{ upTo: null, price: "1" }] } }],
+    otherwise: unit("2"),
+  }
+  const events = [used(2, "1", { attribute: "a" }), used(3, "1", { attribute: "b" }), used(4, "1")]
+  t.equal(answers(ratingOf(listOf([planOf("p", charged(price))]), { events, last: false })), ":2 b:2")
+  t.equal(answers(ratingOf(listOf([planOf("p", charged(price))]), { events })), ":2 a:1 b:2")
+  const billed = [{ charge: "p/c", attribute: "", amount: "1" }]
+  t.equal(answers(ratingOf(listOf([planOf("p", charged(price))]), { events, prior: { quantities: [], billed } })), ":1 a:1 b:2")
+  t.equal(answers(ratingOf(listOf([planOf("p", charged(unit("1")))]), { events, prior: { quantities: [], billed } })), "unknown-attribute")
+  t.end()
+})
+
+t.test("amounts have the digits of the currency or of the step, whichever are more", (t) => {
+  const of = (policies: object, amount: string) =>
+    answers(
+      ratingOf(listOf([planOf("p", charged(unit("0.3333333")))], { policies }), {
+        events: [used(2, "1")],
+        prior: { quantities: [], billed: [{ charge: "p/c", amount }] },
+      }),
+    )
+  const exponent = (policies: object) => rules.call(`${at}#[method]catalogue.describe`, [rules.compile(listOf([], { policies }))]).exponent
+  t.equal(of({ "rounding.scale": "4" }, "0.0001"), "0.3332")
+  t.equal(exponent({ "rounding.scale": "4" }), 4)
+  t.equal(of({}, "0.001"), "off-minor-unit")
+  t.equal(of({ "rounding.increment": "0.5" }, "0.01"), "0.49", "what was billed may be no multiple of the step")
+  t.equal(exponent({ "rounding.increment": "0.5" }), 2)
+  t.end()
+})
+
+t.test("what changes the quantity stands before what changes the amount", (t) => {
+  const modifiers = [
+    { modifier: "percentDiscount", percent: "1" },
+    { modifier: "allowance", quantity: "1" },
+  ]
+  t.strictSame(rules.problems(listOf([planOf("p", charged(unit("1"), { modifiers }))])), ["malformed /plans/0/charges/0/modifiers/1"])
+  t.end()
+})
+
+t.test("sums of a meter that counts single events are a conflict", (t) => {
+  const sum = [{ meter: 0, quantity: "1", events: 1 }]
+  const of = (aggregation: Meter["aggregation"], price: object) =>
+    answers(ratingOf(listOf([planOf("p", charged(price))], { meter: { aggregation } }), { aggregates: sum }))
+  t.equal(of("unique", unit("1")), "conflict")
+  t.equal(of("timeWeighted", unit("1")), "conflict")
+  t.equal(of("sum", percentage({})), "conflict")
+  t.equal(of("sum", unit("1")), "1")
+  t.end()
+})
+
+t.test("estimate() takes what a meter came to, whatever its aggregation", (t) => {
+  const catalogue = rules.compile(listOf([planOf("p", charged(unit("1")))], { meter: { aggregation: "unique" } }))
+  const sum = (quantity: string, attribute?: string) => ({ meter: 0, attribute, quantity: decimal(quantity), events: 1n })
+  const total = (now: ReadonlyArray<ReturnType<typeof sum>>, before: ReadonlyArray<ReturnType<typeof sum>>) => {
+    const { low, scale } = rules.call(`${at}#[method]catalogue.estimate`, [catalogue, "p", now, [], { quantities: before, billed: [] }, true]).total
+    return Number(low) / 10 ** scale
+  }
+  t.equal(total([sum("2"), sum("3", "x")], []), 5)
+  t.equal(total([], []), 0)
+  t.end()
+})

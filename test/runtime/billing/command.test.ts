@@ -1,0 +1,147 @@
+/** From a price list to a verified invoice by the command line alone, on a store with a month of calls. */
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import t from "tap"
+import { SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
+import { jsonError, stele as run } from "../command-line.ts"
+import { calls, keep } from "./usage.ts"
+
+t.setTimeout(240_000)
+const folder = await mkdtemp(join(tmpdir(), "stele-billing-"))
+t.teardown(() => rm(folder, { recursive: true }))
+const path = join(folder, "books.db")
+const store = await SqliteStore.open(path)
+// A month that is over, whenever this runs.
+const now = new Date()
+const month = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() - 2, 1))
+const next = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() - 1, 1))
+const day = (date: Date): string => date.toISOString().slice(0, 10)
+await keep(store, "ada", calls("ada", day(month), day(next), 1_500))
+await store.close()
+
+const stele = (...args: ReadonlyArray<string>) => run(args, { env: { STELE_STORAGE: `sqlite:${path}` }, cwd: process.cwd() })
+const json = (...args: ReadonlyArray<string>): Readonly<Record<string, unknown>> => {
+  const ended = stele(...args, "--json")
+  if (ended.code !== 0) throw new Error(`${args.join(" ")}: ${ended.stdout}${ended.stderr}`)
+  return JSON.parse(ended.stdout) as Readonly<Record<string, unknown>>
+}
+
+t.test("prices, an account and a subscription are added, and shown again", async (t) => {
+  t.match(json("prices", "add", "executions-2025"), { added: { name: "executions-2025", digest: /^sha256:/ } })
+  t.match(stele("prices", "list").stdout, /^executions-2025\s+1\s+USD\s+[0-9a-f]{12}\s+community, professional,\s+enterprise$/m)
+  t.match(json("account", "add", "ada", "--currency", "USD", "--tax", "vat=20", "--dry-run"), { wouldAdd: { id: "ada" } })
+  t.equal(stele("account", "list").stdout, "No accounts\n", "a dry run keeps nothing")
+  t.match(json("account", "add", "ada", "--currency", "USD", "--title", "Ada & Co", "--tax", "vat=20"), { added: { id: "ada", zone: "UTC", tenants: ["ada"] } })
+  t.match(jsonError(stele("account", "subscribe", "ada", "--prices", "nothing", "--plan", "professional", "--start", day(month), "--json")), {
+    code: "STELE-CFG-0003",
+  })
+  t.match(json("account", "subscribe", "ada", "--prices", "executions-2025", "--plan", "professional", "--start", day(month)), {
+    subscription: { id: "ada-professional", plan: "professional", sequence: 0 },
+  })
+  t.match(stele("account", "show", "ada").stdout, /^ada-professional professional: .* is next, invoice 0$/m)
+  t.match(stele("account", "show", "eve"), { code: 4, stderr: /There is no account "eve"|Cannot find/ })
+})
+
+t.test("invoices are issued, listed, shown down to the records behind a line", async (t) => {
+  t.match(json("invoice", "issue", "ada-professional"), { isNew: true, invoice: { number: "INV-000001", totals: { payable: "118.80" } } })
+  t.match(stele("invoice", "issue", "ada-professional").stdout, /^Issued INV-000002: /)
+  const { invoices } = json("invoice", "list") as { readonly invoices: ReadonlyArray<object> }
+  t.match(invoices, [{ number: "INV-000001", account: "ada", status: "issued" }, { number: "INV-000002" }])
+  const shown = stele("invoice", "show", "INV-000002").stdout
+  t.match(shown, /^account\s+Ada & Co$/m)
+  t.match(shown, /^vat 20 %\s+[\d.,]+ USD$/m)
+  const line = json("invoice", "show", "INV-000002", "--line", "5") as { readonly explanation: ReadonlyArray<string>; readonly usage: object }
+  t.ok(line.explanation.length > 0, line.explanation.join("; "))
+  t.match(line.usage, { records: 1_500, events: 0 })
+  const records = stele("invoice", "show", "INV-000002", "--line", "5", "--records").stdout.trimEnd().split("\n")
+  t.equal(records.length, 1_500)
+  t.match(JSON.parse(records[0] as string), { tenant: "ada", export: /^acme:/, at: new RegExp(`^${day(month)}`) })
+  t.match(stele("invoice", "show", "INV-000002", "--line", "99"), { code: 2, stderr: /a line's number from 1 to/ })
+  t.match(stele("invoice", "show", "INV-000009"), { code: 4 })
+})
+
+t.test("an invoice is exported as JSON, CSV, HTML and a bundle, and verified", async (t) => {
+  t.match(JSON.parse(stele("invoice", "export", "INV-000002").stdout), { number: "INV-000002", state: { status: "issued" } })
+  const csv = stele("invoice", "export", "INV-000002", "--as", "csv").stdout.trimEnd().split("\r\n")
+  t.equal(csv[0], "number,line,charge,attribute,title,from,to,quantity,amount,currency,meter")
+  t.match(csv[1], /^INV-000002,1,professional\/base,,Professional,/)
+  const html = join(folder, "invoice.html")
+  t.equal(stele("invoice", "export", "INV-000002", "--as", "html", "-o", html).code, 0)
+  const page = await readFile(html, "utf8")
+  t.match(page, /<h1>Invoice INV-000002<\/h1>.*<dd>Ada &amp; Co<\/dd>/s)
+  t.notMatch(page, /<script|https?:/)
+  const bundle = join(folder, "2.bundle")
+  const { sha256 } = json("invoice", "export", "INV-000002", "--as", "bundle", "-o", bundle) as { readonly sha256: string }
+  t.match(json("invoice", "verify", bundle, "--digest", sha256), { verified: true, invoice: { number: "INV-000002" }, sums: 4 })
+  t.match(stele("invoice", "verify", bundle).stdout, /^verified invoice INV-000002, /)
+  const bytes = await readFile(bundle)
+  bytes[700] = (bytes[700] as number) ^ 1
+  await writeFile(bundle, bytes)
+  t.match(jsonError(stele("invoice", "verify", bundle, "--json")), { code: "STELE-BIL-0029" })
+  t.match(stele("invoice", "export", "INV-000002", "--as", "bundle"), { code: 2, stderr: /-o INV-000002\.bundle/ })
+})
+
+t.test("`stele estimate` says what usage would cost, and what is beyond a bound", async (t) => {
+  t.match(json("estimate", "executions-2025", "--plan", "professional", "--meter", "executions=120000", "--meter", "compute=600"), {
+    currency: "USD",
+    total: "304.00",
+    lines: [{ charge: "professional/base", amount: "99.00" }, { amount: "200.00" }, { amount: "5.00" }, {}, {}],
+  })
+  t.match(
+    stele("estimate", "executions-2025", "--plan", "community", "--meter", "executions=1500").stdout,
+    /community\/executions: 500 beyond 1,000, which would be refused/,
+  )
+  t.match(stele("estimate", "executions-2025", "--plan", "professional", "--meter", "execution=1"), { code: 2, stderr: /did you mean "executions"/ })
+  t.match(jsonError(stele("estimate", "executions-2025", "--plan", "gold", "--json")), { code: "STELE-BIL-0002" })
+})
+
+t.test("`stele prices simulate` rates a stored month and events of a file, and tells two lists apart", async (t) => {
+  const stored = json(
+    "prices",
+    "simulate",
+    "executions-2025",
+    "--plan",
+    "professional",
+    "--month",
+    day(month).slice(0, 7),
+    "--storage",
+    `sqlite:${path}`,
+    "--tenant",
+    "ada",
+  )
+  const { invoices } = json("invoice", "list") as { readonly invoices: ReadonlyArray<{ readonly number: string }> }
+  t.equal(invoices.length, 2, "nothing was issued")
+  const { lines } = JSON.parse(stele("invoice", "export", "INV-000002").stdout) as {
+    readonly lines: ReadonlyArray<{ readonly charge: string; readonly amount: string; readonly rating: number }>
+  }
+  const amounts = (all: ReadonlyArray<{ readonly charge: string; readonly amount: string }>) =>
+    all.flatMap(({ amount, charge }) => (charge.endsWith("/base") ? [] : [`${charge} ${amount}`]))
+  t.strictSame(amounts(stored["lines"] as never), amounts(lines), "the usage costs what its invoice says")
+  const csv = join(folder, "events.csv")
+  await writeFile(csv, 'name,at,id,quantity,region\nworkflow-execution,2026-10-03T00:00:00Z,a,120000,"eu, west"\nnetwork-bandwidth,2026-10-04,b,150.5,eu\n')
+  const month10 = ["--plan", "professional", "--month", "2026-10", "--events", csv]
+  t.match(json("prices", "simulate", "executions-2025", ...month10, "--against", "executions-2025", "--against-plan", "community"), {
+    total: "304.05",
+    events: 2,
+    against: { plan: "community", total: "0.00" },
+    difference: "-304.05",
+  })
+  const ndjson = join(folder, "events.jsonl")
+  await writeFile(
+    ndjson,
+    '{"name":"workflow-execution","at":"2026-10-03","id":"a","quantity":"120000"}\n{"name":"workflow-execution","at":"2026-09-30","id":"b","quantity":"9"}\n',
+  )
+  t.match(
+    json("prices", "simulate", "executions-2025", "--plan", "professional", "--month", "2026-10", "--events", ndjson),
+    { total: "299.00" },
+    "what is of another month is not in it",
+  )
+  await writeFile(csv, "name,at\ncall,yesterday\n")
+  t.match(jsonError(stele("prices", "simulate", "executions-2025", ...month10, "--json")), { code: "STELE-BIL-0006", data: { line: 2 } })
+  t.match(stele("prices", "simulate", "executions-2025", "--plan", "professional", "--month", "2026-13", "--events", csv), {
+    code: 2,
+    stderr: /a month such as 2026-10/,
+  })
+  t.match(stele("prices", "simulate", "executions-2025", "--plan", "professional", "--month", "2026-10"), { code: 2, stderr: /--events FILE/ })
+})

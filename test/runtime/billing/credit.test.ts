@@ -1,0 +1,155 @@
+/** Credit notes and cancellation; taxes, discounts, rates and a wallet on an invoice. */
+import t from "tap"
+import {
+  addCatalogue,
+  type Billing,
+  cancelInvoice,
+  creditInvoice,
+  creditNotes,
+  documentNumbered,
+  invoiceOf,
+  type InvoiceValue,
+  issue,
+  openBilling,
+  type BillingOptions,
+  paidOperations,
+  putAccount,
+  subscribe,
+} from "../../../runtime/billing/mod.ts"
+import { balanceOf, book } from "../../../runtime/billing/ledger.ts"
+import { checkLedger } from "../../../runtime/billing/ledger-check.ts"
+import { mixed } from "./lists.ts"
+import { at, openHost, storeAt } from "./usage.ts"
+
+t.setTimeout(240_000)
+const host = await openHost()
+t.teardown(() => host[Symbol.asyncDispose]())
+
+async function opened(account: Partial<Parameters<typeof putAccount>[1]> = {}, options: Partial<BillingOptions> = {}) {
+  const store = storeAt("2026-01-01T00:00:01Z")
+  const billing = openBilling({ host, store, entity: "acme", ...options })
+  const { digest } = await addCatalogue(billing, mixed)
+  await putAccount(billing, { id: "ada", zone: "UTC", currency: "EUR", ...account })
+  await subscribe(billing, { id: "s", account: "ada", catalogue: digest, plan: "small", start: at("2026-01-01"), quantities: { seats: "3" } })
+  return { store, billing }
+}
+async function issued(billing: Billing): Promise<InvoiceValue> {
+  const { invoice } = await issue(billing, "s")
+  if (invoice === undefined) throw new Error("no invoice")
+  return invoice
+}
+const vat = { code: "vat", rate: "20", treatment: "standard" } as const
+const city = { code: "city", rate: "2.5", treatment: "standard" } as const
+
+t.test("`creditInvoice()` gives back parts of lines with their taxes, never more than is left, under numbers of its own", async (t) => {
+  const { billing } = await opened({ taxes: [vat, city] })
+  const invoice = await issued(billing)
+  t.match(invoice.totals, { net: "19.00", tax: "4.28", payable: "23.28" })
+  const order = { id: "half", invoice: invoice.id, reason: "closed early", items: [{ line: 0, what: "unused", from: at("2026-01-16T12:00:00Z") } as const] }
+  const note = await creditInvoice(billing, order)
+  t.match(note, { number: "CN-INV-000001", invoiceNumber: "INV-000001", net: "5.00", lines: [{ line: 0, net: "5" }] })
+  t.strictSame(await creditInvoice(billing, order), note, "asked for again it is the same")
+  t.equal(await documentNumbered(billing, "CN-INV", 1), note.id)
+  await t.rejects(creditInvoice(billing, { ...order, reason: "another" }), { code: "STELE-BIL-0015" })
+  await t.rejects(creditInvoice(billing, { ...order, id: "more", items: [{ line: 0, what: "amount", amount: "5.01" }] }), {
+    code: "STELE-BIL-0002",
+    message: /over-credited/,
+  })
+  await t.rejects(creditInvoice(billing, { ...order, id: "fine", items: [{ line: 0, what: "amount", amount: "0.001" }] }), {
+    code: "STELE-BIL-0002",
+    message: /off-minor-unit/,
+  })
+  await t.rejects(creditInvoice(billing, { ...order, id: "none", invoice: "s.none" }), { code: "STELE-BIL-0014" })
+  t.match((await invoiceOf(billing, invoice.id)).state, { status: "issued", credits: [note.id] })
+  t.strictSame((await invoiceOf(billing, invoice.id)).invoice, invoice, "the invoice is as it was issued")
+  t.equal(await balanceOf(billing, "receivable/ada", "EUR"), 2328n - BigInt(note.total.replace(".", "")))
+  t.equal(await balanceOf(billing, "revenue/sales", "EUR"), -1400n)
+  t.strictSame(await checkLedger(billing), [])
+  await billing.close()
+})
+
+t.test("`cancelInvoice()` credits all that is left; what is paid or cancelled stays so", async (t) => {
+  const { billing, store } = await opened({ taxes: [vat] })
+  const invoice = await issued(billing)
+  await creditInvoice(billing, { id: "a", invoice: invoice.id, reason: "gift", items: [{ line: 0, what: "amount", amount: "1" }] })
+  const note = await cancelInvoice(billing, invoice.id, "never used")
+  t.match(note, { number: "CN-INV-000002", net: "18.00", tax: "3.60" })
+  t.equal((await invoiceOf(billing, invoice.id)).state.status, "cancelled")
+  t.equal((await creditNotes(billing, invoice.id)).length, 2)
+  for (const account of ["receivable/ada", "revenue/sales", "tax/vat"]) t.equal(await balanceOf(billing, account, "EUR"), 0n, account)
+  await t.rejects(paidOperations(billing, invoice.id, 0n), { code: "STELE-BIL-0025" })
+  await t.rejects(creditInvoice(billing, { id: "b", invoice: invoice.id, reason: "x", items: [] }), { code: "STELE-BIL-0025" })
+  t.strictSame(await cancelInvoice(billing, invoice.id, "never used"), note)
+  store.set("2026-02-01T03:00:00Z")
+  const second = await issued(billing)
+  await store.apply([...(await paidOperations(billing, second.id, await billing.now()))])
+  await t.rejects(cancelInvoice(billing, second.id, "late"), { code: "STELE-BIL-0025", message: /it is paid/ })
+  t.strictSame(await checkLedger(billing), [])
+  await billing.close()
+})
+
+t.test("a wallet pays first, and two invoices cannot take the same of it", async (t) => {
+  const { billing, store } = await opened()
+  await subscribe(billing, {
+    id: "s2",
+    account: "ada",
+    catalogue: (await issued(billing)).catalogue.digest,
+    plan: "large",
+    start: at("2026-01-01"),
+  })
+  await book(billing, {
+    id: "prepaid/1",
+    at: await billing.now(),
+    memo: "Paid ahead",
+    reference: { kind: "payment", id: "p1" },
+    postings: [
+      { account: "cash/test", currency: "EUR", amount: 11_000n },
+      { account: "wallet/ada", currency: "EUR", amount: -11_000n },
+    ],
+  })
+  store.set("2026-02-01T03:00:00Z")
+  const [one, two] = await Promise.all([issue(billing, "s"), issue(billing, "s2")])
+  const [a, b] = [one.invoice, two.invoice]
+  const taken = [a, b].flatMap((invoice) => invoice?.totals.taken.flat() ?? []).map(Number)
+  t.equal(
+    taken.reduce((sum, amount) => sum + amount, 0),
+    110,
+  )
+  t.equal(await balanceOf(billing, "wallet/ada", "EUR"), 0n)
+  t.match([await invoiceOf(billing, a?.id ?? ""), await invoiceOf(billing, b?.id ?? "")].map(({ state }) => state.status).toSorted(), ["issued", "paid"])
+  t.strictSame(await checkLedger(billing), [])
+  await billing.close()
+})
+
+t.test("discounts, tax categories and a stored rate are on the document as the rules assemble it", async (t) => {
+  const rates: BillingOptions["rates"] = async (source, currency) =>
+    source === "EUR" && currency === "USD" ? { value: "1.10", note: "a bank's, of 2026-01-01" } : undefined
+  const { billing } = await opened(
+    {
+      currency: "USD",
+      taxes: [vat, { code: "books", rate: "5", treatment: "standard", categories: ["books"] }],
+      discounts: [
+        { id: "half", percent: "50", charges: ["small/base"] },
+        { id: "coupon", amount: "1.00", until: at("2026-02-01") },
+        { id: "past", amount: "9.00", until: at("2026-01-01") },
+      ],
+    },
+    { rates },
+  )
+  const invoice = await issued(billing)
+  // 10.00 and 9.00 in EUR are 11.00 and 9.90; less 5.50 and 1.00.
+  t.match(invoice.totals, { net: "14.40", discount: "6.50", tax: "2.88", payable: "17.28" })
+  t.strictSame(invoice.document.rates, [{ source: "EUR", value: "1.10", note: "a bank's, of 2026-01-01" }])
+  t.strictSame(invoice.document.lines[0]?.taxes, [0], "of another category")
+  t.equal(await balanceOf(billing, "receivable/ada", "USD"), 1728n)
+  await putAccount(billing, { id: "ada", zone: "UTC", currency: "CHF" })
+  await t.rejects(
+    billing.now().then(() => issue(openBilling({ host, store: billing.store, entity: "acme", clock: () => at("2026-03-01") }), "s")),
+    {
+      code: "STELE-BIL-0027",
+      message: /CHF/,
+    },
+  )
+  t.strictSame(await checkLedger(billing), [])
+  await billing.close()
+})
