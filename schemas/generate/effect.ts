@@ -84,6 +84,14 @@ const option = <A, E>(some: Schema.Codec<A, E>) =>
     }),
   )`,
   ],
+  own: [
+    [],
+    `/** Of what an object has itself alone: every object inherits names, such as \`constructor\`, that a part here has too. */
+const own = <A, E>(struct: Schema.Codec<A, E>) =>
+  Schema.declareConstructor<A, E>()([struct], ([parts]) => (value, _, options) =>
+    SchemaParser.decodeUnknownEffect(parts)(typeof value === "object" && value !== null && !Array.isArray(value) ? Object.assign(Object.create(null), value) : value, options),
+  )`,
+  ],
   optionOfOption: [
     [],
     `/** With tags, since none is not a none that there is. */
@@ -103,6 +111,7 @@ const taken: ReadonlyArray<string> = [
     "Effect",
     "Schema",
     "SchemaGetter",
+    "SchemaParser",
     "Exports",
     "Imports",
     "Object",
@@ -195,6 +204,11 @@ class Module {
     return isTaggedOption(type.type) ? `${text}.pipe(Schema.withDecodingDefault(Effect.succeed(null)))` : `Schema.optional(${text})`
   }
 
+  #struct(labels: ReadonlyArray<string>, schemas: ReadonlyArray<string>): string {
+    const struct = `Schema.Struct({ ${labels.map((label, i) => `${property(label)}: ${schemas[i]}`).join(", ")} })`
+    return labels.some((label) => propertyName(label) in Object.prototype) ? `${this.#part("own")}(${struct})` : struct
+  }
+
   #shape(type: ValueType, where: string): string {
     const inner = (part: ValueType): string => this.use(part, where)
     switch (type.kind) {
@@ -221,9 +235,15 @@ class Module {
       case "tuple":
         return `Schema.Tuple([${type.types.map(inner).join(", ")}])`
       case "record":
-        return `Schema.Struct({ ${type.fields.map((field) => `${property(field.label)}: ${this.#field(field.type, where)}`).join(", ")} })`
+        return this.#struct(
+          type.fields.map(({ label }) => label),
+          type.fields.map((field) => this.#field(field.type, where)),
+        )
       case "flags":
-        return `Schema.Struct({ ${type.labels.map((label) => `${property(label)}: Schema.Boolean.pipe(Schema.withDecodingDefault(Effect.succeed(false)))`).join(", ")} })`
+        return this.#struct(
+          type.labels,
+          type.labels.map(() => "Schema.Boolean.pipe(Schema.withDecodingDefault(Effect.succeed(false)))"),
+        )
       case "enum":
         return `Schema.Literals([${type.labels.map(literal).join(", ")}])`
       case "variant":
@@ -273,7 +293,9 @@ class Module {
 
   text(header: string, tables: ReadonlyArray<string>): string {
     const used = Object.keys(parts).flatMap((name) => (this.#used.has(name) ? [parts[name]?.[1] ?? "", ""] : []))
-    const imports = ["Effect", "Schema", "SchemaGetter"].filter((name) => `${used.join("")}${this.#lines.join("")}${tables.join("")}`.includes(`${name}.`))
+    const imports = ["Effect", "Schema", "SchemaGetter", "SchemaParser"].filter((name) =>
+      `${used.join("")}${this.#lines.join("")}${tables.join("")}`.includes(`${name}.`),
+    )
     const head = [
       `// Do not edit: written by ${header.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "")}`,
       ...imports.map((name) => `import * as ${name} from "effect/${name}"`),

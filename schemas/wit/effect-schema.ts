@@ -8,9 +8,10 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 import * as SchemaIssue from "effect/SchemaIssue"
+import * as SchemaParser from "effect/SchemaParser"
 import { SteleError } from "../error/family.ts"
 import { WitError } from "../error/wit.ts"
-import { bigintRange, isScalar, isTaggedOption, numberRange, type TypedArray, typedArrayOf } from "../value/form.ts"
+import { bigintRange, isPlain, isScalar, isTaggedOption, numberRange, type TypedArray, typedArrayOf } from "../value/form.ts"
 import { fromJson, type Json, toJson } from "../value/json.ts"
 import { type FunctionType, propertyName, type ValueType } from "./model.ts"
 import { shapeText, typeText } from "./print.ts"
@@ -39,8 +40,20 @@ const long = (kind: keyof typeof bigintRange): ValueSchema => {
 const fieldOf = (type: ValueType): Schema.Constraint =>
   type.kind === "option" && !isTaggedOption(type.type) ? Schema.optional(schemaOf(type)) : schemaOf(type)
 
-/** A struct whose fields were chosen by a guest: `Object.fromEntries` defines own properties whatever their names. */
-const struct = (fields: ReadonlyArray<readonly [string, Schema.Constraint]>): ValueSchema => Schema.Struct(Object.fromEntries(fields)) as unknown as ValueSchema
+/**
+ * A struct whose fields were chosen by a guest: `Object.fromEntries` defines own properties whatever their names, and what
+ * every object inherits, such as `constructor`, is no field of a value.
+ */
+const struct = (fields: ReadonlyArray<readonly [string, Schema.Constraint]>): ValueSchema => {
+  const all = Schema.Struct(Object.fromEntries(fields)) as unknown as ValueSchema
+  if (!fields.some(([name]) => name in Object.prototype)) return all
+  return Schema.declareConstructor<unknown>()(
+    [all],
+    ([own]) =>
+      (value, _, options) =>
+        SchemaParser.decodeUnknownEffect(own)(isPlain(value) ? Object.assign(Object.create(null), value) : value, options),
+  )
+}
 
 const tagged = (cases: ReadonlyArray<readonly [tag: string, payload: ValueType | undefined]>): ValueSchema =>
   Schema.Union(

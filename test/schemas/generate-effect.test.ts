@@ -10,6 +10,7 @@ import { effectModule } from "../../schemas/generate/effect.ts"
 import { fromJson, toJson } from "../../schemas/value/json.ts"
 import type { ExternType, FunctionType, ValueType, World } from "../../schemas/wit/model.ts"
 import { parseWit, selectWorld } from "../../schemas/wit/parse/mod.ts"
+import { effectSchema } from "../../schemas/wit/effect-schema.ts"
 import { answer } from "../../schemas/wit/tree.ts"
 import { sameValue } from "./arbitrary-type.ts"
 import { randomWorld } from "./random-world.ts"
@@ -74,19 +75,22 @@ function difference(schema: AnySchema, type: ValueType, choose: Chooser): string
 const every = `package acme:all; interface api {
   record inner { a: u8, b: option<s32>, c: list<u8>, d: list<u16>, e: option<option<u64>>, %constructor: f32, proto: list<s64>, l: list<f64> }
   variant choice { none, some(inner), maybe(option<string>) }
+  record inherited { %constructor: option<f32>, to-string: option<option<u8>> }
+  flags names { %constructor, value-of }
   enum level { low, high }
   flags perms { read, write-all }
   type many = list<choice>;
   f: func(x: inner, y: choice, z: tuple<u64, char>, o: option<option<string>>, m: many) -> result<level, perms>;
   g: func() -> result<f32>;
   h: func(x: bool);
+  i: func(x: inherited) -> names;
 } world w { import api; export api; export whole: func(x: f64) -> s64; }`
 
 t.test("a module of every type is what the compiler takes, with types; stable; and says in its first line that it is made", async (t) => {
   const text = effectModule({ world: worldOf(every) })
   t.equal(effectModule({ world: worldOf(every) }), text)
   t.match(text, /^\/\/ Do not edit: written by `stele types --as effect`\n/)
-  t.match(Object.keys(await load(text)).toSorted(), ["Choice", "Exports", "Imports", "Inner", "Level", "Many", "Perms"])
+  t.match(Object.keys(await load(text)).toSorted(), ["Choice", "Exports", "Imports", "Inherited", "Inner", "Level", "Many", "Names", "Perms"])
   const use = `import { type Choice, Exports, Inner } from "./m0.ts"
 import * as Schema from "effect/Schema"
 const inner = Schema.decodeUnknownSync(Inner)({})
@@ -146,6 +150,20 @@ t.test("what is no value of its type is refused, whether it comes as JSON or fro
     t.throws(() => decode({ ...inner, [key]: value }), new RegExp(key), key)
   t.throws(() => Schema.decodeUnknownSync(Choice as AnySchema)({ tag: "nothing" }))
   t.throws(() => Schema.encodeUnknownSync(Inner as AnySchema)({ ...(decode(inner) as object), proto: [1n] }), /proto/)
+})
+
+t.test("what every object inherits is no part of a value, in the module and in the schema made while a program runs", async (t) => {
+  const world = worldOf(every)
+  const module = (await load(effectModule({ world }))) as unknown as Record<string, AnySchema>
+  const [type] = [...functions(world.exports)].filter(([name]) => name.endsWith("#i")).map(([, func]) => func.params[0]?.type as ValueType)
+  const none = { tag: "none" }
+  t.strictSame(present(Schema.decodeUnknownSync(module["Inherited"] as AnySchema)({})), { toString: none })
+  t.strictSame(present(Schema.encodeUnknownSync(module["Inherited"] as AnySchema)({ toString: none })), { toString: none })
+  t.strictSame(present(Schema.decodeUnknownSync(effectSchema(type as ValueType))({ toString: none })), { toString: none })
+  t.strictSame({ ...(Schema.decodeUnknownSync(module["Names"] as AnySchema)({}) as object) }, { constructor: false, valueOf: false })
+  for (const schema of [module["Inherited"], effectSchema(type as ValueType)] as ReadonlyArray<AnySchema>)
+    for (const value of [{ constructor: "x", toString: none }, [], "x", undefined])
+      t.throws(() => Schema.decodeUnknownSync(schema)(value), JSON.stringify(value))
 })
 
 t.test("handles and streams are refused with their place, and so are two types that would have one name", (t) => {
