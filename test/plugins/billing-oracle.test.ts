@@ -21,8 +21,17 @@ const isFull = process.env["STELE_TEST_FULL"] === "1"
 const seed = Number(process.env["SEED"] ?? (isFull ? Date.now() % 2 ** 31 : 1))
 const runs = (short: number): number => Number(process.env["RUNS"] ?? (isFull ? 100_000 : short))
 t.comment(`seed ${seed}: SEED=${seed} node test/plugins/billing-oracle.test.ts`)
-const rules = await Rules.open()
+// One instance decides all cases, one after the other: none may leave anything to the next.
+const rules = await Rules.open({ instances: { reuse: "principal" } })
 t.teardown(() => rules[Symbol.asyncDispose]())
+
+/** Holds what is to hold of random cases. */
+function hold<A>(property: fc.IPropertyWithHooks<A>, numRuns: number): void {
+  fc.assert(
+    property.afterEach(() => rules.letGo()),
+    { seed, numRuns },
+  )
+}
 
 const scaled = (coefficient: number | bigint, digits: number): string => {
   const text = String(coefficient).padStart(digits + 1, "0")
@@ -164,11 +173,11 @@ class Seen {
 
 t.test("lines of large and fine numbers are the oracle's, and overflow is said only of what 128 bits do not hold", (t) => {
   const seen = new Seen()
-  fc.assert(
+  hold(
     fc.property(catalogues, usage, fc.boolean(), fc.integer({ min: 0, max: 12 }), (catalogue, events, last, zeros) => {
       seen.compare(ratingOf(catalogue, events, last, (one) => BigInt(one) * 10n ** BigInt(zeros)))
     }),
-    { seed, numRuns: runs(500) },
+    runs(500),
   )
   t.comment(JSON.stringify(seen.counts))
   t.ok((seen.counts["lines"] ?? 0) > 10 * (seen.counts["overflow"] ?? 0) && (seen.counts["overflow"] ?? 0) > 0)
@@ -178,9 +187,9 @@ t.test("lines of large and fine numbers are the oracle's, and overflow is said o
 t.test("whatever is sold and however it changes, lines are the oracle's, in any order of events and through snapshots", (t) => {
   const seen = new Seen()
   const way = fc.record({ cut: fc.nat(12), reversed: fc.boolean() })
-  fc.assert(
+  hold(
     fc.property(arbitraryRating({ before: true }), way, ({ rating }, how) => seen.compare(rating, how)),
-    { seed, numRuns: runs(600) },
+    runs(600),
   )
   t.comment(JSON.stringify(seen.counts))
   const { lines = 0, ...others } = seen.counts
@@ -190,7 +199,7 @@ t.test("whatever is sold and however it changes, lines are the oracle's, in any 
 
 t.test("periods(), assign() and prorate() are the oracle's", (t) => {
   let compared = 0
-  fc.assert(
+  hold(
     fc.property(arbitraryRating(), ({ rating }) => {
       const { subscription, zones, period } = rating
       const compiled = rules.compile(rating.catalogue)
@@ -229,7 +238,7 @@ t.test("periods(), assign() and prorate() are the oracle's", (t) => {
         compared += 1
       }
     }),
-    { seed, numRuns: runs(300) },
+    runs(300),
   )
   t.ok(compared > 50, `${compared} charges compared`)
   t.end()
@@ -238,7 +247,7 @@ t.test("periods(), assign() and prorate() are the oracle's", (t) => {
 t.test("estimate() is the oracle's line of a whole period", (t) => {
   const describe = (catalogue: Catalogue) => rules.call(`${at}#[method]catalogue.describe`, [catalogue]).meters
   let compared = 0
-  fc.assert(
+  hold(
     fc.property(arbitraryRating({ before: true }), ({ rating }) => {
       // A whole period is one, whatever its days are shared by.
       const catalogue = { ...rating.catalogue, policies: { ...rating.catalogue.policies, "proration.denominator": "period" as const } }
@@ -269,7 +278,7 @@ t.test("estimate() is the oracle's line of a whole period", (t) => {
       if (!F.same(fractionOf(bare.total), F.total(quote.lines.map(({ amount }) => fractionOf(amount))))) throw new Error("the total is not that of its lines")
       compared += 1
     }),
-    { seed, numRuns: runs(300) },
+    runs(300),
   )
   t.ok(compared > 100, `${compared} compared`)
   t.end()
@@ -286,7 +295,7 @@ function compare(seen: Record<string, number>, { answer, wide }: Answered, ours:
 
 t.test("documents are the oracle's, and add up", (t) => {
   const seen: Record<string, number> = {}
-  fc.assert(
+  hold(
     fc.property(arbitraryDocument, ({ catalogue, document }) => {
       const compiled = rules.compile(catalogue)
       if (
@@ -303,7 +312,7 @@ t.test("documents are the oracle's, and add up", (t) => {
       }
       if (!F.same(F.total(taxes.map(({ amount }) => amount)), tax)) throw new Error("the taxes are not the tax")
     }),
-    { seed, numRuns: runs(600) },
+    runs(600),
   )
   t.comment(JSON.stringify(seen))
   t.ok((seen["answered"] ?? 0) > 200)
@@ -312,7 +321,7 @@ t.test("documents are the oracle's, and add up", (t) => {
 
 t.test("credit() is the oracle's, and gives back no more than there was, to the last of it", (t) => {
   const seen: Record<string, number> = {}
-  fc.assert(
+  hold(
     fc.property(arbitraryDocument, arbitraryItems, arbitraryItems, ({ catalogue, document }, earlier, items) => {
       const compiled = rules.compile(catalogue)
       const ask = (before: readonly Credited[], all: readonly CreditItem[]): boolean =>
@@ -331,7 +340,7 @@ t.test("credit() is the oracle's, and gives back no more than there was, to the 
       const split = sum([...before, ...creditedOf(rules, compiled, document, before, rests)])
       if (split !== sum(creditedOf(rules, compiled, document, [], rests))) throw new Error(`in parts ${split}`)
     }),
-    { seed, numRuns: runs(300) },
+    runs(300),
   )
   t.comment(JSON.stringify(seen))
   t.ok((seen["answered"] ?? 0) > 100)
@@ -343,7 +352,7 @@ t.test("allocate() is the oracle's, and loses nothing", (t) => {
   const cents = (n: number): F.Fraction => F.fraction(BigInt(n), 100n)
   const share = fc.record({ weight: fc.nat({ max: 99 }), key: fc.constantFrom("a", "b", "c"), atMost: fc.option(fc.nat({ max: 9_999 }), { nil: undefined }) })
   const choice = fc.record({ remainder: fc.constantFrom("first", "last", "largestFraction", "cascadeFromEnd"), tie: fc.constantFrom("order", "key") })
-  fc.assert(
+  hold(
     fc.property(fc.integer({ min: -99_999, max: 99_999 }), fc.array(share, { minLength: 1, maxLength: 6 }), choice, (amount, drawn, rule) => {
       const shares = drawn.map(({ weight, key, atMost }) => ({ key, weight: F.whole(weight), atMost: atMost === undefined ? undefined : cents(atMost) }))
       const catalogue = rules.compile({
@@ -373,7 +382,7 @@ t.test("allocate() is the oracle's, and loses nothing", (t) => {
         ours,
       )
     }),
-    { seed, numRuns: runs(300) },
+    runs(300),
   )
   t.comment(JSON.stringify(seen))
   t.ok((seen["answered"] ?? 0) > 100)
@@ -381,7 +390,7 @@ t.test("allocate() is the oracle's, and loses nothing", (t) => {
 })
 
 t.test("rate() is the oracle's of each quantity alone", (t) => {
-  fc.assert(
+  hold(
     fc.property(plain, policies, fc.array(fc.bigInt({ min: -1000n, max: 10n ** 13n }), { minLength: 1, maxLength: 8 }), (model, own, quantities) => {
       const catalogue = {
         name: "r",
@@ -413,7 +422,7 @@ t.test("rate() is the oracle's of each quantity alone", (t) => {
         if (found[i] !== amount.n) throw new Error(`${coefficient}: ${found[i]}, as a line ${F.text(amount)}`)
       }
     }),
-    { seed, numRuns: isFull ? 50_000 : 250 },
+    runs(250),
   )
   t.pass("kernel and fractions agree")
   t.end()

@@ -1,6 +1,6 @@
 /** The billing rules as tests call them: one plugin, numbers as texts, what is refused as a value. */
 import { Host, type Plugin } from "../../../host/mod.ts"
-import { firstParty } from "../../../runtime/plugins/first-party.ts"
+import { type CoreOptions, firstParty } from "../../../runtime/plugins/first-party.ts"
 import type { Catalogue, Decimal, Exports, Fraction, Problem, Subscription, Zone } from "../../../schemas/wit/stele/billing.gen.ts"
 
 export const at = "stele:billing/charging"
@@ -44,21 +44,29 @@ export const subscriptionOf = (plan: string, start: string, more: Partial<Subscr
 export class Rules {
   readonly #host: Host
   readonly plugin: Plugin<Exports>
+  readonly #made: Array<Disposable> = []
   private constructor(host: Host, plugin: Plugin<Exports>) {
     this.#host = host
     this.plugin = plugin
   }
 
-  static async open(): Promise<Rules> {
+  static async open(options: CoreOptions = {}): Promise<Rules> {
     const host = await Host.open()
-    return new Rules(host, await firstParty<Exports>(host, "billing"))
+    return new Rules(host, await firstParty<Exports>(host, "billing", options))
   }
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#host[Symbol.asyncDispose]()
   }
 
-  get call(): Plugin<Exports>["callSync"] {
-    return this.plugin.callSync.bind(this.plugin) as Plugin<Exports>["callSync"]
+  readonly call = ((...asked: Parameters<Plugin<Exports>["callSync"]>): unknown => {
+    const answer: unknown = this.plugin.callSync(...asked)
+    if (typeof answer === "object" && answer !== null && Symbol.dispose in answer) this.#made.push(answer as Disposable)
+    return answer
+  }) as Plugin<Exports>["callSync"]
+
+  /** Lets go of every price list and rater there is: an instance lives as long as anything of it is held, and none is collected before the program has turned to others. */
+  letGo(): void {
+    for (const one of this.#made.splice(0)) one[Symbol.dispose]()
   }
   compile(catalogue: object | string): Catalogue {
     return this.call(`${at}#[static]catalogue.compile`, [typeof catalogue === "string" ? catalogue : JSON.stringify(catalogue)])
