@@ -62,7 +62,10 @@ export const conventions: ReadonlyArray<Convention> = [
   row("Kill Bill", "ALL_TIERS: blocks within each tier, a begun one is whole", "kill-bill/blocks-all-5325", 'model blocks, mode "through"'),
   row("Kill Bill", "TOP_TIER: the tier reached gives block and price for all units", "kill-bill/blocks-top-1000", 'model blocks, mode "reached"'),
   policy("Kill Bill", "a quantity beyond the last tier belongs to it", "kill-bill/blocks-top-300000", { "tiers.beyondLast": "lastTier" }),
-  policy("Kill Bill", "months of thirty days above and below the line", "kill-bill/stub-fixed-30-2023-05-23", { "proration.denominator": "30" }),
+  policy("Kill Bill", "months of thirty days above and below the line", "kill-bill/stub-fixed-30-2023-05-23", {
+    "dayCount.convention": "30",
+    "proration.denominator": "30",
+  }),
   row("Kill Bill", "the period before a clamped first anchor is counted from the clamped day", "kill-bill/cycles-month-bcd-31", undefined),
   policy("Chargebee", "amounts come off before percentages", "chargebee/coupon-then-percent", {
     "discounts.order": "amountFirst",
@@ -73,7 +76,10 @@ export const conventions: ReadonlyArray<Convention> = [
   row("Zuora", "each tier prices its own units", "zuora/on-demand-1", "model graduated"),
   policy("Zuora", "actual days over those of the calendar month", "zuora/actual-2021-01-27", { "proration.denominator": "calendarMonth" }),
   policy("Zuora", "actual days over thirty", "zuora/actual-360-2021-01-27", { "proration.denominator": "30" }),
-  row("Zuora", "strict months of thirty days: a month's last day is its thirtieth", "zuora/strict-360-2021-01-27", undefined),
+  policy("Zuora", "strict months of thirty days: a month's last day is its thirtieth", "zuora/strict-360-2021-01-27", {
+    "dayCount.convention": "30-strict",
+    "proration.denominator": "30",
+  }),
   policy("Zuora", "stacked percentages all apply to the first amount", "zuora/discounts-stacked", {
     "discounts.stacking": "additive",
     "discounts.rounding": "currency",
@@ -90,6 +96,22 @@ export const conventions: ReadonlyArray<Convention> = [
   policy("Zuora", "prepaid credit does not lower the tax", "zuora/prepaid", { "credits.base": "afterTax" }),
   row("Zuora", "usage records are rated by day, or each by itself", "zuora/group-day-january", undefined),
   row("Zuora", "usage records with one property reach their tier together", "zuora/group-upload-january", "model byAttribute"),
+  policy("Oracle Subscription Management", "a stub is over thirty days, a whole month is one", "oracle-subscription/fixed-30", {
+    "proration.denominator": "30",
+    "proration.whole": "one",
+  }),
+  policy("QuantLib", "30/360, bond basis", "quantlib/bond-2006-09-30-2006-10-31", { "dayCount.convention": "30/360" }),
+  policy("QuantLib", "30E/360, Eurobond basis", "quantlib/euro-2008-02-28-2008-08-31", { "dayCount.convention": "30E/360" }),
+  policy("QuantLib", "30E/360 by ISDA", "quantlib/isda30-2006-01-31-2006-02-28", { "dayCount.convention": "30E/360-ISDA" }),
+  policy("QuantLib", "actual/actual by ISDA, as a part of a year", "quantlib/isda-2003-11-01", {
+    "dayCount.convention": "actual/actual-ISDA",
+    "proration.denominator": "year",
+  }),
+  policy("QuantLib", "actual/actual by AFB, as a part of a year", "quantlib/afb-2003-11-01", {
+    "dayCount.convention": "actual/actual-AFB",
+    "proration.denominator": "year",
+  }),
+  row("QuantLib", "actual/actual by ICMA: days over those of the period", "quantlib/icma-2003-11-01", "the default"),
   row("Recurly", "stairstep: the step reached is the whole price", "recurly/stairstep-25", "model volume, tiers with flatFee alone"),
   policy("Recurly", "remaining time over the plan's period", "recurly/user-half-june", { "proration.denominator": "period" }),
   row("Solvimon", "staircase: every step up to the one reached is paid", "solvimon/stairstep-200", "model graduated, tiers with flatFee alone"),

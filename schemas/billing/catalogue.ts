@@ -148,7 +148,11 @@ export const Policies = Schema.Struct({
   "price.negative": optional(Schema.Literals(["refused", "allowed"])),
   "input.excess": optional(Schema.Literals(["refused", "round"])),
   "proration.unit": optional(Schema.Literals(["day", "second", "none"])),
-  "proration.denominator": optional(Schema.Union([Schema.Literals(["period", "calendarMonth"]), dayCount])),
+  "proration.denominator": optional(Schema.Union([Schema.Literals(["period", "calendarMonth", "year"]), dayCount])),
+  "proration.whole": optional(Schema.Literals(["counted", "one"])),
+  "dayCount.convention": optional(
+    Schema.Literals(["actual", "30", "30-strict", "30/360", "30E/360", "30E/360-ISDA", "actual/actual-ISDA", "actual/actual-AFB"]),
+  ),
   "change.day": optional(Schema.Literals(["new", "old"])),
   "allocation.remainder": optional(Schema.Literals(["largestFraction", "first", "last", "cascadeFromEnd"])),
   "allocation.tie": optional(Schema.Literals(["order", "key"])),

@@ -3,7 +3,7 @@
  * them. Days are numbers since 1970-01-01, instants microseconds.
  */
 import type { Catalogue } from "../../schemas/billing/catalogue.ts"
-import { type Fraction, fraction, one, read, whole, zero } from "./fraction.ts"
+import { type Fraction, fraction, one, over, plus, read, whole, zero } from "./fraction.ts"
 import { refuse } from "./oracle-problem.ts"
 
 export interface Zone {
@@ -85,6 +85,64 @@ const monthOf = (day: number): number => {
 }
 const monthStart = (month: number): number => Date.UTC(1970 + Math.floor(month / 12), ((month % 12) + 12) % 12, 1) / 86_400_000
 const daysOfMonth = (month: number): number => monthStart(month + 1) - monthStart(month)
+
+type DayCount = NonNullable<Policies["dayCount.convention"]>
+interface CalendarDate {
+  readonly year: number
+  readonly month: number
+  readonly day: number
+}
+const dateOf = (day: number): CalendarDate => {
+  const date = new Date(day * 86_400_000)
+  return { year: date.getUTCFullYear(), month: date.getUTCMonth(), day: date.getUTCDate() }
+}
+const daysOfYear = (year: number): number => monthStart((year - 1969) * 12) - monthStart((year - 1970) * 12)
+const isMonthEnd = (day: number): boolean => monthOf(day + 1) !== monthOf(day)
+const thirty = (from: CalendarDate, to: CalendarDate): number => (to.year - from.year) * 360 + (to.month - from.month) * 30 + to.day - from.day
+const withDay = (number: number, day: number): CalendarDate => ({ ...dateOf(number), day })
+
+/** The days from one date up to another, or the part of a year that they are, by a convention. */
+function daysBetween(from: number, to: number, convention: DayCount): Fraction {
+  const [first, last] = [dateOf(from), dateOf(to)]
+  const atMost30 = (number: number) => withDay(number, Math.min(30, dateOf(number).day))
+  const ends30 = (number: number) => (isMonthEnd(number) ? withDay(number, 30) : atMost30(number))
+  switch (convention) {
+    case "actual":
+      return whole(to - from)
+    case "30":
+      return whole(thirty(first, last))
+    case "30-strict":
+      return whole(from === to ? 0 : thirty(ends30(from), ends30(to - 1)) + 1)
+    case "30/360":
+      return whole(thirty(atMost30(from), first.day >= 30 ? atMost30(to) : last))
+    case "30E/360":
+      return whole(thirty(atMost30(from), atMost30(to)))
+    case "30E/360-ISDA":
+      return whole(thirty(ends30(from), ends30(to)))
+    case "actual/actual-ISDA": {
+      let sum = zero
+      for (let { year } = first; year <= last.year; year += 1) {
+        const begins = Math.max(from, monthStart((year - 1970) * 12))
+        const ends = Math.min(to, monthStart((year - 1969) * 12))
+        sum = plus(sum, fraction(BigInt(ends - begins), BigInt(daysOfYear(year))))
+      }
+      return sum
+    }
+    case "actual/actual-AFB": {
+      // The same day of the years before, an end of February being one again.
+      const back = (years: number): number => {
+        const start = monthStart((last.year - years - 1970) * 12 + last.month)
+        const length = daysOfMonth(monthOf(start))
+        return start + (last.month === 1 && isMonthEnd(to) ? length : last.day) - 1
+      }
+      let years = 0
+      while (back(years + 1) >= from) years += 1
+      const left = Array.from({ length: back(years) - from }, (_, i) => dateOf(from + i))
+      const hasLeapDay = left.some(({ month, day }) => month === 1 && day === 29)
+      return plus(whole(years), fraction(BigInt(left.length), hasLeapDay ? 366n : 365n))
+    }
+  }
+}
 
 /** The dates at which periods of a plan may begin, for one subscription. */
 interface Grid {
@@ -280,31 +338,39 @@ export class Timeline {
     const parts = cuts.slice(0, -1).map((at, i) => ({ span: { start: at, end: cuts[i + 1] as bigint }, ...this.#state(effects, at), trial: at < trialEnd }))
     const isDue = (part: { readonly trial: boolean; readonly paused: boolean }) => !part.trial && !part.paused
     const lastDue = parts.findLastIndex(isDue)
+    const wanted = this.#policies["dayCount.convention"] ?? "actual"
+    // A period of which a convention counts nothing is counted by its dates.
+    const convention = this.#policies["proration.unit"] !== "none" && this.#denominator(period, zone, wanted).n === 0n ? "actual" : wanted
     return parts.map((part, i) => {
-      const due = isDue(part)
       if (this.#policies["proration.unit"] === "none") return { ...part, share: i === lastDue ? one : zero }
-      return { ...part, share: due ? fraction(this.#units(part.span, period, zone), this.#denominator(period, zone)) : zero }
+      if (!isDue(part)) return { ...part, share: zero }
+      if (this.#policies["proration.whole"] === "one" && part.span.start === period.start && part.span.end === period.end) return { ...part, share: one }
+      return { ...part, share: over(this.#units(part.span, period, zone, convention), this.#denominator(period, zone, convention)) }
     })
   }
 
-  #units(part: Span, period: Span, zone: Zone): bigint {
-    if (this.#policies["proration.unit"] === "second") return part.end - part.start
+  /** What time there is, in days, microseconds, or as a part of a year. */
+  #units(part: Span, period: Span, zone: Zone, convention: DayCount): Fraction {
+    if (this.#policies["proration.unit"] === "second") return whole(part.end - part.start)
     const later = this.#policies["change.day"] === "old" ? 1 : 0
     const last = dayOf(zone, period.end)
     const isFirst = part.start === period.start || part.start === this.subscription.start
     const from = Math.min(last, dayOf(zone, part.start) + (isFirst ? 0 : later))
     const to = Math.min(last, dayOf(zone, part.end) + (part.end === period.end ? 0 : later))
-    return BigInt(to - from)
+    return daysBetween(from, to, convention)
   }
 
-  #denominator(period: Span, zone: Zone): bigint {
+  #denominator(period: Span, zone: Zone, convention: DayCount): Fraction {
     const of = this.#policies["proration.denominator"] ?? "period"
-    if (of === "period") return this.#units(period, period, zone)
+    if (of === "period") return this.#units(period, period, zone, convention)
     const seconds = this.#policies["proration.unit"] === "second"
-    if (of !== "calendarMonth") return BigInt(of) * (seconds ? microsecondsPerDay : 1n)
+    if (of === "year" && !seconds && convention !== "actual") return whole(convention.startsWith("30") ? 360 : 1)
     const month = monthOf(dayOf(zone, period.start))
-    if (seconds) return dayStart(zone, monthStart(month + 1)) - dayStart(zone, monthStart(month))
-    return BigInt(daysOfMonth(month))
+    const january = Math.floor(month / 12) * 12
+    const [first, next] = of === "year" ? [january, january + 12] : [month, month + 1]
+    if (of !== "year" && of !== "calendarMonth") return whole(BigInt(of) * (seconds ? microsecondsPerDay : 1n))
+    const [from, to] = [monthStart(first), monthStart(next)]
+    return seconds ? whole(dayStart(zone, to) - dayStart(zone, from)) : daysBetween(from, to, convention)
   }
 }
 

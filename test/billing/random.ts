@@ -186,7 +186,18 @@ const policies: fc.Arbitrary<NonNullable<Catalogue["policies"]>> = fields(
   optional("modifiers.rounding", fc.constantFrom("line", "each")),
   optional("tiers.zeroQuantity", fc.constantFrom("firstTierFlatFee", "nothing")),
   optional("proration.unit", fc.constantFrom("day", "second", "none")),
-  optional("proration.denominator", fc.constantFrom("period", "calendarMonth", "30")),
+  fields(
+    optional("proration.denominator", fc.constantFrom("period", "calendarMonth", "year", "30")),
+    optional(
+      "dayCount.convention",
+      fc.constantFrom("actual", "30", "30-strict", "30/360", "30E/360", "30E/360-ISDA", "actual/actual-ISDA", "actual/actual-AFB"),
+    ),
+  ).map((own) => {
+    // Fractions of a year are over no number of days.
+    const { "proration.denominator": over, ...rest } = own as Record<string, string>
+    return over === "30" && rest["dayCount.convention"]?.startsWith("actual/") === true ? rest : own
+  }),
+  optional("proration.whole", fc.constantFrom("counted", "one")),
   optional("change.day", fc.constantFrom("new", "old")),
   optional("schedule.missingDay", fc.constantFrom("clampKeepAnchor", "nextDay", "skip", "addDaysOfMonth")),
   optional("rounding.scale", fc.constantFrom("1", "4")),

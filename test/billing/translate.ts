@@ -82,6 +82,8 @@ interface Facts {
   readonly groupBy?: readonly string[]
   readonly carried?: string
   readonly period?: Dates
+  readonly reference?: Dates
+  readonly periodsPerYear?: number
   readonly amount?: string
   readonly start?: string
   readonly from?: string
@@ -193,35 +195,38 @@ const percent = (rate: string): string => F.text(F.times(F.read(rate), hundred))
 const plain = (text: string): string => F.text(F.read(text))
 
 /** Policies of cases that have a value of ours, by name and value; what is not here has no word in the contract. */
-const words: Readonly<Record<string, Readonly<Record<string, readonly [name: string, value: string] | "default">>>> = {
+const words: Readonly<Record<string, Readonly<Record<string, Readonly<Record<string, string>> | "default">>>> = {
   "rounding.mode": {
-    halfUp: ["rounding.mode", "halfAway"],
-    halfDown: ["rounding.mode", "halfDown"],
-    halfEven: ["rounding.mode", "halfEven"],
-    halfOdd: ["rounding.mode", "halfOdd"],
-    up: ["rounding.mode", "up"],
-    down: ["rounding.mode", "down"],
+    halfUp: { "rounding.mode": "halfAway" },
+    halfDown: { "rounding.mode": "halfDown" },
+    halfEven: { "rounding.mode": "halfEven" },
+    halfOdd: { "rounding.mode": "halfOdd" },
+    up: { "rounding.mode": "up" },
+    down: { "rounding.mode": "down" },
   },
-  "tiers.zeroQuantity": { firstTierFlatFee: ["tiers.zeroQuantity", "firstTierFlatFee"], nothing: ["tiers.zeroQuantity", "nothing"] },
-  "tiers.beyondLast": { lastTier: ["tiers.beyondLast", "lastTier"] },
+  "tiers.zeroQuantity": { firstTierFlatFee: { "tiers.zeroQuantity": "firstTierFlatFee" }, nothing: { "tiers.zeroQuantity": "nothing" } },
+  "tiers.beyondLast": { lastTier: { "tiers.beyondLast": "lastTier" } },
   "package.rounding": { up: "default" },
   "minimum.billed": { lastOfPeriod: "default" },
   "billing.timing": { advance: "default" },
   "tax.base": { afterDiscounts: "default" },
   "adjustments.order": { "usageDiscount,price,percentDiscount,minimumMaximum,tax": "default" },
-  "proration.basis": { none: ["proration.unit", "none"] },
-  "proration.unit": { day: ["proration.unit", "day"], second: ["proration.unit", "second"] },
-  "proration.numerator": { actual: "default", remainingAfterUsedDays: ["change.day", "old"] },
+  "proration.basis": { none: { "proration.unit": "none" } },
+  "proration.unit": { day: { "proration.unit": "day" }, second: { "proration.unit": "second" } },
+  "proration.numerator": {
+    actual: "default",
+    remainingAfterUsedDays: { "change.day": "old" },
+    fixedMonth30: { "dayCount.convention": "30" },
+    strict30: { "dayCount.convention": "30-strict" },
+  },
   "change.day": { new: "default" },
   "change.credit": { prorated: "default" },
   "change.charge": { prorated: "default" },
   "change.settle": { charge: "default" },
   "change.timing": { nextInvoice: "default" },
-  "stub.denominator": { actualPeriod: "default" },
-  "stub.billing": { prorate: "default", full: ["proration.unit", "none"] },
-  "schedule.missingDay": Object.fromEntries(
-    ["clampKeepAnchor", "nextDay", "skip", "addDaysOfMonth"].map((value) => [value, ["schedule.missingDay", value] as const]),
-  ),
+  "stub.denominator": { actualPeriod: "default", "30": { "proration.denominator": "30", "proration.whole": "one" } },
+  "stub.billing": { prorate: "default", full: { "proration.unit": "none" } },
+  "schedule.missingDay": Object.fromEntries(["clampKeepAnchor", "nextDay", "skip", "addDaysOfMonth"].map((value) => [value, { "schedule.missingDay": value }])),
 }
 
 /** Policies that have one name, and the same values, here and there. */
@@ -244,11 +249,11 @@ function policiesOf(given: Facts, own: readonly string[] = []): { readonly polic
     }
     if (name === "tax.roundingMode") {
       const word = words["rounding.mode"]?.[String(value)] ?? cannot(`policy ${name} = ${String(value)}`)
-      policies[name] = word[1] as string
+      policies[name] = Object.values(word)[0] as string
       continue
     }
     const word = words[name]?.[String(value)] ?? cannot(`policy ${name} = ${String(value)}`)
-    if (word !== "default") policies[word[0]] = word[1]
+    if (word !== "default") Object.assign(policies, word)
   }
   if (given.smallestUnit !== undefined) policies["rounding.increment"] ??= given.smallestUnit
   const read = (name: string) => {
@@ -556,20 +561,41 @@ function cycles({ given, expected }: Case): Translated {
   return { ratings: periods.map((period) => rating(catalogue, { period, subscription })), answers, left: expected["amount"] === undefined ? [] : ["amount"] }
 }
 
+/** Conventions of cases in our words; ICMA's is a part of a period, which is what is shared out anyway. */
+const dayCounts: Readonly<Record<string, string>> = {
+  actual: "actual",
+  "30/360 bond": "30/360",
+  "30E/360": "30E/360",
+  "30E/360 ISDA": "30E/360-ISDA",
+  "actual/actual ISDA": "actual/actual-ISDA",
+  "actual/actual AFB": "actual/actual-AFB",
+}
+
 function dayCount({ given, expected }: Case): Translated {
-  const convention = given.policies?.["dayCount.convention"]
-  if (convention !== "actual") return cannot(`policy dayCount.convention = ${String(convention)}`)
-  const zone = engineZone(given.zone ?? "Etc/UTC", Date.parse(given.from as string) / 1000 - 86_400 * 400, Date.parse(given.to as string) / 1000 + 86_400 * 400)
+  const { policies, read } = policiesOf(given, ["dayCount.convention", "dayCount.scale"])
+  const convention = read("dayCount.convention")
+  const scale = read("dayCount.scale")
+  if (scale !== undefined) policies["rounding.scale"] = scale
   const [from, to] = [instant(given.from as string), instant(given.to as string)]
+  const answer = (name: string): readonly Answer[] => [{ name, of: "amount", value: amount(expected[name]) }]
+  if (convention === "actual/actual ICMA") {
+    const period = { start: instant((given.reference as Dates).from), end: instant((given.reference as Dates).to) }
+    const price = { model: "unit", price: "1", per: String(given.periodsPerYear) } as const
+    const used = forAWhile(policies, undefined, [{ id: "charge", counted: true, price }], period, { start: from, end: to })
+    return { ratings: [used], answers: answer("decimal"), left: [] }
+  }
+  policies["dayCount.convention"] = dayCounts[convention ?? ""] ?? cannot(`policy dayCount.convention = ${convention}`)
+  policies["proration.denominator"] = expected["days"] === undefined ? "year" : "1"
+  const zone = engineZone(given.zone ?? "Etc/UTC", Date.parse(given.from as string) / 1000 - 86_400 * 400, Date.parse(given.to as string) / 1000 + 86_400 * 400)
   const charges: Plan["charges"] = [{ id: "charge", price: { model: "flat", amount: "1" } }]
   // A period that holds whatever the cases ask for: sixty years from 1970.
   const interval = { unit: "year", count: 60 } as const
-  const catalogue = catalogueOf({ policies: { "proration.denominator": "1" }, plans: [{ ...intervalPlan(interval, charges), align: "calendar" }] })
+  const catalogue = catalogueOf({ policies, plans: [{ ...intervalPlan(interval, charges), align: "calendar" }] })
   const period = { start: dayStart(zone, 0), end: dayStart(zone, day("2030-01-01T00:00:00Z")) }
   const subscription = subscribed(from, [{ at: to, atPeriodEnd: false, what: "cancel" }], { zone: zone.name })
   return {
     ratings: [rating(catalogue, { subscription, zones: [zone], period })],
-    answers: [{ name: "days", of: "amount", value: amount(expected["days"]) }],
+    answers: answer(expected["days"] === undefined ? "decimal" : "days"),
     left: [],
   }
 }
@@ -614,15 +640,17 @@ function forAWhile(
 }
 
 function proration({ given, expected }: Case): Translated {
-  if (given.used === undefined) return cannot("a share that is given instead of time")
   const { policies, read } = policiesOf(given, ["proration.denominator", "proration.scale"])
-  const used = { start: instant(given.used.from), end: instant(given.used.to) }
-  const of = read("proration.denominator") ?? "period"
+  // A share a/b is a days of b.
+  const [days, ofDays] = given.share?.split("/") ?? []
+  const { from, to } = given.used ?? { from: "2024-01-01T00:00:00Z", to: new Date(Date.UTC(2024, 0, 1 + Number(days))).toISOString() }
+  const used = { start: instant(from), end: instant(to) }
+  const of = ofDays ?? read("proration.denominator") ?? "period"
   let period = given.period === undefined ? undefined : { start: instant(given.period.from), end: instant(given.period.to) }
-  if (of === "fromStart") period = { start: used.start, end: at(later(day(given.used.from), given.interval as Plan["interval"])) }
+  if (of === "fromStart") period = { start: used.start, end: at(later(day(from), given.interval as Plan["interval"])) }
   else if (of === "beforeEnd") {
     const { unit, count } = given.interval as Plan["interval"]
-    period = { start: at(later(day(given.used.to), { unit, count: -count })), end: used.end }
+    period = { start: at(later(day(to), { unit, count: -count })), end: used.end }
   } else if (of !== "period") {
     policies["proration.denominator"] = of
     period ??= { start: used.start, end: used.end }

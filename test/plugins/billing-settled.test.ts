@@ -298,3 +298,41 @@ t.test("estimate() takes what a meter came to, whatever its aggregation", (t) =>
   t.equal(total([], []), 0)
   t.end()
 })
+
+t.test("dates are counted by the convention above the line and below it", (t) => {
+  const share = (policies: object, from: string, to?: string) => {
+    const flat = { id: "c", price: { model: "flat", amount: "360" } } as unknown as Charge
+    const changes = to === undefined ? [] : [on(`${to}T00:00:00Z`, { what: "cancel" })]
+    return answers(ratingOf(listOf([planOf("p", flat)], { policies }), {}, { start: instant(`${from}T00:00:00Z`), changes }))
+  }
+  t.equal(share({ "dayCount.convention": "30" }, "2026-01-16"), "180", "15 of 30, where 16 of 31 are left")
+  t.equal(share({ "dayCount.convention": "30" }, "2026-01-31"), "0", "a 31st has no days of its own")
+  t.equal(share({ "dayCount.convention": "30-strict" }, "2026-01-31"), "12", "one of 30: the last day is the 30th")
+  t.equal(share({ "dayCount.convention": "30/360", "proration.denominator": "year" }, "2026-01-16"), "15")
+  t.equal(share({ "dayCount.convention": "actual/actual-ISDA", "proration.denominator": "year" }, "2026-01-02", "2026-01-03"), "0.99", "a 365th of 360")
+  t.equal(share({ "proration.denominator": "year" }, "2026-01-02", "2026-01-03"), "0.99")
+  t.equal(share({ "proration.denominator": "30" }, "2025-06-15"), "372", "31 over 30")
+  t.equal(share({ "proration.denominator": "30", "proration.whole": "one" }, "2025-06-15"), "360")
+  t.equal(share({ "proration.denominator": "30", "proration.whole": "one" }, "2026-01-02"), "360", "30 over 30, and no whole period")
+  t.end()
+})
+
+t.test("a 31st alone, of which months of 30 days count nothing, is counted by its dates", (t) => {
+  const daily = { ...planOf("p", { id: "c", price: { model: "flat", amount: "1" } } as unknown as Charge), interval: { unit: "day", count: 1 } as const }
+  const rating = ratingOf(listOf([daily], { policies: { "dayCount.convention": "30" } }))
+  t.equal(answers({ ...rating, period: { start: january.end - day, end: january.end } }), "1")
+  t.end()
+})
+
+t.test("policies that contradict each other are a conflict, and one without effect is warned of", (t) => {
+  t.strictSame(rules.problems(listOf([], { policies: { "dayCount.convention": "actual/actual-ISDA", "proration.denominator": "30" } })), [
+    "conflict /policies/proration.denominator",
+  ])
+  t.strictSame(rules.problems(listOf([], { policies: { "dayCount.convention": "31" } })), ["unknown-policy /policies/dayCount.convention"])
+  const warnings = (policies: object) =>
+    rules.call(`${at}#[method]catalogue.describe`, [rules.compile(listOf([planOf("p", charged(unit("1")))], { policies }))]).warnings.map(({ path }) => path)
+  t.strictSame(warnings({ "dayCount.convention": "30", "proration.whole": "one" }), [])
+  t.strictSame(warnings({ "dayCount.convention": "30", "proration.unit": "second" }), ["/policies/dayCount.convention"])
+  t.strictSame(warnings({ "proration.whole": "one", "change.day": "old", "proration.unit": "none" }), ["/policies/change.day", "/policies/proration.whole"])
+  t.end()
+})

@@ -3,6 +3,7 @@ import { Json, JsonKind, JsonLimits } from "../../sdk/json.as"
 import { Problem, ProblemKind } from "../bindings/charging"
 import { some } from "../bindings/runtime"
 import { currencyExponent } from "./currency.as"
+import { DayCount } from "./daycount.as"
 import { warningsOf } from "./lint.as"
 import { clearOverflow, Exact, Mode, overflowed, powerOfTen, readDecimal } from "./exact.as"
 import {
@@ -26,6 +27,7 @@ const problemsMax = 100
 /** Meters, plans, charges of a plan, tiers, cases, modifiers. */
 const entriesMax = 1000
 
+const dayCounts = "actual 30 30-strict 30/360 30E/360 30E/360-ISDA actual/actual-ISDA actual/actual-AFB"
 const modes = "halfAway halfEven halfOdd halfDown halfCeiling halfFloor up down ceiling floor"
 
 function isId(text: string): bool {
@@ -263,12 +265,16 @@ export class Compiler {
         else if (name == "input.excess") policies.isExcessRounded = this.choice(path, value, "refused round") == 1
         else if (name == "proration.unit") policies.prorationUnit = this.choice(path, value, "day second none")
         else if (name == "proration.denominator")
-          policies.prorationOver = value == "period" ? 0 : value == "calendarMonth" ? -1 : this.days(path, value)
+          policies.prorationOver = value == "period" ? 0 : value == "calendarMonth" ? -1 : value == "year" ? -2 : this.days(path, value)
+        else if (name == "proration.whole") policies.isWholeOne = this.choice(path, value, "counted one") == 1
+        else if (name == "dayCount.convention") policies.dayCount = <DayCount>this.choice(path, value, dayCounts)
         else if (name == "change.day") policies.isChangeDayOld = this.choice(path, value, "new old") == 1
         else if (name == "schedule.missingDay") policies.missingDay = this.choice(path, value, "clampKeepAnchor nextDay skip addDaysOfMonth")
         else if (!this.documents(policies, name, path, value)) this.say(ProblemKind.unknownPolicy, path, `There is no policy "${name}"`)
       }
     }
+    if (policies.dayCount >= DayCount.isda && policies.prorationOver > 0)
+      this.say(ProblemKind.conflict, "/policies/proration.denominator", "Fractions of a year are over no number of days: period, calendarMonth or year is expected here")
     policies.step = increment === null ? new Exact(1, 0, powerOfTen(scale), 0) : increment
   }
   /** Those of documents and allocation; false where it is none of them. */

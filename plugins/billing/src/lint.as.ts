@@ -1,7 +1,8 @@
 /** What a price list may say and hardly means: `describe().warnings`, which nobody is refused for. */
 import { Problem, ProblemKind } from "../bindings/charging"
+import { DayCount } from "./daycount.as"
 import { Exact } from "./exact.as"
-import { Charge, MeterModel, Model, ModifierKind, Overrun, Price, PriceList, problem, Tier } from "./model.as"
+import { Charge, MeterModel, Model, ModifierKind, Overrun, Policies, Price, PriceList, problem, Tier } from "./model.as"
 
 const warningsMax = 100
 
@@ -12,6 +13,7 @@ function say(kind: ProblemKind, path: string, message: string): void {
 
 export function warningsOf(list: PriceList): Array<Problem> {
   found = new Array<Problem>(0)
+  policies(list.policies)
   for (let m = 0; m < list.meters.length; m += 1) meter(list, m)
   for (let p = 0; p < list.plans.length; p += 1) {
     const charges = list.plans[p].charges
@@ -20,6 +22,16 @@ export function warningsOf(list: PriceList): Array<Problem> {
   const warnings = found
   found = new Array<Problem>(0)
   return warnings
+}
+
+// Policies
+
+function policies(policies: Policies): void {
+  const unit = policies.prorationUnit == 1 ? "second" : "none"
+  if (policies.prorationUnit != 0 && policies.dayCount != DayCount.actual)
+    say(ProblemKind.conflict, "/policies/dayCount.convention", `Dates are not counted where "proration.unit" is "${unit}"`)
+  if (policies.prorationUnit != 0 && policies.isChangeDayOld) say(ProblemKind.conflict, "/policies/change.day", `A day is not shared where "proration.unit" is "${unit}"`)
+  if (policies.prorationUnit == 2 && policies.isWholeOne) say(ProblemKind.conflict, "/policies/proration.whole", 'A whole period is 1 where "proration.unit" is "none"')
 }
 
 // Meters

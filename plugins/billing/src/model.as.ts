@@ -1,4 +1,5 @@
 /** A compiled price list. */
+import { DayCount } from "./daycount.as"
 import { Exact, Mode } from "./exact.as"
 import { Problem, ProblemKind, StepKind } from "../bindings/charging"
 import { none, Option } from "../bindings/runtime"
@@ -273,8 +274,10 @@ export class Policies {
   isExcessRounded: bool = false
   /** 0 day, 1 second, 2 none. */
   prorationUnit: i32 = 0
-  /** 0 the period, −1 the calendar month, else days. */
+  /** 0 the period, −1 the calendar month, −2 a year, else days. */
   prorationOver: i32 = 0
+  dayCount: DayCount = DayCount.actual
+  isWholeOne: bool = false
   isChangeDayOld: bool = false
   /** 0 clampKeepAnchor, 1 nextDay, 2 skip, 3 addDaysOfMonth. */
   missingDay: i32 = 0

@@ -1,9 +1,10 @@
 /** Periods of a subscription, and the parts of one in which nothing changes. */
 import { Change, Decimal, Problem, ProblemKind, Span, Subscription, Zone } from "../bindings/charging"
 import { exactOf, noDecimal } from "./convert.as"
+import { counted, DayCount, yearOf } from "./daycount.as"
 import { Exact } from "./exact.as"
 import { IntervalUnit, Plan, PriceList, problem } from "./model.as"
-import { Days, firstOf, floorDiv, lengthOf, monthOf, splitDay } from "./time.as"
+import { Days, daysOf, firstOf, floorDiv, lengthOf, monthOf, split, splitDay, splitYear } from "./time.as"
 
 /** Periods that are counted from a subscription's start. */
 const periodsMax = 100_000
@@ -284,16 +285,31 @@ export class Term {
     if (at == this.start || at == this.end || at == this.subscription.start || !this.list.policies.isChangeDayOld) return day
     return min(day + 1, this.days.of(this.end))
   }
+  /** How the period's dates are counted. */
+  private dayCount: DayCount = DayCount.actual
   private units(from: i64, to: i64): u64 {
-    return <u64>max<i64>(this.list.policies.prorationUnit == 1 ? to - from : this.edge(to) - this.edge(from), 0)
+    if (this.list.policies.prorationUnit == 1) return <u64>max<i64>(to - from, 0)
+    const first = this.edge(from)
+    return <u64>counted(this.dayCount, first, max(this.edge(to), first))
   }
   private get denominator(): u64 {
     const policies = this.list.policies
     if (policies.prorationUnit == 2) return 1
     if (policies.prorationOver > 0) return <u64>policies.prorationOver * (policies.prorationUnit == 1 ? 86_400_000_000 : 1)
     if (policies.prorationOver == 0) return this.units(this.start, this.end)
-    const month = monthOf(this.days.of(this.start))
-    return <u64>(policies.prorationUnit == 1 ? this.days.start(firstOf(month + 1)) - this.days.start(firstOf(month)) : lengthOf(month))
+    const date = this.days.of(this.start)
+    if (policies.prorationOver == -1) {
+      const month = monthOf(date)
+      return this.whole(firstOf(month), firstOf(month + 1))
+    }
+    if (policies.prorationUnit == 0 && yearOf(this.dayCount) > 0) return <u64>yearOf(this.dayCount)
+    split(date)
+    const year = splitYear
+    return this.whole(daysOf(year, 1, 1), daysOf(year + 1, 1, 1))
+  }
+  /** Units of a month or a year of the calendar. */
+  private whole(from: i64, to: i64): u64 {
+    return <u64>(this.list.policies.prorationUnit == 1 ? this.days.start(to) - this.days.start(from) : counted(this.dayCount, from, to))
   }
 
   /** The parts of the period in which the subscription exists, in order. */
@@ -313,11 +329,20 @@ export class Term {
       if (at > from && at < to && !cuts.includes(at)) cuts.push(at)
     }
     cuts.sort((a, b) => i32(a > b) - i32(a < b))
-    const under = this.denominator
+    this.dayCount = this.list.policies.dayCount
+    let under = this.denominator
+    if (under == 0) {
+      // A 31st alone has no days of a month of thirty.
+      this.dayCount = DayCount.actual
+      under = this.denominator
+    }
     for (let i = 0; i + 1 < cuts.length; i += 1) {
       const piece = this.piece(cuts[i], cuts[i + 1])
       piece.denominator = under
-      if (this.list.policies.prorationUnit != 2) piece.numerator = this.units(piece.start, piece.end)
+      if (this.list.policies.prorationUnit != 2) {
+        const isWhole = this.list.policies.isWholeOne && piece.start == this.start && piece.end == this.end
+        piece.numerator = isWhole ? under : this.units(piece.start, piece.end)
+      }
       pieces.push(piece)
     }
     if (this.list.policies.prorationUnit == 2)
