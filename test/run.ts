@@ -6,21 +6,21 @@
  * Tests are plain programs that print TAP, so a file runs alone with `node FILE`; the runner adds counting, a time
  * limit and an order. Files that have `@long` in their first comment come first where no run has measured them yet.
  * Those with `@alone` measure time, and run one after the other at the end. `--full` sets STELE_TEST_FULL=1, for which
- * tests raise their counts; without it some take a sample of their cases (`test/sample.ts`), whose number is printed.
- * Words select files by path.
+ * tests raise their counts and take a new seed; without it some take a sample of their cases. Both numbers are printed
+ * (`test/seed.ts`). Words select files by path. The seconds of a file are followed by those of processors, where the
+ * system tells them: its own, and those of the processes that it waited for.
  *
  * Tests' temporary folders lie in memory where there is enough of it, which spares them a third of their time: no test
  * can tell whether a disk has synced but that of power losses, which keeps its own record. With `--full` they lie on
  * the disk. What Node compiles is kept for the next process of the run.
  */
 import { spawn, spawnSync } from "node:child_process"
-import { rmSync } from "node:fs"
+import { readFileSync, rmSync } from "node:fs"
 import { chmod, glob, mkdir, mkdtemp, readFile, rm, statfs, writeFile } from "node:fs/promises"
 import { availableParallelism, freemem, tmpdir } from "node:os"
 import { delimiter, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
-import { sample } from "./sample.ts"
 
 interface Outcome {
   readonly file: string
@@ -28,13 +28,18 @@ interface Outcome {
   readonly failed: number
   readonly skips: ReadonlyArray<string>
   readonly ms: number
+  /** Of processors. */
+  readonly busyMs: number | undefined
   /** What to show of a file that failed. */
   readonly report: string
 }
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 const { values: flags, positionals: words } = parseArgs({ allowPositionals: true, options: { full: { type: "boolean" }, verbose: { type: "boolean" } } })
-const limitMs = flags.full === true ? 3_600_000 : 300_000
+if (flags.full === true) process.env["STELE_TEST_FULL"] = "1"
+// It reads the line above, and tests get from the environment what it found.
+const { isFull, replay, sample, seed } = await import("./seed.ts")
+const limitMs = isFull ? 3_600_000 : 300_000
 /** The tools of both installs come first: tests start Deno, Bun and compilers. The root's before the tests', which have an older Node, too. */
 const path = [join(root, "node_modules/.bin"), join(root, "test/node_modules/.bin"), process.env.PATH].join(delimiter)
 const durationsPath = join(root, ".cache/test-durations.json")
@@ -56,7 +61,7 @@ async function memoryFolder(): Promise<string | undefined> {
   return isRun ? folder : undefined
 }
 
-const temporary = (flags.full === true ? undefined : await memoryFolder()) ?? (await mkdtemp(join(tmpdir(), "stele-test-")))
+const temporary = (isFull ? undefined : await memoryFolder()) ?? (await mkdtemp(join(tmpdir(), "stele-test-")))
 // Others than root's own tests go through it: a server has a user of its own.
 await chmod(temporary, 0o755)
 
@@ -64,7 +69,7 @@ await chmod(temporary, 0o755)
  * Counts the tests of one file: the top-level results of its TAP (TAP 14: `ok 3 - title # SKIP why`; subtests are
  * indented). A skip anywhere below counts as one. A file that says nothing, or dies without saying `not ok`, failed.
  */
-function count(file: string, tap: string, problem: string | undefined, ms: number): Outcome {
+function count(file: string, tap: string, problem: string | undefined, ms: number, busyMs: number | undefined): Outcome {
   const results = [...tap.matchAll(/^( *)(not )?ok\b(.*)$/gm)].map(([, indent = "", not, text = ""]) => ({
     isTop: indent === "",
     isOk: not === undefined || /# TODO\b/i.test(text),
@@ -83,6 +88,7 @@ function count(file: string, tap: string, problem: string | undefined, ms: numbe
     failed: failed === 0 && died !== undefined ? 1 : failed,
     skips: skipped.map(({ title, skip }) => `${file}: ${title}${skip ? ` (${skip})` : ""}`),
     ms,
+    busyMs,
     report: died === undefined ? "" : `${died}\n`,
   }
 }
@@ -101,6 +107,22 @@ function failures(tap: string): string {
   return kept.join("\n")
 }
 
+let countedMs = 0
+/** Of processors, by processes that this one has waited for since it was last asked: hundredths of a second in `/proc/self/stat`. */
+function takeBusyMs(): number | undefined {
+  try {
+    const fields = readFileSync("/proc/self/stat", "utf8")
+      .replace(/^.*\) /, "")
+      .split(" ")
+    const allMs = (Number(fields[13]) + Number(fields[14])) * 10
+    const busyMs = allMs - countedMs
+    countedMs = allMs
+    return busyMs
+  } catch {
+    return undefined
+  }
+}
+
 /** Ends what runs, by test file. */
 const running = new Set<() => void>()
 for (const signal of ["SIGINT", "SIGTERM"] as const)
@@ -117,7 +139,8 @@ function run(file: string): Promise<Outcome> {
     const env = {
       ...process.env,
       PATH: path,
-      ...(flags.full === true ? { STELE_TEST_FULL: "1" } : { STELE_TEST_SAMPLE: String(sample) }),
+      STELE_TEST_SEED: String(seed),
+      STELE_TEST_SAMPLE: String(sample),
       TMPDIR: temporary,
       NODE_COMPILE_CACHE: compiledPath,
       NO_COLOR: "1",
@@ -135,7 +158,11 @@ function run(file: string): Promise<Outcome> {
       }
     }
     running.add(end)
-    child.once("exit", end)
+    let busyMs: number | undefined
+    child.once("exit", () => {
+      busyMs = takeBusyMs()
+      end()
+    })
     const output: Array<string> = []
     const errors: Array<string> = []
     child.stdout.setEncoding("utf8").on("data", (text: string) => output.push(text))
@@ -153,20 +180,20 @@ function run(file: string): Promise<Outcome> {
         : code === 0
           ? undefined
           : `it ended with ${code === null ? `signal ${signal}` : `exit code ${code}`}`
-      const outcome = count(file, tap, how, Math.round(performance.now() - started))
+      const outcome = count(file, tap, how, Math.round(performance.now() - started), busyMs)
       const report = outcome.failed > 0 ? `${outcome.report}${failures(tap)}\n${errors.join("").slice(-8000)}`.trimEnd() : ""
       // What a test tells besides its results: seeds, coverage, counts.
-      const told =
-        flags.full === true || flags.verbose === true || outcome.failed > 0
-          ? (tap.match(/^ *# (?!Subtest|\{|time=).*$/gm) ?? []).map((line) => line.trim())
-          : []
+      const told = isFull || flags.verbose === true || outcome.failed > 0 ? (tap.match(/^ *# (?!Subtest|\{|time=).*$/gm) ?? []).map((line) => line.trim()) : []
       settle({ ...outcome, report: [report, ...told].filter((part) => part !== "").join("\n") })
     })
   })
 }
 
-function show({ file, passed, failed, skips, ms, report }: Outcome): void {
-  console.log(`${failed > 0 ? "not ok" : "ok"} ${file}: ${passed} passed, ${failed} failed, ${skips.length} skipped, ${(ms / 1000).toFixed(1)} s`)
+const secondsText = (ms: number, busyMs: number | undefined): string =>
+  `${(ms / 1000).toFixed(1)} s${busyMs === undefined ? "" : `, ${(busyMs / 1000).toFixed(1)} s of processors`}`
+
+function show({ file, passed, failed, skips, ms, busyMs, report }: Outcome): void {
+  console.log(`${failed > 0 ? "not ok" : "ok"} ${file}: ${passed} passed, ${failed} failed, ${skips.length} skipped, ${secondsText(ms, busyMs)}`)
   if (report !== "") console.log(report.replace(/^/gm, "    "))
   for (const skip of skips) console.log(`skipped ${skip}`)
 }
@@ -195,7 +222,8 @@ async function work(pending: Array<string>): Promise<void> {
   }
 }
 
-if (flags.full !== true) console.log(`sample ${sample}`)
+console.log(isFull ? replay : `${replay} STELE_TEST_SAMPLE=${sample}`)
+const startedMs = performance.now()
 // One more than there are processors: many wait, for a disk, a server or a lease.
 await Promise.all(Array.from({ length: 1 + Math.max(2, availableParallelism()) }, () => work(queue)))
 await work(byTime.filter((file) => has(file, "@alone")))
@@ -206,9 +234,11 @@ await writeFile(durationsPath, JSON.stringify(durations))
 const sum = (part: (outcome: Outcome) => number) => outcomes.reduce((total, outcome) => total + part(outcome), 0)
 const failed = sum((outcome) => outcome.failed)
 if (files.length === 0) console.log(`No test file matches ${words.join(" ") || "test/**/*.test.ts"}`)
+const busyMs = outcomes.some((outcome) => outcome.busyMs !== undefined) ? sum((outcome) => outcome.busyMs ?? 0) : undefined
+console.log(`${files.length} files in ${secondsText(performance.now() - startedMs, busyMs)}`)
 if (failed > 0)
   console.log(
-    `Failed: ${outcomes
+    `Failed with ${replay}: ${outcomes
       .filter((outcome) => outcome.failed > 0)
       .map(({ file }) => file)
       .join(", ")}`,

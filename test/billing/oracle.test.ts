@@ -3,7 +3,7 @@ import assert from "node:assert/strict"
 import { readdir, readFile } from "node:fs/promises"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
-import fc from "fast-check"
+import fc from "../property.ts"
 import t from "tap"
 import { Catalogue } from "../../schemas/billing/catalogue.ts"
 import * as F from "./fraction.ts"
@@ -13,6 +13,7 @@ import { differences } from "./oracle-cases.ts"
 import { Timeline } from "./oracle-time.ts"
 import { arbitraryRating, type Drawn } from "./random.ts"
 import { type Case, translate } from "./translate.ts"
+import { replay, runsOf } from "../seed.ts"
 
 const folder = new URL("./cases/", import.meta.url)
 const files = (await readdir(folder)).filter((name) => name.endsWith(".json")).toSorted()
@@ -87,10 +88,8 @@ t.test("linesOfPeriod() answers what worked cases state, wherever the contract h
 })
 
 // The same ratings in `npm test`, new ones in the full counts.
-const isFull = process.env["STELE_TEST_FULL"] !== undefined
-const seed = Number(process.env["SEED"] ?? (isFull ? Date.now() % 2 ** 31 : 1))
-const runs = Number(process.env["RUNS"] ?? (isFull ? 4_000 : 200))
-t.comment(`seed ${seed}, ${runs} ratings a law: SEED=${seed} RUNS=${runs} node test/billing/oracle.test.ts`)
+const runs = runsOf(200, 4_000)
+t.comment(`${replay} STELE_TEST_RUNS=${runs}: ${runs} ratings a law`)
 
 const shown = (lines: readonly Line[]): string[] =>
   lines.map(({ charge, attribute, exact, amount, billed }) => `${charge} ${attribute ?? "-"}: ${F.text(amount)} of ${F.text(exact)} after ${F.text(billed)}`)
@@ -105,11 +104,11 @@ const amounts = (...lists: ReadonlyArray<readonly Line[]>): Map<string, F.Fracti
 }
 const texts = (map: ReadonlyMap<string, F.Fraction>): Record<string, string> =>
   Object.fromEntries([...map].filter(([, one]) => one.n !== 0n).map(([name, one]) => [name, F.text(one)]))
-const hold = (drawn: fc.Arbitrary<Drawn>, law: (one: Drawn) => void): void => fc.assert(fc.property(drawn, law), { seed, numRuns: runs })
+const hold = (drawn: fc.Arbitrary<Drawn>, law: (one: Drawn) => void): void => fc.assert(fc.property(drawn, law), { numRuns: runs })
 
 t.test("arbitraryRating() draws catalogues of the schema's shape, and all of its models, modifiers and aggregations", async (t) => {
   const seen = new Set<string>()
-  const drawn = fc.sample(arbitraryRating(), { seed, numRuns: runs })
+  const drawn = fc.sample(arbitraryRating(), { numRuns: runs })
   for (const { rating } of drawn) {
     const { catalogue } = rating
     const wrong = misshapen(catalogue)
@@ -230,7 +229,7 @@ t.test("a price of each unit adds up, and a tier in two of the same price is one
       const one = { model: "graduated", tiers: [{ upTo: `${low + more}`, price: "2.25" }, last] } as const
       assert.ok(F.same(priced(two, a, false), priced(one, a, false)))
     }),
-    { seed, numRuns: runs },
+    { numRuns: runs },
   )
   t.pass()
 })
@@ -281,6 +280,6 @@ t.test("allocated() makes parts that add up", async (t) => {
     const mirrored = allocated(F.negated(amount), step, shares, rule).map((part) => F.text(F.negated(part)))
     assert.deepEqual(mirrored, parts.map(F.text), "a negative amount is the mirror")
   })
-  fc.assert(law, { seed, numRuns: runs })
+  fc.assert(law, { numRuns: runs })
   t.pass()
 })

@@ -1,5 +1,5 @@
 /** Random documents and what is given back of them, small enough for fractions of 128 bits. */
-import fc from "fast-check"
+import fc from "../property.ts"
 import type { Catalogue } from "../../schemas/billing/catalogue.ts"
 import * as F from "./fraction.ts"
 import type { ChangeValue, CreditItem, Document, DocumentChange, DocumentLine } from "./oracle-document.ts"

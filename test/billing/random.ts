@@ -2,7 +2,7 @@
  * Random price lists that hold, subscriptions and usage of them: every model, modifier, aggregation and policy of the contract, in what
  * it says one thing about. Numbers are small enough for fractions of 128 bits.
  */
-import fc from "fast-check"
+import fc from "../property.ts"
 import type { Catalogue } from "../../schemas/billing/catalogue.ts"
 import { engineZone } from "./engine-zone.ts"
 import type { Aggregate, Billed, Rating, UsageEvent } from "./oracle.ts"

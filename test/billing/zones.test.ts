@@ -3,7 +3,7 @@
  * not installed the last are skipped; where `STELE_TZDATA` names it (`.ci/run`) and there is a `zic`, they are not.
  */
 import assert from "node:assert/strict"
-import fc from "fast-check"
+import fc from "../property.ts"
 import t from "tap"
 import { Zones, shippedZones } from "../../runtime/billing/zones.ts"
 import { compileZones, parseZones } from "../../runtime/build/zone-source.ts"
@@ -11,10 +11,10 @@ import { compiled, moduleOf, pinned, pinnedSource } from "../../runtime/build/zo
 import { packZones, unpackZones, type ZoneOffsets } from "../../schemas/billing/zone-table.ts"
 import { zonesBase64, zonesDigest } from "../../schemas/billing/zones.gen.ts"
 import { Compiled, hasZic } from "./zic.ts"
+import { isFull } from "../seed.ts"
 
 t.setTimeout(240_000)
 
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 const seconds = (iso: string): number => Date.parse(iso) / 1000
 const [from, until] = [0, seconds("2100-01-01T00:00:00Z")]
 /** The changes of a zone as they are told: instant and hours from there on. */

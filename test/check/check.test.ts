@@ -23,6 +23,7 @@ t.test("`judge()` refuses an import when the table does not have it", async (t) 
     ["plugins/billing/rules.ts", 'import { x } from "../glyph/x.ts"', /this room may import/],
     ["plugins/sdk/a.as.ts", 'import { x } from "../../host/x"', /this room may import/],
     ["runtime/serve.ts", 'import { x } from "tap"', /may install effect/],
+    ["test/a.test.ts", 'import fc from "fast-check"', /the run's seed/],
   ]
   for (const [file, source, told] of refused) t.match(problems(file, source).join("\n"), told, `${file}: ${source}`)
 })

@@ -165,6 +165,8 @@ export function judge(
         problems.push(`${place}: Cannot import "${specifier}": platforms are named under ${platformRooms.join(" and ")} only`)
       continue
     }
+    if (specifier === "fast-check" && file !== "test/property.ts")
+      problems.push(`${place}: Cannot import "fast-check": properties have the run's seed through "test/property.ts"`)
     if (rule === undefined || /^(wasi|stele|acme):/.test(specifier)) continue
     if (!rule.packages.includes(packageOf(specifier))) {
       problems.push(`${place}: Cannot import "${specifier}": this room may install ${rule.packages.join(", ") || "nothing"}`)

@@ -1,9 +1,9 @@
 /**
  * Our binder and jco on the same components and values: generated types in every position, strings in each encoding,
  * resources in both directions, guests that break the rules, and wrong values. jco's output is evaluated only because
- * the components are written here. `SEED=n` replays a run; STELE_TEST_FULL=1 raises the counts. @long
+ * the components are written here. @long
  */
-import fc from "fast-check"
+import fc from "../property.ts"
 import t from "tap"
 import { Host } from "../../host/mod.ts"
 import type { FunctionType, ResourceType, ValueType } from "../../schemas/wit/model.ts"
@@ -19,9 +19,8 @@ import type { FormName } from "./jco-form.ts"
 import { lawful, liar, liarApi, liarHost } from "./liar.ts"
 import { resourceLog } from "./resources.ts"
 import { spoil } from "./spoil.ts"
+import { isFull, replay, seed } from "../seed.ts"
 
-const isFull = process.env["STELE_TEST_FULL"] === "1"
-const seed = Number(process.env["SEED"] ?? process.env["STELE_SEED"] ?? Date.now() % 2 ** 31)
 const counts = isFull ? { batches: 15, types: 24, functions: 8, values: 12 } : { batches: 3, types: 20, functions: 6, values: 6 }
 const differencesMax = 15
 
@@ -55,14 +54,14 @@ const totals = { trees: 0, corners: 0, functions: 0, values: 0, wrong: 0, taken:
 // The full count builds some 20 components twice over; the runner has its own limit.
 t.setTimeout(1_800_000)
 const patient = { timeout: 1_200_000 }
-t.comment(`seed ${seed}; SEED=${seed} replays`)
+t.comment(`${replay} replays`)
 const host = await Host.open({ cache: false })
 t.teardown(async () => {
   await host.close()
   removeFiles()
 })
 
-const tell = ({ what, type, detail }: Problem): string => `${what}: ${detail}\n${type}\nSEED=${seed} replays`
+const tell = ({ what, type, detail }: Problem): string => `${what}: ${detail}\n${type}\n${replay} replays`
 const sample = <A>(arbitrary: fc.Arbitrary<A>, numRuns: number, salt: number): ReadonlyArray<A> => fc.sample(arbitrary, { numRuns, seed: (seed + salt) | 0 })
 
 /** Moves values of every tree and function of a batch through both hosts; the first problem of each type. */

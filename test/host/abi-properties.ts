@@ -1,5 +1,5 @@
 /** Properties of the canonical ABI as plain functions, for `abi-property.test.ts` on Node and `abi-program.ts` on every engine. */
-import fc from "fast-check"
+import fc from "../property.ts"
 import { alignOf, bindExport, bindImport, type CoreFunction, type CoreValue, flattenExport, flattenImport, sizeOf } from "../../host/abi/mod.ts"
 import { type FunctionType, own, type ResourceType, resource, type ValueType } from "../../schemas/wit/model.ts"
 import { arbitraryType, arbitraryValue, Coverage, sameValue } from "../schemas/arbitrary-type.ts"

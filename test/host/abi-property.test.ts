@@ -2,12 +2,11 @@
 import t from "tap"
 import { properties } from "./abi-properties.ts"
 import { answer, engines } from "./engine.ts"
+import { isFull, replay, seed } from "../seed.ts"
 
-const isFull = process.env["STELE_TEST_FULL"] === "1"
-const seed = Number(process.env["STELE_SEED"] ?? Date.now() % 2 ** 31)
 const runs = isFull ? 3_000 : 100
 t.setTimeout(600_000)
-t.comment(`seed ${seed}, ${runs} runs a property; STELE_SEED=${seed} replays`)
+t.comment(`${replay}: ${runs} runs a property`)
 
 for (const { title, check } of properties) {
   t.test(title, (t) => {

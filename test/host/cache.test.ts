@@ -15,6 +15,7 @@ import { openFolderCache } from "../../host/platform/cache-folder.ts"
 import type { CacheStore } from "../../host/platform/platform.ts"
 import { answer, engines } from "./engine.ts"
 import { Module } from "./wasm-builder.ts"
+import { isFull } from "../seed.ts"
 
 t.setTimeout(300_000)
 const folders: Array<string> = []
@@ -282,7 +283,7 @@ t.test("`put()` leaves no partial entry when the disk refuses the bytes", async 
 t.test("an entry is whole or missing when its writer is killed at any moment", async (t) => {
   const folder = await newFolder()
   const program = fileURLToPath(new URL("platform-program.ts", import.meta.url))
-  const kills = process.env["STELE_TEST_FULL"] === "1" ? 100 : 10
+  const kills = isFull ? 100 : 10
   let seen = 0
   for (let i = 0; i < kills; i++) {
     const child = spawn(process.execPath, [program, "write"], { env: { ...process.env, STELE_CACHE: folder }, stdio: ["ignore", "pipe", "inherit"] })

@@ -1,6 +1,6 @@
 /** The decoder and the elaboration of components: what they accept, what they make of it, and that they are total. */
 import { readFile } from "node:fs/promises"
-import fc from "fast-check"
+import fc from "../property.ts"
 import t from "tap"
 import { decodeComponent } from "../../host/component/decode.ts"
 import { elaborate } from "../../host/component/elaborate.ts"
@@ -27,12 +27,10 @@ import {
   types,
   wat,
 } from "./component-builder.ts"
+import { isFull, seed } from "../seed.ts"
 
 const host = await Host.open({ cache: false })
 t.teardown(() => host.close())
-
-const seed = Number(process.env["STELE_SEED"] ?? 1 + Math.floor(Math.random() * 0x7fff_ffff))
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 
 const example = async (name: string): Promise<Uint8Array> =>
   new Uint8Array(await readFile(new URL(`../../plugins/examples/${name}/build/${name}.wasm`, import.meta.url)))
@@ -86,7 +84,7 @@ t.test(`\`decodeComponent()\` gives a typed error when sections hold noise (seed
       const error = refusal(component(...sections.map(([id, contents]) => raw(id, [...contents]))))
       return error === undefined || error.code.startsWith("STELE-VFY") || error.code.startsWith("STELE-LIM")
     }),
-    { seed, numRuns: isFull ? 50_000 : 3_000 },
+    { numRuns: isFull ? 50_000 : 3_000 },
   )
   t.end()
 })

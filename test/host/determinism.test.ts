@@ -8,8 +8,8 @@ import { costTable } from "../../host/meter/cost-table.ts"
 import { calls, writeDeterminismGuests } from "./determinism-guests.ts"
 import type { Report } from "./determinism-program.ts"
 import { answer, engines } from "./engine.ts"
+import { isFull } from "../seed.ts"
 
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 /** Fuel is swept one by one on Node; elsewhere, where an instance takes a millisecond to make, in steps unless the run is full. */
 const stepOf = (engine: string): number => (engine === "node" || isFull ? 1 : 37)
 

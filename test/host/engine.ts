@@ -1,6 +1,7 @@
 /** Runs a test program on each of the three engines and reads the one JSON line it prints last. */
 import { execFile } from "node:child_process"
 import { fileURLToPath } from "node:url"
+import { isFull } from "../seed.ts"
 
 export const engines = ["node", "deno", "bun"] as const
 export type EngineName = (typeof engines)[number]
@@ -16,7 +17,7 @@ export interface Run {
 }
 
 /** Two minutes, or twenty for the full counts. */
-const msMaxDefault = process.env["STELE_TEST_FULL"] === undefined ? 120_000 : 1_200_000
+const msMaxDefault = !isFull ? 120_000 : 1_200_000
 
 /** Starts `program` (a path next to this file) with `args`; engine flags go before it. Killed after `msMax`. */
 export function start(

@@ -12,6 +12,7 @@ import createPlugin from "@extism/extism"
 import t from "tap"
 import { withNumbers } from "../../host/foreign/extism/user.ts"
 import { Host, type LoadOptions, memoryHttp, memoryLog, type Plugin } from "../../host/mod.ts"
+import { isFull } from "../seed.ts"
 
 const log = memoryLog()
 const http = memoryHttp((request) => ({
@@ -162,7 +163,6 @@ func fail() int32 {
 func main() {}
 `
 
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 t.test("a plugin made with the kit for Go runs", isFull ? {} : { skip: "its compiler takes a minute: STELE_TEST_FULL=1 runs it" }, async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "stele-go-"))
   t.teardown(() => rm(folder, { recursive: true }))

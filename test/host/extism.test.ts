@@ -11,6 +11,7 @@ import { wat } from "./component-builder.ts"
 import { type Case, cases } from "./extism/cases.ts"
 import { extismGuest, signatures } from "./extism/guest.ts"
 import { type Kernel, play, random } from "./extism/script.ts"
+import { isFull, replay, seed } from "../seed.ts"
 
 const log = memoryLog()
 const observer = memoryObserver()
@@ -547,9 +548,8 @@ t.test("a size that the plugin wrote into a header is not believed", async (t) =
   }
 })
 
-const seed = Number(process.env["STELE_SEED"] ?? Date.now() & 0x7fffffff)
 t.test("random calls of every function give an answer or a typed error, and no other instance's bytes", async (t) => {
-  t.comment(`seed ${seed} (STELE_SEED=${seed} replays)`)
+  t.comment(`${replay} replays`)
   const next = random(seed)
   const names = Object.keys(signatures).filter((name) => !name.startsWith("http"))
   const marker = "another instance's own bytes"
@@ -561,7 +561,7 @@ t.test("random calls of every function give an answer or a typed error, and no o
     return String(next(3) === 0 ? BigInt.asIntN(64, -small - 1n) : next(6) === 0 ? BigInt.asIntN(64, (small << 32n) | small) : small)
   }
   const outcomes = new Map<string, number>()
-  const rounds = process.env["STELE_TEST_FULL"] === "1" ? 4_000 : 150
+  const rounds = isFull ? 4_000 : 150
   for (let round = 0; round < rounds; round++) {
     const steps = Array.from({ length: 1 + next(12) }, () => {
       const name = names[next(names.length)] as string

@@ -7,6 +7,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import t from "tap"
 import { answer, engines } from "./engine.ts"
+import { isFull } from "../seed.ts"
 
 if (process.platform === "win32") {
   t.pass("links, pipes and sockets of this test need a POSIX system", { skip: "not on Windows" })
@@ -197,7 +198,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, ReadonlyArray<st
   },
 }
 
-const rounds = process.env["STELE_TEST_FULL"] === undefined ? 300 : 50_000
+const rounds = !isFull ? 300 : 50_000
 const flat = (tried: Readonly<Record<string, string>>): ReadonlyArray<string> => Object.entries(tried).map(([what, result]) => `${what} → ${result}`)
 const wanted = Object.entries(expected).flatMap(([result, tried]) =>
   Object.entries(tried).flatMap(([what, paths]) => paths.map((path) => `${what} ${path} → ${result}`)),

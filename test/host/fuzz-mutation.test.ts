@@ -1,14 +1,13 @@
 /**
  * Mutants of valid components: a typed error or a result, in bounded time, and nothing else. A mutant is named by the
- * seed and its index; replay one with `STELE_SEED=… STELE_FUZZ_AT=INDEX node test/host/fuzz-mutation.test.ts`.
+ * seed and its index; replay one with `STELE_TEST_SEED=… STELE_FUZZ_AT=INDEX node test/host/fuzz-mutation.test.ts`.
  */
 import t from "tap"
 import { answer } from "./engine.ts"
 import { fuzz, type Report } from "./fuzz-program.ts"
+import { isFull, seed } from "../seed.ts"
 
 t.setTimeout(3_600_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
-const seed = Number(process.env["STELE_SEED"] ?? 1 + Math.floor(Math.random() * 0x3fff_ffff))
 const only = process.env["STELE_FUZZ_AT"]
 
 function judge(t: { comment(text: string): void; same(a: unknown, b: unknown): unknown; ok(value: unknown, text: string): unknown }, report: Report): void {

@@ -1,12 +1,12 @@
-import fc from "fast-check"
+import fc from "../property.ts"
 import t from "tap"
 import { attenuate, deniedMax, type GrantChange, grantForms, GrantSet, isSubset, parseGrant, printGrant } from "../../host/capability/grant.ts"
 import { covers, type Grant, grantCharsMax, headsOf } from "../../host/capability/scope.ts"
 import { CapabilityError } from "../../schemas/error/mod.ts"
+import { replay } from "../seed.ts"
 
-const seed = Number(process.env["STELE_SEED"] ?? Date.now() & 0x7fffffff)
-t.comment(`seed ${seed} (STELE_SEED=${seed} replays)`)
-const runs = { seed, numRuns: 2_000 }
+t.comment(`${replay} replays`)
+const runs = { numRuns: 2_000 }
 
 const codeOf = (act: () => unknown): string => {
   try {
@@ -406,7 +406,7 @@ t.test("`GrantSet.reaches()` is false exactly when nothing below the prefix is a
         return set.reaches("kv:read", prefix) === names.some((n) => n.startsWith(prefix) && set.allows("kv:read", n))
       },
     ),
-    { seed, numRuns: 200 },
+    { numRuns: 200 },
   )
 })
 

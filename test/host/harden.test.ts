@@ -1,4 +1,4 @@
-import * as fc from "fast-check"
+import fc from "../property.ts"
 import t from "tap"
 import { decodeCoreModule } from "../../schemas/wasm/core-module.ts"
 import { misc, simd, single } from "../../host/harden/opcodes.ts"
@@ -36,6 +36,7 @@ import {
   tryTable,
   u,
 } from "./wasm-builder.ts"
+import { replay, runsOf } from "../seed.ts"
 
 t.setTimeout(600_000)
 
@@ -342,9 +343,8 @@ const everything = (): Uint8Array<ArrayBuffer> => {
 t.test("`decodeCoreModule()` and `rewriteCoreModule()` answer or refuse with a typed error when bytes are mutated", async (t) => {
   const original = everything()
   t.ok(WebAssembly.validate(original))
-  const seed = Number(process.env["STELE_SEED"] ?? 7)
-  const runs = Number(process.env["STELE_MUTANTS"] ?? 10_000)
-  t.comment(`seed ${seed}, ${runs} mutants`)
+  const runs = runsOf(10_000)
+  t.comment(`${replay} STELE_TEST_RUNS=${runs}: ${runs} mutants`)
   let refused = 0
   let invalidAfter = 0
   fc.assert(
@@ -377,7 +377,7 @@ t.test("`decodeCoreModule()` and `rewriteCoreModule()` answer or refuse with a t
         }
       },
     ),
-    { seed, numRuns: runs },
+    { numRuns: runs },
   )
   t.equal(invalidAfter, 0)
   t.ok(refused > runs / 10, `${refused} refused`)

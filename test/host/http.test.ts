@@ -1,12 +1,13 @@
 // wasi:http over a port in memory: grants, headers, bodies, errors; headers case by case against preview2-shim.
 import { types as shim } from "@bytecodealliance/preview2-shim/http"
-import fc from "fast-check"
+import fc from "../property.ts"
 import t from "tap"
 import { sendWhole } from "../../host/capability/http/request.ts"
 import { exchangesMax } from "../../host/capability/http/outgoing.ts"
 import { type HttpAnswer, type HttpLimits, type HttpRequest, memoryHttp } from "../../host/port/mod.ts"
 import { NetworkError } from "../../schemas/error/network.ts"
 import { codeOf, testCall, type TestCall } from "./capability-call.ts"
+import { replay, seed } from "../seed.ts"
 
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text)
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
@@ -248,8 +249,7 @@ t.test("headers of the connection are the host's to write", async (t) => {
     t.same(types(of, "[method]fields.append", fields, "a", utf8(value)), err({ tag: "invalid-syntax" }))
 })
 
-const seed = Number(process.env["STELE_SEED"] ?? Date.now() & 0x7fffffff)
-t.comment(`seed ${seed} (STELE_SEED=${seed} replays)`)
+t.comment(`${replay} replays`)
 
 /** What the shim throws, as a result. */
 function shimmed(act: () => unknown): unknown {
@@ -316,7 +316,7 @@ t.test("`fields` does what preview2-shim's does in any order of operations", asy
       }
       return true
     }),
-    { seed, numRuns: 300 },
+    { numRuns: 300 },
   )
   t.notOk(failed, `seed ${seed}: ${JSON.stringify(counterexample)}`)
 })

@@ -18,10 +18,10 @@ import { extismGuest } from "./extism/guest.ts"
 import { writeGuests } from "./embedding-guests.ts"
 import { sceneOf } from "./embedding-run.ts"
 import { descendants, executorOf, members, until } from "./isolate-parts.ts"
+import { isFull, seed } from "../seed.ts"
 
 const { Host } = stele
 const kinds = ["worker", "process"] as const
-const isFull = process.env["STELE_TEST_FULL"] !== undefined
 
 t.setTimeout(300_000)
 const folder = await mkdtemp(join(tmpdir(), "stele-isolation-"))
@@ -367,10 +367,10 @@ const altered = (change: (bytes: Uint8Array) => "garbage" | undefined | void): I
 })
 
 t.test("nothing that an isolate can say is more than a typed error of its own call", async (t) => {
-  let seed = 1
+  let state = seed
   const random = (below: number): number => {
-    seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0
-    return Math.floor((seed / 2 ** 32) * below)
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0
+    return Math.floor((state / 2 ** 32) * below)
   }
   let attack: (bytes: Uint8Array) => "garbage" | void = () => undefined
   const template = await host.load(caller, { isolation: "worker", imports: provided((n) => n + 1), limits: { outputBytesMax: 1_000 } })

@@ -10,9 +10,9 @@ import { memoryObserver } from "../../host/port/mod.ts"
 import { component, customSection, guest } from "./component-builder.ts"
 import { answer, engines } from "./engine.ts"
 import { u } from "./wasm-builder.ts"
+import { isFull } from "../seed.ts"
 
 t.setTimeout(3_600_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 
 setFlagsFromString("--expose-gc")
 const collect = runInNewContext("gc") as () => void

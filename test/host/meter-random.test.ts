@@ -2,19 +2,17 @@ import t from "tap"
 import { answer, engines } from "./engine.ts"
 import { tiers } from "./meter-harness.ts"
 import { observe, observeRewritten, randomModule } from "./meter-random.ts"
+import { isFull, replay, seed } from "../seed.ts"
 
 t.setTimeout(1_200_000)
 
-// STELE_SEED=n replays; STELE_TEST_FULL=1 runs many times as many.
-const seed = Number(process.env["STELE_SEED"] ?? 1)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 const count = isFull ? 10_000 : 150
 
 const plainly = (module: ReturnType<typeof randomModule>) =>
   observe(() => new WebAssembly.Instance(new WebAssembly.Module(module.bytes), module.imports()).exports)
 
 t.test("`rewriteCoreModule()` changes nothing that can be seen when random modules of every instruction run in each tier", async (t) => {
-  t.comment(`seed ${seed}, ${count} modules`)
+  t.comment(`${replay}: ${count} modules`)
   const kinds = new Map<string, number>()
   let spent = 0
   for (let i = seed; i < seed + count; i++) {

@@ -48,6 +48,7 @@ import {
   tryCatch,
   tryTable,
 } from "./wasm-builder.ts"
+import { replay, runsOf, seed } from "../seed.ts"
 
 /** A meter without a watchdog whose clock stands still, and that is not expected to stop anything. */
 const stillMeter = (mechanism: "slice" | "fuel", needs: ConstructorParameters<typeof Meter>[0]["needs"], fail: (message: string) => void): Meter =>
@@ -55,7 +56,6 @@ const stillMeter = (mechanism: "slice" | "fuel", needs: ConstructorParameters<ty
 
 t.setTimeout(600_000)
 
-const seed = Number(process.env["STELE_SEED"] ?? 1)
 const imports = { env: { mix: (x: number): number => Math.imul(x, 0x9e3779b1) ^ (x >>> 15) } }
 
 const state = (exports: WebAssembly.Exports | Guest["exports"]): string => {
@@ -67,8 +67,8 @@ const state = (exports: WebAssembly.Exports | Guest["exports"]): string => {
 }
 
 t.test("`rewriteCoreModule()` changes no result, trap or memory when random guests run under each tier", async (t) => {
-  const count = Number(process.env["STELE_GUESTS"] ?? 400)
-  t.comment(`seed ${seed}, ${count} guests`)
+  const count = runsOf(400)
+  t.comment(`${replay}: ${count} guests`)
   const kinds = new Map<string, number>()
   for (let i = 0; i < count; i++) {
     const bytes = randomGuest(seed + i, false)

@@ -1,5 +1,5 @@
 // Which addresses a name may lead to, and how hosts and URLs are read before anything is decided about them.
-import fc from "fast-check"
+import fc from "../property.ts"
 import t from "tap"
 import { parseAddress, printAddress, special } from "../../host/capability/network/address.ts"
 import { parseHost, placeOf, targetOf } from "../../host/capability/network/target.ts"

@@ -3,8 +3,8 @@ import t from "tap"
 import { type GuestResource, Host, type Plugin, type UsageRecord } from "../../host/mod.ts"
 import { memoryObserver } from "../../host/port/mod.ts"
 import { componentOf, guest, wat } from "./component-builder.ts"
+import { isFull } from "../seed.ts"
 
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 const observer = memoryObserver({ eventsMax: 1_000_000 })
 
 /** Set by a test: how long the admission port takes, in milliseconds. */

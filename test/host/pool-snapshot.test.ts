@@ -6,9 +6,9 @@ import { runsOf } from "../../host/pool/snapshot-module.ts"
 import { snapshotBytesMax } from "../../host/pool/snapshot.ts"
 import { memoryObserver } from "../../host/port/mod.ts"
 import { componentOf, guest, wat } from "./component-builder.ts"
+import { isFull, seed } from "../seed.ts"
 
 t.setTimeout(120_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 const observer = memoryObserver()
 const host = await Host.open({ cache: false, ports: { observer } })
 t.teardown(() => host.close())
@@ -78,7 +78,7 @@ for (const metering of tiers)
       await using started = await host.load(bytes, { ...options, prepare: "snapshot" })
       t.match(started.describe().mechanisms, { prepare: "snapshot" })
       t.match(fresh.describe().mechanisms, { prepare: "fresh" })
-      const next = randomness(3)
+      const next = randomness(seed)
       const calls: ReadonlyArray<() => readonly [string, ReadonlyArray<number>]> = [
         () => ["hash", [next(70_000), 0]],
         () => ["hash", [next(200_000), 0]],

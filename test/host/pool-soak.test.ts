@@ -2,8 +2,9 @@
 import t from "tap"
 import { type GuestResource, Host, type SteleError } from "../../host/mod.ts"
 import { componentOf } from "./component-builder.ts"
+import { isFull } from "../seed.ts"
 
-const rounds = process.env["STELE_TEST_FULL"] === "1" ? 24_000 : 1_200
+const rounds = isFull ? 24_000 : 1_200
 const host = await Host.open({ cache: false })
 t.teardown(() => host.close())
 

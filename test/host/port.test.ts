@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import fc from "fast-check"
+import fc from "../property.ts"
 import t from "tap"
 import {
   Blob,
@@ -43,9 +43,9 @@ import {
 import { tenantOf, utf8Length } from "../../host/port/port.ts"
 import { SortedMap } from "../../host/port/sorted-map.ts"
 import { CapabilityError, SteleError } from "../../schemas/error/mod.ts"
+import { replay } from "../seed.ts"
 
-const seed = Number(process.env["STELE_SEED"] ?? Date.now() & 0x7fffffff)
-t.comment(`seed ${seed} (STELE_SEED=${seed} replays)`)
+t.comment(`${replay} replays`)
 
 const bytes = (...values: ReadonlyArray<number>): Uint8Array => Uint8Array.of(...values)
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text)
@@ -86,7 +86,7 @@ t.test("`compareUtf8()` orders strings as memcmp orders their UTF-8 bytes", asyn
           [`${b}${a}`, `${b}\u{1f600}`],
         ].every(([x, y]) => Math.sign(compareUtf8(x as string, y as string)) === Math.sign(Buffer.compare(utf8(x as string), utf8(y as string)))),
     ),
-    { seed, numRuns: 3_000 },
+    { numRuns: 3_000 },
   )
   t.ok(compareUtf8("\uffff", "\u{10000}") < 0, "where code unit order is wrong")
 })
@@ -98,7 +98,7 @@ t.test("`utf8Length()` counts the bytes that encoding gives", async () => {
       fc.constantFrom("", "\ud800", "\udc00x", "é", "鍵"),
       (a, b) => utf8Length(a + b + a) === utf8(a + b + a).length,
     ),
-    { seed, numRuns: 2_000 },
+    { numRuns: 2_000 },
   )
 })
 
@@ -109,7 +109,7 @@ t.test("`tenantKey()` keeps tenants apart whatever their names and the guest's n
       const key = tenantKey(tenant, name)
       return (key === tenantKey(otherTenant, otherName)) === (tenant === otherTenant && name === otherName) && tenantOf(key).length + name.length === key.length
     }),
-    { seed, numRuns: 5_000 },
+    { numRuns: 5_000 },
   )
   t.equal(contentKey("sha256:00ff"), "/sha256/00ff")
 })
@@ -136,7 +136,7 @@ t.test("`SortedMap` answers as a sorted list does when keys come and go", async 
         JSON.stringify(map.keys(prefix, after, countMax)) === JSON.stringify(page(after))
       )
     }),
-    { seed, numRuns: 2_000 },
+    { numRuns: 2_000 },
   )
 })
 

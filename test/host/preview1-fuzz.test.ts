@@ -7,8 +7,8 @@ import { Host } from "../../host/mod.ts"
 import { memoryFileSystem, memoryMonotonicClock } from "../../host/port/mod.ts"
 import { SteleError } from "../../schemas/error/mod.ts"
 import { machineModule, signatures } from "./preview1-machine.ts"
+import { isFull, replay, seed } from "../seed.ts"
 
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 const rounds = isFull ? 400 : 12
 const callsInRound = 400
 const memoryBytes = 131_072
@@ -55,8 +55,8 @@ t.test(`${rounds * callsInRound} calls are answered, or end with a typed error`,
   let answered = 0
   let succeeded = 0
   const host = await Host.open({ cache: false, ports: { monotonicClock: memoryMonotonicClock({ waitMsMax: 1 }) } })
-  for (let seed = 1; seed <= rounds; seed++) {
-    const random = generator(seed)
+  for (let each = seed; each < seed + rounds; each++) {
+    const random = generator(each)
     const pick = <A>(of: ReadonlyArray<A>): A => of[random(of.length)] as A
     const fileSystem = memoryFileSystem({ "/box/hello.txt": "hello, world\n", "/box/folder/inner.txt": "inner" }, { totalBytesMax: 4 << 20 })
     const inner = await Host.open({ cache: false, ports: { fileSystem, monotonicClock: host.ports.monotonicClock } })
@@ -64,7 +64,7 @@ t.test(`${rounds * callsInRound} calls are answered, or end with a typed error`,
       grants: ["fs:read:/box", "fs:write:/box", "clock:wall", "clock:monotonic", "random"],
       instances: { reuse: "principal" },
       limits: { deadlineMs: 2_000, fileBytesMax: 1 << 20, fuel: 1_000_000_000 },
-      metering: seed % 2 === 0 ? "fuel" : "deadline",
+      metering: each % 2 === 0 ? "fuel" : "deadline",
       wasi: { args: ["fuzz"], env: { A: "b" }, directories: { "/box": "/box" }, stdin: "some input", stdout: () => undefined, stderr: () => undefined },
     })
     const call = (name: string, args: ReadonlyArray<number | bigint>): unknown => plugin.callSync(name as never, args as never)
@@ -81,16 +81,17 @@ t.test(`${rounds * callsInRound} calls are answered, or end with a typed error`,
           letter === "I" ? pick(wide) : (position === 0 && random(4) > 0 ? random(9) : random(3) === 0 ? random(memoryBytes) : pick([...edges, 1_024])) | 0,
         )
         const errno = call(name, args)
-        if (typeof errno !== "number" || errno < 0 || errno > 76) return t.fail(`seed ${seed}: ${name}(${args.join(", ")}) answered ${String(errno)}`)
+        if (typeof errno !== "number" || errno < 0 || errno > 76)
+          return t.fail(`${replay}, round ${each - seed}: ${name}(${args.join(", ")}) answered ${String(errno)}`)
         answered++
         if (errno === 0) succeeded++
       } catch (error) {
         if (!(error instanceof SteleError)) throw error
-        if (error.code === "STELE-PLG-0009") t.fail(`seed ${seed}: ${error.message}`)
+        if (error.code === "STELE-PLG-0009") t.fail(`${replay}, round ${each - seed}: ${error.message}`)
         errors.set(error.code, (errors.get(error.code) ?? 0) + 1)
       }
     }
-    t.equal(call("sched_yield", []), 0, `seed ${seed}: the next call works`)
+    t.equal(call("sched_yield", []), 0, `${replay}, round ${each - seed}: the next call works`)
     await inner.close()
   }
   await host.close()

@@ -12,8 +12,8 @@ import { promisify } from "node:util"
 import t from "tap"
 import { Host, type LoadOptions, type Plugin } from "../../host/mod.ts"
 import { memoryKeyValue, memoryLog, tenantKey } from "../../host/port/mod.ts"
-import { sampled } from "../sample.ts"
 import { componentOf } from "./component-builder.ts"
+import { sampled } from "../seed.ts"
 
 t.setTimeout(1_800_000)
 const run = promisify(execFile)

@@ -1,21 +1,21 @@
 /**
  * Stop soundness: whatever a guest does, two checks are never far apart in time; and the measurement would notice if a
- * rule of the rewriter were missing. Measures time, so it runs @alone. `STELE_SEED` replays a run,
- * `STELE_GUESTS` sets the guests per family.
+ * rule of the rewriter were missing. Measures time, so it runs @alone. `STELE_TEST_SEED` replays a run,
+ * `STELE_TEST_RUNS` sets the guests per family.
  */
 import t from "tap"
 import { answer, type EngineName } from "./engine.ts"
 import type { SoundnessReport } from "./stop-soundness-program.ts"
+import { replay, runsOf, seed } from "../seed.ts"
 
 t.setTimeout(600_000)
 
-const seed = process.env["STELE_SEED"] ?? String(20_261_120)
 const gapMsMax = 5
 /** Instructions or bytes: over ten seconds on any machine of today. */
 const workMin = 1e11
 
 const runs: ReadonlyArray<readonly [EngineName, guests: string]> = [
-  ["node", process.env["STELE_GUESTS"] ?? (process.env["STELE_TEST_FULL"] === undefined ? "8" : "20")],
+  ["node", String(runsOf(8, 20))],
   ["deno", "4"],
   ["bun", "4"],
 ]
@@ -23,8 +23,8 @@ const runs: ReadonlyArray<readonly [EngineName, guests: string]> = [
 for (const [engine, guests] of runs) {
   const rules = engine === "node"
   t.test(`\`rewriteCoreModule()\` leaves at most ${gapMsMax} ms between two checks when generated guests run on ${engine}`, async (t) => {
-    const report = await answer<SoundnessReport>(engine, "stop-soundness-program.ts", rules ? [seed, guests, "rules"] : [seed, guests], { msMax: 500_000 })
-    t.comment(`seed ${seed}, ${report.guests} guests, longest gap by family (ms): ${JSON.stringify(report.gapsMs)}`)
+    const report = await answer<SoundnessReport>(engine, "stop-soundness-program.ts", [String(seed), guests, ...(rules ? ["rules"] : [])], { msMax: 500_000 })
+    t.comment(`${replay}: ${report.guests} guests, longest gap by family (ms): ${JSON.stringify(report.gapsMs)}`)
     t.ok(report.workMin > workMin, `the shortest guest does ${report.workMin.toExponential(1)}`)
     t.same(report.unmeasured, [], "every guest passed checks")
     for (const [family, gapMs] of Object.entries(report.gapsMs)) t.ok(gapMs > 0 && gapMs <= gapMsMax, `${family}: ${gapMs.toFixed(2)} ms`)

@@ -5,6 +5,7 @@ import { join } from "node:path"
 import { trap } from "../../host/call/trap.ts"
 import { Host, type LoadOptions, memoryKeyValue, memoryObserver, type Plugin, SteleError, waits } from "../../host/mod.ts"
 import { call, get, i32, Module } from "./wasm-builder.ts"
+import { isFull } from "../seed.ts"
 
 export interface Case {
   readonly title: string
@@ -13,7 +14,6 @@ export interface Case {
 export const cases: Array<Case> = []
 const test = (title: string, run: Case["run"]): void => void cases.push({ title, run })
 
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 const meterings = ["deadline", "fuel", "yield"] as const
 const after = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 const turn = (): Promise<void> => after(0)

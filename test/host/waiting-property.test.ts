@@ -2,19 +2,18 @@
  * For functions of any type: a guest that hands on what it got to the host, and back what the host answered, does the
  * same whether the host answers at once, later, or later while the guest is metered by fuel and gives the thread back.
  */
-import fc from "fast-check"
+import fc from "../property.ts"
 import t from "tap"
 import { alignOf, flattenExport, flattenImport, sizeOf } from "../../host/abi/mod.ts"
 import { Host, type LoadOptions, PluginError, waits } from "../../host/mod.ts"
 import type { FunctionType } from "../../schemas/wit/model.ts"
 import { arbitraryType, arbitraryValue, sameValue, witPackage } from "../schemas/arbitrary-type.ts"
 import { bumpAllocator, componentOf } from "./component-builder.ts"
+import { isFull, replay } from "../seed.ts"
 
-const isFull = process.env["STELE_TEST_FULL"] === "1"
-const seed = Number(process.env["STELE_SEED"] ?? Date.now() % 2 ** 31)
 const runs = isFull ? 500 : 25
 t.setTimeout(1_200_000)
-t.comment(`seed ${seed}, ${runs} functions; STELE_SEED=${seed} replays`)
+t.comment(`${replay}: ${runs} functions`)
 
 const encodings = ["utf8", "utf16", "compact-utf16"] as const
 const subject = arbitraryType({ levels: 3, flagsMax: 32 }).chain((type) =>
@@ -45,7 +44,7 @@ function forwarding(type: FunctionType): string {
 t.test("what a guest passes on is the same, whether the host answers at once or later, also the fuel and the bytes", async (t) => {
   await using host = await Host.open({ cache: false })
   let compared = 0
-  for (const { type, values, encoding, extra } of fc.sample(subject, { numRuns: runs, seed })) {
+  for (const { type, values, encoding, extra } of fc.sample(subject, { numRuns: runs })) {
     const params = [{ label: "v", type }, ...Array.from({ length: extra }, (_, i) => ({ label: `x${i}`, type: { kind: "u8" } as const }))]
     const func: FunctionType = { kind: "function", params, result: type }
     const bytes = await componentOf(witPackage(new Map([["f0", func]])).text, forwarding(func), { world: "both", encoding })

@@ -1,8 +1,8 @@
 import t from "tap"
 import { answer, engines } from "./engine.ts"
+import { isFull, replay, seed } from "../seed.ts"
 
 t.setTimeout(3_600_000)
-const full = process.env["STELE_TEST_FULL"] === "1"
 
 interface Million {
   readonly calls: number
@@ -12,15 +12,14 @@ interface Million {
   readonly disagree: number
 }
 
-const counts = { node: full ? 1_000_000 : 20_000, deno: full ? 100_000 : 4_000, bun: full ? 100_000 : 4_000 }
+const counts = { node: isFull ? 1_000_000 : 20_000, deno: isFull ? 100_000 : 4_000, bun: isFull ? 100_000 : 4_000 }
 for (const engine of engines) {
   t.test(
     `the watchdog stops no call early and leaves none unarmed when calls end within 0.3 ms of their deadline on ${engine}`,
     { timeout: 1_800_000 },
     async (t) => {
-      const seed = Number(process.env["STELE_TEST_SEED"] ?? Date.now() % 2 ** 31)
       const found = await answer<Million>(engine, "watchdog-program.ts", ["million", String(counts[engine]), String(seed)], { msMax: 1_800_000 })
-      t.comment(`seed ${seed}: ${JSON.stringify(found)}`)
+      t.comment(`${replay}: ${JSON.stringify(found)}`)
       t.match(found, { calls: counts[engine], early: 0, unarmed: 0, disagree: 0 })
       t.ok(found.stops >= counts[engine] / 200, "the endless ones were stopped")
     },

@@ -5,9 +5,9 @@ import { platform } from "../../host/platform/mod.ts"
 import type { Platform } from "../../host/platform/platform.ts"
 import { answer, engines, start } from "./engine.ts"
 import { guest, traps } from "./watchdog-guest.ts"
+import { isFull } from "../seed.ts"
 
 t.setTimeout(600_000)
-const full = process.env["STELE_TEST_FULL"] === "1"
 const { nowMs } = platform
 
 /** This thread's, as the host has it. */
@@ -209,7 +209,7 @@ for (const engine of engines) {
   t.test(`the watchdog stops \`loop br 0\` soon after a 100 ms deadline on ${engine}`, { timeout: 300_000 }, async (t) => {
     let found: Stops | undefined
     for (let attempt = 0; attempt < 8; attempt++) {
-      found = await answer<Stops>(engine, "watchdog-program.ts", ["stop", full ? "200" : "20", "100"])
+      found = await answer<Stops>(engine, "watchdog-program.ts", ["stop", isFull ? "200" : "20", "100"])
       t.equal(found.missed, 0)
       t.ok(found.leastMs >= 0, "never early")
       if (found.medianMs <= 5 && found.p99Ms <= 30 && found.nextMedianMs <= 1) break

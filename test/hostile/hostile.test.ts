@@ -5,11 +5,10 @@
  */
 import t from "tap"
 import { answer, engines } from "../host/engine.ts"
-import { sampled } from "../sample.ts"
 import { guests, mechanisms, openStage, runGuest } from "./kit.ts"
+import { isFull, sampled } from "../seed.ts"
 
 t.setTimeout(3_600_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 const kit = await guests()
 
 t.test(`the kit has ${kit.size} guests`, (t) => {

@@ -7,6 +7,7 @@ import { cases } from "../host/embedding.ts"
 import { writeGuests } from "../host/embedding-guests.ts"
 import type { Outcome } from "../host/embedding-run.ts"
 import { engines, Folder, root } from "./folder.ts"
+import { isFull } from "../seed.ts"
 
 t.setTimeout(600_000)
 const folder = await Folder.empty()
@@ -23,8 +24,6 @@ const [isolation, every] = process.argv.slice(2)
 console.log(JSON.stringify(await outcomes(stele, ${JSON.stringify(guests)}, isolation, cases.filter((_, i) => i % Number(every) === 0))))
 `,
 )
-
-const isFull = process.env["STELE_TEST_FULL"] !== undefined
 
 for (const [engine, ...args] of engines) {
   for (const isolation of ["inline", "process"] as const) {

@@ -1,5 +1,5 @@
 /** The billing rules against an oracle of unbounded fractions that was written apart from them: random price lists, usage, what came before. */
-import fc from "fast-check"
+import fc from "../property.ts"
 import t from "tap"
 import type { Catalogue as Shape } from "../../schemas/billing/catalogue.ts"
 import * as F from "../billing/fraction.ts"
@@ -13,14 +13,12 @@ import type { Catalogue, Line, Problem } from "../../schemas/wit/stele/billing.g
 import { type Answered, creditedOf, oracleAnswer, ourAnswer, totalsOf } from "./billing/document.ts"
 import { expected, found, fractionOf, lineText, priorOf, subscriptionOf as subscriptionFor, sumOf, type Way, zoneOf } from "./billing/rating.ts"
 import { at, decimal, instant, refusal, Rules, subscriptionOf, utc } from "./billing/rules.ts"
+import { replay, runsOf } from "../seed.ts"
 
 t.setTimeout(3_500_000)
 
-const isFull = process.env["STELE_TEST_FULL"] === "1"
-// The same in `npm test`, others in the full counts: RUNS and SEED say how many, and which again.
-const seed = Number(process.env["SEED"] ?? (isFull ? Date.now() % 2 ** 31 : 1))
-const runs = (short: number): number => Number(process.env["RUNS"] ?? (isFull ? 100_000 : short))
-t.comment(`seed ${seed}: SEED=${seed} node test/plugins/billing-oracle.test.ts`)
+const runs = (short: number): number => runsOf(short, 100_000)
+t.comment(replay)
 // One instance decides all cases, one after the other: none may leave anything to the next.
 const rules = await Rules.open({ instances: { reuse: "principal" } })
 t.teardown(() => rules[Symbol.asyncDispose]())
@@ -29,7 +27,7 @@ t.teardown(() => rules[Symbol.asyncDispose]())
 function hold<A>(property: fc.IPropertyWithHooks<A>, numRuns: number): void {
   fc.assert(
     property.afterEach(() => rules.letGo()),
-    { seed, numRuns },
+    { numRuns },
   )
 }
 

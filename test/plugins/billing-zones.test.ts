@@ -1,7 +1,7 @@
 /**
  * Periods in every zone of the IANA database, against an oracle that was written apart from the rules and reads the system's `zic`, where there is one
  * with the pinned source: ten years of months and quarters, each day around every change of offset, accounts that move. A run without `--full` takes
- * the zones that skip or repeat a midnight and some of the others, by a seed that `STELE_SEED` repeats.
+ * the zones that skip or repeat a midnight and some of the others, by a seed that `STELE_TEST_SEED` repeats.
  */
 import t, { type Test } from "tap"
 import type { Catalogue as Shape } from "../../schemas/billing/catalogue.ts"
@@ -11,12 +11,11 @@ import { pinnedSource } from "../../runtime/build/zones.ts"
 import { Timeline, type Subscription as OracleSubscription, type Zone as OracleZone } from "../billing/oracle-time.ts"
 import { Compiled, hasZic } from "../billing/zic.ts"
 import { at, instant, Rules } from "./billing/rules.ts"
+import { isFull, replay, seed } from "../seed.ts"
 
 t.setTimeout(600_000)
 
-const isFull = process.env["STELE_TEST_FULL"] === "1"
-const seed = Number(process.env["STELE_SEED"] ?? Math.trunc(Math.random() * 2 ** 31))
-t.comment(`STELE_SEED=${seed}`)
+t.comment(replay)
 let state = seed
 /** Below a bound. */
 const random = (bound: number): number => {

@@ -1,16 +1,16 @@
 /** The billing rules through the host: what compiles, what things cost, and what changes nothing. */
 import { readFile } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
-import fc from "fast-check"
+import fc from "../property.ts"
 import t from "tap"
 import { openProject } from "../../runtime/author/project.ts"
 import { readTests, runTest } from "../../runtime/author/test.ts"
 import type { Catalogue, Events, Line, Prior, Rater, Subscription, Zone } from "../../schemas/wit/stele/billing.gen.ts"
 import { at, coefficient, decimal, instant, kindOf, none, ratio, refusal, Rules, subscriptionOf, text, utc } from "./billing/rules.ts"
+import { isFull } from "../seed.ts"
 
 t.setTimeout(240_000)
 
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 const project = await openProject(fileURLToPath(new URL("../../plugins/billing", import.meta.url)))
 const component = await readFile(fileURLToPath(new URL("../../dist/plugins/billing.wasm", import.meta.url)))
 const written = await readTests(project)

@@ -4,7 +4,7 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import fc from "fast-check"
+import fc from "../property.ts"
 import t from "tap"
 import { Host } from "../../host/host.ts"
 import { build } from "../../runtime/author/build.ts"
@@ -21,13 +21,13 @@ import { parseWit, selectWorld } from "../../schemas/wit/parse/mod.ts"
 import { dummyCore } from "../schemas/dummy-core.ts"
 import type { Config, Exports, Request } from "./door/schemas/wit/stele/limiter.gen.ts"
 import { Departure, rebuild, restoreGarbage, type Running } from "./rebuild.ts"
+import { isFull } from "../seed.ts"
 
 t.setTimeout(300_000)
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 const tree = join(root, "test/plugins/door")
 const folder = join(tree, "dist/plugins")
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 
 const buildPlugins = (...words: ReadonlyArray<string>) =>
   spawnSync(process.execPath, ["runtime/build/plugins.ts", ...words], { cwd: root, encoding: "utf8", timeout: 120_000 })

@@ -20,7 +20,7 @@ import { openUnits } from "../../runtime/author/unit.ts"
 import { Host } from "../../runtime/mod.ts"
 import { languageNames } from "../../schemas/manifest/plugin.ts"
 import { root, stele } from "../runtime/command-line.ts"
-import { sampled } from "../sample.ts"
+import { isFull, sampled } from "../seed.ts"
 
 t.setTimeout(600_000)
 
@@ -30,7 +30,6 @@ const examples = join(root, "plugins/examples")
 const made = /[/\\](?:build|bindings|__pycache__|abi\.go|bindings\.go)$/u
 const sources = /^(?!sdk[/\\]|wit[/\\]).*\.(?:ts|rs|go|py|c)$/u
 const linesMax = 100
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 
 const folder = await mkdtemp(join(tmpdir(), "stele-projects-"))
 await symlink(join(root, "node_modules"), join(folder, "node_modules"))

@@ -1,6 +1,7 @@
 /** `plugins/sdk/ordered-map.as.ts` against a model: a sorted array. */
 import t from "tap"
 import { many, openGuest, random } from "./sdk/guest.ts"
+import { replay } from "../seed.ts"
 
 t.setTimeout(300_000)
 
@@ -65,9 +66,9 @@ export function churn(rounds: u32): u32 {
 t.teardown(() => guest[Symbol.asyncDispose]())
 
 t.test("a map is what a sorted array is, after any steps", (t) => {
-  for (let seed = 0; seed < many(30); seed++) {
-    const { below } = random(BigInt(50 + seed))
-    const spread = [5, 60, 400, 5000][seed % 4] as number
+  for (let stream = 0; stream < many(30); stream++) {
+    const { below } = random(BigInt(50 + stream))
+    const spread = [5, 60, 400, 5000][stream % 4] as number
     const model = new Map<string, string>()
     let keys: ReadonlyArray<string> | undefined
     const sorted = (): ReadonlyArray<string> => (keys ??= [...model.keys()].sort())
@@ -122,9 +123,9 @@ t.test("a map is what a sorted array is, after any steps", (t) => {
     }
     const got = guest.call("texts", steps) as ReadonlyArray<string>
     const wrong = got.findIndex((text, i) => text !== expected[i])
-    if (wrong !== -1) t.fail(`seed ${seed}, step ${wrong}, ${steps[wrong]}: ${expected[wrong]}, got ${got[wrong]}`)
+    if (wrong !== -1) t.fail(`${replay}, stream ${stream}, step ${wrong}, ${steps[wrong]}: ${expected[wrong]}, got ${got[wrong]}`)
   }
-  t.pass(`${many(30)} seeds`)
+  t.pass(`${many(30)} streams`)
   t.end()
 })
 

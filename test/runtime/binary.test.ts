@@ -8,6 +8,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import t from "tap"
 import type { BuildInfo } from "../../runtime/carried.ts"
+import { isFull } from "../seed.ts"
 
 t.setTimeout(300_000)
 const root = fileURLToPath(new URL("../..", import.meta.url))
@@ -117,7 +118,7 @@ void t.test("`--target` refuses a platform that no engine is published for, and 
 
 void t.test(
   "`--target` puts the program into another platform's engine",
-  { skip: process.env["STELE_TEST_FULL"] === undefined ? "fetches 170 MB of engines: npm run test:full" : false },
+  { skip: !isFull ? "fetches 170 MB of engines: npm run test:full" : false },
   async (t) => {
     const { status, stderr } = spawnSync(process.execPath, ["runtime/build/binary.ts", "node", "--target", "linux-arm64", "--target", "windows-x64"], {
       cwd: root,

@@ -1,6 +1,6 @@
 // Outgoing HTTP over real sockets on three engines, against servers that do everything wrong and names that lead home.
 import { readFileSync } from "node:fs"
-import fc from "fast-check"
+import fc from "../property.ts"
 import t from "tap"
 import { httpLimits } from "../../host/port/mod.ts"
 import { ResponseReader } from "../../runtime/network/response.ts"

@@ -1,5 +1,5 @@
 /** What the command line reads and writes: words, quantities, arguments, values, pictures. */
-import fc from "fast-check"
+import fc from "../property.ts"
 import t from "tap"
 import { ConfigError, PluginError, WitError } from "../../schemas/error/mod.ts"
 import { toJson } from "../../schemas/value/json.ts"
@@ -15,10 +15,10 @@ import { palette, table, wantsColour, wrap } from "../../runtime/cli/terminal.ts
 import { bar, boxPlot, numberText, pictureLines, signedBar } from "../../runtime/up/picture.ts"
 import { splitWords } from "../../runtime/up/words.ts"
 import { arbitraryType, arbitraryValue, sameValue } from "../schemas/arbitrary-type.ts"
+import { replay } from "../seed.ts"
 
 const { string, u32, u8, f64, bool, char } = primitive
-const seed = Number(process.env.STELE_TEST_SEED ?? Math.floor(Math.random() * 2 ** 31))
-t.comment(`seed ${seed}; STELE_TEST_SEED replays it`)
+t.comment(`${replay} replays`)
 const plain = palette(false)
 
 t.test("`splitWords()` joins quoted and bracketed words when they hold blanks", async (t) => {
@@ -44,7 +44,6 @@ t.test("`splitWords()` gives back any words when each is quoted", async () => {
       const line = words.map((word) => `"${word.replace(/["\\]/g, "\\$&")}"`).join(" ")
       return JSON.stringify(splitWords(line)) === JSON.stringify(words)
     }),
-    { seed },
   )
 })
 
@@ -163,7 +162,7 @@ t.test("`parseArguments()` gives the value back when it was written as WAVE or J
         return sameValue(await of(wave), fromWave(type, wave)) && sameValue(await of(JSON.stringify(toJson(type, value))), value)
       },
     ),
-    { seed, numRuns: 300 },
+    { numRuns: 300 },
   )
 })
 
@@ -194,7 +193,7 @@ t.test("`prettyLines()` writes WAVE that reads back equal when the width is any"
         return sameValue(fromWave(type, lines.join("\n")), fromWave(type, toWave(type, value))) && bare.join("\n") === lines.join("\n")
       },
     ),
-    { seed, numRuns: 300 },
+    { numRuns: 300 },
   )
 })
 
@@ -259,7 +258,6 @@ t.test("`bar()`, `boxPlot()` and `signedBar()` stay in their width when the numb
         )
       },
     ),
-    { seed },
   )
   t.equal(bar(0.5, 4), "██")
   t.equal(bar(0.03125, 4), "▏")

@@ -4,7 +4,7 @@
  * `arbitraryType` reaches every value type constructor; `Coverage` says which constructors, flattening joins and
  * sizes a run has met, so that a run that missed one can fail. `witPackage` prints functions as a WIT package.
  */
-import fc from "fast-check"
+import fc from "../property.ts"
 import { typedArrayOf } from "../../schemas/value/form.ts"
 import {
   borrow,

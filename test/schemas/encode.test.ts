@@ -32,11 +32,10 @@ import { dummyCore } from "./dummy-core.ts"
 import { random, randomWorld } from "./random-world.ts"
 import { wasiWit } from "./wasi-wit.ts"
 import { Panic, Refusal, wasmTools } from "./wasm-tools.ts"
+import { isFull, replay, replayOne, runsOf, seed } from "../seed.ts"
 
-const isFull = process.env["STELE_TEST_FULL"] === "1"
-const seed = Number(process.env["SEED"] ?? Date.now() % 2 ** 31)
-const runs = Number(process.env["RUNS"] ?? (isFull ? 1_500 : 25))
-t.comment(`seed ${seed}, ${runs} worlds: SEED=${seed} RUNS=${runs} node test/schemas/encode.test.ts`)
+const runs = runsOf(25, 1_500)
+t.comment(`${replay} STELE_TEST_RUNS=${runs}: ${runs} worlds`)
 
 t.setTimeout(3_600_000)
 
@@ -108,7 +107,7 @@ t.test("`encodeComponent()` of a random world is what wit-component makes of it,
   for (let i = 0; i < runs; i++) {
     // wasm-tools choose the only world.
     const { text: wit } = randomWorld(seed + i, { include: false })
-    const fail = (what: string): boolean => t.fail(`SEED=${seed + i} RUNS=1: ${what}\n${wit}`)
+    const fail = (what: string): boolean => t.fail(`${replayOne(seed + i)}: ${what}\n${wit}`)
     try {
       const made = await worldOf(wit)
       if (made === undefined) {

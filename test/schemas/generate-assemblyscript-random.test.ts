@@ -1,7 +1,8 @@
 /**
  * Bindings for AssemblyScript of random worlds: generated, compiled with a plugin that a program wrote, made a component by
  * our encoder, loaded, and called with random values in all directions. Then wit-component makes a component of the same
- * core module, and jco plays ours with the same values. `SEED=n COUNT=1` replays one. STELE_TEST_FULL=1 raises the counts. @long
+ * core module, and jco plays ours with the same values. Under other seeds than 1 jco departs in ways
+ * that nobody has named yet. @long
  */
 import t from "tap"
 import { Host, type Plugin } from "../../host/mod.ts"
@@ -16,11 +17,9 @@ import { compileBindings } from "./assemblyscript/build.ts"
 import { Jco } from "./assemblyscript/jco.ts"
 import { choosers, Given, plannedWorld, type Player, Run } from "./assemblyscript/play.ts"
 import { decode, worldDifference } from "./component-difference.ts"
+import { replay, replayOne, runsOf, seed } from "../seed.ts"
 
-const isFull = process.env["STELE_TEST_FULL"] === "1"
-// New worlds are for the full counts: jco departs in ways that nobody has named yet, which is nothing that has broken here.
-const first = Number(process.env["SEED"] ?? process.env["STELE_SEED"] ?? (isFull ? Date.now() % 2 ** 31 : 1))
-const count = Number(process.env["COUNT"] ?? (isFull ? 320 : 16))
+const count = runsOf(16, 320)
 t.setTimeout(1_800_000)
 
 class HostPlayer implements Player {
@@ -143,12 +142,12 @@ async function check(host: Host, jco: Jco, seed: number): Promise<void> {
 }
 
 t.test(`${count} random worlds compile and carry every value`, async (t) => {
-  t.comment(`SEED=${first} replays`)
+  t.comment(`${replay} replays`)
   await using host = await Host.open({ cache: false })
   await using jco = new Jco()
   const problems: Array<string> = []
   for (let i = 0; i < count && problems.length < 8; i++)
-    await check(host, jco, first + i).catch((error: unknown) => problems.push(`SEED=${first + i} COUNT=1: ${(error as Error).message}`))
+    await check(host, jco, seed + i).catch((error: unknown) => problems.push(`${replayOne(seed + i)}: ${(error as Error).message}`))
   for (const problem of problems) t.comment(problem)
   t.equal(problems.length, 0, "no world fails")
   t.comment(JSON.stringify(totals))

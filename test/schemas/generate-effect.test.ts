@@ -14,11 +14,10 @@ import { effectSchema } from "../../schemas/wit/effect-schema.ts"
 import { answer } from "../../schemas/wit/tree.ts"
 import { sameValue } from "./arbitrary-type.ts"
 import { randomWorld } from "./random-world.ts"
+import { replay, replayOne, runsOf, seed } from "../seed.ts"
 
 t.setTimeout(600_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
-const first = Number(process.env["SEED"] ?? Date.now() % 2 ** 31)
-const count = Number(process.env["COUNT"] ?? (isFull ? 60 : 4))
+const count = runsOf(4, 60)
 
 type AnySchema = Schema.Codec<unknown, unknown>
 interface FunctionSchemas {
@@ -108,11 +107,11 @@ export const none: Choice = { tag: "nothing" }
 })
 
 t.test(`what the host's JSON form carries, ${count} random worlds' schemas carry alike`, async (t) => {
-  t.comment(`SEED=${first} replays`)
+  t.comment(`${replay} replays`)
   const worlds = [["every type", worldOf(every)] as readonly [title: string, world: World]]
-  for (let seed = first; seed < first + count; seed++) {
-    const { text, world } = randomWorld(seed, { resources: false })
-    worlds.push([`SEED=${seed} COUNT=1`, worldOf(text, world)])
+  for (let each = seed; each < seed + count; each++) {
+    const { text, world } = randomWorld(each, { resources: false })
+    worlds.push([replayOne(each), worldOf(text, world)])
   }
   let values = 0
   for (const [title, world] of worlds) {
@@ -130,7 +129,7 @@ t.test(`what the host's JSON form carries, ${count} random worlds' schemas carry
         for (const [schema, of] of pairs) {
           if (of === undefined) continue
           for (let i = 0; i < 4; i++, values++) {
-            const problem = difference(schema as AnySchema, of, new Chooser(first + values))
+            const problem = difference(schema as AnySchema, of, new Chooser(seed + values))
             if (problem !== undefined) t.fail(`${title}: ${table} ${name} ${problem}`)
           }
         }

@@ -18,6 +18,7 @@ import { parseWit, selectWorld } from "../../schemas/wit/parse/mod.ts"
 import { randomWorld } from "./random-world.ts"
 import { forwarding, forwards, sources } from "./languages/forwarding.ts"
 import { everyType } from "./languages/every-type.ts"
+import { isFull, replay, replayOne, runsOf, seed } from "../seed.ts"
 
 t.setTimeout(300_000)
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
@@ -57,8 +58,6 @@ async function component(language: Language, wit: string, source: string, place:
   }
 }
 
-const isFull = process.env["STELE_TEST_FULL"] === "1"
-const firstSeed = Number(process.env["SEED"] ?? Date.now() % 2 ** 31)
 /** A compiler's time decides how many. */
 const forwarded = { c: isFull ? 40 : 3, rust: isFull ? 12 : 1, go: isFull ? 6 : 1 }
 
@@ -76,33 +75,33 @@ for (const [language, source, place, along] of languages) {
     )
   })
 
-  const worlds = Number(process.env["COUNT"] ?? forwarded[language as "c"])
+  const worlds = runsOf(forwarded[language as "c"])
   t.test(`${language}: ${worlds} random worlds carry every value from the host to the plugin, on to an import, and back`, { skip }, async (t) => {
     let left = worlds
-    for (let seed = firstSeed; left > 0 && seed < firstSeed + 4 * worlds + 4; seed++) {
-      const of = forwarding(seed)
+    for (let each = seed; left > 0 && each < seed + 4 * worlds + 4; each++) {
+      const of = forwarding(each)
       try {
         const made = await component(language, of.wit, sources[language as "c"](of), place, along, of.world)
-        t.strictSame(await forwards(of, made, seed, 8), [], `SEED=${seed} COUNT=1: ${of.functions.length} functions`)
+        t.strictSame(await forwards(of, made, each, 8), [], `${replayOne(each)}: ${of.functions.length} functions`)
         left--
       } catch (error) {
         // Names that only a dash tells apart.
-        t.match(error, { code: "STELE-GEN-0002" }, `SEED=${seed} COUNT=1`)
+        t.match(error, { code: "STELE-GEN-0002" }, replayOne(each))
       }
     }
     t.equal(left, 0, "most worlds have names that the language can tell apart")
   })
 }
 
-const worlds = Number(process.env["COUNT"] ?? (isFull ? 300 : 15))
+const worlds = runsOf(15, 300)
 const noClang = (await versionOf("clang", ["--version"])) === undefined && "not here: clang"
 t.test(`${worlds} random worlds are generated for each language, and the C of each compiles`, { skip: noClang }, async (t) => {
-  t.comment(`SEED=${firstSeed} replays`)
+  t.comment(`${replay} replays`)
   const folder = await mkdtemp(join(tmpdir(), "stele-c-"))
   t.teardown(() => rm(folder, { recursive: true }))
   const flags = ["--target=wasm32", "-std=c17", "-ffreestanding", "-fsyntax-only", "-Wall", "-Werror", "-Wno-unused", `-I${join(templates, "c/sdk")}`]
-  for (let seed = firstSeed; seed < firstSeed + worlds; seed++) {
-    const { input, world: name } = randomWorld(seed)
+  for (let each = seed; each < seed + worlds; each++) {
+    const { input, world: name } = randomWorld(each)
     const resolve = parseWit(input)
     const { world, full } = selectWorld(resolve, name)
     const options = { world, name: full, notes: resolve.notes }
@@ -111,14 +110,14 @@ t.test(`${worlds} random worlds are generated for each language, and the C of ea
         return generate(options)
       } catch (error) {
         // Names that only a dash tells apart: `a` with `b-c`, and `a-b` with `c`.
-        t.match(error, { code: "STELE-GEN-0002" }, `SEED=${seed} COUNT=1`)
+        t.match(error, { code: "STELE-GEN-0002" }, replayOne(each))
         return undefined
       }
     })
     const c = generated[2]
     if (c === undefined) continue
     for (const { path, text } of c) await writeFile(join(folder, path), text)
-    await t.resolves(runProgram("c", ["clang", ...flags, "plugin.c"], folder), `SEED=${seed} COUNT=1`)
+    await t.resolves(runProgram("c", ["clang", ...flags, "plugin.c"], folder), replayOne(each))
   }
 })
 

@@ -1,6 +1,6 @@
 /** Round trips of the JSON and WAVE forms and of Effect Schemas over arbitrary types, and what each refuses. */
 import * as Schema from "effect/Schema"
-import fc from "fast-check"
+import fc from "../property.ts"
 import t from "tap"
 import { LimitError, WitError } from "../../schemas/error/mod.ts"
 import { encodeBase64, fromBase64, toBase64 } from "../../schemas/value/base64.ts"
@@ -27,10 +27,10 @@ import { jsonSchema } from "../../schemas/wit/json-schema.ts"
 import { typeText } from "../../schemas/wit/print.ts"
 import { depth } from "../../schemas/wit/tree.ts"
 import { arbitraryType, arbitraryValue, Coverage, sameValue } from "./arbitrary-type.ts"
+import { replay, runsOf } from "../seed.ts"
 
 const { bool, s8, u8, s16, u32, s64, u64, f32, f64, char, string } = primitive
-const seed = Number(process.env["SEED"] ?? Date.now() % 2 ** 31)
-const runs = Number(process.env["RUNS"] ?? 300)
+const runs = runsOf(300)
 
 /** The reason of the typed refusal that `run` throws; anything else it throws fails the test by escaping. */
 function refusal(run: () => unknown): WitError["reason"] | LimitError["reason"] {
@@ -43,7 +43,7 @@ function refusal(run: () => unknown): WitError["reason"] | LimitError["reason"] 
   throw new Error("Nothing was refused")
 }
 
-t.comment(`seed ${seed}, ${runs} runs a property: SEED=${seed} RUNS=${runs} node test/schemas/value.test.ts`)
+t.comment(`${replay} STELE_TEST_RUNS=${runs}: ${runs} runs a property`)
 
 t.test("JSON, WAVE and Effect Schema round-trip every value of every type", async (t) => {
   const coverage = new Coverage()
@@ -60,7 +60,7 @@ t.test("JSON, WAVE and Effect Schema round-trip every value of every type", asyn
       if (!sameValue(Schema.decodeUnknownSync(effectSchemaFromJson(type))(JSON.parse(text)), value)) throw new Error("Effect Schema from JSON")
       if (!sameValue(JSON.stringify(Schema.encodeSync(effectSchemaFromJson(type))(value)), text)) throw new Error("Effect Schema to JSON")
     }),
-    { seed, numRuns: runs },
+    { numRuns: runs },
   )
   // A constructor that 300 trees do not reach would mean the generator lost it.
   t.comment(coverage.report())
@@ -88,7 +88,7 @@ t.test("no form throws anything but a typed refusal when given another type's va
       total(() => toJson(type, value))
       total(() => toWave(type, value))
     }),
-    { seed, numRuns: runs },
+    { numRuns: runs },
   )
   t.ok(refused > runs, `${refused} refusals`)
 })
@@ -113,7 +113,7 @@ t.test("WAVE text changed at one place is read or refused with a position, never
         if (error.reason.line < 1 || error.reason.column < 1) throw error
       }
     }),
-    { seed, numRuns: runs },
+    { numRuns: runs },
   )
   t.ok(refused > runs / 10, `${refused} refusals`)
 })
@@ -361,7 +361,6 @@ t.test("base64 is canonical and agrees with the platform's", async (t) => {
       const text = Buffer.from(bytes).toString("base64")
       return encodeBase64(bytes) === text && toBase64(bytes) === text && sameValue(fromBase64(text), Uint8Array.from(bytes))
     }),
-    { seed },
   )
   for (const text of ["A", "AA", "AAA", "AAAA=", "AB==", "AAB=", "=AAA", "AA==AAAA", "AAA\u0141", "AAA\n"]) t.equal(fromBase64(text), undefined, text)
 })

@@ -15,11 +15,10 @@ import { mutated, numbers } from "./mutate-wit.ts"
 import { carried, everything, randomWorld } from "./random-world.ts"
 import { Panic, Refusal, wasmTools } from "./wasm-tools.ts"
 import { shippedPackages } from "./wit-packages.ts"
+import { replay, runsOf, seed } from "../seed.ts"
 
-const seed = Number(process.env["SEED"] ?? Date.now() % 2 ** 31)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
-const runs = Number(process.env["RUNS"] ?? (isFull ? 1_000 : 40))
-t.comment(`seed ${seed}, ${runs} worlds: SEED=${seed} RUNS=${runs} node test/schemas/wit-differential.test.ts`)
+const runs = runsOf(40, 1_000)
+t.comment(`${replay} STELE_TEST_RUNS=${runs}: ${runs} worlds`)
 
 const hostLimits = Object.fromEntries(Object.entries(limits).map(([name, limit]) => [name, limit.default])) as { [K in keyof typeof limits]: number }
 

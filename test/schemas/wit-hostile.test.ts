@@ -3,11 +3,10 @@ import t from "tap"
 import { checkWit, parseWit, printWit, witLimits, type WitSourceError } from "../../schemas/wit/parse/mod.ts"
 import { mutated, numbers } from "./mutate-wit.ts"
 import { everything, randomWorld } from "./random-world.ts"
+import { isFull, replay, runsOf, seed } from "../seed.ts"
 
-const seed = Number(process.env["SEED"] ?? Date.now() % 2 ** 31)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
-const runs = Number(process.env["RUNS"] ?? (isFull ? 20_000 : 400))
-t.comment(`seed ${seed}, ${runs} mutated files: SEED=${seed} RUNS=${runs} node test/schemas/wit-hostile.test.ts`)
+const runs = runsOf(400, 20_000)
+t.comment(`${replay} STELE_TEST_RUNS=${runs}: ${runs} mutated files`)
 
 const first = (text: string): WitSourceError | undefined => checkWit([{ file: "x.wit", text }]).problems[0]
 const tag = (text: string): string => first(text)?.reason._tag ?? "read"

@@ -5,10 +5,10 @@ import { checkWit, parseWit, printWit, type Resolve, selectWorld } from "../../s
 import { interfaceText } from "../../schemas/wit/print.ts"
 import { everything, randomWorld } from "./random-world.ts"
 import { shippedPackages } from "./wit-packages.ts"
+import { replay, runsOf, seed } from "../seed.ts"
 
-const seed = Number(process.env["SEED"] ?? Date.now() % 2 ** 31)
-const runs = Number(process.env["RUNS"] ?? (process.env["STELE_TEST_FULL"] === "1" ? 2_000 : 60))
-t.comment(`seed ${seed}, ${runs} worlds: SEED=${seed} RUNS=${runs} node test/schemas/wit-parse.test.ts`)
+const runs = runsOf(60, 2_000)
+t.comment(`${replay} STELE_TEST_RUNS=${runs}: ${runs} worlds`)
 
 /** Models are equal, and so is what was noted but for places. */
 function sameResolve(a: Resolve, b: Resolve): boolean {

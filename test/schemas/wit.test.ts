@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
-import fc from "fast-check"
+import fc from "../property.ts"
 import t from "tap"
 import { fromJson, toJson } from "../../schemas/value/json.ts"
 import { differenceText, functionDifference, interfaceDifference, typeDifference } from "../../schemas/wit/equal.ts"
@@ -35,12 +35,12 @@ import { depth } from "../../schemas/wit/tree.ts"
 import { declarations } from "../../schemas/wit/typescript.ts"
 import { arbitraryFunction, arbitraryType, arbitraryValue, Coverage, witPackage } from "./arbitrary-type.ts"
 import { isValid } from "./json-schema.ts"
+import { replay, runsOf } from "../seed.ts"
 
 const { bool, u8, u32, u64, s64, f64, string } = primitive
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
-const seed = Number(process.env["SEED"] ?? Date.now() % 2 ** 31)
-const runs = Number(process.env["RUNS"] ?? 200)
-t.comment(`seed ${seed}, ${runs} runs a property`)
+const runs = runsOf(200)
+t.comment(`${replay}: ${runs} runs a property`)
 
 /** 2^90 leaves in 181 nodes. */
 function shared(): ValueType {
@@ -105,7 +105,7 @@ t.test("jsonSchema() accepts exactly what fromJson() accepts", async (t) => {
           throw new Error(`${accepted} but not so by schema: ${JSON.stringify(json).slice(0, 300)} by ${JSON.stringify(schema).slice(0, 800)}`)
       }
     }),
-    { seed, numRuns: runs },
+    { numRuns: runs },
   )
   t.ok(refused > runs, `${refused} refusals agreed`)
 })
@@ -245,7 +245,7 @@ t.test("witPackage() keeps the structure of every function it prints", async (t)
       // Every brace closes, and no line is left open.
       if (source.text.split("{").length !== source.text.split("}").length) throw new Error(source.text)
     }),
-    { seed, numRuns: runs },
+    { numRuns: runs },
   )
   t.comment(coverage.report())
   if (runs >= 200) t.strictSame(coverage.missing(), [])
@@ -263,7 +263,7 @@ t.test("typeDifference() finds equal structure equal, whatever the names, in lin
       if (typeDifference(a, copy) !== undefined) throw new Error("a copy differs")
       if ((typeDifference(a, b) === undefined) !== (JSON.stringify(a) === JSON.stringify(b))) throw new Error("not as its text")
     }),
-    { seed, numRuns: runs },
+    { numRuns: runs },
   )
 })
 
@@ -413,7 +413,7 @@ t.test("declarations() of any world compile, and no name becomes code", async (t
     exports: new Map<string, ExternType>(functions("e")),
   }
   const arbitrary: Record<string, string> = {}
-  for (const [i, found] of fc.sample(fc.array(arbitraryFunction({ levels: 3 }), { minLength: 2, maxLength: 2 }), { numRuns: 20, seed }).entries()) {
+  for (const [i, found] of fc.sample(fc.array(arbitraryFunction({ levels: 3 }), { minLength: 2, maxLength: 2 }), { numRuns: 20 }).entries()) {
     const exports = new Map([["gen:types/api@0.1.0", witPackage(new Map(found.map((one, n) => [`f${n}`, one]))).interface]])
     arbitrary[`arbitrary${i}.d.ts`] = declarations({ imports: new Map(), exports })
   }

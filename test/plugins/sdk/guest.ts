@@ -6,6 +6,7 @@ import { encodeComponent } from "../../../schemas/encode/mod.ts"
 import { assemblyScriptBindings } from "../../../schemas/generate/assemblyscript/mod.ts"
 import { parseWit, selectWorld } from "../../../schemas/wit/parse/mod.ts"
 import { compileBindings } from "../../schemas/assemblyscript/build.ts"
+import { isFull, seed } from "../../seed.ts"
 
 /** As `stele build` compiles. */
 const level = "--optimizeLevel 3 --shrinkLevel 1 --noAssert"
@@ -41,11 +42,11 @@ export async function openGuest(wit: string, source: string): Promise<Guest> {
 }
 
 /** How many of something a property is tried on. */
-export const many = (small: number): number => (process.env["STELE_TEST_FULL"] === "1" ? small * 40 : small)
+export const many = (small: number): number => (isFull ? small * 40 : small)
 
-/** A seeded generator: xorshift128+ would do as well; this one is 4 lines (splitmix64). */
-export function random(seed: bigint): { below(n: number): number; bits(n: number): bigint } {
-  let state = seed
+/** One of a run's streams of random numbers: xorshift128+ would do as well; this one is 4 lines (splitmix64). */
+export function random(stream: bigint): { below(n: number): number; bits(n: number): bigint } {
+  let state = (BigInt(seed) << 32n) + stream
   const next = (): bigint => {
     state = BigInt.asUintN(64, state + 0x9e3779b97f4a7c15n)
     let z = state

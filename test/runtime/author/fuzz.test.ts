@@ -1,5 +1,5 @@
 /** Calls that nobody wrote down: values of any type, the same from the same seed; findings shrunk and replayed. */
-import fc from "fast-check"
+import fc from "../../property.ts"
 import t from "tap"
 import { fuzz } from "../../../runtime/author/fuzz.ts"
 import { locate } from "../../../runtime/author/located.ts"

@@ -9,8 +9,8 @@ import { join } from "node:path"
 import t from "tap"
 import { toolchainOf } from "../../../runtime/author/language/mod.ts"
 import { type Language, languageNames } from "../../../schemas/manifest/plugin.ts"
-import { sampled } from "../../sample.ts"
 import { root, stele } from "../command-line.ts"
+import { isFull, sampled } from "../../seed.ts"
 
 t.setTimeout(600_000)
 
@@ -61,7 +61,7 @@ for (const language of chosen) {
     const readme = await readFile(join(cwd, "README.md"), "utf8")
     t.ok(readme.split("\n").length <= 60, "its README is one page")
     // Check builds and tests, too; builds of the others take seconds of processor time.
-    if (isQuick(language) || process.env["STELE_TEST_FULL"] === "1") {
+    if (isQuick(language) || isFull) {
       const tested = stele(["test"], slow)
       t.match(tested, { code: 0, stdout: /2 passed, 0 failed/ }, tested.stderr)
     }

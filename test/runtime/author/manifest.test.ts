@@ -2,7 +2,7 @@
 import { chown, mkdtemp, mkdir, readdir, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import fc from "fast-check"
+import fc from "../../property.ts"
 import t from "tap"
 import { generate } from "../../../runtime/author/language/assemblyscript.ts"
 import { licenseProblem } from "../../../runtime/author/license.ts"

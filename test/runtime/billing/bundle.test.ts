@@ -12,9 +12,9 @@ import { namedPriceList } from "../../../runtime/billing/price-list.ts"
 import { kinds } from "../../../runtime/billing/record.ts"
 import { verifyBundle } from "../../../runtime/billing/verify.ts"
 import { at, calls, keep, openHost, randomFrom, storeAt } from "./usage.ts"
+import { isFull } from "../../seed.ts"
 
 t.setTimeout(300_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 const folder = await mkdtemp(join(tmpdir(), "stele-bundle-"))
 const host = await openHost()
 t.teardown(async () => {

@@ -1,5 +1,5 @@
 /** What changed between two price lists, and from which quantity on a charge is cheaper or dearer: held against every quantity asked for one by one. */
-import fc from "fast-check"
+import fc from "../../property.ts"
 import t from "tap"
 import type { Catalogue } from "../../../schemas/billing/catalogue.ts"
 import { compareCharges, type Side } from "../../../runtime/billing/compare.ts"
@@ -8,9 +8,10 @@ import { changesOf, changeWords } from "../../../runtime/billing/difference.ts"
 import { namedPriceList } from "../../../runtime/billing/price-list.ts"
 import { Rules } from "../../../runtime/billing/rules.ts"
 import { Host } from "../../../runtime/mod.ts"
+import { isFull } from "../../seed.ts"
 
 t.setTimeout(240_000)
-const runs = process.env["STELE_TEST_FULL"] === "1" ? 150 : 25
+const runs = isFull ? 150 : 25
 
 const host = await Host.open({ upkeep: false, usage: false })
 t.teardown(() => host.close())

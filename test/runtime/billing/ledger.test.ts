@@ -25,11 +25,11 @@ import {
 import { type Books, rowAt } from "../../../runtime/billing/rows.ts"
 import type { Operation, Store } from "../../../runtime/port/store.ts"
 import { MemoryStore, SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
-import { randomFrom, seedOfRun } from "../storage/random.ts"
+import { randomFrom } from "../storage/random.ts"
 import { randomTransaction } from "./ledger-transactions.ts"
+import { isFull, replay, seed } from "../../seed.ts"
 
 t.setTimeout(300_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 const entity = "acme"
 const at = 1_796_083_200_000_000n
 const issue: Transaction = {
@@ -161,8 +161,7 @@ t.test("a balance beyond its digits is refused, and nothing of it is kept", asyn
 })
 
 t.test("random transactions add up to what a model says, and pages of statements to the whole", async (t) => {
-  const seed = seedOfRun()
-  t.comment(`STELE_SEED=${seed}`)
+  t.comment(replay)
   const random = randomFrom(seed)
   await using store = new MemoryStore()
   const books: Books = { store, entity }

@@ -15,11 +15,11 @@ import { TestPayments } from "../../../runtime/billing/payment-test.ts"
 import { payOut } from "../../../runtime/billing/payout.ts"
 import { purchase, refund, sharesOf } from "../../../runtime/billing/purchase.ts"
 import { SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
-import { randomFrom, seedOfRun } from "../storage/random.ts"
+import { randomFrom } from "../storage/random.ts"
 import { at, openHost, storeAt } from "./usage.ts"
+import { isFull, replay, seed } from "../../seed.ts"
 
 t.setTimeout(300_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 const host = await openHost()
 t.teardown(() => host[Symbol.asyncDispose]())
 const text = await readFile(fileURLToPath(new URL("../../../schemas/billing/executions-2025.json", import.meta.url)), "utf8")
@@ -142,8 +142,7 @@ t.test("a purchase is shared 70 to 30 by the rules, and refunds give back exactl
 })
 
 t.test("random shares and refunds: parts add up, none is ever below 0, and all of it comes back in the end", async (t) => {
-  const seed = seedOfRun()
-  t.comment(`STELE_SEED=${seed}`)
+  t.comment(replay)
   const random = randomFrom(seed)
   const { billing, table } = await opened()
   const payments = new TestPayments()

@@ -5,6 +5,7 @@ import { PostgresStore } from "../../../runtime/storage/postgres/mod.ts"
 import { migrated, missing, startServer } from "../storage/postgres/server.ts"
 import { capOf } from "./cap.ts"
 import { course } from "./reserve-processes.ts"
+import { isFull } from "../../seed.ts"
 
 t.setTimeout(300_000)
 const why = await missing()
@@ -16,7 +17,7 @@ else {
     const { password } = server
     const { service, worker } = await migrated(server)
     await using store = await PostgresStore.open(service, { password, worker, connectionsMax: 2 })
-    const cap = capOf(process.env["STELE_TEST_FULL"] === "1" ? 5_000n : 600n)
+    const cap = capOf(isFull ? 5_000n : 600n)
     const { drift, held, lost, said, used } = await course(store, service, cap, { PGPASSWORD: password })
     t.comment(`${used} of ${cap.upTo} used, ${lost} were held by the one that was killed, ${held} are held`)
     t.equal(used, BigInt(said), "what the nodes say that their calls used")

@@ -8,12 +8,12 @@ import type { Operation, Question, Store } from "../../../runtime/port/store.ts"
 import { MemoryStore, SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
 import { BillingError } from "../../../schemas/error/billing.ts"
 import { StorageError } from "../../../schemas/error/storage.ts"
-import { randomFrom, seedOfRun } from "../storage/random.ts"
+import { randomFrom } from "../storage/random.ts"
 import { capOf } from "./cap.ts"
 import { course } from "./reserve-processes.ts"
+import { isFull, replay, seed } from "../../seed.ts"
 
 t.setTimeout(300_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 const entity = "acme"
 /** Nothing happens by itself: passes are the test's. */
 const still: ReserverOptions = { flushMs: 1_000_000, idleMs: 1_000 }
@@ -31,8 +31,7 @@ const over = (store: Store, apply: Apply): Store =>
   }) as unknown as Store
 
 t.test("64 callers at a time never pass the cap together, and use all of it", async (t) => {
-  const seed = seedOfRun()
-  t.comment(`STELE_SEED=${seed}`)
+  t.comment(replay)
   const random = randomFrom(seed)
   await using store = new MemoryStore()
   const books = { store, entity }
@@ -160,8 +159,7 @@ t.test("a node whose beats do not reach the store promises nothing that would ou
 })
 
 t.test("writes of which nobody knows whether they were kept leave no drift", async (t) => {
-  const seed = seedOfRun()
-  t.comment(`STELE_SEED=${seed}`)
+  t.comment(replay)
   const random = randomFrom(seed)
   await using memory = new MemoryStore()
   const books = { store: memory, entity }

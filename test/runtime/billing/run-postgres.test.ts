@@ -7,9 +7,9 @@ import { PostgresStore } from "../../../runtime/storage/postgres/mod.ts"
 import { migrated, missing, startServer } from "../storage/postgres/server.ts"
 import { course } from "./run-processes.ts"
 import { openHost } from "./usage.ts"
+import { isFull } from "../../seed.ts"
 
 t.setTimeout(900_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 const why = await missing()
 if (why !== undefined) t.comment(`skipped: ${why}`)
 else {

@@ -8,9 +8,9 @@ import { checkLedger } from "../../../runtime/billing/ledger-check.ts"
 import { MemoryStore, SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
 import { course, setUp } from "./run-processes.ts"
 import { openHost } from "./usage.ts"
+import { isFull } from "../../seed.ts"
 
 t.setTimeout(600_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 const host = await openHost()
 t.teardown(() => host[Symbol.asyncDispose]())
 

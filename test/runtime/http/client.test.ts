@@ -1,6 +1,6 @@
 /** The typed client against a real service; what it and the service are made of; the documents, by a validator of others. */
 import { Validator } from "@seriousme/openapi-schema-validator"
-import fc from "fast-check"
+import fc from "../../property.ts"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import t from "tap"
@@ -15,12 +15,11 @@ import { addressKey, Buckets } from "../../../runtime/http/rate.ts"
 import { parseTrace } from "../../../runtime/http/trace.ts"
 import { arbitraryFunction, arbitraryValue } from "../../schemas/arbitrary-type.ts"
 import { greeterQuery, start, token, wasm } from "./start.ts"
+import { isFull, replay } from "../../seed.ts"
 
-const isFull = process.env.STELE_TEST_FULL === "1"
 t.setTimeout(isFull ? 1_200_000 : 120_000)
-const seed = Number(process.env.STELE_TEST_SEED ?? Math.floor(Math.random() * 2 ** 31))
 const numRuns = isFull ? 3_000 : 200
-t.comment(`seed ${seed}; STELE_TEST_SEED replays it`)
+t.comment(`${replay} replays`)
 const on = await start()
 t.teardown(() => on[Symbol.asyncDispose]())
 const stele = client({ url: `${on.server.url}/`, token })
@@ -249,7 +248,7 @@ t.test("`argumentProblems()` finds something exactly where `argumentsFromJson()`
         return first === undefined ? problems.length === 0 : problems[0]?.path === first
       },
     ),
-    { seed, numRuns },
+    { numRuns },
   )
 })
 
@@ -265,7 +264,7 @@ t.test("`decodeTypes()` gives back what `encodeTypes()` was given, and refuses w
         (type.result === undefined ? back.result === undefined : typeDifference(type.result, back.result as typeof type.result) === undefined)
       )
     }),
-    { seed, numRuns },
+    { numRuns },
   )
   for (const json of [
     null,

@@ -5,8 +5,9 @@
 import { Agent, request } from "node:http"
 import t from "tap"
 import { greeterQuery, raw, start, token } from "./start.ts"
+import { isFull } from "../../seed.ts"
 
-const ms = Number(process.env.STELE_TEST_SOAK_MS ?? (process.env.STELE_TEST_FULL === "1" ? 600_000 : 4_000))
+const ms = Number(process.env.STELE_TEST_SOAK_MS ?? (isFull ? 600_000 : 4_000))
 t.setTimeout(ms + 120_000)
 
 interface Answered {

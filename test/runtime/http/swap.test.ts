@@ -2,8 +2,8 @@
 import { createHash } from "node:crypto"
 import t from "tap"
 import { greeterQuery, start, token, wasm } from "./start.ts"
+import { isFull } from "../../seed.ts"
 
-const isFull = process.env.STELE_TEST_FULL === "1"
 t.setTimeout(isFull ? 600_000 : 120_000)
 
 /** The greeter with another word of the same length in its data. */

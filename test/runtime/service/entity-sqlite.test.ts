@@ -5,9 +5,9 @@ import { join } from "node:path"
 import t from "tap"
 import { SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
 import { course, said } from "./entity-processes.ts"
+import { isFull } from "../../seed.ts"
 
 t.setTimeout(600_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 const folder = await mkdtemp(join(tmpdir(), "stele-entity-"))
 t.teardown(() => rm(folder, { recursive: true, force: true }))
 async function run(

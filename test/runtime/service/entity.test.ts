@@ -1,5 +1,5 @@
 /** Entities: order, replies, failures, lost answers and limits on a store in memory, and what fails without each rule. */
-import fc from "fast-check"
+import fc from "../../property.ts"
 import t from "tap"
 import type { Decision, EntityKind, EntityMessage, ServeOptions } from "../../../runtime/port/entity.ts"
 import type { Operation, Question, Store } from "../../../runtime/port/store.ts"
@@ -11,9 +11,9 @@ import { StorageError } from "../../../schemas/error/storage.ts"
 import { mutantOf } from "../storage/mutant.ts"
 import type { EntitySources } from "./entity-mutants.ts"
 import { until } from "./entity-processes.ts"
+import { isFull, seed } from "../../seed.ts"
 
 t.setTimeout(600_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 const tenant = Buffer.from("ada")
 const quick = { backoffMs: 1, backoffMsMax: 5 }
 const bytes = (text: string): Uint8Array => Buffer.from(text)
@@ -299,9 +299,9 @@ function unsure(store: Store, random: () => number): Store {
 
 t.test("each message takes effect once and in order when commits fail and answers are lost", async (t) => {
   await using store = new MemoryStore()
-  let seed = Number(process.env["STELE_SEED"] ?? 20_261_130)
   t.comment(`seed ${seed}`)
-  const random = (): number => (seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0) / 2 ** 32
+  let state = seed
+  const random = (): number => (state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0) / 2 ** 32
   const entities = await Entities.open(store, "counter", { tenant, shards: 4 })
   const shaken = await Entities.open(unsure(store, random), "counter", { tenant })
   await using _ = serving(shaken, adds, { leaseMs: 200, pollMs: 5 })

@@ -8,7 +8,7 @@ import { join } from "node:path"
 import { createInterface } from "node:readline"
 import { DatabaseSync } from "node:sqlite"
 import { fileURLToPath } from "node:url"
-import fc from "fast-check"
+import fc from "../../property.ts"
 import t from "tap"
 import { tenantKey } from "../../../host/port/mod.ts"
 import type { Place } from "../../../runtime/port/place.ts"
@@ -18,9 +18,9 @@ import { guestBlob } from "../../../runtime/storage/guest.ts"
 import { MemoryStore } from "../../../runtime/storage/sqlite/mod.ts"
 import { openStores, type Stores } from "../../../runtime/storage/storage.ts"
 import { mutant } from "../storage/mutant.ts"
+import { isFull } from "../../seed.ts"
 
 t.setTimeout(600_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 const folder = await mkdtemp(join(tmpdir(), "stele-garbage-"))
 t.teardown(() => rm(folder, { recursive: true, force: true }))
 const program = fileURLToPath(new URL("upkeep-program.ts", import.meta.url))

@@ -36,9 +36,9 @@ import type { ConnectionSettings } from "../../../runtime/storage/postgres/conne
 import { PostgresStore } from "../../../runtime/storage/postgres/mod.ts"
 import { jsonError, stele } from "../command-line.ts"
 import { type Database, migrated, missing, type Server, startServer } from "./postgres/server.ts"
+import { isFull, seed } from "../../seed.ts"
 
 t.setTimeout(900_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 const why = await missing()
 const folder = await mkdtemp(join(tmpdir(), "stele-archive-postgres-"))
 // The user postgres restores in here.
@@ -47,8 +47,8 @@ t.teardown(() => rm(folder, { recursive: true, force: true }))
 let names = 0
 const newPath = (): string => join(folder, String(names++))
 const segmentBytes = 16 << 20
-let seed = Number(process.env["STELE_TEST_SEED"] ?? 20261130)
-const random = (): number => (seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0) / 2 ** 32
+let state = seed
+const random = (): number => (state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0) / 2 ** 32
 const below = (count: number): number => Math.floor(random() * count)
 
 const set = (name: string, value: string | Uint8Array): Operation => ({ op: "set", ...placeOf(`ada/${name}`), value: Buffer.from(value) })

@@ -18,9 +18,9 @@ import { openObject, seal } from "../../../runtime/storage/archive/object.ts"
 import { FolderStore } from "../../../runtime/storage/folder/mod.ts"
 import { Mark } from "../../../runtime/storage/sqlite/mark.ts"
 import { SqliteReader, SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
+import { isFull, seed } from "../../seed.ts"
 
 t.setTimeout(900_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 const folder = await mkdtemp(join(tmpdir(), "stele-archive-"))
 t.teardown(() => rm(folder, { recursive: true, force: true }))
 let files = 0
@@ -29,8 +29,8 @@ const programs = Object.fromEntries(["sqlite", "archive"].map((name) => [name, f
   readonly sqlite: string
   readonly archive: string
 }
-let seed = Number(process.env["STELE_TEST_SEED"] ?? 20261121)
-const random = (): number => (seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0) / 2 ** 32
+let state = seed
+const random = (): number => (state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0) / 2 ** 32
 const below = (count: number): number => Math.floor(random() * count)
 
 const set = (name: string, value: string | Uint8Array): Operation => ({ op: "set", ...placeOf(`ada/${name}`), value: Buffer.from(value) })

@@ -10,12 +10,11 @@ import type { StoreLimitOptions } from "../../../runtime/port/limits.ts"
 import { MemoryStore, SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
 import { TenantFilesStore } from "../../../runtime/storage/tenants/mod.ts"
 import { answer } from "../../host/engine.ts"
-import { sample, sampled } from "../../sample.ts"
 import { sealedBackend } from "./sealed/backend.ts"
 import { conformance, type Result, storeCases } from "./suite/conformance.ts"
+import { isFull, sample, sampled } from "../../seed.ts"
 
 t.setTimeout(900_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 
 const folder = await mkdtemp(join(tmpdir(), "stele-storage-"))
 t.teardown(() => rm(folder, { recursive: true, force: true }))

@@ -13,9 +13,9 @@ import { Move, move } from "../../../runtime/storage/move/move.ts"
 import { digestOf } from "../../../runtime/storage/record.ts"
 import { openStores, type Stores } from "../../../runtime/storage/storage.ts"
 import { stele } from "../command-line.ts"
+import { isFull } from "../../seed.ts"
 
 t.setTimeout(600_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 const folder = await mkdtemp(join(tmpdir(), "stele-move-"))
 t.teardown(() => rm(folder, { recursive: true, force: true }))
 const program = fileURLToPath(new URL("move-program.ts", import.meta.url))

@@ -12,11 +12,11 @@ import type { Operation, Question } from "../../../runtime/port/store.ts"
 import type * as Limits from "../../../runtime/port/limits.ts"
 import type * as Clock from "../../../runtime/storage/clock.ts"
 import type * as Sqlite from "../../../runtime/storage/sqlite/mod.ts"
-import { seedOfRun } from "./random.ts"
 import { append, at, set } from "./suite/case.ts"
 import { runCase, storeCases } from "./suite/conformance.ts"
 import { strict } from "./suite/strict.ts"
 import { usageMutations } from "./suite/usage-mutations.ts"
+import { isFull, seed } from "../../seed.ts"
 
 const root = fileURLToPath(new URL("../../..", import.meta.url))
 const folder = await mkdtemp(join(tmpdir(), "stele-mutation-"))
@@ -275,8 +275,6 @@ const mutations: ReadonlyArray<readonly [rule: string, file: string, line: strin
 
 t.test("each rule of the stores is held by some conformance case", { timeout: 300_000 }, async (t) => {
   // Each takes a copy of the source through the engine: a fifth of them in one run, others in the next.
-  const isFull = process.env["STELE_TEST_FULL"] === "1"
-  const seed = seedOfRun()
   const chosen = mutations.filter((_, i) => isFull || (i + seed) % 5 === 0)
   t.comment(`${chosen.length} of ${mutations.length} rules, seed ${seed}`)
   // Several at a time: some are caught by what never comes.

@@ -9,9 +9,9 @@ import type { LeasedJob } from "../../../runtime/port/queue.ts"
 import { work } from "../../../runtime/service/queue.ts"
 import { SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
 import { queueTestLimits } from "./queue-limits.ts"
+import { isFull, seed } from "../../seed.ts"
 
 t.setTimeout(600_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 const folder = await mkdtemp(join(tmpdir(), "stele-worker-"))
 t.teardown(() => rm(folder, { recursive: true, force: true }))
 let files = 0
@@ -107,9 +107,9 @@ t.test("`work()` ends with the error of a store that is closed below it", async 
 t.test("no job is lost or done twice, and none before its turn, when workers are killed and stopped past their leases", async (t) => {
   const path = newPath()
   const count = isFull ? 10_000 : 1_000
-  let seed = Number(process.env["STELE_SEED"] ?? 20_261_121)
   t.comment(`seed ${seed}`)
-  const random = (): number => (seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0) / 2 ** 32
+  let state = seed
+  const random = (): number => (state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0) / 2 ** 32
   {
     await using store = await SqliteStore.open(path, queueTestLimits)
     for (let from = 0; from < count; from += 500)

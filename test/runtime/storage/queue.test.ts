@@ -15,9 +15,9 @@ import { backoffMsOf, rankOf } from "../../../runtime/storage/queue.ts"
 import * as real from "../../../runtime/storage/sqlite/mod.ts"
 import { mutant } from "./mutant.ts"
 import { type Clockwork, enqueue, lease, mondayUs, placeOf, type QueueCase, queueCases, queueKey, refOf, textOf } from "./queue-cases.ts"
+import { isFull, seed } from "../../seed.ts"
 
 t.setTimeout(600_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 /** Rules are tested here and not disks: in memory, where there is such a folder. */
 const folder = await mkdtemp(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "stele-queue-"))
 t.teardown(() => rm(folder, { recursive: true, force: true }))
@@ -125,7 +125,7 @@ t.test("a source with one rule taken out does not pass", async (t) => {
 })
 
 t.test("`nextOf()` agrees with effect/Cron over random times and fields", async (t) => {
-  const random = randomFrom(7)
+  const random = randomFrom(seed)
   const pick = <A>(all: ReadonlyArray<A>): A => all[Math.floor(random() * all.length)] as A
   for (let i = 0; i < (isFull ? 20_000 : 1_000); i++) {
     const field = (min: number, max: number): string => {
@@ -167,7 +167,6 @@ interface ModelJob {
 }
 
 t.test("any history of operations agrees with a model that knows nothing of tables", async (t) => {
-  const seed = Number(process.env["STELE_SEED"] ?? 20_261_121)
   const random = randomFrom(seed)
   const below = (max: number): number => Math.floor(random() * max)
   const [attemptsMax, backoffMs] = [3, 200]

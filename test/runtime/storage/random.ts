@@ -13,6 +13,3 @@ export function randomFrom(seed: number): Random {
     return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below)
   }
 }
-
-/** A seed of this run, or the one that `STELE_SEED` gives. */
-export const seedOfRun = (): number => Number(process.env["STELE_SEED"] ?? Date.now() % 2 ** 31)

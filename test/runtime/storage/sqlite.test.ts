@@ -15,9 +15,9 @@ import { eraseTenant } from "../../../runtime/storage/record.ts"
 import { watch } from "../../../runtime/storage/watch.ts"
 import { SqliteReader, SqliteStore, SqliteWriter } from "../../../runtime/storage/sqlite/mod.ts"
 import { answer, engines, start } from "../../host/engine.ts"
+import { isFull, seed } from "../../seed.ts"
 
 t.setTimeout(600_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 const folder = await mkdtemp(join(tmpdir(), "stele-sqlite-"))
 t.teardown(() => rm(folder, { recursive: true, force: true }))
 let files = 0
@@ -363,8 +363,8 @@ t.test("every flipped bit that changes an answer is found", async (t) => {
   }
   const { size } = await stat(path)
   const flips = isFull ? 2_000 : 150
-  let seed = 20261120
-  const random = (): number => (seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0) / 2 ** 32
+  let state = seed
+  const random = (): number => (state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0) / 2 ** 32
   const counts = { same: 0, found: 0 }
   for (let i = 0; i < flips; i++) {
     const copy = newPath()

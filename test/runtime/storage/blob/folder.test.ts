@@ -13,9 +13,9 @@ import { FolderStore } from "../../../../runtime/storage/folder/mod.ts"
 import { FolderWriter } from "../../../../runtime/storage/folder/writer.ts"
 import { answer, engines, start } from "../../../host/engine.ts"
 import { age, bytesFrom, collectedOf, digestOf } from "./cases.ts"
+import { isFull, seed } from "../../../seed.ts"
 
 t.setTimeout(1_200_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 const folder = await mkdtemp(join(tmpdir(), "stele-folder-store-"))
 t.teardown(() => rm(folder, { recursive: true, force: true }))
 let stores = 0
@@ -153,8 +153,8 @@ t.test("every flipped bit that changes an answer is found", async (t) => {
   const catalogue = join(path, "catalogue.db")
   const places = await Promise.all([catalogue, ...(await objectFiles(path))].map(async (name) => ({ name, size: (await stat(name)).size })))
   const flips = isFull ? 500 : 50
-  let seed = 20261121
-  const random = (below: number): number => Math.floor(((seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0) / 2 ** 32) * below)
+  let state = seed
+  const random = (below: number): number => Math.floor(((state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0) / 2 ** 32) * below)
   const counts = { same: 0, found: 0 }
   for (let i = 0; i < flips; i++) {
     const copy = newPath()

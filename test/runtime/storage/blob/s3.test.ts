@@ -11,6 +11,7 @@ import { type S3Options, S3Store } from "../../../../runtime/storage/s3/mod.ts"
 import { answer, engines } from "../../../host/engine.ts"
 import { age, collectedOf, digestOf } from "./cases.ts"
 import { credentials, startS3 } from "./s3.ts"
+import { isFull } from "../../../seed.ts"
 
 t.setTimeout(300_000)
 const folder = await mkdtemp(join(tmpdir(), "stele-s3-"))
@@ -150,7 +151,6 @@ t.test("every flipped bit of a stored object is found by a read of all of it, or
   const Key = `${prefix}/objects/${digest}`
   const { Body } = await client.send(new sdk.GetObjectCommand({ Bucket, Key }))
   const stored = Buffer.from((await Body?.transformToByteArray()) as Uint8Array)
-  const isFull = process.env["STELE_TEST_FULL"] === "1"
   for (let i = 0; i < (isFull ? 200 : 30); i++) {
     // The last 76 bytes are sums and footer.
     const place = i % 3 === 0 ? stored.length - 1 - ((i * 7) % 76) : (i * 7_919) % bytes.length
@@ -231,7 +231,7 @@ t.test("objects that are kept while collectors run all the time are never lost",
   let checked = 0
   await Promise.all(
     objects.map(async (bytes, i) => {
-      for (let round = 0; round < (process.env["STELE_TEST_FULL"] === "1" ? 10 : 1); round++) {
+      for (let round = 0; round < (isFull ? 10 : 1); round++) {
         await new Promise((resume) => setTimeout(resume, 1_900 + ((i * 97 + round * 311) % 1_200)))
         const startedMs = performance.now()
         const { digest } = await store.put(bytes)

@@ -9,14 +9,13 @@ import { fileURLToPath } from "node:url"
 import t from "tap"
 import type { BatchResults, Operation } from "../../../../runtime/port/store.ts"
 import { textOf } from "../../../../runtime/port/place.ts"
-import { randomFrom, seedOfRun } from "../random.ts"
+import { randomFrom } from "../random.ts"
 import { type Action, type Answer, type Call, check } from "./checker.ts"
 import { callsOf, type Event, openBackend, readAll, type Register, work } from "./client.ts"
+import { isFull, replay, seed } from "../../../seed.ts"
 
 t.setTimeout(900_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
-const seed = seedOfRun()
-t.comment(`seed ${seed}; STELE_SEED replays it`)
+t.comment(`${replay} replays`)
 const folder = await mkdtemp(join(tmpdir(), "stele-linear-"))
 t.teardown(() => rm(folder, { recursive: true, force: true }))
 const program = fileURLToPath(new URL("program.ts", import.meta.url))

@@ -4,13 +4,12 @@
  * and 400 MB: those with `--full`, too. @long
  */
 import t from "tap"
-import { sampled } from "../../../sample.ts"
 import { conformance, isOfDefault, storeCases } from "../suite/conformance.ts"
 import { sqlBackends } from "../suite/sql.ts"
 import { folders } from "./pglite.ts"
+import { isFull, sampled } from "../../../seed.ts"
 
 t.setTimeout(600_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 
 const made = await folders()
 t.teardown(() => made[Symbol.asyncDispose]())

@@ -16,8 +16,8 @@ import { streamsOver } from "../../../../runtime/storage/pglite/stream.ts"
 import { openStorage } from "../../../../runtime/storage/storage.ts"
 import { mutant } from "../mutant.ts"
 import { driver, folders } from "./pglite.ts"
+import { isFull } from "../../../seed.ts"
 
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 t.setTimeout(isFull ? 3_000_000 : 300_000)
 const made = await folders()
 t.teardown(() => made[Symbol.asyncDispose]())

@@ -3,9 +3,9 @@ import t from "tap"
 import { PostgresStore } from "../../../../runtime/storage/postgres/mod.ts"
 import { course, said } from "../../service/entity-processes.ts"
 import { migrated, missing, startServer } from "./server.ts"
+import { isFull } from "../../../seed.ts"
 
 t.setTimeout(600_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 const why = await missing()
 if (why !== undefined) t.comment(`skipped: ${why}`)
 else {

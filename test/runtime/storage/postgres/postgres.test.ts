@@ -17,9 +17,9 @@ import { StorageError } from "../../../../schemas/error/storage.ts"
 import { mutant } from "../mutant.ts"
 import { startProxy } from "./proxy.ts"
 import { type Database, migrated, missing, type Server, startServer } from "./server.ts"
+import { isFull } from "../../../seed.ts"
 
 t.setTimeout(600_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 const program = fileURLToPath(new URL("program.ts", import.meta.url))
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 const textOf = (value: Uint8Array | undefined): string | undefined => (value === undefined ? undefined : Buffer.from(value).toString())

@@ -12,13 +12,12 @@ import type { TenantRecord } from "../../../../runtime/port/tenant.ts"
 import { digestOf } from "../../../../runtime/storage/record.ts"
 import { MemoryStore } from "../../../../runtime/storage/sqlite/mod.ts"
 import { PostgresStore } from "../../../../runtime/storage/postgres/mod.ts"
-import { sampled } from "../../../sample.ts"
 import { type Clockwork, mondayUs, queueCases } from "../queue-cases.ts"
 import { queueTestLimits } from "../queue-limits.ts"
 import { type Database, migrated, missing, type Server, startServer } from "./server.ts"
+import { isFull, sampled, seed } from "../../../seed.ts"
 
 t.setTimeout(600_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 const program = fileURLToPath(new URL("queue-program.ts", import.meta.url))
 const bytes = (text: string): Uint8Array => Buffer.from(text)
 const textOf = (value: Uint8Array | undefined): string => Buffer.from(value ?? []).toString()
@@ -85,9 +84,9 @@ function tests(server: Server): void {
     const database = await migrated(server)
     const count = isFull ? 10_000 : 500
     const tenants = ["ada", "bob", ""]
-    let seed = Number(process.env["STELE_SEED"] ?? 20_261_121)
     t.comment(`seed ${seed}`)
-    const random = (): number => (seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0) / 2 ** 32
+    let state = seed
+    const random = (): number => (state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0) / 2 ** 32
     await using store = await PostgresStore.open(database.service, { password, worker: database.worker, ...queueTestLimits })
     for (let from = 0; from < count; from += 250)
       await store.apply([

@@ -11,9 +11,10 @@ import type { SqlValue } from "../../../../runtime/port/sql.ts"
 import { ensureMigrated, migrate, type Migration } from "../../../../runtime/service/migrate.ts"
 import { type PostgresOptions, postgresTarget, PostgresStore, servedTarget } from "../../../../runtime/storage/postgres/mod.ts"
 import { sqlLayer } from "../../../../runtime/storage/postgres/sql-client.ts"
-import { randomFrom, seedOfRun } from "../random.ts"
+import { randomFrom } from "../random.ts"
 import { type Database, migrated, missing, startServer } from "./server.ts"
 import { steps } from "./sql-program.ts"
+import { replay, seed } from "../../../seed.ts"
 
 t.setTimeout(600_000)
 const why = await missing()
@@ -532,8 +533,7 @@ async function tests(): Promise<void> {
   t.test("a mark is where the server's scanner would find one, and a value stays a value", async (t) => {
     const database = await shop()
     await using store = await open(database)
-    const seed = seedOfRun()
-    t.comment(`STELE_SEED=${seed}`)
+    t.comment(replay)
     const next = randomFrom(seed)
     const hostile = ["'; RESET ROLE; --", "$1", "\\", "\\'", "$$", "/*", "it's", "E'", "\n"]
     // Each piece is an expression and its value; marks in them are of the text, but for those of `place`.

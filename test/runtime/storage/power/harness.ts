@@ -7,7 +7,7 @@
  *    product would, and answers what is wrong, or undefined.
  *
  * `examine()` goes through the trace, stops at many of its steps, and at each writes states that `disk.ts` says are possible
- * there. Everything is chosen by a seed (`STELE_SEED`). Two runs of a program with threads do not leave the same trace, so what
+ * there. Everything is chosen by a seed (`STELE_TEST_SEED`). Two runs of a program with threads do not leave the same trace, so what
  * is found is kept: the folder as the judge got it, and the steps that led there.
  *
  * `examine()` judges any program: write a program and a judge, and call `record()` and `examine()` as `power.test.ts` does.

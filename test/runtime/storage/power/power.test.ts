@@ -5,16 +5,15 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import t from "tap"
-import { randomFrom, seedOfRun } from "../random.ts"
+import { randomFrom } from "../random.ts"
 import { compileRecorder, examine, loseAt, record, type Recorded, type Recording, type Report } from "./harness.ts"
 import { database, isIgnored, judgeOf, lastIn, oneTenant } from "./judge.ts"
 import { isObjectIgnored, objectJudgeOf, objectsFolder } from "./object-judge.ts"
 import type { Step } from "./trace.ts"
+import { isFull, replay, seed } from "../../../seed.ts"
 
 t.setTimeout(900_000)
-const isFull = process.env["STELE_TEST_FULL"] === "1"
-const seed = seedOfRun()
-t.comment(`seed ${seed}; STELE_SEED replays it`)
+t.comment(`${replay} replays`)
 const folder = await mkdtemp(join(tmpdir(), "stele-power-"))
 t.teardown(() => rm(folder, { recursive: true, force: true }))
 const compiled = await compileRecorder(folder)

@@ -17,9 +17,10 @@ import { run } from "../../../../runtime/storage/sealed/step.ts"
 import { SqliteStore } from "../../../../runtime/storage/sqlite/mod.ts"
 import { recordsOf } from "../../../../runtime/storage/record.ts"
 import { get } from "../suite/case.ts"
+import { isFull } from "../../../seed.ts"
 
 t.setTimeout(600_000)
-const rounds = process.env["STELE_TEST_FULL"] === "1" ? 60 : 10
+const rounds = isFull ? 60 : 10
 const program = fileURLToPath(new URL("sealed-program.ts", import.meta.url))
 const folder = await mkdtemp(join(tmpdir(), "stele-sealed-kill-"))
 t.teardown(() => rm(folder, { recursive: true, force: true }))

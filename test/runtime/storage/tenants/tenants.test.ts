@@ -15,9 +15,9 @@ import { fileName } from "../../../../runtime/storage/tenants/control.ts"
 import { type TenantFilesOptions, TenantFilesStore } from "../../../../runtime/storage/tenants/mod.ts"
 import { engines, start } from "../../../host/engine.ts"
 import { stele } from "../../command-line.ts"
-import { randomFrom, seedOfRun } from "../random.ts"
+import { randomFrom } from "../random.ts"
+import { isFull, seed } from "../../../seed.ts"
 
-const isFull = process.env["STELE_TEST_FULL"] === "1"
 t.setTimeout(isFull ? 3_000_000 : 600_000)
 const base = await mkdtemp(join(tmpdir(), "stele-tenants-"))
 t.teardown(() => rm(base, { recursive: true, force: true }))
@@ -586,7 +586,6 @@ t.test("a fence that was there stays as it was when another cannot be put up", a
 })
 
 t.test("random operations on many tenants through few open files are what a map would hold", async (t) => {
-  const seed = seedOfRun()
   const random = randomFrom(seed)
   const folder = newFolder()
   const stores = [
