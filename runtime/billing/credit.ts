@@ -4,7 +4,7 @@ import type { CreditItem, CreditLine } from "../../schemas/wit/stele/billing.gen
 import type { Operation } from "../port/store.ts"
 import type { Billing } from "./billing.ts"
 import { priceTable } from "./catalogue.ts"
-import { coefficientOf, decimal, decimalText } from "./decimal.ts"
+import { decimal, decimalText } from "./decimal.ts"
 import { nextNumber } from "./document-number.ts"
 import { dueKey, minorUnits, transactionOf } from "./invoice.ts"
 import { ledgerOperations } from "./ledger.ts"
@@ -12,6 +12,7 @@ import { decimalIn, documentForRules } from "./plain.ts"
 import type { PriceTable } from "./price-table.ts"
 import { asRead, type CreditValue, find, get, type InvoiceValue, kinds, put, remove, type Row, type StateValue } from "./record.ts"
 import { isConflict } from "./rows.ts"
+import { walletAccount } from "./wallet.ts"
 
 export type { CreditValue }
 
@@ -91,20 +92,79 @@ async function read(billing: Billing, id: string): Promise<Read> {
 
 const sum = (values: ReadonlyArray<bigint>): bigint => values.reduce((all, one) => all + one, 0n)
 
+const isOpen = ({ status }: StateValue): boolean => status === "issued" || status === "overdue"
+
+/** What of an invoice is owed after its credits, in its currency's smallest units: nothing of one that is paid or cancelled. */
+export function owedOf({ exponent, totals }: InvoiceValue, state: StateValue, credits: ReadonlyArray<CreditValue>): bigint {
+  if (!isOpen(state)) return 0n
+  const owed = minorUnits(totals.payable, exponent) - sum(credits.map(({ settled }) => minorUnits(settled, exponent)))
+  return owed > 0n ? owed : 0n
+}
+
+const least = (a: bigint, b: bigint): bigint => (a < b ? a : b)
+
+/**
+ * Where a credit goes: off what is owed, and of what was paid to the wallet. What rounding or a discount left of the invoice nobody has given, so it is not given
+ * back: it is left of what is credited last. A cancelled invoice gives back what was given, whatever its lines add up to.
+ */
+function placed(
+  { exponent, totals }: InvoiceValue,
+  {
+    credit,
+    given,
+    isCancelled,
+    owed,
+    whole,
+  }: {
+    readonly credit: bigint
+    /** By the notes before. */
+    readonly given: bigint
+    readonly isCancelled: boolean
+    readonly owed: bigint
+    /** Of each line, what all of it would be. */
+    readonly whole: ReadonlyArray<bigint>
+  },
+): { readonly settled: bigint; readonly wallet: bigint; readonly rest: readonly [account: string, amount: bigint] } {
+  const units = (text: string): bigint => minorUnits(text, exponent)
+  const taken = sum(totals.taken.flat().map(units))
+  const paid = units(totals.payable) + taken
+  const left = sum(whole) - paid
+  const most = sum(whole.filter((amount) => amount > 0n)) - left - given
+  const give = isCancelled ? paid - given : left > 0n ? least(credit, most) : credit
+  const settled = isCancelled ? owed : owed === 0n ? 0n : least(give, owed)
+  const isRounding = units(totals.gross) === paid - units(totals.payableRounding)
+  return { settled, wallet: give - settled, rest: [isRounding ? "rounding" : left > 0n ? "expense/discounts" : "revenue/sales", give - credit] }
+}
+
 /** The note as it would be, and its bookings. */
-async function drawNote(billing: Billing, { invoice, state }: Read, { id, items, reason }: CreditOrder) {
+async function drawNote(billing: Billing, { invoice, state }: Read, { id, items, reason }: CreditOrder, isCancelled: boolean) {
   const table = await priceTable(billing, invoice.catalogue.digest, invoice.account)
   const before = await creditsOf(billing, state.value)
   const credited = before.flatMap(({ lines }) => lines.map(lineForRules))
-  const lines = await table.ask((catalogue) =>
-    table.rules.ask("[method]catalogue.credit", [catalogue, documentForRules(invoice.document), credited, items.map(itemOf)]),
+  const document = documentForRules(invoice.document)
+  const credit = (after: ReadonlyArray<CreditLine>, of: ReadonlyArray<CreditItem>): Promise<ReadonlyArray<CreditLine>> =>
+    table.ask((catalogue) => table.rules.ask("[method]catalogue.credit", [catalogue, document, after, of]))
+  const lines = await credit(credited, items.map(itemOf))
+  const whole = await credit(
+    [],
+    invoice.lines.map((_, line) => ({ line, what: { tag: "rest" } })),
   )
   const units = (text: string): bigint => minorUnits(text, invoice.exponent)
   const text = (amount: bigint): string => decimalText(decimal(amount, invoice.exponent))
   const net = sum(lines.map((line) => units(decimalText(line.net))))
   const tax = sum(lines.map((line) => units(decimalText(line.tax))))
   const taxes = await taxesOf(table, invoice, lines)
+  const owed = owedOf(invoice, state.value, before)
+  const { rest, settled, wallet } = placed(invoice, {
+    credit: net + tax,
+    given: sum(before.map((note) => units(note.settled) + units(note.wallet))),
+    isCancelled,
+    owed,
+    whole: whole.map((line) => units(decimalText(line.net)) + units(decimalText(line.tax))),
+  })
   return {
+    /** Nothing is owed any more. */
+    isSettled: isOpen(state.value) && settled === owed,
     note: {
       id: `${invoice.id}:${id}`,
       entity: billing.entity,
@@ -118,18 +178,22 @@ async function drawNote(billing: Billing, { invoice, state }: Read, { id, items,
       net: text(net),
       tax: text(tax),
       total: text(net + tax),
+      settled: text(settled),
+      wallet: text(wallet),
       rules: table.rules.plugin.digest,
     },
     postings: [
       ["revenue/sales", net],
       ...[...taxes].map(([code, amount]): readonly [string, bigint] => [`tax/${code}`, amount]),
-      [`receivable/${invoice.account.id}`, -(net + tax)],
+      [`receivable/${invoice.account.id}`, -settled],
+      [walletAccount(invoice.account.id), -wallet],
+      rest,
     ] as ReadonlyArray<readonly [string, bigint]>,
   }
 }
 
 /**
- * Issues a credit note.
+ * Issues a credit note. What it gives back comes off what is owed for the invoice, and of what was paid goes to the account's wallet; an invoice of which nothing is owed any more is paid.
  * @throws BillingError `Unknown`, `Input`, `State` for a cancelled invoice, `Rules` (`over-credited`, `off-minor-unit`, …), `Taken` for an id with another content, `Contended`
  */
 export const creditInvoice = (billing: Billing, order: CreditOrder): Promise<CreditValue> => credit(billing, order, undefined)
@@ -157,7 +221,7 @@ async function credit(billing: Billing, order: CreditOrder, becomes: "cancelled"
     const { status } = state.value
     if (status === "cancelled" || (becomes === "cancelled" && status === "paid"))
       throw new BillingError("State", { invoice: invoice.id, status, wanted: becomes ?? "credited" })
-    const drawn = await drawNote(billing, found, order)
+    const drawn = await drawNote(billing, found, order, becomes === "cancelled")
     const issuedAt = await billing.now()
     const series = `CN-${invoice.series}`
     const numbering = await nextNumber(billing, series)
@@ -174,13 +238,13 @@ async function credit(billing: Billing, order: CreditOrder, becomes: "cancelled"
       ...numbering.operations(id),
       asRead(billing, kinds.state, invoice.id, state),
       put(billing, kinds.state, invoice.id, {
-        status: becomes ?? status,
-        at: becomes === undefined ? state.value.at : issuedAt,
+        status: becomes ?? (drawn.isSettled ? "paid" : status),
+        at: becomes !== undefined || drawn.isSettled ? issuedAt : state.value.at,
         credits: [...state.value.credits, id],
       }),
       asRead(billing, kinds.credit, id, undefined),
       put(billing, kinds.credit, id, note),
-      ...(becomes === undefined ? [] : [remove(billing, dueKey(invoice))]),
+      ...(becomes !== undefined || drawn.isSettled ? [remove(billing, dueKey(invoice))] : []),
       ...(transaction === undefined ? [] : ledgerOperations(billing.entity, transaction)),
     ]
     try {
@@ -196,9 +260,3 @@ async function credit(billing: Billing, order: CreditOrder, becomes: "cancelled"
 /** Credit notes of an invoice, in the order of their issue. @throws BillingError `Unknown` */
 export const creditNotes = async (billing: Billing, invoice: string): Promise<ReadonlyArray<CreditValue>> =>
   creditsOf(billing, (await read(billing, invoice)).state.value)
-
-/** What is left of an invoice after its credits, in its currency. */
-export function remaining({ exponent, totals }: InvoiceValue, credits: ReadonlyArray<CreditValue>): string {
-  const left = coefficientOf(decimalIn(totals.payable)) - sum(credits.map(({ total }) => minorUnits(total, exponent)))
-  return decimalText(decimal(left, exponent))
-}

@@ -29,7 +29,7 @@ import {
 } from "./record.ts"
 import { meterPlans } from "./source.ts"
 import { Rating } from "./rating.ts"
-import { forRules, periodAt, tablesOf, zonesOf } from "./subscription.ts"
+import { dueAt, forRules, isRatedAgain, periodAt, tablesOf, zonesOf } from "./subscription.ts"
 import { type Wallet, walletOf } from "./wallet.ts"
 
 type Kind = "closing" | "opening" | "late"
@@ -40,6 +40,8 @@ export interface Drawn {
   readonly draft: DraftValue
   /** The subscription's next period once it is issued; undefined where it has none. */
   readonly next: SpanValue | undefined
+  /** The subscription's last period once it is issued, where it ends and late usage of it is waited for. */
+  readonly last: SpanValue | undefined
   readonly subscription: Row<SubscriptionValue>
   readonly account: Row<AccountValue>
   /** Of each period that is rated, by its key: as it was read, and as it is once this is issued. */
@@ -233,12 +235,14 @@ async function earlier(billing: Billing, { id, next }: SubscriptionValue): Promi
  */
 export async function draw(billing: Billing, id: string, { isEarly = false }: { readonly isEarly?: boolean } = {}): Promise<Drawn> {
   const subscription = await get(billing, kinds.subscription, id)
-  const { next, sequence } = subscription.value
-  if (next === null) throw new BillingError("NotDue", { subscription: id, detail: "it has ended, and all of it is billed" })
+  const { last, next, sequence } = subscription.value
+  // Of one that has ended, what came late of its last periods.
+  const of = next ?? last
+  const due = dueAt(billing, subscription.value)
+  if (of === undefined || due === undefined) throw new BillingError("NotDue", { subscription: id, detail: "it has ended, and all of it is billed" })
   const now = await billing.now()
-  const dueAt = sequence === 0 ? subscription.value.start : next.end + BigInt(billing.limits.graceMs) * 1_000n
-  if (!isEarly && now < dueAt)
-    throw new BillingError("NotDue", { subscription: id, detail: `it is due at ${instantText(dueAt)}, and now it is ${instantText(now)}` })
+  if (!isEarly && now < due)
+    throw new BillingError("NotDue", { subscription: id, detail: `it is due at ${instantText(due)}, and now it is ${instantText(now)}` })
   const account = await get(billing, kinds.account, subscription.value.account)
   // Before any usage is read.
   const late = await textAt(billing, lateKey(account.value.id))
@@ -252,21 +256,23 @@ export async function draw(billing: Billing, id: string, { isEarly = false }: { 
     parts.push(part)
     periods.push({ key: billedKey(id, part.after.period), before, after: part.after })
   }
-  let following: SpanValue | undefined = next
-  if (sequence === 0) take(await rate(drawing, "opening", next, undefined, new Map()), undefined)
-  else {
+  let following: SpanValue | undefined
+  if (next !== null && sequence === 0) {
+    following = next
+    take(await rate(drawing, "opening", next, undefined, new Map()), undefined)
+  } else {
     const rows = await earlier(billing, subscription.value)
     let levels: ReadonlyMap<string, string> = new Map()
     for (const row of rows) {
-      // By the period that is closed, not by when that happens: every node decides alike, and what `record` took is billed.
-      const isOpen = row.value.period.end + BigInt(billing.limits.lateMs) * 1_000n > next.end
-      const part = isOpen ? await rate(drawing, "late", row.value.period, row.value, levels) : undefined
+      const part = isRatedAgain(billing, subscription.value, row.value.period) ? await rate(drawing, "late", row.value.period, row.value, levels) : undefined
       take(part, row)
       levels = new Map((part?.after ?? row.value).levels.map(({ end, meter }) => [meter, end]))
     }
-    const own = await findBilled(billing, id, next)
-    take(await rate(drawing, "closing", next, own?.value, levels), own)
-    following = await periodAt(billing, table, subscription.value, next.end)
+    if (next !== null) {
+      const own = await findBilled(billing, id, next)
+      take(await rate(drawing, "closing", next, own?.value, levels), own)
+      following = await periodAt(billing, table, subscription.value, next.end)
+    }
     if (following !== undefined) {
       const row = await findBilled(billing, id, following)
       take(await rate(drawing, "opening", following, row?.value, new Map()), row)
@@ -276,18 +282,19 @@ export async function draw(billing: Billing, id: string, { isEarly = false }: { 
   const lines = parts.flatMap(({ lines: of }, place) => of.map((line) => plainLine(line, meterIds, place)))
   const assemble = async (of: DocumentValue) =>
     plainTotals(await table.ask((catalogue) => table.rules.ask("[method]catalogue.assemble", [catalogue, documentForRules(of)])))
-  const plain = await documentOf(drawing, lines, next)
+  const plain = await documentOf(drawing, lines, of)
   const gross = await assemble(plain)
   const exponent = decimalIn(gross.payable).scale
   const wallet = await walletOf(billing, account.value, exponent)
   const document = wallet === undefined ? plain : { ...plain, balances: [{ id: "wallet", amount: wallet.amount }] }
   const totals = wallet === undefined ? gross : await assemble(document)
-  const invoice = invoiceIdOf(id, next, sequence)
+  const invoice = invoiceIdOf(id, of, sequence)
   const ofThis = periods.map(({ after, before, key }) => ({ key, before, after: { ...after, invoices: [...after.invoices, invoice] } }))
   return {
     subscription,
     account,
     next: following,
+    last: next !== null && following === undefined ? next : undefined,
     periods: ofThis,
     wallet,
     late: late?.version,
@@ -296,7 +303,7 @@ export async function draw(billing: Billing, id: string, { isEarly = false }: { 
       entity: billing.entity,
       account: account.value,
       subscription: subscription.value,
-      period: next,
+      period: of,
       sequence,
       currency: account.value.currency,
       exponent,

@@ -2,6 +2,8 @@
  * Invoices: issued in one batch with their number, their bookings and the subscription's next period, so that all of it is there or nothing. Issued again,
  * by whatever node, it is the same invoice. What becomes of one afterwards is a row beside it.
  */
+import * as Schema from "effect/Schema"
+import { Draft } from "../../schemas/billing/invoice.ts"
 import { BillingError } from "../../schemas/error/billing.ts"
 import type { Operation } from "../port/store.ts"
 import type { Billing } from "./billing.ts"
@@ -12,10 +14,27 @@ import { documentNumbered, isNumberTaken, nextNumber } from "./document-number.t
 import { type Posting, type Transaction, ledgerOperations } from "./ledger.ts"
 import { balanceKey } from "./ledger-row.ts"
 import { decimalIn } from "./plain.ts"
-import { all, asRead, type DraftValue, find, get, type InvoiceValue, kinds, put, putText, remove, type Row, type StateValue, timeKey } from "./record.ts"
+import {
+  all,
+  asRead,
+  type DraftValue,
+  find,
+  get,
+  type InvoiceValue,
+  kinds,
+  put,
+  putText,
+  remove,
+  type Row,
+  type StateValue,
+  type SubscriptionValue,
+  timeKey,
+} from "./record.ts"
 import { isConflict, rowAt, rowsOf } from "./rows.ts"
 import { walletAccount } from "./wallet.ts"
 import { textOf } from "../port/place.ts"
+
+const { createHash } = process.getBuiltinModule("node:crypto")
 
 export type { DraftValue, InvoiceValue, StateValue }
 
@@ -44,7 +63,7 @@ const sum = (values: Iterable<bigint>): bigint => {
   return found
 }
 
-/** The bookings of an invoice: what is owed, what was taken of the wallet, what was earned, taxes, and what rounding gave. */
+/** The bookings of an invoice: what is owed, what was taken of the wallet or goes there, what was earned, taxes, and what rounding gave. */
 export function invoiceTransaction({ account, currency, document, exponent, id, issuedAt, number, totals }: InvoiceValue): Transaction | undefined {
   const units = (text: string): bigint => minorUnits(text, exponent)
   const taken = sum(totals.taken.flat().map(units))
@@ -62,8 +81,9 @@ export function invoiceTransaction({ account, currency, document, exponent, id, 
     reference: { kind: "invoice", id },
     currency,
     postings: [
-      [`receivable/${account.id}`, payable],
-      [walletAccount(account.id), taken],
+      [`receivable/${account.id}`, payable > 0n ? payable : 0n],
+      // What is given back is the customer's: the next invoice takes it.
+      [walletAccount(account.id), taken + (payable < 0n ? payable : 0n)],
       ["revenue/sales", -units(totals.net)],
       ...taxes,
       ["rounding", -rounded],
@@ -88,9 +108,15 @@ export function transactionOf({
 export const dueKey = ({ dueAt, id }: Pick<InvoiceValue, "dueAt" | "id">): string => `due/${timeKey(dueAt)}/${id}`
 const ofAccountKey = (account: string, { issuedAt, id }: Pick<InvoiceValue, "issuedAt" | "id">): string => `invoice-of/${account}/${timeKey(issuedAt)}/${id}`
 
+/** The subscription once its invoice is issued. */
+function afterwards({ last, next, subscription }: Drawn): SubscriptionValue {
+  const { last: _, ...rest } = subscription.value
+  return { ...rest, next: next ?? null, sequence: rest.sequence + 1, ...(last === undefined ? {} : { last }) }
+}
+
 /** All rows of an issue but those that say under which number. */
 function issueOperations(billing: Billing, drawn: Drawn, invoice: InvoiceValue): ReadonlyArray<Operation> {
-  const { account, late, next, periods, subscription, wallet } = drawn
+  const { account, late, periods, subscription, wallet } = drawn
   const { id } = invoice
   const transaction = invoiceTransaction(invoice)
   const isPaid = minorUnits(invoice.totals.payable, invoice.exponent) <= 0n
@@ -102,11 +128,7 @@ function issueOperations(billing: Billing, drawn: Drawn, invoice: InvoiceValue):
     ...(wallet === undefined
       ? []
       : [{ op: "require" as const, ...rowAt(billing.entity, balanceKey(walletAccount(account.value.id), invoice.currency)), version: wallet.version }]),
-    put(billing, kinds.subscription, subscription.value.id, {
-      ...subscription.value,
-      next: subscription.value.sequence === 0 ? subscription.value.next : (next ?? null),
-      sequence: subscription.value.sequence + 1,
-    }),
+    put(billing, kinds.subscription, subscription.value.id, afterwards(drawn)),
     asRead(billing, kinds.invoice, id, undefined),
     put(billing, kinds.invoice, id, invoice),
     put(billing, kinds.state, id, { status: isPaid ? "paid" : "issued", at: invoice.issuedAt, credits: [] }),
@@ -117,14 +139,40 @@ function issueOperations(billing: Billing, drawn: Drawn, invoice: InvoiceValue):
   ]
 }
 
-/** What an issue came to: `skipped` where a subscription begins and nothing is due in advance. */
-export type Issued = { readonly invoice: InvoiceValue; readonly isNew: boolean } | { readonly invoice: undefined; readonly isNew: false }
+const draftIn = Schema.encodeSync(Schema.fromJsonString(Draft))
+
+/** Names what a draft shows: two of the same digest have the same lines, amounts, taxes and terms. */
+export function draftDigest(draft: DraftValue): string {
+  // What was read for it is no part: a record that nobody meters changes nothing that is shown.
+  const ratings = draft.ratings.map(({ usage: _, ...rating }) => rating)
+  return `sha256:${createHash("sha256")
+    .update(draftIn({ ...draft, ratings }))
+    .digest("hex")}`
+}
+
+/** A draft that was kept and showed something else than what was issued. */
+export interface Drafted {
+  readonly digest: string
+  readonly payable: string
+}
+
+export interface IssueOptions {
+  /** Now, although the period is not over. */
+  readonly isEarly?: boolean
+  /** Digest of the draft that was shown: what differs from it is refused. Without it whatever is due is issued, and what a kept draft had otherwise is said. */
+  readonly draft?: string
+}
+
+/** What an issue came to: no invoice where a subscription begins and nothing is due in advance, and where one has ended and nothing has come late. */
+export type Issued =
+  | { readonly invoice: InvoiceValue; readonly isNew: boolean; readonly drafted?: Drafted }
+  | { readonly invoice: undefined; readonly isNew: false }
 
 /**
  * Issues the next invoice of a subscription. Several nodes may do so at once: one of them writes it, the others answer with what it wrote.
- * @throws BillingError `NotDue`, `Rules`, `RulesStopped`, `Rate`, `Contended`; StorageError. Nothing is written then
+ * @throws BillingError `NotDue`, `DraftDiffers`, `Rules`, `RulesStopped`, `Rate`, `Contended`; StorageError. Nothing is written then
  */
-export async function issue(billing: Billing, subscription: string, options: { readonly isEarly?: boolean } = {}): Promise<Issued> {
+export async function issue(billing: Billing, subscription: string, { draft: shown, ...options }: IssueOptions = {}): Promise<Issued> {
   let wanted: string | undefined
   for (let attempts = 0; attempts < billing.limits.attempts; attempts++) {
     // What somebody else has issued meanwhile is what was to be issued here.
@@ -133,6 +181,11 @@ export async function issue(billing: Billing, subscription: string, options: { r
     const drawn = await draw(billing, subscription, options)
     if (wanted !== undefined && wanted !== drawn.draft.id) return { invoice: undefined, isNew: false }
     wanted = drawn.draft.id
+    const digest = draftDigest(drawn.draft)
+    if (shown !== undefined && shown !== digest) {
+      const { currency, id, totals } = drawn.draft
+      throw new BillingError("DraftDiffers", { invoice: id, shown, digest, payable: totals.payable, currency })
+    }
     const found = await issueDrawn(billing, drawn)
     if (found !== undefined) return found
   }
@@ -142,10 +195,12 @@ export async function issue(billing: Billing, subscription: string, options: { r
 /** Undefined where something that the draft rests on has changed. */
 async function issueDrawn(billing: Billing, drawn: Drawn): Promise<Issued | undefined> {
   const { draft, next, subscription, account } = drawn
-  if (draft.sequence === 0 && draft.lines.length === 0) return skip(billing, drawn)
+  const isOptional = draft.sequence === 0 || subscription.value.next === null
+  if (isOptional && draft.lines.length === 0) return skip(billing, drawn)
   const issuedAt = await billing.now()
   const series = account.value.series ?? billing.series
   const dueAt = issuedAt + BigInt(account.value.dueDays ?? billing.limits.dueDays) * dayUs
+  const drafted = await draftedOtherwise(billing, draft)
   for (let attempts = 0; attempts < billing.limits.attempts; attempts++) {
     const numbering = await nextNumber(billing, series)
     const invoice: InvoiceValue = {
@@ -154,11 +209,11 @@ async function issueDrawn(billing: Billing, drawn: Drawn): Promise<Issued | unde
       series,
       issuedAt,
       dueAt,
-      next: draft.sequence === 0 ? subscription.value.next : (next ?? null),
+      next: next ?? null,
     }
     try {
       await billing.store.apply([...numbering.operations(invoice.id), ...issueOperations(billing, drawn, invoice)])
-      return { invoice, isNew: true }
+      return { invoice, isNew: true, ...(drafted === undefined ? {} : { drafted }) }
     } catch (error) {
       if (!isConflict(error)) throw error
       // Another invoice has got the number, or this very one.
@@ -170,13 +225,23 @@ async function issueDrawn(billing: Billing, drawn: Drawn): Promise<Issued | unde
   throw new BillingError("Contended", { what: `a number of the series "${series}"`, attempts: billing.limits.attempts })
 }
 
-/** A subscription begins, and nothing is due in advance: no document says so. */
-async function skip(billing: Billing, { subscription }: Drawn): Promise<Issued | undefined> {
-  const { id, sequence } = subscription.value
+/** The draft that is kept, where it shows something else. */
+async function draftedOtherwise(billing: Billing, draft: DraftValue): Promise<Drafted | undefined> {
+  const kept = await find(billing, kinds.draft, draft.id)
+  if (kept === undefined) return undefined
+  const digest = draftDigest(kept.value)
+  return digest === draftDigest(draft) ? undefined : { digest, payable: kept.value.totals.payable }
+}
+
+/** A subscription begins, and nothing is due in advance; or it has ended, and nothing has come late: no document says so. */
+async function skip(billing: Billing, drawn: Drawn): Promise<Issued | undefined> {
+  const { account, late, subscription } = drawn
+  const { id } = subscription.value
   try {
     await billing.store.apply([
       asRead(billing, kinds.subscription, id, subscription),
-      put(billing, kinds.subscription, id, { ...subscription.value, sequence: sequence + 1 }),
+      { op: "require", ...rowAt(billing.entity, lateKey(account.value.id)), version: late },
+      put(billing, kinds.subscription, id, afterwards(drawn)),
     ])
     return { invoice: undefined, isNew: false }
   } catch (error) {
@@ -186,7 +251,8 @@ async function skip(billing: Billing, { subscription }: Drawn): Promise<Issued |
 }
 
 /**
- * Draws up the next invoice of a subscription and keeps it as a draft, to be looked at. Its issue draws it up anew.
+ * Draws up the next invoice of a subscription and keeps it as a draft, to be looked at. Its issue draws it up anew: given `draftDigest` of this it refuses what
+ * differs, without it it says that the draft had it otherwise (`Issued.drafted`).
  * @throws as `draw`
  */
 export async function draftInvoice(billing: Billing, subscription: string, options: { readonly isEarly?: boolean } = {}): Promise<DraftValue> {

@@ -9,6 +9,7 @@ export {
   type AgreementValue,
   changeSubscription,
   type ChangeValue,
+  dueAt,
   moveAccount,
   subscribe,
   subscriptionOf,
@@ -17,6 +18,8 @@ export {
 } from "./subscription.ts"
 export { draw, type Drawn } from "./draft.ts"
 export {
+  draftDigest,
+  type Drafted,
   draftInvoice,
   drafts,
   type DraftValue,
@@ -29,6 +32,7 @@ export {
   type InvoiceValue,
   issue,
   type Issued,
+  type IssueOptions,
   markOverdue,
   paidOperations,
   type StateValue,
@@ -38,7 +42,7 @@ export { accountUsage, type DayOfUsage } from "./usage.ts"
 export { type Projection, projectionMethod, projectionOf } from "./projection.ts"
 export { type EventValue, record, type Recorded } from "./event.ts"
 export { cancelInvoice, creditInvoice, creditNotes, type CreditOrder, type CreditPart, type CreditValue } from "./credit.ts"
-export { dueAt, runBilling, type RunOptions, type RunReport, serveBilling, type ServeOptions } from "./run.ts"
+export { runBilling, type RunOptions, type RunReport, serveBilling, type ServeOptions } from "./run.ts"
 export { documentNumbered, lastNumber } from "./document-number.ts"
 export { namedPriceList, namedPriceLists } from "./price-list.ts"
 export { type Balance, balanceOf, book, journal, type Posting, statement, type Transaction, type TrialBalance, trialBalance } from "./ledger.ts"

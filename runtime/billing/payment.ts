@@ -5,22 +5,18 @@
 import { BillingError } from "../../schemas/error/billing.ts"
 import type { PaymentPort } from "../port/payment.ts"
 import type { Billing } from "./billing.ts"
-import { minorUnits, paidOperations } from "./invoice.ts"
+import { creditsOf, owedOf } from "./credit.ts"
+import { paidOperations, transactionOf } from "./invoice.ts"
 import { book, type Transaction } from "./ledger.ts"
 import { askProvider } from "./provider.ts"
-import { asRead, find, get, type InvoiceValue, kinds, put, type Row, type Value } from "./record.ts"
+import { asRead, find, get, type InvoiceValue, kinds, put, type Row, type StateValue, type Value } from "./record.ts"
 import { isConflict } from "./rows.ts"
+import { walletAccount } from "./wallet.ts"
 
 type PaymentValue = Value<typeof kinds.payment>
 
 /** What is left to pay of an invoice after its credit notes. */
-async function dueOf(billing: Billing, { exponent, id, totals }: InvoiceValue): Promise<bigint> {
-  let due = minorUnits(totals.payable, exponent)
-  const { credits } = (await get(billing, kinds.state, id)).value
-  for (const credit of credits)
-    for (const { net, tax } of (await get(billing, kinds.credit, credit)).value.lines) due -= minorUnits(net, exponent) + minorUnits(tax, exponent)
-  return due
-}
+const dueOf = async (billing: Billing, invoice: InvoiceValue, state: StateValue): Promise<bigint> => owedOf(invoice, state, await creditsOf(billing, state))
 
 const keyOf = (billing: Billing, { attempt, invoice }: PaymentValue): string => `${billing.entity}/invoice/${invoice}/${attempt}`
 
@@ -31,7 +27,7 @@ async function asked(billing: Billing, invoice: InvoiceValue): Promise<Row<Payme
     if (known?.value.status === "asked") return known
     if (state.value.status === "paid") return undefined
     if (state.value.status === "cancelled") throw new BillingError("State", { invoice: invoice.id, status: "cancelled", wanted: "paid" })
-    const amount = await dueOf(billing, invoice)
+    const amount = await dueOf(billing, invoice, state.value)
     const payment: PaymentValue = {
       ...{ invoice: invoice.id, attempt: (known?.value.attempt ?? 0) + 1, amount, currency: invoice.currency, at: await billing.now() },
       ...{ status: "asked", answer: "" },
@@ -79,23 +75,28 @@ export async function payInvoice(billing: Billing, payments: PaymentPort, id: st
         await billing.store.apply([before, closed])
         throw new BillingError("Declined", { what: "invoice", id, detail: answer.detail })
       }
-      const { status } = (await get(billing, kinds.state, id)).value
+      const state = await get(billing, kinds.state, id)
       // Read after the state: one that another node has finished is not taken for one that was paid otherwise.
       if ((await find(billing, kinds.payment, id))?.version !== row.version) continue
-      const isOpen = status === "issued" || status === "overdue"
-      const transaction: Transaction = {
-        ...{ id: `payment/${id}/${attempt}`, at, memo, reference: { kind: "payment", id } },
+      const due = await dueOf(billing, invoice, state.value)
+      const settled = due < amount ? due : amount
+      const transaction = transactionOf({
+        ...{ id: `payment/${id}/${attempt}`, at, memo, reference: { kind: "payment", id }, currency },
         postings: [
-          { account: `cash/${payments.name}`, currency, amount },
-          // What was paid or cancelled meanwhile owes nothing: the money is the customer's.
-          { account: isOpen ? `receivable/${account.id}` : `wallet/${account.id}`, currency, amount: -amount },
+          [`cash/${payments.name}`, amount],
+          [`receivable/${account.id}`, -settled],
+          // What was paid, cancelled or credited meanwhile is not owed: the money is the customer's.
+          [walletAccount(account.id), settled - amount],
         ],
-      }
-      const { isNew } = await book(billing, transaction, [before, closed, ...(isOpen ? await paidOperations(billing, id, await billing.now()) : [])])
+      }) as Transaction
+      const beside = [before, asRead(billing, kinds.state, id, state), closed]
+      const { isNew } = await book(billing, transaction, [...beside, ...(due > 0n ? await paidOperations(billing, id, await billing.now()) : [])])
       return { invoice: id, isNew }
     } catch (error) {
       // Another node was faster, or the invoice's state has changed: what is there now says what is left to do.
-      const isMoved = isConflict(error) || (error instanceof BillingError && error.reason._tag === "State")
+      const tag = error instanceof BillingError ? error.reason._tag : undefined
+      const isMoved =
+        isConflict(error) || tag === "State" || (tag === "TransactionConflict" && (await find(billing, kinds.payment, id))?.version !== row.version)
       if (!isMoved) throw error
     }
   }

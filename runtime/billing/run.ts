@@ -7,15 +7,17 @@ import { SteleError } from "../../schemas/error/family.ts"
 import { lead } from "../service/lease.ts"
 import { pause } from "../storage/pause.ts"
 import type { Billing } from "./billing.ts"
-import { issue, markOverdue } from "./invoice.ts"
-import { asRead, find, kinds, put, type SubscriptionValue } from "./record.ts"
+import { type Drafted, issue, markOverdue } from "./invoice.ts"
+import { asRead, find, kinds, put } from "./record.ts"
 import { isConflict, tenantOf } from "./rows.ts"
 import { sampleStorage, type Unsampled } from "./storage-sample.ts"
-import { subscriptionsOf } from "./subscription.ts"
+import { dueAt, subscriptionsOf } from "./subscription.ts"
 
 export interface RunReport {
   /** Ids of invoices that this run wrote, in the order of their writing. */
   readonly issued: ReadonlyArray<string>
+  /** Those of them that a kept draft had otherwise. */
+  readonly redrawn: ReadonlyArray<Drafted & { readonly invoice: string }>
   /** Subscriptions that could not be billed, and why: each is tried again by the next run. */
   readonly failed: ReadonlyArray<{ readonly subscription: string; readonly error: SteleError }>
   /** Tenants whose storage could not be measured, and why. */
@@ -29,19 +31,20 @@ export interface RunOptions {
   readonly signal?: AbortSignal
 }
 
-/** When a subscription is to be billed next; undefined when it never is. */
-export function dueAt({ limits }: Pick<Billing, "limits">, { next, sequence, start }: SubscriptionValue): bigint | undefined {
-  if (next === null) return undefined
-  return sequence === 0 ? start : next.end + BigInt(limits.graceMs) * 1_000n
+interface Written {
+  readonly issued: Array<string>
+  readonly redrawn: Array<RunReport["redrawn"][number]>
 }
 
 /** Bills one subscription until nothing of it is due: after a pause of months that is an invoice for each. */
-async function billUp(billing: Billing, id: string, issued: Array<string>, signal: AbortSignal | undefined): Promise<void> {
+async function billUp(billing: Billing, id: string, { issued, redrawn }: Written, signal: AbortSignal | undefined): Promise<void> {
   const isEnded = (): boolean => signal?.aborted === true
   while (!isEnded()) {
     try {
-      const { invoice, isNew } = await issue(billing, id)
-      if (isNew) issued.push(invoice.id)
+      const found = await issue(billing, id)
+      if (!found.isNew) continue
+      issued.push(found.invoice.id)
+      if (found.drafted !== undefined) redrawn.push({ invoice: found.invoice.id, ...found.drafted })
     } catch (error) {
       if (error instanceof BillingError && error.reason._tag === "NotDue") return
       throw error
@@ -55,7 +58,7 @@ async function billUp(billing: Billing, id: string, issued: Array<string>, signa
  */
 export async function runBilling(billing: Billing, { signal }: RunOptions = {}): Promise<RunReport> {
   const now = await billing.now()
-  const issued: Array<string> = []
+  const written: Written = { issued: [], redrawn: [] }
   const failed: Array<{ readonly subscription: string; readonly error: SteleError }> = []
   const unsampled = await sampleStorage(billing, now)
   const source = subscriptionsOf(billing)
@@ -66,7 +69,7 @@ export async function runBilling(billing: Billing, { signal }: RunOptions = {}):
       const due = dueAt(billing, value.value)
       if (due === undefined || due > now) continue
       try {
-        await billUp(billing, value.id, issued, signal)
+        await billUp(billing, value.id, written, signal)
       } catch (error) {
         if (!(error instanceof SteleError) || error._tag === "StorageError") throw error
         failed.push({ subscription: value.id, error })
@@ -74,7 +77,7 @@ export async function runBilling(billing: Billing, { signal }: RunOptions = {}):
     }
   }
   await Promise.all(Array.from({ length: billing.limits.concurrency }, lane))
-  return { issued, failed, unsampled, overdue: await markOverdue(billing) }
+  return { ...written, failed, unsampled, overdue: await markOverdue(billing) }
 }
 
 export const serveLimits = {

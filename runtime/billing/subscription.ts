@@ -66,6 +66,21 @@ export async function periodAt(billing: Billing, table: PriceTable, subscription
   }
 }
 
+/**
+ * When a subscription is to be billed next; undefined when it never is. One that has ended is once more, when usage of it that comes late has been waited for.
+ */
+export function dueAt({ limits }: Pick<Billing, "limits">, { last, next, sequence, start }: SubscriptionValue): bigint | undefined {
+  const graceUs = BigInt(limits.graceMs) * 1_000n
+  if (next !== null) return sequence === 0 ? start : next.end + graceUs
+  return last === undefined ? undefined : last.end + graceUs + BigInt(limits.lateMs) * 1_000n
+}
+
+/** Whether usage of a period that is billed is still rated: by the period that was closed last or is closed next, so that every node decides alike. */
+export function isRatedAgain({ limits }: Pick<Billing, "limits">, { last, next }: SubscriptionValue, period: SpanValue): boolean {
+  const of = next ?? last
+  return of !== undefined && period.end + BigInt(limits.lateMs) * 1_000n > of.end
+}
+
 /** Whether two agreements are the same. */
 const isSame = (a: SubscriptionValue, b: SubscriptionValue): boolean => Schema.toEquivalence(Agreement)(a, b)
 

@@ -132,6 +132,8 @@ export const Subscription = Schema.Struct({
   next: Schema.NullOr(Span),
   /** The next invoice's: 0 for the one that opens the first period. */
   sequence: Schema.Int,
+  /** The last period, once it is billed, for as long as usage of it that comes late is waited for: a closing invoice is of that. */
+  last: optional(Span),
 })
 
 /** One thing that happened, from whoever counts it. */

@@ -176,6 +176,10 @@ export const CreditNote = Schema.Struct({
   net: Decimal,
   tax: Decimal,
   total: Decimal,
+  /** What of it came off what was owed for the invoice. */
+  settled: Decimal,
+  /** What of it went to the account's wallet: what was paid for already. */
+  wallet: Decimal,
   /** The component that decided. */
   rules: Digest,
 })

@@ -314,4 +314,13 @@ export class BillingError extends family("BillingError", {
     message: (d) => `Cannot give back ${d.asked} ${d.currency} of the ${d.what} "${d.id}": ${d.left} ${d.currency} are left of it`,
     fix: () => "give back what is left, or less",
   }),
+  DraftDiffers: reason<{ readonly invoice: string; readonly shown: string; readonly digest: string; readonly payable: string; readonly currency: string }>({
+    code: "STELE-BIL-0037",
+    status: 409,
+    exit: 6,
+    isRetryable: false,
+    message: (d) =>
+      `Cannot issue the invoice "${d.invoice}" as it was shown: that was ${d.shown.slice(0, 19)}…, and by now it is ${d.digest.slice(0, 19)}… with ${d.payable} ${d.currency} payable`,
+    fix: () => "look at it again: usage, terms or a balance have changed since; then issue what is shown then",
+  }),
 }) {}

@@ -88,6 +88,72 @@ t.test("`cancelInvoice()` credits all that is left; what is paid or cancelled st
   await billing.close()
 })
 
+t.test("what rounding left of an invoice is not given back, and what a wallet paid goes there again", async (t) => {
+  const list = JSON.parse(mixed) as Record<string, unknown>
+  list["policies"] = { "payable.increment": "0.05", "payable.mode": "down" }
+  for (const isPaid of [false, true]) {
+    const { billing } = await opened()
+    await putAccount(billing, { id: "ada", zone: "UTC", currency: "EUR", taxes: [vat] })
+    const { digest } = await addCatalogue(billing, JSON.stringify(list))
+    await subscribe(billing, { id: "d", account: "ada", catalogue: digest, plan: "small", start: at("2026-01-01"), quantities: { seats: "1.01" } })
+    const paidAhead = [
+      { account: "cash/test", currency: "EUR", amount: 300n },
+      { account: "wallet/ada", currency: "EUR", amount: -300n },
+    ] as const
+    await book(billing, { id: "ahead", at: await billing.now(), memo: "", reference: { kind: "payment", id: "p" }, postings: paidAhead })
+    const { invoice } = await issue(billing, "d")
+    if (invoice === undefined) throw new Error("no invoice")
+    // 10.00 and 3.03 with tax, less 3.00 of the wallet, down to a multiple of 0.05.
+    t.match(invoice.totals, { gross: "15.64", payable: "12.60" })
+    t.equal(await balanceOf(billing, "wallet/ada", "EUR"), 0n)
+    if (isPaid) await billing.store.apply([...(await paidOperations(billing, invoice.id, await billing.now()))])
+    const part = (id: string, line: number) => creditInvoice(billing, { id, invoice: invoice.id, reason: "x", items: [{ line, what: "rest" }] })
+    t.match(await part("base", 0), isPaid ? { total: "12.00", settled: "0.00", wallet: "12.00" } : { total: "12.00", settled: "12.00", wallet: "0.00" })
+    t.match(await part("seats", 1), isPaid ? { total: "3.64", wallet: "3.60" } : { total: "3.64", settled: "0.60", wallet: "3.00" })
+    t.equal(await balanceOf(billing, "wallet/ada", "EUR"), isPaid ? -1_560n : -300n, "what was given is given back, to the cent")
+    t.equal(await balanceOf(billing, "rounding", "EUR"), 0n)
+    t.equal((await invoiceOf(billing, invoice.id)).state.status, "paid")
+    t.strictSame(await checkLedger(billing), [])
+    await billing.close()
+  }
+})
+
+t.test("an invoice that is cancelled leaves its buyer as he was, with a discount after tax, too", async (t) => {
+  const list = JSON.parse(mixed) as Record<string, unknown>
+  list["policies"] = { "discounts.base": "afterTax" }
+  const { billing } = await opened()
+  await putAccount(billing, { id: "ada", zone: "UTC", currency: "EUR", taxes: [vat], discounts: [{ id: "five", amount: "5" }] })
+  const { digest } = await addCatalogue(billing, JSON.stringify(list))
+  await subscribe(billing, { id: "d", account: "ada", catalogue: digest, plan: "small", start: at("2026-01-01"), quantities: { seats: "3" } })
+  const ahead = [
+    { account: "cash/test", currency: "EUR", amount: 300n },
+    { account: "wallet/ada", currency: "EUR", amount: -300n },
+  ] as const
+  await book(billing, { id: "ahead", at: await billing.now(), memo: "", reference: { kind: "payment", id: "p" }, postings: ahead })
+  const { invoice } = await issue(billing, "d")
+  t.match(invoice?.totals, { gross: "22.80", payable: "14.80" })
+  t.match(await cancelInvoice(billing, invoice?.id ?? "", "x"), { settled: "14.80", wallet: "3.00" })
+  t.equal(await balanceOf(billing, "receivable/ada", "EUR"), 0n)
+  t.equal(await balanceOf(billing, "wallet/ada", "EUR"), -300n)
+  t.strictSame(await checkLedger(billing), [])
+  await billing.close()
+})
+
+t.test("an invoice that was rounded up is cancelled to nothing owed", async (t) => {
+  const list = JSON.parse(mixed) as Record<string, unknown>
+  list["policies"] = { "payable.increment": "0.05", "payable.mode": "up" }
+  const { billing } = await opened()
+  await putAccount(billing, { id: "ada", zone: "UTC", currency: "EUR", taxes: [vat] })
+  const { digest } = await addCatalogue(billing, JSON.stringify(list))
+  await subscribe(billing, { id: "d", account: "ada", catalogue: digest, plan: "small", start: at("2026-01-01"), quantities: { seats: "1.01" } })
+  const { invoice } = await issue(billing, "d")
+  t.match(invoice?.totals, { gross: "15.64", payable: "15.65" })
+  t.match(await cancelInvoice(billing, invoice?.id ?? "", "x"), { total: "15.64", settled: "15.65", wallet: "0.00" })
+  for (const name of ["receivable/ada", "wallet/ada", "rounding", "revenue/sales", "tax/vat"]) t.equal(await balanceOf(billing, name, "EUR"), 0n, name)
+  t.strictSame(await checkLedger(billing), [])
+  await billing.close()
+})
+
 t.test("a wallet pays first, and two invoices cannot take the same of it", async (t) => {
   const { billing, store } = await opened()
   await subscribe(billing, {

@@ -10,7 +10,9 @@ import {
   type BillingOptions,
   changeSubscription,
   documentNumbered,
+  draftDigest,
   draftInvoice,
+  drafts,
   instantText,
   invoiceOf,
   invoices,
@@ -24,8 +26,9 @@ import {
   record,
   runBilling,
   subscribe,
+  subscriptionOf,
 } from "../../../runtime/billing/mod.ts"
-import { trialBalance } from "../../../runtime/billing/ledger.ts"
+import { balanceOf, trialBalance } from "../../../runtime/billing/ledger.ts"
 import { checkLedger } from "../../../runtime/billing/ledger-check.ts"
 import type { Catalogue } from "../../../schemas/billing/catalogue.ts"
 import * as F from "../../billing/fraction.ts"
@@ -251,6 +254,93 @@ t.test("what is wrong is said where it is, and nothing is written", async (t) =>
   store.set("2026-02-02")
   await issue(billing, "s")
   await t.rejects(changeSubscription(billing, "s", { what: "plan", plan: "community", at: at("2026-01-20") }), { code: "STELE-BIL-0016", message: /is billed/ })
+  await billing.close()
+})
+
+t.test("usage that comes after a subscription's end is a closing invoice of its own, once it has been waited for", async (t) => {
+  const { billing, store } = await opened("2026-01-01")
+  await january(billing, store, "executions-2025", "professional", async () => undefined)
+  await changeSubscription(billing, "s", { what: "cancel", at: at("2026-02-15"), atPeriodEnd: true })
+  store.set("2026-03-01T03:00:00Z")
+  await keep(store, "ada", calls("ada", "2026-02-01", "2026-02-28", 40))
+  const last = (await issue(billing, "s")).invoice
+  t.match(last, { next: null, number: "INV-000003" })
+  t.match(await subscriptionOf(billing, "s"), { next: null, last: last?.period })
+  await keep(store, "ada", calls("ada", "2026-01-20", "2026-02-28", 30_000, 5))
+  t.match(await record(billing, { account: "ada", id: "gone", at: at("2026-02-20"), name: "gpu-hours" }), { isNew: true })
+  await t.rejects(issue(billing, "s"), { code: "STELE-BIL-0026", message: /due at 2026-04-05T02:00:00Z/ }, "35 days and the grace")
+  t.strictSame((await runBilling(billing)).issued, [])
+  store.set("2026-04-05T03:00:00Z")
+  const draft = await draftInvoice(billing, "s")
+  const report = await runBilling(billing)
+  t.match(report, { issued: ["s.20260201T000000Z.3"], redrawn: [], failed: [] })
+  const { invoice } = await invoiceOf(billing, report.issued[0] ?? "")
+  t.match(invoice, { number: "INV-000004", next: null, totals: draft.totals })
+  t.strictSame(
+    invoice.ratings.map(({ invoices: of, kind, period }) => [kind, instantText(period.start).slice(0, 7), of.length]),
+    [
+      ["late", "2026-01", 2],
+      ["late", "2026-02", 2],
+    ],
+    "what was open when the last period was closed stays so",
+  )
+  const sum = (one: typeof invoice | undefined, kind: string): number =>
+    (one?.lines ?? []).reduce((all, { amount, rating }) => (one?.ratings[rating]?.kind === kind ? all + Number(amount) : all), 0)
+  t.ok(sum(invoice, "late") > 0)
+  t.not(await subscriptionOf(billing, "s").then(({ last: waits }) => waits !== undefined), true, "nothing more is waited for")
+  await t.rejects(record(billing, { account: "ada", id: "late", at: at("2026-02-20"), name: "gpu-hours" }), { code: "STELE-BIL-0020" })
+  await t.rejects(issue(billing, "s"), { code: "STELE-BIL-0026", message: /all of it is billed/ })
+  t.strictSame(await checkLedger(billing), [])
+  await billing.close()
+})
+
+t.test("a subscription that has ended is closed without a document where nothing came late", async (t) => {
+  const { billing, store } = await opened("2026-01-01")
+  await january(billing, store, "executions-2025", "professional", async () => undefined)
+  await changeSubscription(billing, "s", { what: "cancel", at: at("2026-02-15"), atPeriodEnd: true })
+  store.set("2026-04-06")
+  t.equal((await runBilling(billing)).issued.length, 1)
+  t.match(await subscriptionOf(billing, "s"), { next: null, sequence: 4 })
+  t.notOk("last" in (await subscriptionOf(billing, "s")))
+  t.equal(await lastNumber(billing, "INV"), 3)
+  await billing.close()
+})
+
+t.test("`issue()` keeps to the draft that was shown, or says what a kept one had otherwise", async (t) => {
+  const { billing, store } = await opened("2026-01-01")
+  await january(billing, store, "executions-2025", "professional", async () => undefined)
+  store.set("2026-03-01T03:00:00Z")
+  const shown = draftDigest(await draftInvoice(billing, "s"))
+  await keep(store, "ada", calls("ada", "2026-02-03", "2026-02-04", 30_000))
+  await t.rejects(issue(billing, "s", { draft: shown }), { code: "STELE-BIL-0037", reason: { shown, currency: "USD" } } as never)
+  t.equal(await lastNumber(billing, "INV"), 2, "nothing was written")
+  const report = await runBilling(billing)
+  t.match(report.redrawn, [{ invoice: "s.20260201T000000Z.2", digest: shown, payable: "118.80" }])
+  t.match(await Array.fromAsync(drafts(billing)), [])
+  store.set("2026-04-01T03:00:00Z")
+  const again = draftDigest(await draftInvoice(billing, "s"))
+  const issued = await issue(billing, "s", { draft: again })
+  t.match(issued, { isNew: true })
+  t.notOk("drafted" in issued)
+  await billing.close()
+})
+
+t.test("an invoice of less than nothing is credit, which the next one takes", async (t) => {
+  const { billing, store } = await opened("2026-01-01")
+  const { first } = await january(billing, store, "executions-2025", "professional", async () => undefined)
+  t.equal(first.invoice?.totals.payable, "118.80")
+  await changeSubscription(billing, "s", { what: "cancel", at: at("2026-02-15") })
+  store.set("2026-03-01T03:00:00Z")
+  const { invoice } = await issue(billing, "s")
+  t.equal(invoice?.totals.payable, "-59.40", "half of February's base was paid for and not used")
+  t.equal((await invoiceOf(billing, invoice?.id ?? "")).state.status, "paid", "nothing is owed")
+  t.equal(await balanceOf(billing, "wallet/ada", "USD"), -5_940n)
+  t.equal(await balanceOf(billing, "receivable/ada", "USD"), 2n * 11_880n)
+  await subscribe(billing, { id: "t", account: "ada", catalogue: invoice?.catalogue.digest ?? "", plan: "professional", start: at("2026-03-01") })
+  const next = (await issue(billing, "t")).invoice
+  t.match(next?.totals, { gross: "118.80", payable: "59.40", taken: [["59.4"]] })
+  t.equal(await balanceOf(billing, "wallet/ada", "USD"), 0n)
+  t.strictSame(await checkLedger(billing), [])
   await billing.close()
 })
 

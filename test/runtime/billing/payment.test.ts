@@ -9,7 +9,19 @@ import t from "tap"
 import { priceTable } from "../../../runtime/billing/catalogue.ts"
 import { balanceOf, book } from "../../../runtime/billing/ledger.ts"
 import { checkLedger } from "../../../runtime/billing/ledger-check.ts"
-import { addCatalogue, type Billing, invoiceOf, issue, openBilling, paidOperations, putAccount, subscribe } from "../../../runtime/billing/mod.ts"
+import {
+  addCatalogue,
+  type Billing,
+  cancelInvoice,
+  creditInvoice,
+  invoiceOf,
+  issue,
+  markOverdue,
+  openBilling,
+  paidOperations,
+  putAccount,
+  subscribe,
+} from "../../../runtime/billing/mod.ts"
 import { payInvoice } from "../../../runtime/billing/payment.ts"
 import { TestPayments } from "../../../runtime/billing/payment-test.ts"
 import { payOut } from "../../../runtime/billing/payout.ts"
@@ -33,17 +45,17 @@ async function opened() {
   const store = storeAt("2026-01-01")
   const billing = openBilling({ host, store, entity: "acme" })
   const { digest } = await addCatalogue(billing, text)
-  return { billing, digest, table: await priceTable(billing, digest, { id: "ada" }) }
+  return { billing, digest, store, table: await priceTable(billing, digest, { id: "ada" }) }
 }
 
 async function invoiced() {
-  const { billing, digest } = await opened()
+  const { billing, digest, store } = await opened()
   await putAccount(billing, { id: "ada", zone: "UTC", currency: "USD" })
   await subscribe(billing, { id: "s", account: "ada", catalogue: digest, plan: "professional", start: at("2026-01-01") })
   const { invoice } = await issue(billing, "s")
   if (invoice === undefined) throw new Error("nothing is due in advance")
   const status = async () => (await invoiceOf(billing, invoice.id)).state.status
-  return { billing, id: invoice.id, payable: BigInt(invoice.totals.payable.replace(".", "")), status }
+  return { billing, id: invoice.id, store, payable: BigInt(invoice.totals.payable.replace(".", "")), status }
 }
 
 const sound = async (t: { strictSame(found: unknown, wanted: unknown): boolean }, billing: Billing) => {
@@ -97,6 +109,83 @@ t.test("what is charged for an invoice that is paid otherwise meanwhile is the c
   t.strictSame(await payInvoice(billing, payments, id), { invoice: id, isNew: true })
   t.equal(await status(), "paid")
   t.equal(await balanceOf(billing, "wallet/ada", "USD"), -payable)
+  await sound(t, billing)
+})
+
+const gift = (id: string, invoice: string, amount: string) => ({ id, invoice, reason: "gift", items: [{ line: 0, what: "amount", amount } as const] })
+
+t.test("what is credited before a payment is not charged, and what is credited during or after one is the customer's", async (t) => {
+  const { billing, id, payable, status } = await invoiced()
+  const payments = new TestPayments()
+  t.match(await creditInvoice(billing, gift("a", id, "10")), { settled: "10.00", wallet: "0.00" })
+  payments.next.push("decline", "late")
+  t.equal(await codeOf(payInvoice(billing, payments, id)), "STELE-BIL-0034")
+  t.match(await creditInvoice(billing, gift("b", id, "9")), { settled: "9.00" })
+  t.equal(await codeOf(payInvoice(billing, payments, id)), "STELE-BIL-0035", "it is pending")
+  t.match(await creditInvoice(billing, gift("c", id, "5")), { settled: "5.00", wallet: "0.00" }, "nobody knows yet whether it is paid")
+  t.strictSame(await payInvoice(billing, payments, id), { invoice: id, isNew: true })
+  t.strictSame(
+    payments.journal.map(({ amount }) => amount),
+    [payable - 1_900n],
+    "as it was asked for",
+  )
+  t.equal(await balanceOf(billing, "wallet/ada", "USD"), -500n)
+  t.match(await creditInvoice(billing, gift("d", id, "7")), { settled: "0.00", wallet: "7.00" }, "of what was paid")
+  t.equal(await balanceOf(billing, "wallet/ada", "USD"), -1_200n)
+  t.equal(await balanceOf(billing, "receivable/ada", "USD"), 0n)
+  t.equal(await status(), "paid")
+  await sound(t, billing)
+})
+
+t.test("an invoice that credits leave nothing of is paid, not overdue, and charges nothing", async (t) => {
+  const { billing, id, status, store } = await invoiced()
+  const payments = new TestPayments()
+  await creditInvoice(billing, { id: "all", invoice: id, reason: "goodwill", items: [{ line: 0, what: "rest" }] })
+  t.equal(await status(), "paid")
+  store.set("2026-03-01")
+  t.strictSame(await markOverdue(billing), [])
+  t.strictSame(await payInvoice(billing, payments, id), { invoice: id, isNew: false })
+  t.strictSame(payments.journal, [])
+  for (const account of ["receivable/ada", "wallet/ada", "revenue/sales"]) t.equal(await balanceOf(billing, account, "USD"), 0n, account)
+  await sound(t, billing)
+})
+
+t.test("an overdue invoice is paid, and one that is cancelled while its payment is pending leaves the money to the customer", async (t) => {
+  for (const isCancelled of [false, true]) {
+    const { billing, id, payable, status, store } = await invoiced()
+    const payments = new TestPayments()
+    payments.next.push("late")
+    t.equal(await codeOf(payInvoice(billing, payments, id)), "STELE-BIL-0035")
+    store.set("2026-01-20")
+    t.strictSame(await markOverdue(billing), [id])
+    if (isCancelled) t.match(await cancelInvoice(billing, id, "a mistake"), { settled: "99.00", wallet: "0.00" })
+    t.strictSame(await payInvoice(billing, payments, id), { invoice: id, isNew: true })
+    t.equal(await status(), isCancelled ? "cancelled" : "paid")
+    t.equal(await balanceOf(billing, "wallet/ada", "USD"), isCancelled ? -payable : 0n)
+    t.equal(await balanceOf(billing, "receivable/ada", "USD"), 0n)
+    if (isCancelled) t.equal(await codeOf(payInvoice(billing, payments, id)), "STELE-BIL-0025")
+    else t.equal(await codeOf(cancelInvoice(billing, id, "late")), "STELE-BIL-0025")
+    await sound(t, billing)
+  }
+})
+
+t.test("nodes that pay, credit and mark overdue at the same time leave nothing over and nothing out", async (t) => {
+  const { billing, id, payable, store } = await invoiced()
+  const payments = new TestPayments()
+  store.set("2026-01-20")
+  const done = await Promise.all([
+    payInvoice(billing, payments, id),
+    creditInvoice(billing, gift("a", id, "10")),
+    markOverdue(billing),
+    payInvoice(billing, payments, id),
+    creditInvoice(billing, gift("b", id, "20")),
+  ])
+  t.equal([done[0], done[3]].filter(({ isNew }) => isNew).length, 1)
+  const [charged = 0n, ...more] = payments.journal.map(({ amount }) => amount)
+  t.strictSame(more, [])
+  // What was charged and what was earned differ by what is the customer's.
+  t.equal(await balanceOf(billing, "wallet/ada", "USD"), payable - 3_000n - charged)
+  t.equal(await balanceOf(billing, "receivable/ada", "USD"), 0n)
   await sound(t, billing)
 })
 
