@@ -30,13 +30,16 @@ export function summarize(samples: ReadonlyArray<number>): Sample {
 
 /**
  * Microseconds a call of each contender. Each round times every contender for about `roundMs`, in batches of at least
- * 20 µs so that the clock's own cost (40 ns) does not show; the p99 is that of batches.
+ * `batchUs` so that the clock's own cost (40 ns) does not show; the p99 is that of batches, of single calls where `batchUs` is 0.
  */
-export function compare(contenders: Readonly<Record<string, () => unknown>>, { rounds = 12, roundMs = 25 } = {}): Record<string, Sample> {
+export function compare(
+  contenders: Readonly<Record<string, () => unknown>>,
+  { batchUs = 20, rounds = 12, roundMs = 25, warmMs = 60 } = {},
+): Record<string, Sample> {
   const samples: Record<string, Array<number>> = {}
   const batches: Record<string, number> = {}
   for (const [name, run] of Object.entries(contenders)) {
-    const warmUntil = performance.now() + 60
+    const warmUntil = performance.now() + warmMs
     let calls = 0
     const started = performance.now()
     while (performance.now() < warmUntil) {
@@ -44,7 +47,7 @@ export function compare(contenders: Readonly<Record<string, () => unknown>>, { r
       calls++
     }
     const eachUs = ((performance.now() - started) * 1000) / calls
-    batches[name] = Math.max(1, Math.round(20 / eachUs))
+    batches[name] = Math.max(1, Math.round(batchUs / eachUs))
     samples[name] = []
   }
   for (let round = 0; round < rounds; round++) {

@@ -5,7 +5,7 @@
 import type { Catalogue } from "../../schemas/billing/catalogue.ts"
 import * as F from "./fraction.ts"
 import type { Fraction, RoundingMode } from "./fraction.ts"
-import { refuse, Unspecified } from "./oracle-problem.ts"
+import { ofEach, refuse, Unspecified } from "./oracle-problem.ts"
 import { numberOf, type Part, type Plan, type Span, type Subscription, Timeline, type Zone } from "./oracle-time.ts"
 
 export interface UsageEvent {
@@ -326,25 +326,28 @@ interface Usage {
 
 const isLevel = ({ aggregation }: Meter): boolean => aggregation === "latest" || aggregation === "timeWeighted"
 
-/** Refuses aggregates where they say less than is needed. */
-function checkAggregates({ catalogue, aggregates, prior }: Rating, hasTimes: boolean): void {
+/** What refuses aggregates where they say less than is needed. */
+function checksOfAggregates({ catalogue, aggregates, prior }: Rating, hasTimes: boolean): Array<() => Line[]> {
   const meterOf = ({ meter, quantity }: Aggregate): Meter => {
     const found = catalogue.meters[meter] ?? refuse("unknown-meter", `${meter}`)
     settled(found, catalogue, quantity)
     return found
   }
-  for (const one of prior.quantities) {
+  const ofPrior = prior.quantities.map((one) => () => {
     const meter = meterOf(one)
     if (meter.aggregation === "unique") refuse("conflict", `aggregates of ${meter.aggregation}`)
     if (hasTimes && !isLevel(meter)) refuse("conflict", "aggregates in a period of a trial or of two plans")
     if (meter.aggregation === "latest" && prior.quantities.filter((other) => other.meter === one.meter).length > 1) refuse("conflict", "two levels")
-  }
-  for (const one of aggregates) {
+    return []
+  })
+  const ofAdded = aggregates.map((one) => () => {
     const meter = meterOf(one)
     const byEvent = catalogue.plans.some(({ charges }) => charges.some(({ meter: id, price }) => id === meter.id && isOfEvents(price)))
     if (byEvent || isLevel(meter) || meter.aggregation === "unique") refuse("conflict", `aggregates where single events decide`)
     if (hasTimes) refuse("conflict", "aggregates in a period of a trial or of two plans")
-  }
+    return []
+  })
+  return [...ofPrior, ...ofAdded]
 }
 
 const isOfEvents = (price: Price): boolean =>
@@ -481,7 +484,7 @@ function linesOfCharge(sale: Sale, usage: Usage): Line[] {
   const billed = rating.prior.billed.filter((one) => one.charge === `${plan.id}/${charge.id}`)
   const all = [...usage.events, ...usage.prior, ...usage.added, ...billed]
   const attributes = [...new Set(all.map(({ attribute }) => attribute ?? ""))].toSorted()
-  return attributes.flatMap((attribute) => {
+  return ofEach(attributes, (attribute) => {
     const own = price.cases.find(({ value }) => value === attribute)?.price ?? price.otherwise ?? refuse("unknown-attribute", attribute)
     const ofIt = <T extends { readonly attribute?: string | undefined }>(list: readonly T[]): T[] => list.filter((one) => (one.attribute ?? "") === attribute)
     const found = line(sale, own, { events: ofIt(usage.events), prior: ofIt(usage.prior), added: ofIt(usage.added) }, attribute)
@@ -491,21 +494,29 @@ function linesOfCharge(sale: Sale, usage: Usage): Line[] {
 
 /** The lines of a period. */
 export function linesOfPeriod(rating: Rating): Line[] {
-  const { catalogue, period, prior, aggregates, subscription } = rating
+  const { catalogue, period, prior, subscription } = rating
   const timeline = new Timeline(catalogue, subscription, rating.zones)
   const parts = timeline.parts(period)
   const plans = [...new Set(parts.map(({ plan }) => plan))]
-  for (const { charge, attribute, amount } of prior.billed) checkBilled(catalogue, charge, attribute, amount)
-  checkAggregates(rating, plans.length > 1 || parts.some(({ trial }) => trial))
+  const checks = [
+    ...prior.billed.map((one) => () => checkBilled(catalogue, one)),
+    ...checksOfAggregates(rating, plans.length > 1 || parts.some(({ trial }) => trial)),
+  ]
+  // Whatever is wrong, lines may have problems of their own.
+  return ofEach([...checks, () => linesOfPlans(rating, timeline, parts, plans)], (made) => made())
+}
+
+function linesOfPlans(rating: Rating, timeline: Timeline, parts: readonly Part[], plans: readonly string[]): Line[] {
+  const { catalogue, period, prior, aggregates, subscription } = rating
   const at = timeline.during(period)
   const events = eventsOf(rating, timeline)
-  return plans.flatMap((id) => {
+  return ofEach(plans, (id) => {
     const plan = timeline.plan(id)
     const own = parts.filter((part) => part.plan === id)
     const share = F.total(own.map((part) => part.share))
     const final = parts.at(-1)
     const isLast = final !== undefined && final.plan === id && !final.trial
-    return plan.charges.flatMap((charge) => {
+    return ofEach(plan.charges, (charge) => {
       const number = catalogue.meters.findIndex((meter) => meter.id === charge.meter)
       const meter = catalogue.meters[number]
       const ofMeter = <T extends { readonly meter: number }>(list: readonly T[]): T[] => list.filter((one) => one.meter === number)
@@ -518,7 +529,7 @@ export function linesOfPeriod(rating: Rating): Line[] {
   })
 }
 
-function checkBilled(catalogue: Catalogue, name: string, attribute: string | undefined, amount: string): void {
+function checkBilled(catalogue: Catalogue, { charge: name, attribute, amount }: Rating["prior"]["billed"][number]): Line[] {
   const charge = catalogue.plans.flatMap(({ id, charges }) => charges.filter((one) => `${id}/${one.id}` === name))[0] ?? refuse("unknown-charge", name)
   if (charge.price.model !== "byAttribute" && attribute !== undefined) refuse("unknown-attribute", name)
   const { step } = roundingOf(catalogue)
@@ -526,4 +537,5 @@ function checkBilled(catalogue: Catalogue, name: string, attribute: string | und
   // Digits of the currency or of the step, whichever are more.
   const finest = F.compare(step, unit) < 0 || unit.d % step.d !== 0n ? 10n ** BigInt(F.text(step).split(".")[1]?.length ?? 0) : unit.d
   if (finest % F.read(amount).d !== 0n) refuse("off-minor-unit", amount)
+  return []
 }

@@ -6,7 +6,7 @@ import { linesOfPeriod, type Rating, type UsageEvent } from "../billing/oracle.t
 import { Refused } from "../billing/oracle-problem.ts"
 import { type Change, Timeline } from "../billing/oracle-time.ts"
 import { found, oracleText, subscriptionOf, zoneOf } from "./billing/rating.ts"
-import { at, decimal, instant, Rules } from "./billing/rules.ts"
+import { at, decimal, instant, kindOf, Rules } from "./billing/rules.ts"
 
 const rules = await Rules.open()
 t.teardown(() => rules[Symbol.asyncDispose]())
@@ -334,5 +334,41 @@ t.test("policies that contradict each other are a conflict, and one without effe
   t.strictSame(warnings({ "dayCount.convention": "30", "proration.whole": "one" }), [])
   t.strictSame(warnings({ "dayCount.convention": "30", "proration.unit": "second" }), ["/policies/dayCount.convention"])
   t.strictSame(warnings({ "proration.whole": "one", "change.day": "old", "proration.unit": "none" }), ["/policies/change.day", "/policies/proration.whole"])
+  t.end()
+})
+
+t.test("of quantities that are 0 nothing was billed, to estimate() as to a line", (t) => {
+  const fee = { model: "graduated", tiers: [{ upTo: null, price: "1", flatFee: "2" }] }
+  const catalogue = listOf([planOf("p", charged(fee))])
+  const prior = { quantities: [{ meter: 0, quantity: "0", events: 0 }], billed: [] }
+  t.equal(answers(ratingOf(catalogue, { prior })), "2")
+  const before = { quantities: [{ meter: 0, attribute: undefined, quantity: decimal("0"), events: 0n }], billed: [] }
+  t.match(rules.call(`${at}#[method]catalogue.estimate`, [rules.compile(catalogue), "p", [], [], before, false]).total, { low: 200n, scale: 2 })
+  t.end()
+})
+
+t.test("what follows only from a number beyond 128 bits is an overflow, not what it looks like", (t) => {
+  const catalogue = rules.compile(listOf([], { policies: { "line.rounding": "none", "credits.unused": "error" } }))
+  const line = (price: string, per: string) => ({
+    title: "",
+    value: { tag: "priced" as const, val: [decimal("1"), decimal(price), decimal(per)] as const },
+    currency: "",
+    adjustments: [],
+    taxes: new Uint32Array(0),
+    span: undefined,
+  })
+  const document = (lines: ReadonlyArray<ReturnType<typeof line>>) => ({
+    ...{ currency: "EUR", discounts: [], adjustments: [], taxes: [], rates: [] },
+    lines,
+    balances: [{ id: "b", amount: decimal("1"), lines: new Uint32Array(0) }],
+    paid: decimal("0"),
+    rounding: decimal("0"),
+  })
+  const assembled = (...lines: ReadonlyArray<ReturnType<typeof line>>) =>
+    kindOf(() => rules.call(`${at}#[method]catalogue.assemble`, [catalogue, document(lines)]))
+  // Denominators without a common divisor: their product has more than 128 bits.
+  const wide = ["1000000000000000003", "1000000000000000009", "1000000000000000021"].map((per) => line("1000000000000000000", per))
+  t.equal(assembled(...wide), "overflow balances/0")
+  t.equal(assembled(line("0.5", "1")), "conflict balances/0")
   t.end()
 })

@@ -1,7 +1,7 @@
 /** An amount in parts that add up to it. */
 import { Allocated, Decimal, Problem, ProblemKind, Share } from "../bindings/charging"
 import { err, ok, Result } from "../bindings/runtime"
-import { amountOf, exactOf, noDecimal, overflow } from "./convert.as"
+import { amountOf, exactOf, found, noDecimal, overflow } from "./convert.as"
 import { clearOverflow, Exact, Mode, overflowed } from "./exact.as"
 import { PriceList, problem } from "./model.as"
 
@@ -45,7 +45,7 @@ export function allocated(list: PriceList, amountScale: i32, amount: Decimal, sh
     if (bound === null) return err<Array<Allocated>, Problem>(noDecimal(`shares/${i}/at-most`))
     bounds.push(bound.div(step).whole(Mode.down))
   }
-  if (!sum.isPositive) return err<Array<Allocated>, Problem>(problem(ProblemKind.malformed, "shares", "One weight at least is above 0"))
+  if (!sum.isPositive) return err<Array<Allocated>, Problem>(found(ProblemKind.malformed, "shares", "One weight at least is above 0"))
   // Of a negative amount, parts are those of its magnitude, mirrored.
   const magnitude = steps.abs()
   const parts = new Array<Exact>(shares.length)

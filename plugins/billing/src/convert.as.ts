@@ -1,6 +1,6 @@
 /** Numbers as they cross. */
 import { Decimal, Fraction, Problem, ProblemKind } from "../bindings/charging"
-import { Exact, Mode, powerOfTen } from "./exact.as"
+import { Exact, Mode, overflowed, powerOfTen } from "./exact.as"
 
 const placesMax: i32 = 18
 
@@ -22,6 +22,7 @@ export function decimalOf(value: Exact): Decimal {
 
 /** With the digits of money, where 128 bits hold them. */
 export function amountOf(value: Exact, scale: i32): Decimal {
+  if (value.isZero) return new Decimal(0, 0, <u8>scale)
   if (!value.hasScale(scale)) return decimalOf(value)
   const shown = value.tryScaled(powerOfTen(scale))
   return shown === null ? decimalOf(value) : new Decimal(shown.high, shown.low, <u8>scale)
@@ -44,4 +45,9 @@ export function noDecimal(path: string): Problem {
 
 export function overflow(path: string): Problem {
   return new Problem(ProblemKind.overflow, path, "What is computed here is beyond 128 bits")
+}
+
+/** A problem that was found with computed numbers: where one of them was beyond 128 bits, that is what is wrong. */
+export function found(kind: ProblemKind, path: string, message: string): Problem {
+  return overflowed ? overflow(path) : new Problem(kind, path, message)
 }

@@ -1,13 +1,13 @@
 /** What is given back of an invoice: never more than is left of it. */
 import { CreditItem, CreditLine, DocumentInput, Problem, ProblemKind } from "../bindings/charging"
 import { err, ok, Result } from "../bindings/runtime"
-import { exactOf, noDecimal, overflow } from "./convert.as"
+import { exactOf, found, noDecimal, overflow } from "./convert.as"
 import { Draft } from "./document.as"
 import { clearOverflow, Exact, overflowed } from "./exact.as"
-import { PriceList, problem } from "./model.as"
+import { PriceList } from "./model.as"
 
 function refused(kind: ProblemKind, path: string, message: string): Result<Array<CreditLine>, Problem> {
-  return err<Array<CreditLine>, Problem>(problem(kind, path, message))
+  return err<Array<CreditLine>, Problem>(found(kind, path, message))
 }
 
 export function credited(list: PriceList, invoice: DocumentInput, before: Array<CreditLine>, items: Array<CreditItem>): Result<Array<CreditLine>, Problem> {

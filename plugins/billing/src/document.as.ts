@@ -1,11 +1,11 @@
 /** Lines → what is to be paid, with every rounding that was done. */
 import { Adjustment, Balance, Decimal, DocumentInput, DocumentLine, Problem, ProblemKind, Rounding, TaxTotal, TaxTreatment, Totals } from "../bindings/charging"
 import { err, ok, Result } from "../bindings/runtime"
-import { amountOf, decimalOf, exactOf, fractionOf, noDecimal, overflow } from "./convert.as"
+import { amountOf, decimalOf, exactOf, found, fractionOf, noDecimal, overflow } from "./convert.as"
 import { currencyExponent } from "./currency.as"
 import { clearOverflow, Exact, Mode, overflowed, powerOfTen } from "./exact.as"
 import { digitsAfter } from "./ladder.as"
-import { Policies, PriceList, problem } from "./model.as"
+import { Policies, PriceList } from "./model.as"
 
 const linesMax = 10_000
 
@@ -46,7 +46,7 @@ export class Draft {
   }
 
   private fail(kind: ProblemKind, path: string, message: string): void {
-    if (this.problem === null) this.problem = problem(kind, path, message)
+    if (this.problem === null) this.problem = found(kind, path, message)
   }
   private read(value: Decimal, path: string): Exact {
     const number = exactOf(value)

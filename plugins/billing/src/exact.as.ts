@@ -318,6 +318,12 @@ export class Exact {
     return Exact.signed(isNegative, quotientAt(0), quotientAt(8), under, underHigh)
   }
   sub(other: Exact): Exact {
+    if (other.isZero) return this
+    if (this.under == other.under && this.underHigh == other.underHigh) {
+      const low = this.low - other.low
+      const high = this.high - other.high - i64(this.low < other.low)
+      if (((this.high ^ other.high) & (this.high ^ high)) >= 0 && !(high == i64.MIN_VALUE && low == 0)) return new Exact(low, high, this.under, this.underHigh)
+    }
     return this.add(other.neg())
   }
 

@@ -104,18 +104,18 @@ export function lineText({ charge, attribute, quantity, amount, exact, billed, s
 export const oracleText = ({ charge, attribute, quantity, amount, exact, billed }: OracleLine): string =>
   shown(charge, attribute, F.rounded(quantity, places18, "halfAway"), amount, exact, billed)
 
-/** What the oracle says, and whether a value on its way had more than 128 bits; undefined where the contract leaves it open. */
-export function expected(rating: Rating): { readonly answer: string; readonly wide: boolean } | undefined {
+/** What the oracle says: lines, or the kinds of what is wrong; and whether a value on its way had more than 128 bits. Undefined where the contract leaves it open. */
+export function expected(rating: Rating): { readonly answer: string; readonly kinds: ReadonlySet<string>; readonly wide: boolean } | undefined {
   try {
     const { value, wide } = F.watched(() => {
       try {
-        return linesOfPeriod(rating).map(oracleText).join("\n")
+        return { answer: linesOfPeriod(rating).map(oracleText).join("\n"), kinds: new Set<string>() }
       } catch (error) {
-        if (error instanceof Refused) return error.kind
+        if (error instanceof Refused) return { answer: error.kind, kinds: error.kinds }
         throw error
       }
     })
-    return { answer: value, wide }
+    return { ...value, wide }
   } catch (error) {
     if (error instanceof Unspecified) return undefined
     throw error
