@@ -51,6 +51,13 @@ const plain = ({ line, net, tax, title }: CreditLine): CreditValue["lines"][numb
 const orderText = ({ items, reason }: Pick<CreditOrder, "items" | "reason">): string =>
   JSON.stringify([reason, items], (_, value: unknown) => (typeof value === "bigint" ? String(value) : value))
 
+/** A note before it is issued. */
+export type DrawnNote = Omit<CreditValue, "number" | "series" | "issuedAt">
+export interface Tried {
+  /** Answers what it would be, and writes nothing. */
+  readonly isTried?: boolean
+}
+
 const idPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 
 /** What of an invoice was credited. */
@@ -196,18 +203,25 @@ async function drawNote(billing: Billing, { invoice, state }: Read, { id, items,
  * Issues a credit note. What it gives back comes off what is owed for the invoice, and of what was paid goes to the account's wallet; an invoice of which nothing is owed any more is paid.
  * @throws BillingError `Unknown`, `Input`, `State` for a cancelled invoice, `Rules` (`over-credited`, `off-minor-unit`, …), `Taken` for an id with another content, `Contended`
  */
-export const creditInvoice = (billing: Billing, order: CreditOrder): Promise<CreditValue> => credit(billing, order, undefined)
+export function creditInvoice(billing: Billing, order: CreditOrder): Promise<CreditValue>
+export function creditInvoice(billing: Billing, order: CreditOrder, tried: Tried): Promise<CreditValue | DrawnNote>
+export function creditInvoice(billing: Billing, order: CreditOrder, { isTried = false }: Tried = {}): Promise<CreditValue | DrawnNote> {
+  return credit(billing, order, undefined, isTried)
+}
 
 /**
  * Cancels an invoice that is not paid: all that is left of it is credited.
  * @throws as `creditInvoice`; BillingError `State` where it is paid or cancelled
  */
-export async function cancelInvoice(billing: Billing, id: string, reason: string): Promise<CreditValue> {
+export async function cancelInvoice(billing: Billing, id: string, reason: string): Promise<CreditValue>
+export async function cancelInvoice(billing: Billing, id: string, reason: string, tried: Tried): Promise<CreditValue | DrawnNote>
+export async function cancelInvoice(billing: Billing, id: string, reason: string, { isTried = false }: Tried = {}): Promise<CreditValue | DrawnNote> {
   const { invoice } = await read(billing, id)
-  return credit(billing, { id: "cancelled", invoice: id, reason, items: invoice.lines.map((_, line) => ({ line, what: "rest" })) }, "cancelled")
+  const items = invoice.lines.map((_, line) => ({ line, what: "rest" }) as const)
+  return credit(billing, { id: "cancelled", invoice: id, reason, items }, "cancelled", isTried)
 }
 
-async function credit(billing: Billing, order: CreditOrder, becomes: "cancelled" | undefined): Promise<CreditValue> {
+async function credit(billing: Billing, order: CreditOrder, becomes: "cancelled" | undefined, isTried: boolean): Promise<CreditValue | DrawnNote> {
   if (!idPattern.test(order.id)) throw new BillingError("Input", { what: "credit", detail: "its id is 1 to 64 letters, digits, dots, dashes and underscores" })
   const id = `${order.invoice}:${order.id}`
   for (let attempts = 0; attempts < billing.limits.attempts; attempts++) {
@@ -222,6 +236,7 @@ async function credit(billing: Billing, order: CreditOrder, becomes: "cancelled"
     if (status === "cancelled" || (becomes === "cancelled" && status === "paid"))
       throw new BillingError("State", { invoice: invoice.id, status, wanted: becomes ?? "credited" })
     const drawn = await drawNote(billing, found, order, becomes === "cancelled")
+    if (isTried) return drawn.note
     const issuedAt = await billing.now()
     const series = `CN-${invoice.series}`
     const numbering = await nextNumber(billing, series)

@@ -29,7 +29,7 @@ import {
 } from "./record.ts"
 import { meterPlans } from "./source.ts"
 import { Rating } from "./rating.ts"
-import { dueAt, forRules, isRatedAgain, periodAt, tablesOf, zonesOf } from "./subscription.ts"
+import { dueAt, endOf, forRules, isRatedAgain, periodAt, tablesOf, zonesOf } from "./subscription.ts"
 import { type Wallet, walletOf } from "./wallet.ts"
 
 type Kind = "closing" | "opening" | "late"
@@ -64,12 +64,6 @@ interface Drawing {
   readonly subscription: SubscriptionValue
   readonly zones: ReadonlyArray<KnownZone>
   readonly now: bigint
-}
-
-/** When the subscription ends in this period; undefined while it goes on. */
-function endOf({ changes }: SubscriptionValue, { end }: SpanValue): bigint | undefined {
-  const cancelled = changes.find(({ atPeriodEnd, what }) => what === "cancel" && atPeriodEnd !== true)
-  return cancelled !== undefined && cancelled.at < end ? cancelled.at : undefined
 }
 
 /** The part of a period in which the subscription is there. */
@@ -230,6 +224,20 @@ async function earlier(billing: Billing, { id, next }: SubscriptionValue): Promi
 }
 
 /**
+ * Levels of meters at a subscription's start: where its predecessor ended, which is therefore billed before it.
+ * @throws BillingError `NotDue`
+ */
+async function inherited(billing: Billing, { id, predecessor }: SubscriptionValue): Promise<ReadonlyMap<string, string>> {
+  if (predecessor === undefined) return new Map()
+  const before = await find(billing, kinds.subscription, predecessor)
+  if (before !== undefined && before.value.next !== null)
+    throw new BillingError("NotDue", { subscription: id, detail: `"${predecessor}", which it goes on from, is billed before it` })
+  let levels: BilledValue["levels"] = []
+  for await (const { value } of all(billing, kinds.billed, `${predecessor}/`)) levels = value.levels
+  return new Map(levels.map(({ end, meter }) => [meter, end]))
+}
+
+/**
  * Draws up the next invoice of a subscription.
  * @throws BillingError `Unknown`, `NotDue` before the period's end and the grace after it, `Rules`, `RulesStopped`, `Rate`, `Zone`
  */
@@ -262,7 +270,7 @@ export async function draw(billing: Billing, id: string, { isEarly = false }: { 
     take(await rate(drawing, "opening", next, undefined, new Map()), undefined)
   } else {
     const rows = await earlier(billing, subscription.value)
-    let levels: ReadonlyMap<string, string> = new Map()
+    let levels = await inherited(billing, subscription.value)
     for (const row of rows) {
       const part = isRatedAgain(billing, subscription.value, row.value.period) ? await rate(drawing, "late", row.value.period, row.value, levels) : undefined
       take(part, row)

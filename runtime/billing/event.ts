@@ -16,7 +16,7 @@ import type { PriceTable } from "./price-table.ts"
 import { type AccountValue, asRead, type EventValue, find, kinds, put, putText, type Row, type SubscriptionValue, textAt, timeKey } from "./record.ts"
 import { isConflict, rowAt } from "./rows.ts"
 import { eventMetrics, type MeterPlan, meterPlans, metrics } from "./source.ts"
-import { isRatedAgain, periodAt, subscriptionsOf } from "./subscription.ts"
+import { endOf, isRatedAgain, periodAt, subscriptionsOf } from "./subscription.ts"
 
 export type { EventValue }
 
@@ -74,7 +74,7 @@ async function placeOf(billing: Billing, { row, table }: Agreed, event: EventVal
   const { next, start } = row.value
   if (event.at < start) return undefined
   const period = await periodAt(billing, table, row.value, event.at)
-  if (period === undefined) return undefined
+  if (period === undefined || event.at >= (endOf(row.value, period) ?? period.end)) return undefined
   const isOpen = next !== null && period.end >= next.end
   if (!isOpen && !isRatedAgain(billing, row.value, period))
     throw new BillingError("EventTime", {

@@ -144,7 +144,10 @@ const draftIn = Schema.encodeSync(Schema.fromJsonString(Draft))
 /** Names what a draft shows: two of the same digest have the same lines, amounts, taxes and terms. */
 export function draftDigest(draft: DraftValue): string {
   // What was read for it is no part: a record that nobody meters changes nothing that is shown.
-  const ratings = draft.ratings.map(({ usage: _, ...rating }) => rating)
+  const ratings = draft.ratings.map((rating) => {
+    const { usage: _, ...shown } = rating
+    return shown
+  })
   return `sha256:${createHash("sha256")
     .update(draftIn({ ...draft, ratings }))
     .digest("hex")}`

@@ -1,10 +1,11 @@
 /** Invoices as JSON, the same wherever they are shown. */
 import * as Schema from "effect/Schema"
 import { instantText } from "../../schemas/billing/instant.ts"
-import { Invoice } from "../../schemas/billing/invoice.ts"
+import { Draft, Invoice } from "../../schemas/billing/invoice.ts"
 import type { InvoiceAndState } from "./invoice.ts"
 
 export const encodeInvoice = Schema.encodeSync(Invoice)
+export const encodeDraft = Schema.encodeSync(Draft)
 
 /** All of an invoice, by its schema, and what became of it. */
 export const invoiceJson = ({ invoice, state }: InvoiceAndState): object => ({

@@ -7,14 +7,17 @@ export { accountOf, accountOfTenant, accounts, accountsPart, type AccountValue, 
 export { addCatalogue, catalogueText, type KnownCatalogue } from "./catalogue.ts"
 export {
   type AgreementValue,
+  changePriceList,
   changeSubscription,
   type ChangeValue,
   dueAt,
   moveAccount,
+  type PriceListChangeValue,
   subscribe,
   subscriptionOf,
   subscriptionsOf,
   type SubscriptionValue,
+  type Succession,
 } from "./subscription.ts"
 export { draw, type Drawn } from "./draft.ts"
 export {
@@ -41,7 +44,7 @@ export { type Behind, type BehindPart, usageBehind, usageBehindPart } from "./dr
 export { accountUsage, type DayOfUsage } from "./usage.ts"
 export { type Projection, projectionMethod, projectionOf } from "./projection.ts"
 export { type EventValue, record, type Recorded } from "./event.ts"
-export { cancelInvoice, creditInvoice, creditNotes, type CreditOrder, type CreditPart, type CreditValue } from "./credit.ts"
+export { cancelInvoice, creditInvoice, creditNotes, type CreditOrder, type CreditPart, type CreditValue, type DrawnNote, type Tried } from "./credit.ts"
 export { runBilling, type RunOptions, type RunReport, serveBilling, type ServeOptions } from "./run.ts"
 export { documentNumbered, lastNumber } from "./document-number.ts"
 export { namedPriceList, namedPriceLists } from "./price-list.ts"
@@ -52,9 +55,9 @@ export { type Cap, type CapUse } from "./cap.ts"
 export { type CallCost, costOfCall } from "./call-cost.ts"
 export { type CapDrift, checkCaps, type Reserved, Reserver, type ReserverOptions, reserveLimits, useOfCap } from "./reserve.ts"
 export { priceTable } from "./catalogue.ts"
-export { type Paid, payInvoice } from "./payment.ts"
+export { dueOf, type Paid, payInvoice } from "./payment.ts"
 export { type GivenShare, purchase, type PurchaseRequest, type PurchaseValue, refund, sharesOf } from "./purchase.ts"
-export { type PaidOut, payOut, payoutLimits } from "./payout.ts"
+export { type PaidOut, payOut, type PayoutDue, payoutLimits, payoutsDue } from "./payout.ts"
 export { type Behaviour, type Movement, TestPayments } from "./payment-test.ts"
 export type { ChargeRequest, Money, PaymentOutcome, PaymentPort, PayoutRequest, RefundRequest } from "../port/payment.ts"
 export { openStores, type Stores, type StoresOptions } from "../storage/storage.ts"

@@ -46,6 +46,7 @@ export function invoicePage({ invoice, state }: InvoiceAndState, recordsOf?: (li
     ...totals.taxes.map(({ amount, tax }) => [`${document.taxes[tax]?.code ?? "Tax"} ${document.taxes[tax]?.rate ?? ""} %`, amount] as const),
     ["Total", totals.gross],
     ...(totals.payable === totals.gross ? [] : [["Payable", totals.payable] as const]),
+    ...(totals.payable.startsWith("-") ? [["Kept for the next invoice", totals.payable.slice(1)] as const] : []),
   ]
   const foot = sums.map(
     ([name, amount]) => `<tr><th scope="row" colspan="4">${escapeHtml(name)}</th><td>${groupedText(amount)} ${escapeHtml(currency)}</td></tr>`,

@@ -16,7 +16,8 @@ import { walletAccount } from "./wallet.ts"
 type PaymentValue = Value<typeof kinds.payment>
 
 /** What is left to pay of an invoice after its credit notes. */
-const dueOf = async (billing: Billing, invoice: InvoiceValue, state: StateValue): Promise<bigint> => owedOf(invoice, state, await creditsOf(billing, state))
+export const dueOf = async (billing: Billing, invoice: InvoiceValue, state: StateValue): Promise<bigint> =>
+  owedOf(invoice, state, await creditsOf(billing, state))
 
 const keyOf = (billing: Billing, { attempt, invoice }: PaymentValue): string => `${billing.entity}/invoice/${invoice}/${attempt}`
 

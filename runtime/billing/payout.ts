@@ -83,15 +83,46 @@ async function finish(billing: Billing, payments: PaymentPort, row: Row<PayoutVa
   }
 }
 
+export interface PayoutTerms {
+  readonly currency: string
+  /** Digits after the point of the currency. */
+  readonly exponent: number
+  /** Default `100.00`, in the currency. */
+  readonly threshold?: string
+}
+
+/** What a run would pay to a creator: `asked` is what one before has begun. */
+export interface PayoutDue {
+  readonly creator: string
+  readonly amount: bigint
+  readonly status: "due" | "asked"
+  readonly detail: string
+}
+
+/** Creators that a run would pay now. Nothing is asked of a provider, and nothing is written. */
+export async function payoutsDue(billing: Billing, { currency, exponent, threshold = payoutLimits.threshold }: PayoutTerms): Promise<ReadonlyArray<PayoutDue>> {
+  const least = minorUnits(threshold, exponent)
+  const due = new Map<string, PayoutDue>()
+  for await (const { value } of all(billing, kinds.payout))
+    if (value.currency === currency && value.status === "asked")
+      due.set(value.creator, { creator: value.creator, amount: value.amount, status: "asked", detail: `payout ${value.sequence}` })
+  for await (const { key, value } of rowsOf(billing, `${balancePrefix}payable/`)) {
+    const found = accountIn(textOf(key))
+    const creator = found.account.slice("payable/".length)
+    const amount = -readBalance(billing.entity, textOf(key), value)
+    if (found.currency === currency && !due.has(creator) && amount >= least && amount > 0n) due.set(creator, { creator, amount, status: "due", detail: "" })
+  }
+  return [...due.values()]
+}
+
 /**
  * Pays out a currency: first what was begun before, then every creator who is owed the threshold or more. One that is declined is tried anew by the next run; one without
  * an answer is gone on with by the next run, under the same key.
- * @param threshold default `100.00`, in the currency
  */
 export async function payOut(
   billing: Billing,
   payments: PaymentPort,
-  { currency, exponent, threshold = payoutLimits.threshold }: { readonly currency: string; readonly exponent: number; readonly threshold?: string },
+  { currency, exponent, threshold = payoutLimits.threshold }: PayoutTerms,
 ): Promise<ReadonlyArray<PaidOut>> {
   const least = minorUnits(threshold, exponent)
   const paid: Array<PaidOut> = []

@@ -14,7 +14,7 @@ import type { PriceTable } from "./price-table.ts"
 import { Rating } from "./rating.ts"
 import { all, kinds, type SpanValue, type SubscriptionValue } from "./record.ts"
 import { meterPlans } from "./source.ts"
-import { forRules, subscriptionsOf, tablesOf, zonesOf } from "./subscription.ts"
+import { endOf, forRules, subscriptionsOf, tablesOf, termsAt, zonesOf } from "./subscription.ts"
 
 /** How it is done, for whoever reads a figure of it. */
 export const projectionMethod =
@@ -55,28 +55,10 @@ export interface NotProjected {
   readonly error: BillingError
 }
 
-/** What is in force: a change at its period's end waits for that. */
-function termsAt(
-  { changes, plan, quantities = {} }: SubscriptionValue,
-  period: SpanValue,
-  at: bigint,
-): Pick<SubscriptionValue, "plan"> & { readonly quantities: Readonly<Record<string, string>> } {
-  const found = { plan, quantities: { ...quantities } as Record<string, string> }
-  for (const change of changes) {
-    if (change.at > at || (change.atPeriodEnd === true && change.at >= period.start)) continue
-    if (change.what === "plan") found.plan = change.plan
-    if (change.what === "quantity") found.quantities[change.charge] = change.quantity
-  }
-  return found
-}
-
-function spanOf({ changes, start }: SubscriptionValue, period: SpanValue): SpanValue {
-  const cancelled = changes.find(({ atPeriodEnd, what }) => what === "cancel" && atPeriodEnd !== true)
-  return {
-    start: start > period.start ? start : period.start,
-    end: cancelled !== undefined && cancelled.at < period.end ? cancelled.at : period.end,
-  }
-}
+const spanOf = (subscription: SubscriptionValue, period: SpanValue): SpanValue => ({
+  start: subscription.start > period.start ? subscription.start : period.start,
+  end: endOf(subscription, period) ?? period.end,
+})
 
 const plainQuote = ({ lines, overages, total }: Quote): Quoted => ({
   total: decimalText(total),

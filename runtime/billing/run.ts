@@ -8,7 +8,7 @@ import { lead } from "../service/lease.ts"
 import { pause } from "../storage/pause.ts"
 import type { Billing } from "./billing.ts"
 import { type Drafted, issue, markOverdue } from "./invoice.ts"
-import { asRead, find, kinds, put } from "./record.ts"
+import { asRead, find, kinds, put, type SubscriptionValue } from "./record.ts"
 import { isConflict, tenantOf } from "./rows.ts"
 import { sampleStorage, type Unsampled } from "./storage-sample.ts"
 import { dueAt, subscriptionsOf } from "./subscription.ts"
@@ -37,7 +37,15 @@ interface Written {
 }
 
 /** Bills one subscription until nothing of it is due: after a pause of months that is an invoice for each. */
-async function billUp(billing: Billing, id: string, { issued, redrawn }: Written, signal: AbortSignal | undefined): Promise<void> {
+async function billUp(
+  billing: Billing,
+  { id, predecessor }: Pick<SubscriptionValue, "id" | "predecessor">,
+  written: Written,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  // What that gives back is taken by this one's invoice, and its levels go on here.
+  if (predecessor !== undefined) await billUp(billing, { id: predecessor }, written, signal)
+  const { issued, redrawn } = written
   const isEnded = (): boolean => signal?.aborted === true
   while (!isEnded()) {
     try {
@@ -69,7 +77,7 @@ export async function runBilling(billing: Billing, { signal }: RunOptions = {}):
       const due = dueAt(billing, value.value)
       if (due === undefined || due > now) continue
       try {
-        await billUp(billing, value.id, written, signal)
+        await billUp(billing, value.value, written, signal)
       } catch (error) {
         if (!(error instanceof SteleError) || error._tag === "StorageError") throw error
         failed.push({ subscription: value.id, error })

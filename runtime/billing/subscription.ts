@@ -1,6 +1,6 @@
 /** Subscriptions: a plan of a price list for an account, from a start on, with its changes. */
 import * as Schema from "effect/Schema"
-import { Agreement, Change, recordLimits } from "../../schemas/billing/account.ts"
+import { Agreement, Change, PriceListChange, recordLimits } from "../../schemas/billing/account.ts"
 import { instantText } from "../../schemas/billing/instant.ts"
 import { BillingError } from "../../schemas/error/billing.ts"
 import type { Change as WitChange, Subscription as WitSubscription, Zone } from "../../schemas/wit/stele/billing.gen.ts"
@@ -10,15 +10,18 @@ import { priceTable } from "./catalogue.ts"
 import { readDecimal } from "./decimal.ts"
 import type { PriceTable } from "./price-table.ts"
 import { all, asRead, find, get, kinds, put, putText, type Row, type SpanValue, type SubscriptionValue } from "./record.ts"
+import { localDay } from "./zones.ts"
 import { textOf } from "../port/place.ts"
 import { isConflict, rowsOf } from "./rows.ts"
 
 export type { SubscriptionValue }
 export type AgreementValue = typeof Agreement.Type
 export type ChangeValue = typeof Change.Type
+export type PriceListChangeValue = typeof PriceListChange.Type
 
 const checkedAgreement = Schema.decodeUnknownSync(Schema.toType(Agreement), { onExcessProperty: "error" })
 const checkedChange = Schema.decodeUnknownSync(Schema.toType(Change), { onExcessProperty: "error" })
+const checkedList = Schema.decodeUnknownSync(Schema.toType(PriceListChange), { onExcessProperty: "error" })
 
 const decimalIn = (text: string) => readDecimal(text) as NonNullable<ReturnType<typeof readDecimal>>
 
@@ -66,12 +69,21 @@ export async function periodAt(billing: Billing, table: PriceTable, subscription
   }
 }
 
+/** When a subscription ends in a period; undefined while it goes on. */
+export function endOf({ changes }: SubscriptionValue, { end }: SpanValue): bigint | undefined {
+  const cancelled = changes.find(({ atPeriodEnd, what }) => what === "cancel" && atPeriodEnd !== true)
+  return cancelled !== undefined && cancelled.at < end ? cancelled.at : undefined
+}
+
 /**
  * When a subscription is to be billed next; undefined when it never is. One that has ended is once more, when usage of it that comes late has been waited for.
  */
-export function dueAt({ limits }: Pick<Billing, "limits">, { last, next, sequence, start }: SubscriptionValue): bigint | undefined {
+export function dueAt({ limits }: Pick<Billing, "limits">, subscription: SubscriptionValue): bigint | undefined {
+  const { last, next, predecessor, sequence, start, successor } = subscription
   const graceUs = BigInt(limits.graceMs) * 1_000n
-  if (next !== null) return sequence === 0 ? start : next.end + graceUs
+  // What the old price list gives back is there when the new one's first invoice is drawn up.
+  if (next !== null && sequence === 0) return predecessor === undefined ? start : start + graceUs
+  if (next !== null) return (successor === undefined ? next.end : (endOf(subscription, next) ?? next.end)) + graceUs
   return last === undefined ? undefined : last.end + graceUs + BigInt(limits.lateMs) * 1_000n
 }
 
@@ -115,12 +127,12 @@ export async function subscribe(billing: Billing, given: AgreementValue): Promis
  * Changes a subscription, in time that is not billed yet: plan, quantity, pause, resume, cancel, zone. The same change again is the same one.
  * @throws BillingError `Input`, `Unknown`, `Rules` for what the price list cannot do, `Zone`, `Contended`
  */
-export async function changeSubscription(billing: Billing, id: string, given: ChangeValue): Promise<SubscriptionValue> {
+export async function changeSubscription(billing: Billing, id: string, given: ChangeValue, { isTried = false }: Trial = {}): Promise<SubscriptionValue> {
   const change = checkedInput("change", checkedChange, given)
   for (let attempts = 0; attempts < billing.limits.attempts; attempts++) {
     const row = await get(billing, kinds.subscription, id)
     const changed = await withChange(billing, row.value, change)
-    if (changed === row.value) return changed
+    if (isTried || changed === row.value) return changed
     try {
       await billing.store.apply([asRead(billing, kinds.subscription, id, row), put(billing, kinds.subscription, id, changed)])
       return changed
@@ -138,7 +150,10 @@ async function withChange(billing: Billing, subscription: SubscriptionValue, cha
   if (subscription.changes.some((one) => equalChanges(one, change))) return subscription
   if (subscription.changes.length >= recordLimits.changesMax)
     throw new BillingError("Input", { what: "change", detail: `a subscription has at most ${recordLimits.changesMax} changes` })
-  const { next } = subscription
+  const { next, successor } = subscription
+  const over = successor === undefined ? undefined : subscription.changes.find(({ what }) => what === "cancel")
+  if (over !== undefined && change.at >= over.at)
+    throw new BillingError("Input", { what: "change", detail: `from ${instantText(over.at)} on it goes on as "${successor}": change that` })
   // What was billed as it was then stays so.
   const from = next?.start ?? undefined
   if (from === undefined) throw new BillingError("Input", { what: "change", detail: "the subscription has ended, and all of it is billed" })
@@ -152,6 +167,116 @@ async function withChange(billing: Billing, subscription: SubscriptionValue, cha
   if (period === undefined)
     throw new BillingError("Rules", { kind: "outside-period", path: "change", detail: "The subscription would have ended before what is billed" })
   return { ...changed, next: period }
+}
+
+/** What is in force of a subscription at an instant: a change at its period's end waits for that. */
+export function termsAt(
+  { changes, plan, quantities = {}, zone }: SubscriptionValue,
+  period: SpanValue,
+  at: bigint,
+): { readonly plan: string; readonly quantities: Readonly<Record<string, string>>; readonly zone: string; readonly isPaused: boolean } {
+  const found = { plan, quantities: { ...quantities } as Record<string, string>, zone, isPaused: false }
+  for (const change of changes) {
+    if (change.at > at || (change.atPeriodEnd === true && change.at >= period.start)) continue
+    if (change.what === "plan") found.plan = change.plan
+    if (change.what === "quantity") found.quantities[change.charge] = change.quantity
+    if (change.what === "zone") found.zone = change.zone
+    if (change.what === "pause" || change.what === "resume") found.isPaused = change.what === "pause"
+  }
+  return found
+}
+
+export interface Trial {
+  /** Answers what it would be, and writes nothing. */
+  readonly isTried?: boolean
+}
+
+/** What a change of the price list makes: the subscription that ends, and the one that goes on. */
+export interface Succession {
+  readonly ended: SubscriptionValue
+  readonly successor: SubscriptionValue
+}
+
+/** `ada-team`, `ada-team.2`, `ada-team.3`. */
+function followingId({ id, predecessor }: SubscriptionValue): string {
+  const [, base = id, number] = predecessor === undefined ? [] : (/^(.*)\.(\d+)$/.exec(id) ?? [])
+  return number === undefined ? `${id}.2` : `${base}.${Number(number) + 1}`
+}
+
+/** Both as they would be. */
+async function succession(billing: Billing, before: SubscriptionValue, change: PriceListChangeValue): Promise<Succession> {
+  const account = await accountOf(billing, before.account)
+  const [old, table] = [await priceTable(billing, before.catalogue, account), await priceTable(billing, change.catalogue, account)]
+  const of = await periodAt(billing, old, before, change.at)
+  if (of === undefined) throw new BillingError("Input", { what: "change", detail: "the subscription has ended by then" })
+  const start = change.atPeriodEnd === true ? of.end : change.at
+  // What takes effect when the period ends does so for the successor, too.
+  const later = before.changes.filter(({ at, what }) => at >= start && what !== "zone")
+  if (later.length > 0 || before.changes.some(({ what }) => what === "cancel"))
+    throw new BillingError("Input", {
+      what: "change",
+      detail: `the subscription has changes from ${instantText(start)} on, or is cancelled: those are of the old price list`,
+    })
+  const ended = { ...(await withChange(billing, before, { what: "cancel", at: start })), successor: change.as ?? followingId(before) }
+  const terms = termsAt(before, change.atPeriodEnd === true ? { start, end: start } : of, start)
+  const zone = (await billing.zone(before.zone)).zone
+  const anchorDay = before.anchorDay ?? new Date(localDay(zone, before.start) * 86_400_000).getUTCDate()
+  const fresh: SubscriptionValue = {
+    id: ended.successor,
+    account: before.account,
+    catalogue: change.catalogue,
+    plan: change.plan,
+    start,
+    ...(before.trialEnd !== undefined && before.trialEnd > start ? { trialEnd: before.trialEnd } : {}),
+    anchorDay,
+    quantities: change.quantities ?? terms.quantities,
+    zone: terms.zone,
+    changes: [...(terms.isPaused ? [{ what: "pause", at: start } as const] : []), ...before.changes.filter(({ at, what }) => at > start && what === "zone")],
+    next: null,
+    sequence: 0,
+    predecessor: before.id,
+  }
+  const next = await periodAt(billing, table, fresh, start)
+  if (next === undefined) throw new BillingError("Rules", { kind: "outside-period", path: "change/at", detail: "No period begins with it" })
+  return { ended, successor: { ...fresh, next } }
+}
+
+/**
+ * Moves a subscription to another price list, at once or when its period ends: it ends there, and a successor of the account begins, in one batch. Each bills its own
+ * time by its own list; what was paid ahead and not used is the wallet's, which the successor's first invoice takes. The same change again is the same one.
+ * @throws BillingError `Input` for time that is billed, or with changes after it; `Unknown`, `Taken`, `Rules`, `Contended`
+ */
+export async function changePriceList(billing: Billing, id: string, given: PriceListChangeValue, { isTried = false }: Trial = {}): Promise<Succession> {
+  const change = checkedInput("change", checkedList, given)
+  for (let attempts = 0; attempts < billing.limits.attempts; attempts++) {
+    const row = await get(billing, kinds.subscription, id)
+    const { successor: known } = row.value
+    if (known !== undefined) {
+      const successor = (await get(billing, kinds.subscription, known)).value
+      const isAsGiven = successor.catalogue === change.catalogue && successor.plan === change.plan && (change.as ?? known) === known
+      if (isAsGiven && (change.atPeriodEnd === true ? successor.start > change.at : successor.start === change.at)) return { ended: row.value, successor }
+      throw new BillingError("Taken", { what: "subscription", id, detail: `"${known}" goes on from it with another price list: change that` })
+    }
+    const made = await succession(billing, row.value, change)
+    if (isTried) return made
+    const { ended, successor } = made
+    try {
+      await billing.store.apply([
+        asRead(billing, kinds.subscription, id, row),
+        put(billing, kinds.subscription, id, ended),
+        asRead(billing, kinds.subscription, successor.id, undefined),
+        put(billing, kinds.subscription, successor.id, successor),
+        putText(billing, `${ofAccount(successor.account)}${successor.id}`, ""),
+      ])
+      return made
+    } catch (error) {
+      if (!isConflict(error)) throw error
+      const other = await find(billing, kinds.subscription, successor.id)
+      if (other !== undefined && other.value.predecessor !== id)
+        throw new BillingError("Taken", { what: "subscription", id: successor.id, detail: "there is one of this id" }, { cause: error })
+    }
+  }
+  throw new BillingError("Contended", { what: `the subscription "${id}"`, attempts: billing.limits.attempts })
 }
 
 /**

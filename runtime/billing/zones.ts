@@ -61,6 +61,25 @@ export class Zones {
   }
 }
 
+/** Seconds east of UTC at an instant. */
+function offsetAt({ changes, first, offsets }: Zone, second: bigint): number {
+  let [low, high] = [0, changes.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((changes[middle] as bigint) <= second) low = middle + 1
+    else high = middle
+  }
+  return low === 0 ? first : (offsets[low - 1] as number)
+}
+
+const daySeconds = 86_400
+
+/** The date of an instant in a zone, as days since 1970-01-01. */
+export function localDay(zone: Zone, at: bigint): number {
+  const second = at / microseconds
+  return Math.floor((Number(second) + offsetAt(zone, second)) / daySeconds)
+}
+
 const day = (second: number): string => new Date(second * 1000).toISOString().slice(0, 10)
 
 let shipped: Promise<Zones> | undefined

@@ -1,4 +1,4 @@
-/** `stele account add|list|show|subscribe`, and `stele prices add|list`: who is billed, and by which price list. */
+/** `stele account add|list|show|subscribe|change`, and `stele prices add|list`: who is billed, and by which price list. */
 import { textOf } from "../port/place.ts"
 import { ConfigError } from "../../schemas/error/config.ts"
 import { quote } from "../../schemas/value/form.ts"
@@ -9,10 +9,14 @@ import {
   accountOf,
   accounts,
   addCatalogue,
+  changePriceList,
+  changeSubscription,
+  type ChangeValue,
   type Billing,
   instantText,
   putAccount,
   subscribe,
+  subscriptionOf,
   subscriptionsOf,
   type SubscriptionValue,
 } from "../billing/mod.ts"
@@ -33,7 +37,7 @@ export interface AddFlags extends BooksFlags {
 }
 
 const accountJson = (account: AccountValue): object => ({ ...account, tenants: tenantsOf(account) })
-const subscriptionJson = ({ catalogue, id, next, plan, sequence, start, zone }: SubscriptionValue): object => ({
+const subscriptionJson = ({ catalogue, changes, id, last, next, plan, predecessor, sequence, start, successor, zone }: SubscriptionValue): object => ({
   id,
   plan,
   catalogue,
@@ -41,7 +45,17 @@ const subscriptionJson = ({ catalogue, id, next, plan, sequence, start, zone }: 
   start: instantText(start),
   next: next === null ? null : { start: instantText(next.start), end: instantText(next.end) },
   sequence,
+  changes: changes.map(({ at, ...rest }) => ({ ...rest, at: instantText(at) })),
+  ...(last === undefined ? {} : { last: { start: instantText(last.start), end: instantText(last.end) } }),
+  ...(successor === undefined ? {} : { successor }),
+  ...(predecessor === undefined ? {} : { predecessor }),
 })
+
+function stateOf({ last, next, sequence, successor }: SubscriptionValue): string {
+  const goesOn = successor === undefined ? "" : `, goes on as ${successor}`
+  if (next !== null) return `${instantText(next.start)} to ${instantText(next.end)} is next, invoice ${sequence}${goesOn}`
+  return `ended${last === undefined ? "" : ", usage that comes late is waited for"}${goesOn}`
+}
 
 export async function add({ currency, dryRun, dueDays, id, tax, tenant, title, zone, ...flags }: AddFlags): Promise<void> {
   if (dueDays !== undefined && !/^\d{1,3}$/.test(dueDays))
@@ -98,10 +112,7 @@ export async function show({ id, ...flags }: BooksFlags & { readonly id: string 
     ["taxes", (account.taxes ?? []).map(({ code, rate }) => `${code} ${rate} %`).join(", ") || "none"],
   ]
   for (const line of table(facts, columns(process.stdout), 0, [out.dim])) printLine(line)
-  for (const { id: name, next, plan, sequence } of subscriptions)
-    printLine(
-      `${out.cyan(name)} ${escapeText(plan)}: ${next === null ? "ended" : `${instantText(next.start)} to ${instantText(next.end)} is next, invoice ${sequence}`}`,
-    )
+  for (const one of subscriptions) printLine(`${out.cyan(one.id)} ${escapeText(one.plan)}: ${stateOf(one)}`)
 }
 
 interface KnownList {
@@ -162,19 +173,23 @@ export interface SubscribeFlags extends BooksFlags {
   readonly quantity: ReadonlyArray<string>
 }
 
+/** The one price list of the books that is called so. */
+async function listNamed(billing: Billing, prices: string): Promise<KnownList> {
+  const found = (await knownLists(billing)).filter(({ digest, name }) => name === prices || digest === prices || digest.startsWith(`sha256:${prices}`))
+  const [list] = found
+  if (list !== undefined && found.length === 1) return list
+  throw new ConfigError("Usage", {
+    detail: list === undefined ? `No price list ${quote(prices, 80)} was added` : `${found.length} price lists are called ${quote(prices, 80)}`,
+    advice:
+      list === undefined
+        ? `stele prices add ${prices}`
+        : `give the first characters of a digest: ${found.map(({ digest, version }) => `${digest.slice(7, 19)} (version ${version})`).join(", ")}`,
+  })
+}
+
 export async function subscribeAccount({ as, id, plan, prices, quantity, start, ...flags }: SubscribeFlags): Promise<void> {
   await using books = await openBooks(flags)
-  const known = await knownLists(books.billing)
-  const found = known.filter(({ digest, name }) => name === prices || digest === prices || digest.startsWith(`sha256:${prices}`))
-  const [list] = found
-  if (list === undefined || found.length > 1)
-    throw new ConfigError("Usage", {
-      detail: list === undefined ? `No price list ${quote(prices, 80)} was added` : `${found.length} price lists are called ${quote(prices, 80)}`,
-      advice:
-        list === undefined
-          ? `stele prices add ${prices}`
-          : `give the first characters of a digest: ${found.map(({ digest, version }) => `${digest.slice(7, 19)} (version ${version})`).join(", ")}`,
-    })
+  const list = await listNamed(books.billing, prices)
   const made = await subscribe(books.billing, {
     id: as ?? `${id}-${plan}`,
     account: id,
@@ -185,4 +200,66 @@ export async function subscribeAccount({ as, id, plan, prices, quantity, start, 
   })
   if (flags.json) return printLine(JSON.stringify({ subscription: subscriptionJson(made) }))
   printLine(`Subscribed ${escapeText(id)} to ${escapeText(plan)} as ${made.id}; its first invoice is due: stele invoice issue ${made.id}`)
+}
+
+export interface ChangeFlags extends BooksFlags {
+  readonly id: string
+  readonly prices: string | undefined
+  readonly plan: string | undefined
+  readonly quantity: ReadonlyArray<string>
+  readonly pause: boolean
+  readonly resume: boolean
+  readonly cancel: boolean
+  readonly at: string | undefined
+  readonly atPeriodEnd: boolean
+  readonly as: string | undefined
+  readonly dryRun: boolean
+}
+
+type When = Pick<ChangeValue, "at" | "atPeriodEnd">
+
+/** What the flags say, each a change of its own; a price list is one with its plan and numbers. */
+function changesOf({ cancel, pause, plan, quantity, resume }: ChangeFlags, when: When): ReadonlyArray<ChangeValue> {
+  return [
+    ...(plan === undefined ? [] : [{ ...when, what: "plan", plan } as const]),
+    ...quantity.map((text) => {
+      const [charge, amount] = parseNumber("--quantity", text, "seats=5")
+      return { ...when, what: "quantity", charge, quantity: amount } as const
+    }),
+    ...(pause ? [{ ...when, what: "pause" } as const] : []),
+    ...(resume ? [{ ...when, what: "resume" } as const] : []),
+    ...(cancel ? [{ ...when, what: "cancel" } as const] : []),
+  ]
+}
+
+export async function change(flags: ChangeFlags): Promise<void> {
+  const { as, atPeriodEnd, cancel, dryRun, id, json, pause, plan, prices, quantity, resume } = flags
+  const given = flags.at === undefined ? undefined : parseInstant("--at", flags.at)
+  const alone = [cancel, pause, resume].filter(Boolean).length
+  if (alone > 1 || (alone === 1 && (prices !== undefined || plan !== undefined || quantity.length > 0)))
+    throw new ConfigError("Usage", { detail: "--pause, --resume and --cancel stand alone", advice: `stele account change ${id} --cancel --at-period-end` })
+  if (alone === 0 && prices === undefined && plan === undefined && quantity.length === 0)
+    throw new ConfigError("Usage", {
+      detail: "Nothing is to be changed",
+      advice: `stele account change ${id} --plan PLAN, or --prices, --quantity, --pause, --resume, --cancel`,
+    })
+  await using books = await openBooks(flags)
+  const { billing } = books
+  const when: When = { at: given ?? (await billing.now()), ...(atPeriodEnd ? { atPeriodEnd } : {}) }
+  const begin = dryRun ? "Would change" : "Changed"
+  if (prices !== undefined) {
+    const list = await listNamed(billing, prices)
+    const numbers = Object.fromEntries(quantity.map((text) => parseNumber("--quantity", text, "seats=5")))
+    const terms = { catalogue: list.digest, plan: plan ?? (await subscriptionOf(billing, id)).plan, ...when }
+    const order = { ...terms, ...(as === undefined ? {} : { as }), ...(quantity.length === 0 ? {} : { quantities: numbers }) }
+    const { ended, successor } = await changePriceList(billing, id, order, { isTried: dryRun })
+    if (json) return printLine(JSON.stringify({ [dryRun ? "wouldEnd" : "ended"]: subscriptionJson(ended), successor: subscriptionJson(successor) }))
+    return printLine(
+      `${begin} ${ended.id} to ${escapeText(list.name)} ${escapeText(successor.plan)} as ${successor.id}, from ${instantText(successor.start)} on`,
+    )
+  }
+  let changed = await subscriptionOf(billing, id)
+  for (const one of changesOf(flags, when)) changed = await changeSubscription(billing, id, one, { isTried: dryRun })
+  if (json) return printLine(JSON.stringify({ [dryRun ? "wouldBe" : "subscription"]: subscriptionJson(changed) }))
+  printLine(`${begin} ${changed.id}: ${stateOf(changed)}`)
 }

@@ -22,7 +22,7 @@ import {
   withUsage,
 } from "./flag.ts"
 import { author } from "./author-command.ts"
-import { account, estimate, invoice } from "./invoice-command.ts"
+import { account, estimate, invoice, payout } from "./invoice-command.ts"
 import { plugin } from "./plugin-command.ts"
 import { prices } from "./prices-command.ts"
 import { storage as storageCommands } from "./storage-command.ts"
@@ -278,6 +278,7 @@ export const stele = Command.make("stele").pipe(
     estimate,
     account,
     invoice,
+    payout,
     storageCommands,
     doctor,
     buildInfo,

@@ -2,7 +2,7 @@
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { action, isOn, many, objects, pluginFlag, storageKey, text } from "./flag.ts"
+import { action, isOn, many, objects, pluginFlag, port, storageKey, text } from "./flag.ts"
 
 /** A seller's books. */
 export const booksFlags = {
@@ -49,6 +49,8 @@ const issue = Command.make(
   {
     subscription: Argument.String("SUBSCRIPTION").pipe(Argument.withDescription("A subscription's id")),
     early: isOn("early", "Now, although its period is not over, or the grace after it"),
+    draft: text("draft", "DIGEST", "Only if it is still what --dry-run showed under this digest"),
+    dryRun: isOn("dry-run", "Show what would be issued, and write nothing"),
     ...booksFlags,
   },
   action(async (flags) => (await import("./invoice.ts")).issueInvoice(flags)),
@@ -57,7 +59,10 @@ const issue = Command.make(
     "Rate the period that is due and issue its invoice, with its number and its bookings, all at once. Issued again it is the same invoice.",
   ),
   Command.withShortDescription("Issue the next invoice of a subscription"),
-  Command.withExamples([{ command: "stele invoice issue ada-professional" }]),
+  Command.withExamples([
+    { command: "stele invoice issue ada-professional --dry-run", description: "What it would be, with a digest that names it" },
+    { command: "stele invoice issue ada-professional" },
+  ]),
 )
 
 const exportCommand = Command.make(
@@ -99,10 +104,93 @@ const verify = Command.make(
   Command.withExamples([{ command: "stele invoice verify INV-000002.bundle" }]),
 )
 
+const dryRun = isOn("dry-run", "Say what it would be, and write nothing")
+const reason = Flag.String("reason").pipe(Flag.withMetavar("TEXT"), Flag.withDescription("What the credit note says of it"))
+const provider = Flag.String("provider").pipe(
+  Flag.withMetavar("NAME"),
+  Flag.withDescription("Who moves the money: test, which moves none; real ones are embedded (stele/billing)"),
+)
+
+const pay = Command.make(
+  "pay",
+  { number, provider, dryRun, ...booksFlags },
+  action(async (flags) => (await import("./money.ts")).pay(flags)),
+).pipe(
+  Command.withDescription(
+    "Charge what is owed for an invoice, once, and make it paid. The provider test answers that it did and moves no money: for trying things out.",
+  ),
+  Command.withShortDescription("Have an invoice paid by a provider"),
+  Command.withExamples([{ command: "stele invoice pay INV-000002 --provider test --dry-run" }, { command: "stele invoice pay INV-000002 --provider test" }]),
+)
+
+const credit = Command.make(
+  "credit",
+  {
+    number,
+    line: many("line", "N=AMOUNT", "What is given back: 2=5.00 of the second line, or 2 for all that is left of it; repeat for more"),
+    as: Flag.String("as").pipe(Flag.withMetavar("ID"), Flag.withDescription("The credit's id: given again it is the same one")),
+    reason,
+    dryRun,
+    ...booksFlags,
+  },
+  action(async (flags) => (await import("./money.ts")).credit(flags)),
+).pipe(
+  Command.withDescription("Give back parts of an invoice by a credit note: off what is owed for it, or to the account's wallet where it was paid."),
+  Command.withShortDescription("Give back parts of an invoice"),
+  Command.withExamples([{ command: "stele invoice credit INV-000002 --line 1=5.00 --as outage-3 --reason 'Outage of 3 May'" }]),
+)
+
+const cancel = Command.make(
+  "cancel",
+  { number, reason, dryRun, ...booksFlags },
+  action(async (flags) => (await import("./money.ts")).cancel(flags)),
+).pipe(
+  Command.withDescription("Cancel an invoice that is not paid, by a credit note over all that is left of it."),
+  Command.withShortDescription("Cancel an invoice that is not paid"),
+  Command.withExamples([{ command: "stele invoice cancel INV-000002 --reason 'A mistake' --dry-run" }]),
+)
+
+export const payout = Command.make(
+  "payout",
+  {
+    currency: Flag.String("currency").pipe(Flag.withMetavar("CODE"), Flag.withDescription("What is paid out, such as EUR")),
+    exponent: text("exponent", "DIGITS", "Digits after the currency's point (default 2)"),
+    threshold: text("threshold", "AMOUNT", "What must be owed at least (default 100.00)"),
+    provider,
+    dryRun,
+    ...booksFlags,
+  },
+  action(async (flags) => (await import("./money.ts")).payout(flags)),
+).pipe(
+  Command.withDescription("Pay creators what they are owed of purchases, from a threshold on, each once. What a run before has begun is gone on with."),
+  Command.withShortDescription("Pay creators what they are owed"),
+  Command.withExamples([{ command: "stele payout --currency EUR --provider test --dry-run" }]),
+)
+
+const servePages = Command.make(
+  "serve",
+  {
+    port: port("Where it listens (default 8080; 0: any that is free)"),
+    host: text("host", "ADDRESS", "The address it listens on (default 127.0.0.1: this machine alone)"),
+    account: many("account", "ID=FILE", "The file of a token that sees one account alone, made where it is not there"),
+    ...booksFlags,
+  },
+  action(async (flags) => (await import("./billing-serve.ts")).serveBooks(flags)),
+).pipe(
+  Command.withDescription(
+    "Serve the books as pages and JSON: usage with a chart, projected cost, invoices down to the records behind each line. Nothing can be changed there. The token of stele up sees all accounts; a browser takes it as a password, under any name.",
+  ),
+  Command.withShortDescription("Serve the books as pages and JSON"),
+  Command.withExamples([
+    { command: "stele invoice serve --storage sqlite:stele.db --port 8080" },
+    { command: "stele invoice serve --account ada=ada.token", description: "Ada sees her own account, too" },
+  ]),
+)
+
 export const invoice = Command.make("invoice").pipe(
   Command.withDescription("Invoices of a seller's books, and bundles of anybody's. Start with: stele prices add, stele account add, stele account subscribe."),
-  Command.withShortDescription("Issue, show, export and verify invoices"),
-  Command.withSubcommands([list, show, issue, exportCommand, verify]),
+  Command.withShortDescription("Issue, show, pay, credit, export, verify invoices"),
+  Command.withSubcommands([list, show, issue, pay, credit, cancel, exportCommand, verify, servePages]),
   Command.withExamples([{ command: "stele invoice list" }, { command: "stele invoice verify INV-000002.bundle" }]),
 )
 
@@ -167,10 +255,38 @@ const subscribe = Command.make(
   Command.withShortDescription("Subscribe an account to a plan"),
   Command.withExamples([{ command: "stele account subscribe ada --prices executions-2025 --plan professional --start 2026-11-01" }]),
 )
+const change = Command.make(
+  "change",
+  {
+    id: Argument.String("SUBSCRIPTION").pipe(Argument.withDescription("A subscription's id")),
+    plan: text("plan", "PLAN", "Another plan"),
+    prices: text("prices", "LIST", "Another price list that was added: the subscription ends, and one with the next number goes on"),
+    quantity: many("quantity", "CHARGE=NUMBER", "Another number of a charge, such as seats=5; repeat for more"),
+    pause: isOn("pause", "Nothing fixed is due from then on"),
+    resume: isOn("resume", "It is due again"),
+    cancel: isOn("cancel", "It ends"),
+    at: text("at", "DAY", "From when on: 2026-11-01, or an instant such as 2026-10-31T23:00:00Z, in UTC (default: now)"),
+    atPeriodEnd: isOn("at-period-end", "When the period ends that this lies in"),
+    as: text("as", "ID", "With --prices: the id of the subscription that goes on (default: ID.2)"),
+    dryRun: isOn("dry-run", "Say what it would be, and change nothing"),
+    ...booksFlags,
+  },
+  action(async (flags) => (await import("./account.ts")).change(flags)),
+).pipe(
+  Command.withDescription(
+    "Change a subscription in time that is not billed: its plan, its price list, numbers, a pause, its end. What was paid ahead and is not used is given back by the price list's own rule of shares.",
+  ),
+  Command.withShortDescription("Change a subscription's plan, prices, numbers, or end it"),
+  Command.withExamples([
+    { command: "stele account change ada-community --plan professional", description: "An upgrade, now" },
+    { command: "stele account change ada-professional --prices executions-2026 --at-period-end --dry-run" },
+    { command: "stele account change ada-professional --cancel --at-period-end" },
+  ]),
+)
 export const account = Command.make("account").pipe(
   Command.withDescription("Whoever is billed: accounts of a seller's books, and what they are subscribed to."),
-  Command.withShortDescription("Add, list and show accounts; subscribe them"),
-  Command.withSubcommands([add, accountList, accountShow, subscribe]),
+  Command.withShortDescription("Add, list and show accounts; subscribe, change"),
+  Command.withSubcommands([add, accountList, accountShow, subscribe, change]),
   Command.withExamples([{ command: "stele account add ada --currency EUR" }, { command: "stele account show ada" }]),
 )
 

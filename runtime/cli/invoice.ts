@@ -5,15 +5,26 @@ import { escapeText } from "../../host/port/log.ts"
 import { bundleOf, recordsBehind } from "../billing/bundle.ts"
 import { priceTable } from "../billing/catalogue.ts"
 import { groupedText } from "../billing/decimal.ts"
-import { type Billing, instantText, type InvoiceAndState, invoiceNumbered, invoiceOf, invoices, type InvoiceValue, issue } from "../billing/mod.ts"
-import { encodeInvoice, invoiceJson, invoiceSummary } from "../billing/json.ts"
+import {
+  type Billing,
+  draftDigest,
+  draw,
+  instantText,
+  type InvoiceAndState,
+  invoiceNumbered,
+  invoiceOf,
+  invoices,
+  type InvoiceValue,
+  issue,
+} from "../billing/mod.ts"
+import { encodeDraft, encodeInvoice, invoiceJson, invoiceSummary } from "../billing/json.ts"
 import { invoicePage } from "../billing/page.ts"
 import { lineForRules } from "../billing/plain.ts"
 import { verifyBundle } from "../billing/verify.ts"
 import { type BooksFlags, openBooks } from "./books.ts"
 import { bytesText } from "./quantity.ts"
 import { at } from "./report.ts"
-import { columns, out, printLine, table, withProgress, wrap } from "./terminal.ts"
+import { columns, noteLine, out, printLine, table, withProgress, wrap } from "./terminal.ts"
 
 export interface NumberFlags extends BooksFlags {
   readonly number: string
@@ -94,7 +105,11 @@ async function showLine(billing: Billing, { invoice }: InvoiceAndState, flags: S
     )
 }
 
-export function invoiceLines({ invoice, state }: InvoiceAndState, width: number): ReadonlyArray<string> {
+/** With its state, or as a draft. */
+export function invoiceLines(
+  { invoice, state }: Pick<InvoiceAndState, "invoice"> & { readonly state: InvoiceAndState["state"] | undefined },
+  width: number,
+): ReadonlyArray<string> {
   const { currency, totals } = invoice
   const rows = invoice.lines.map((line, i) => [
     String(i + 1),
@@ -108,6 +123,7 @@ export function invoiceLines({ invoice, state }: InvoiceAndState, width: number)
     ...totals.taxes.map(({ amount, tax }) => [`${invoice.document.taxes[tax]?.code ?? "tax"} ${invoice.document.taxes[tax]?.rate ?? ""} %`, amount] as const),
     ["total", totals.gross],
     ...(totals.payable === totals.gross ? [] : [["payable", totals.payable] as const]),
+    ...(totals.payable.startsWith("-") ? [["to wallet", totals.payable.slice(1)] as const] : []),
   ]
   const amounts = Math.max(...sums.map(([, amount]) => groupedText(amount).length))
   return [
@@ -116,7 +132,7 @@ export function invoiceLines({ invoice, state }: InvoiceAndState, width: number)
       [
         ["account", escapeText(invoice.account.title ?? invoice.account.id)],
         ["period", `${day(invoice.period.start)} to ${day(invoice.period.end)}`],
-        ["issued", `${day(invoice.issuedAt)}, due ${day(invoice.dueAt)}, ${state.status}`],
+        state === undefined ? ["issued", "not yet"] : ["issued", `${day(invoice.issuedAt)}, due ${day(invoice.dueAt)}, ${state.status}`],
         ["price list", `${escapeText(invoice.catalogue.name)} ${escapeText(invoice.catalogue.version)}`],
       ],
       width,
@@ -139,11 +155,39 @@ export async function show(flags: ShowFlags): Promise<void> {
   for (const line of invoiceLines(one, columns(process.stdout))) printLine(line)
 }
 
-export async function issueInvoice({ subscription, early, ...flags }: BooksFlags & { readonly subscription: string; readonly early: boolean }): Promise<void> {
+export interface IssueFlags extends BooksFlags {
+  readonly subscription: string
+  readonly early: boolean
+  readonly draft: string | undefined
+  readonly dryRun: boolean
+}
+
+/** What would be issued, and the digest that names it. */
+async function showDraft(billing: Billing, { early, subscription, ...flags }: IssueFlags): Promise<void> {
+  const { draft } = await withProgress(`Rating ${subscription}`, flags.json, () => draw(billing, subscription, { isEarly: early }))
+  const digest = draftDigest(draft)
+  if (flags.json) return printLine(JSON.stringify({ wouldIssue: encodeDraft(draft), digest }))
+  const at = { ...draft, number: "(draft)", series: "", issuedAt: 0n, dueAt: 0n, next: null }
+  for (const line of invoiceLines({ invoice: at, state: undefined }, columns(process.stdout))) printLine(line)
+  printLine("")
+  printLine(`Issue it as it is: ${out.cyan(`stele invoice issue ${subscription}${early ? " --early" : ""} --draft ${digest}`)}`)
+}
+
+export async function issueInvoice(flags: IssueFlags): Promise<void> {
+  const { draft, early, subscription } = flags
   await using books = await openBooks(flags)
-  const { invoice, isNew } = await withProgress(`Rating ${subscription}`, flags.json, () => issue(books.billing, subscription, { isEarly: early }))
-  if (flags.json) return printLine(JSON.stringify({ invoice: invoice === undefined ? null : invoiceJson(await invoiceOf(books.billing, invoice.id)), isNew }))
+  if (flags.dryRun) return await showDraft(books.billing, flags)
+  const found = await withProgress(`Rating ${subscription}`, flags.json, () =>
+    issue(books.billing, subscription, { isEarly: early, ...(draft === undefined ? {} : { draft }) }),
+  )
+  const { invoice, isNew } = found
+  const drafted = found.invoice === undefined ? undefined : found.drafted
+  if (flags.json) {
+    const all = invoice === undefined ? null : invoiceJson(await invoiceOf(books.billing, invoice.id))
+    return printLine(JSON.stringify({ invoice: all, isNew, ...(drafted === undefined ? {} : { drafted }) }))
+  }
   if (invoice === undefined) return printLine("Nothing is due: the period is closed without an invoice")
+  if (drafted !== undefined) noteLine(`The draft that was kept had it otherwise: ${money(drafted.payable, invoice.currency)}`)
   printLine(`${isNew ? "Issued" : "Was issued as"} ${invoice.number}: ${money(invoice.totals.payable, invoice.currency)}, due ${day(invoice.dueAt)}`)
 }
 

@@ -31,7 +31,7 @@ export interface ServeFlags extends LoadFlags, LinkFlags, PortFlags {
 
 const portDefault = 8_080
 
-function parsePort(text: string | undefined): number {
+export function parsePort(text: string | undefined): number {
   if (text === undefined) return portDefault
   const port = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN
   if (port >= 0 && port <= 65_535) return port
@@ -39,7 +39,7 @@ function parsePort(text: string | undefined): number {
 }
 
 /** Resolves when the process is told to end; told a second time it ends at once. */
-function untilTold(): Promise<void> {
+export function untilTold(): Promise<void> {
   return new Promise((resolve) => {
     let isTold = false
     for (const signal of ["SIGINT", "SIGTERM"] as const)

@@ -105,6 +105,20 @@ export const Change = Schema.Union([
   Schema.Struct({ what: Schema.Literal("zone"), zone: Schema.String, at: Instant, atPeriodEnd: optional(Schema.Boolean) }),
 ])
 
+/** Another price list from an instant on: the subscription ends there, and its successor begins. */
+export const PriceListChange = Schema.Struct({
+  /** The price list's digest. */
+  catalogue: Digest,
+  plan: Schema.String,
+  at: Instant,
+  /** When the period ends that `at` lies in. */
+  atPeriodEnd: optional(Schema.Boolean),
+  /** The successor's id; the subscription's with the next number where not there: `ada-team.2`. */
+  as: optional(RecordId),
+  /** How many of each charge there are; those in force where not there. */
+  quantities: optional(Schema.Record(Schema.String, Decimal)),
+})
+
 /** What is agreed upon with an account. */
 export const Agreement = Schema.Struct({
   id: RecordId,
@@ -134,6 +148,10 @@ export const Subscription = Schema.Struct({
   sequence: Schema.Int,
   /** The last period, once it is billed, for as long as usage of it that comes late is waited for: a closing invoice is of that. */
   last: optional(Span),
+  /** The subscription that goes on with another price list where this ends. */
+  successor: optional(RecordId),
+  /** The one that this goes on from. */
+  predecessor: optional(RecordId),
 })
 
 /** One thing that happened, from whoever counts it. */

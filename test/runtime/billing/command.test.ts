@@ -1,10 +1,12 @@
 /** From a price list to a verified invoice by the command line alone, on a store with a month of calls. */
+import { spawn } from "node:child_process"
+import { once } from "node:events"
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
 import { SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
-import { jsonError, stele as run } from "../command-line.ts"
+import { jsonError, main, stele as run } from "../command-line.ts"
 import { calls, keep } from "./usage.ts"
 
 t.setTimeout(240_000)
@@ -21,6 +23,12 @@ await keep(store, "ada", calls("ada", day(month), day(next), 1_500))
 await store.close()
 
 const stele = (...args: ReadonlyArray<string>) => run(args, { env: { STELE_STORAGE: `sqlite:${path}` }, cwd: process.cwd() })
+/** A command that goes on, and the first line that it says. */
+function begin(...args: ReadonlyArray<string>) {
+  const env = { ...process.env, STELE_STORAGE: `sqlite:${path}`, STELE_TOKEN_FILE: join(folder, "token") }
+  const child = spawn(process.execPath, [main, ...args], { stdio: ["ignore", "pipe", "inherit"], env })
+  return { child, line: once(child.stdout, "data").then(([data]) => String(data)) }
+}
 const json = (...args: ReadonlyArray<string>): Readonly<Record<string, unknown>> => {
   const ended = stele(...args, "--json")
   if (ended.code !== 0) throw new Error(`${args.join(" ")}: ${ended.stdout}${ended.stderr}`)
@@ -59,6 +67,48 @@ t.test("invoices are issued, listed, shown down to the records behind a line", a
   t.match(JSON.parse(records[0] as string), { tenant: "ada", export: /^acme:/, at: new RegExp(`^${day(month)}`) })
   t.match(stele("invoice", "show", "INV-000002", "--line", "99"), { code: 2, stderr: /a line's number from 1 to/ })
   t.match(stele("invoice", "show", "INV-000009"), { code: 4 })
+})
+
+t.test("a draft is shown and issued as it was shown; money moves once, and a dry run moves none", async (t) => {
+  t.match(json("account", "add", "bob", "--currency", "USD"), { added: { id: "bob" } })
+  json("account", "subscribe", "bob", "--prices", "executions-2025", "--plan", "professional", "--start", day(month))
+  const { digest } = json("invoice", "issue", "bob-professional", "--dry-run") as { readonly digest: string }
+  t.match(json("invoice", "issue", "bob-professional", "--draft", digest), { isNew: true, invoice: { number: "INV-000003" } })
+  const credit = ["invoice", "credit", "INV-000003", "--line", "1=9", "--as", "gift", "--reason", "A gift"] as const
+  t.match(json(...credit, "--dry-run"), { wouldCredit: { total: "9.00", settled: "9.00", wallet: "0.00", lines: [{ line: 1 }] } })
+  t.match(json(...credit), { credit: { number: "CN-INV-000001", total: "9.00" } })
+  const pay = ["invoice", "pay", "INV-000003", "--provider", "test"] as const
+  t.match(stele(...pay, "--dry-run").stdout, /^Would charge 90.00 USD for INV-000003 by the provider "test"$/m)
+  t.match(stele(...pay).stdout, /^Charged 90.00 USD .*which moves no money$/m)
+})
+
+t.test("a subscription is changed by a command, first as a trial", async (t) => {
+  t.match(json("prices", "add", "units-2025"), { added: { name: "units-2025" } })
+  const move = ["account", "change", "bob-professional", "--prices", "units-2025", "--plan", "starter", "--at-period-end"] as const
+  const at = ["--at", day(next)] as const
+  t.match(json(...move, ...at, "--dry-run"), { wouldEnd: { successor: "bob-professional.2" }, successor: { plan: "starter", predecessor: "bob-professional" } })
+  t.match(stele(...move, ...at).stdout, /^Changed bob-professional to units-2025 starter as bob-professional\.2, from .* on$/m)
+  t.match(stele("account", "show", "bob").stdout, /goes on as bob-professional\.2$/m)
+})
+
+t.test("`stele invoice serve` shows the books to whoever has a token, by a browser's password, too", async (t) => {
+  const file = join(folder, "ada.token")
+  const server = begin("invoice", "serve", "--port", "0", "--account", `ada=${file}`, "--json")
+  t.teardown(() => void server.child.kill())
+  const { tokenFile, url } = JSON.parse(await server.line) as { readonly url: string; readonly tokenFile: string }
+  const get = (path: string, authorization?: string) =>
+    fetch(url + path, { headers: { accept: "text/html", ...(authorization === undefined ? {} : { authorization }) } })
+  const refused = await get("/")
+  t.match([refused.status, refused.headers.get("www-authenticate")], [401, /^Basic /])
+  const basic = (token: string): string => `Basic ${Buffer.from(`anybody:${token}`).toString("base64")}`
+  const adas = (await readFile(file, "utf8")).trim()
+  const own = await get("/accounts/ada/invoices", basic(adas))
+  t.match([own.status, await own.text()], [200, /INV-000002/])
+  t.equal((await get("/accounts/bob/invoices", basic(adas))).status, 404)
+  const all = await get("/", basic((await readFile(tokenFile, "utf8")).trim()))
+  t.match([all.status, await all.text()], [200, /bob/])
+  server.child.kill("SIGTERM")
+  t.equal((await once(server.child, "exit"))[0], 0)
 })
 
 t.test("an invoice is exported as JSON, CSV, HTML and a bundle, and verified", async (t) => {
@@ -111,7 +161,7 @@ t.test("`stele prices simulate` rates a stored month and events of a file, and t
     "ada",
   )
   const { invoices } = json("invoice", "list") as { readonly invoices: ReadonlyArray<{ readonly number: string }> }
-  t.equal(invoices.length, 2, "nothing was issued")
+  t.equal(invoices.length, 3, "nothing was issued")
   const { lines } = JSON.parse(stele("invoice", "export", "INV-000002").stdout) as {
     readonly lines: ReadonlyArray<{ readonly charge: string; readonly amount: string; readonly rating: number }>
   }

@@ -28,6 +28,7 @@ import { payOut } from "../../../runtime/billing/payout.ts"
 import { purchase, refund, sharesOf } from "../../../runtime/billing/purchase.ts"
 import { SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
 import { randomFrom } from "../storage/random.ts"
+import { doneBy, moneyCourse, program, settled } from "./payment-processes.ts"
 import { at, openHost, storeAt } from "./usage.ts"
 import { isFull, replay, seed } from "../../seed.ts"
 
@@ -300,10 +301,9 @@ t.test("three nodes that pay out at the same time, one of which is killed again 
     ] as const
     await book(books, { id: `t${n}`, at: BigInt(n), memo: "", reference: { kind: "adjustment", id: "t" }, postings })
   }
-  const program = fileURLToPath(new URL("payment-program.ts", import.meta.url))
-  const begin = (): ChildProcess => spawn(process.execPath, [program, path, join(folder, "provider")], { stdio: ["ignore", "ignore", "inherit"] })
-  const journal = async (): Promise<ReadonlyArray<string>> =>
-    (await readFile(join(folder, "provider", "journal"), "utf8").catch(() => "")).split("\n").filter((line) => line !== "")
+  const provider = join(folder, "provider")
+  const begin = (): ChildProcess => spawn(process.execPath, [program, path, provider, "payout"], { stdio: ["ignore", "ignore", "inherit"] })
+  const journal = async (): Promise<ReadonlyArray<string>> => (await doneBy(provider)).map(({ amount, creator }) => `${creator} ${amount}`)
   for (let kills = 0; kills < (isFull ? 20 : 2); kills++) {
     const child = begin()
     const before = (await journal()).length
@@ -318,4 +318,17 @@ t.test("three nodes that pay out at the same time, one of which is killed again 
   for (const { creator } of wanted) t.equal(await balanceOf(books, `payable/${creator}`, "EUR"), 0n)
   t.equal(await balanceOf(books, "payable/c0", "EUR"), -9_990n, "less than the threshold stays")
   t.strictSame(await checkLedger(books), [])
+})
+
+t.test("nodes that are killed while they pay, sell and refund do each once, and the books agree with the provider", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "stele-money-"))
+  t.teardown(() => rm(folder, { recursive: true }))
+  const path = join(folder, "books.db")
+  await using store = await SqliteStore.open(path)
+  const { done, kills, wanted, ...found } = await moneyCourse(host, store, path, folder, isFull ? { kills: 60, count: 120 } : { kills: 2, count: 6 })
+  t.comment(`${kills} kills`)
+  t.ok(kills > 0)
+  t.strictSame(done, wanted, "what the provider did")
+  t.strictSame(found, settled)
+  t.strictSame(await store.check(), [])
 })

@@ -1,0 +1,68 @@
+/** `stele invoice serve`: the pages of a seller's books, for this machine: usage, projected cost and invoices of its accounts. */
+import { ConfigError } from "../../schemas/error/config.ts"
+import { quote } from "../../schemas/value/form.ts"
+import { billingService } from "../http/billing.ts"
+import { serve } from "../http/serve.ts"
+import { keepToken, tokenFile } from "../http/token.ts"
+import { type BooksFlags, openBooks } from "./books.ts"
+import { parsePort, untilTold } from "./serve.ts"
+import { noteLine, printLine } from "./terminal.ts"
+
+export interface PagesFlags extends BooksFlags {
+  readonly port: string | undefined
+  readonly host: string | undefined
+  readonly account: ReadonlyArray<string>
+}
+
+/** A browser asks for a name and a password, and sends no bearer token: the password is taken for one. */
+function bearerOf(request: Request): Request {
+  const [, basic] = /^Basic +([A-Za-z0-9+/=]+)$/i.exec(request.headers.get("authorization") ?? "") ?? []
+  if (basic === undefined) return request
+  const text = Buffer.from(basic, "base64").toString("utf8")
+  const headers = new Headers(request.headers)
+  headers.set("authorization", `Bearer ${text.slice(text.indexOf(":") + 1)}`)
+  return new Request(request, { headers })
+}
+
+/** Tokens of accounts, each in a file of its own, which is made where it is not there: a flag would be seen by everybody on the machine. */
+function tokensOf(flags: PagesFlags): { readonly tokens: Readonly<Record<string, string>>; readonly file: string | undefined } {
+  const own = flags.account.map((text): readonly [token: string, account: string] => {
+    const [, account, file] = /^([^=]+)=(.+)$/.exec(text) ?? []
+    if (account === undefined || file === undefined)
+      throw new ConfigError("Option", { option: "--account", expected: "ID=FILE, the file of a token for that account", actual: quote(text, 100) })
+    return [keepToken(file).token, account]
+  })
+  const file = tokenFile(process.env)
+  if (file === undefined && own.length === 0)
+    throw new ConfigError("Usage", { detail: "This user has no data folder for a token", advice: "name a file for it: STELE_TOKEN_FILE=PATH" })
+  return { tokens: Object.fromEntries([...(file === undefined ? [] : [[keepToken(file).token, "*"] as const]), ...own]), file }
+}
+
+export async function serveBooks(flags: PagesFlags): Promise<void> {
+  const port = parsePort(flags.port)
+  const { file, tokens } = tokensOf(flags)
+  const told = untilTold()
+  await using books = await openBooks(flags)
+  const pages = await billingService({ billing: books.billing, tokens, log: noteLine })
+  const server = await serve(
+    {
+      limits: pages.limits,
+      drain: (ms) => pages.drain(ms),
+      async fetch(request, peer) {
+        const answer = await pages.fetch(bearerOf(request), peer)
+        if (answer.status !== 401) return answer
+        const headers = new Headers(answer.headers)
+        headers.set("www-authenticate", 'Basic realm="stele", charset="UTF-8"')
+        return new Response(answer.body, { status: 401, headers })
+      },
+    },
+    { port, ...(flags.host === undefined ? {} : { hostname: flags.host }) },
+  )
+  if (flags.json) printLine(JSON.stringify({ url: server.url, entity: flags.entity, tokenFile: file ?? null }))
+  else
+    noteLine(
+      `Serving the books of ${flags.entity} on ${server.url}; a browser asks for a password: ${file === undefined ? "a token that --account names" : `the token in ${file}`}`,
+    )
+  await told
+  await server.close()
+}

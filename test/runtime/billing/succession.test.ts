@@ -1,0 +1,183 @@
+/** A subscription that moves to another price list: each bills its own time, what was paid ahead comes back, levels, numbers and days go on. */
+import t from "tap"
+import {
+  addCatalogue,
+  changePriceList,
+  changeSubscription,
+  instantText,
+  invoiceOf,
+  issue,
+  openBilling,
+  projectionOf,
+  putAccount,
+  record,
+  runBilling,
+  subscribe,
+  subscriptionOf,
+} from "../../../runtime/billing/mod.ts"
+import { balanceOf } from "../../../runtime/billing/ledger.ts"
+import { checkLedger } from "../../../runtime/billing/ledger-check.ts"
+import { at, openHost, storeAt } from "./usage.ts"
+
+t.setTimeout(240_000)
+const host = await openHost()
+t.teardown(() => host[Symbol.asyncDispose]())
+
+const list = (version: string, base: string, gpu: string, align: "calendar" | "anchor" = "calendar"): string =>
+  JSON.stringify({
+    name: "team",
+    version,
+    currency: "EUR",
+    units: { gpu: { exponent: 0 }, gb: { exponent: 3 } },
+    meters: [
+      { id: "gpu", unit: "gpu", aggregation: "sum", event: "gpu-hours" },
+      { id: "stored", unit: "gb", aggregation: "timeWeighted", event: "stored" },
+    ],
+    plans: [
+      {
+        id: "team",
+        interval: { unit: "month", count: 1 },
+        align,
+        charges: [
+          { id: "base", price: { model: "flat", amount: base } },
+          { id: "seats", price: { model: "seat", price: "1" }, counted: true },
+          { id: "gpu", meter: "gpu", price: { model: "unit", price: gpu } },
+          { id: "stored", meter: "stored", price: { model: "unit", price: "31" } },
+        ],
+      },
+    ],
+  })
+
+async function opened(start: string, align: "calendar" | "anchor" = "calendar") {
+  const store = storeAt(start)
+  const billing = openBilling({ host, store, entity: "acme" })
+  const [old, fresh] = [await addCatalogue(billing, list("1", "31", "1", align)), await addCatalogue(billing, list("2", "62", "3", align))]
+  await putAccount(billing, { id: "ada", zone: "UTC", currency: "EUR" })
+  await subscribe(billing, { id: "s", account: "ada", catalogue: old.digest, plan: "team", start: at(start), quantities: { seats: "0" } })
+  const gpu = (id: string, time: string, quantity: string) => record(billing, { account: "ada", id, at: at(time), name: "gpu-hours", quantity })
+  const run = async () => {
+    const { failed, issued } = await runBilling(billing)
+    t.strictSame(failed, [])
+    return Promise.all(
+      issued.map(async (id) => {
+        const { invoice } = await invoiceOf(billing, id)
+        const lines = invoice.lines.filter(({ amount }) => Number(amount) !== 0).map(({ amount, charge }) => `${charge} ${amount}`)
+        return [id.replace(/T000000Z/, ""), invoice.totals.payable, ...lines]
+      }),
+    )
+  }
+  return { billing, store, old, fresh, gpu, run }
+}
+
+t.test("an upgrade at once bills each list's own time, and what was paid ahead comes off the first invoice", async (t) => {
+  const { billing, fresh, gpu, run, store } = await opened("2026-01-01")
+  t.strictSame(await run(), [["s.20260101.0", "31.00", "team/base 31.00"]])
+  await gpu("a", "2026-01-01", "5")
+  const order = { catalogue: fresh.digest, plan: "team", at: at("2026-01-16") }
+  const tried = await changePriceList(billing, "s", order, { isTried: true })
+  t.match(tried, { ended: { successor: "s.2" }, successor: { id: "s.2", predecessor: "s", start: at("2026-01-16") } })
+  t.notOk((await subscriptionOf(billing, "s")).successor, "nothing was written")
+  t.strictSame(await changePriceList(billing, "s", order), tried)
+  t.strictSame(await changePriceList(billing, "s", order), tried, "the same again is known")
+  await t.rejects(changePriceList(billing, "s", { ...order, plan: "other" }), { code: "STELE-BIL-0015", message: /"s\.2" goes on from it/ })
+  store.set("2026-01-16T01:00:00Z")
+  t.strictSame(await run(), [], "usage under way is waited for")
+  store.set("2026-01-16T03:00:00Z")
+  t.match(await gpu("b", "2026-01-16", "7"), { meters: [{ subscription: "s.2", meter: "gpu" }] })
+  // 15 and 16 of 31 days; of 16.00 that come back, 5.00 are used up.
+  t.strictSame(
+    (await run()).toSorted(),
+    [
+      ["s.20260101.1", "-11.00", "team/base -16.00", "team/gpu 5.00"],
+      ["s.2.20260101.0", "21.00", "team/base 32.00"],
+    ].toSorted(),
+  )
+  t.equal(await balanceOf(billing, "wallet/ada", "EUR"), 0n)
+  store.set("2026-02-01T03:00:00Z")
+  t.strictSame(await run(), [["s.2.20260101.1", "83.00", "team/gpu 21.00", "team/base 62.00"]])
+  t.match(await gpu("c", "2026-01-15T23:00:00Z", "2"), { meters: [{ subscription: "s" }] }, "late, of the one that has ended")
+  store.set("2026-03-09")
+  t.strictSame(
+    (await run()).filter(([id]) => id === "s.20260101.2"),
+    [["s.20260101.2", "2.00", "team/gpu 2.00"]],
+  )
+  t.match(await subscriptionOf(billing, "s"), { next: null })
+  t.strictSame(await checkLedger(billing), [])
+  await billing.close()
+})
+
+t.test("a downgrade at the period's end is prorated by nothing, and takes numbers with it", async (t) => {
+  const { billing, fresh, old, run, store } = await opened("2026-01-01")
+  await run()
+  await changePriceList(billing, "s", { catalogue: fresh.digest, plan: "team", at: at("2026-01-01"), atPeriodEnd: true })
+  await t.rejects(changeSubscription(billing, "s", { what: "resume", at: at("2026-02-03") }), { code: "STELE-BIL-0016", message: /goes on as "s\.2"/ })
+  await changeSubscription(billing, "s.2", { what: "quantity", charge: "seats", quantity: "4", at: at("2026-02-10"), atPeriodEnd: true })
+  store.set("2026-02-02")
+  t.strictSame(
+    (await run()).toSorted(),
+    [
+      ["s.2.20260201.0", "62.00", "team/base 62.00"],
+      ["s.20260101.1", "0.00"],
+    ].toSorted(),
+  )
+  await changePriceList(billing, "s.2", { catalogue: old.digest, plan: "team", at: at("2026-02-15"), atPeriodEnd: true })
+  store.set("2026-03-02")
+  t.strictSame(
+    (await run()).toSorted(),
+    [
+      ["s.2.20260201.1", "0.00"],
+      ["s.3.20260301.0", "35.00", "team/base 31.00", "team/seats 4.00"],
+    ].toSorted(),
+  )
+  await billing.close()
+})
+
+t.test("an anchored plan keeps its day, a pause stays one, and a level goes on where the old list left it", async (t) => {
+  const { billing, fresh, run, store } = await opened("2026-01-10", "anchor")
+  await run()
+  await record(billing, { account: "ada", id: "l", at: at("2026-01-10"), name: "stored", quantity: "2" })
+  await changePriceList(billing, "s", { catalogue: fresh.digest, plan: "team", at: at("2026-01-20"), as: "t" })
+  const { anchorDay, next } = await subscriptionOf(billing, "t")
+  t.strictSame([anchorDay, instantText(next?.start ?? 0n), instantText(next?.end ?? 0n)], [10, "2026-01-10T00:00:00Z", "2026-02-10T00:00:00Z"])
+  store.set("2026-01-20T00:30:00Z")
+  await t.rejects(
+    issue(billing, "t", { isEarly: true }).then(() => issue(billing, "t", { isEarly: true })),
+    { code: "STELE-BIL-0026", message: /"s", which it goes on from/ },
+  )
+  await changeSubscription(billing, "t", { what: "pause", at: at("2026-01-25") })
+  await changePriceList(billing, "t", { catalogue: fresh.digest, plan: "team", at: at("2026-02-01"), atPeriodEnd: true, as: "u" })
+  t.match((await subscriptionOf(billing, "u")).changes, [{ what: "pause", at: at("2026-02-10") }])
+  store.set("2026-02-10T03:00:00Z")
+  const found = await run()
+  // 2 GB for 10 of 31 days, then for 21.
+  t.ok(found.find(([id]) => id === "s.20260110.1")?.includes("team/stored 20.00"), JSON.stringify(found))
+  t.ok(found.find(([id]) => id === "t.20260110.1")?.includes("team/stored 42.00"), JSON.stringify(found))
+  t.strictSame(
+    (await projectionOf(billing, "ada", at("2026-02-12"))).map(({ subscription }) => subscription),
+    ["u"],
+  )
+  t.strictSame(await checkLedger(billing), [])
+  await billing.close()
+})
+
+t.test("what cannot be moved is refused, and nothing is half made", async (t) => {
+  const { billing, fresh, store } = await opened("2026-01-01")
+  await issue(billing, "s")
+  const move = (change: object = {}) => changePriceList(billing, "s", { catalogue: fresh.digest, plan: "team", at: at("2026-01-16"), ...change })
+  for (const [run, code, message] of [
+    [() => move({ plan: "golden" }), "STELE-BIL-0002", /unknown-plan/],
+    [() => move({ catalogue: `sha256:${"0".repeat(64)}` }), "STELE-BIL-0014", /price list/],
+    [() => move({ as: "a/b" }), "STELE-BIL-0016", /as/],
+    [() => changePriceList(billing, "none", { catalogue: fresh.digest, plan: "team", at: at("2026-01-16") }), "STELE-BIL-0014", /"none"/],
+    [() => move({ as: "s" }), "STELE-BIL-0015", /there is one of this id/],
+  ] as const)
+    await t.rejects(run as () => Promise<unknown>, { code, message }, String(message))
+  await changeSubscription(billing, "s", { what: "quantity", charge: "seats", quantity: "2", at: at("2026-01-20") })
+  await t.rejects(move(), { code: "STELE-BIL-0016", message: /has changes from 2026-01-16/ })
+  store.set("2026-02-02")
+  await issue(billing, "s")
+  await t.rejects(move({ at: at("2026-01-25") }), { code: "STELE-BIL-0016", message: /is billed/ })
+  t.notOk((await subscriptionOf(billing, "s")).successor)
+  await t.rejects(subscriptionOf(billing, "s.2"), { code: "STELE-BIL-0014" })
+  await billing.close()
+})
