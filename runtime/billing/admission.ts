@@ -9,7 +9,8 @@ import { BillingError } from "../../schemas/error/billing.ts"
 import type { UsageEntry } from "../port/usage.ts"
 import { accountOf, accountOfTenant } from "./account.ts"
 import type { Billing } from "./billing.ts"
-import type { Cap } from "./cap.ts"
+import { type Cap, nameOfCap } from "./cap.ts"
+import { beginCap } from "./cap-begin.ts"
 import { priceTable } from "./catalogue.ts"
 import { decimal } from "./decimal.ts"
 import { minorUnits } from "./invoice.ts"
@@ -26,9 +27,24 @@ export const admissionLimits = {
   tenantsMax: 10_000,
 }
 
+/** A charge whose bound is passed: what is beyond is billed (`overage.policy: warn`). */
+export interface CapWarning {
+  readonly account: string
+  readonly tenant: string
+  /** `SUBSCRIPTION/PLAN/CHARGE`. */
+  readonly charge: string
+  readonly upTo: string
+  readonly unit: string
+  /** Used; what calls that run may use at most takes it beyond. */
+  readonly used: string
+  /** When the period ends, as ISO 8601. */
+  readonly until: string
+}
+
 /** A bounded charge, and what calls use of its meter. */
 interface Bound {
   readonly cap: Cap
+  readonly policy: Policy
   readonly meter: number
   readonly sources: Sources
 }
@@ -38,7 +54,15 @@ interface Known {
   readonly untilMs: number
 }
 
+type Policy = "block" | "warn"
+
 const noId = new Uint8Array(16)
+
+/** One line on stderr. */
+const said = ({ account, charge, unit, until, upTo, used }: CapWarning): void =>
+  void process.stderr.write(
+    `billing: the account ${JSON.stringify(account)} passes ${upTo} ${unit} of "${charge}" (${used} are used); what is beyond is billed until ${until}\n`,
+  )
 
 /** As if a call used all that its limits allow; bytes that go in are the caller's, and count when they are known. */
 function greatest(call: CallDescriptor, limits: CallLimits): UsageEntry {
@@ -76,14 +100,25 @@ function planAt({ changes, plan }: SubscriptionValue, { start }: SpanValue, at: 
   return found
 }
 
-/** What the rules bound of a plan. Of price lists in a format of others it is asked what would be beyond a bound, of each meter. */
-async function boundsOf(table: PriceTable, plan: string): Promise<ReadonlyArray<{ readonly charge: string; readonly meter: number; readonly upTo: bigint }>> {
+interface BoundOfPlan {
+  readonly charge: string
+  readonly meter: number
+  readonly upTo: bigint
+  readonly policy: Policy
+}
+
+const isHeeded = (policy: string | undefined): policy is Policy => policy === "block" || policy === "warn"
+
+/** What the rules bound of a plan, hard or with a warning. Of price lists in a format of others it is asked what would be beyond a bound, of each meter. */
+async function boundsOf(table: PriceTable, plan: string): Promise<ReadonlyArray<BoundOfPlan>> {
   const { description, shape } = table
   const scaleOf = (meter: number): number => description.meters[meter]?.scale ?? 0
   if (shape !== undefined)
     return (shape.plans.find(({ id }) => id === plan)?.charges ?? []).flatMap(({ id, meter, overage }) => {
       const at = shape.meters.findIndex((one) => one.id === meter)
-      return overage?.policy === "block" && at >= 0 ? [{ charge: `${plan}/${id}`, meter: at, upTo: minorUnits(overage.upTo, scaleOf(at)) }] : []
+      return overage !== undefined && isHeeded(overage.policy) && at >= 0
+        ? [{ charge: `${plan}/${id}`, meter: at, upTo: minorUnits(overage.upTo, scaleOf(at)), policy: overage.policy }]
+        : []
     })
   const found = await Promise.all(
     description.meters.map(async ({ needsEvents, scale }, meter) => {
@@ -93,20 +128,27 @@ async function boundsOf(table: PriceTable, plan: string): Promise<ReadonlyArray<
         table.rules.ask("[method]catalogue.estimate", [catalogue, plan, [quantity], [], { quantities: [], billed: [] }, false]),
       )
       return overages.flatMap(({ charge, policy, upto }) =>
-        policy === "block" ? [{ charge, meter, upTo: ((upto.high << 64n) | upto.low) * 10n ** BigInt(Math.max(0, scale - upto.scale)) }] : [],
+        isHeeded(policy) ? [{ charge, meter, upTo: ((upto.high << 64n) | upto.low) * 10n ** BigInt(Math.max(0, scale - upto.scale)), policy }] : [],
       )
     }),
   )
   return found.flat()
 }
 
+export interface AdmissionOptions extends Partial<typeof admissionLimits> {
+  /** Told once in a period, by each node, of a charge that passes a bound which only warns. Default: a line on stderr. */
+  readonly onWarning?: (warning: CapWarning) => void
+}
+
 /** Admits calls as long as no hard cap of their account is reached. The reserver is closed by its owner, after the host. Loads are admitted all. */
 export function cappedAdmission(
   billing: Billing,
   reserver: Reserver,
-  { planMs = admissionLimits.planMs, tenantsMax = admissionLimits.tenantsMax }: Partial<typeof admissionLimits> = {},
+  { onWarning = said, planMs = admissionLimits.planMs, tenantsMax = admissionLimits.tenantsMax }: AdmissionOptions = {},
 ): AdmissionPort {
   const known = new Map<string, Known | Promise<Known>>()
+  /** Bounds that were warned of: nobody reserves of them any more. */
+  const warned = new Set<string>()
   const timeNow = () => performance.now()
   /** The store's time, which costs a write, is asked once in `planMs` for all tenants. */
   let time: { readonly atUs: Promise<bigint>; readonly sinceMs: number } | undefined
@@ -121,18 +163,21 @@ export function cappedAdmission(
     const bounds: Array<Bound> = []
     if (account !== undefined) {
       const now = await nowUs()
-      const { id, rules } = await accountOf(billing, account)
+      const owner = await accountOf(billing, account)
       for await (const { value: subscription } of subscriptionsOf(billing, account)) {
-        const table = await priceTable(billing, subscription.catalogue, rules === undefined ? { id } : { id, rules })
+        const table = await priceTable(billing, subscription.catalogue, owner)
         const period = await periodAt(billing, table, subscription, now)
         const plan = period === undefined ? undefined : planAt(subscription, period, now)
         if (period === undefined || plan === undefined || subscription.start > now) continue
         // What ends is another cap afterwards.
         untilMs = Math.min(untilMs, timeNow() + Number((period.end - now) / 1_000n))
         const sources = new Sources(table, meterPlans(table))
-        for (const { charge, meter, upTo } of await boundsOf(table, plan)) {
+        const start = subscription.start > period.start ? subscription.start : period.start
+        for (const { charge, meter, policy, upTo } of await boundsOf(table, plan)) {
           const { scale, unit } = table.description.meters[meter] ?? { scale: 0, unit: "" }
-          bounds.push({ cap: { account, charge: `${subscription.id}/${charge}`, period, upTo, scale, unit }, meter, sources })
+          const cap: Cap = { account, charge: `${subscription.id}/${charge}`, period, upTo, scale, unit }
+          await beginCap(billing, cap, { account: owner, table, meter, span: { start, end: now } })
+          bounds.push({ cap, policy, meter, sources })
         }
       }
     }
@@ -155,6 +200,24 @@ export function cappedAdmission(
     known.set(tenant, looking)
     looking.catch(() => known.get(tenant) === looking && known.delete(tenant))
     return looking
+  }
+
+  const isWarned = ({ cap, policy }: Bound): boolean => policy === "warn" && warned.has(nameOfCap(cap))
+
+  /** What is reserved; undefined, once with a warning, of a bound that refuses nothing. */
+  async function orWarned({ tenant }: CallDescriptor, bound: Bound, reserving: Promise<Reserved>): Promise<Reserved | undefined> {
+    try {
+      return await reserving
+    } catch (error) {
+      if (bound.policy !== "warn" || !(error instanceof BillingError) || error.reason._tag !== "CapReached") throw error
+      const { account, charge, unit, until, upTo, used: count } = error.reason
+      if (!isWarned(bound)) {
+        if (warned.size >= tenantsMax) warned.clear()
+        warned.add(nameOfCap(bound.cap))
+        onWarning({ account, tenant, charge, upTo, unit, used: count, until })
+      }
+      return undefined
+    }
   }
 
   async function settleLater(bound: Bound, reserved: Reserved, entry: UsageEntry): Promise<void> {
@@ -180,6 +243,7 @@ export function cappedAdmission(
     const entry = greatest(call, limits)
     const promised: Array<readonly [Bound, Reserved]> = []
     for (const bound of bounds) {
+      if (isWarned(bound)) continue
       const quantity = used(bound, entry)
       if (quantity === 0n) continue
       const reserved = quantity === undefined ? undefined : reserver.reserveNow(bound.cap, quantity, limits.deadlineMs ?? Infinity)
@@ -198,9 +262,11 @@ export function cappedAdmission(
     const promised: Array<readonly [Bound, Reserved]> = []
     try {
       for (const bound of bounds) {
+        if (isWarned(bound)) continue
         if (bound.sources.of(entry) === undefined) await bound.sources.learn(entry)
         const quantity = used(bound, entry) ?? 0n
-        if (quantity > 0n) promised.push([bound, await reserver.reserve(bound.cap, quantity, limits.deadlineMs ?? Infinity)])
+        const reserved = quantity === 0n ? undefined : await orWarned(call, bound, reserver.reserve(bound.cap, quantity, limits.deadlineMs ?? Infinity))
+        if (reserved !== undefined) promised.push([bound, reserved])
       }
     } catch (error) {
       for (const [, one] of promised) one.settle(0n)

@@ -3,6 +3,7 @@ import * as Schema from "effect/Schema"
 import { instantText } from "../../schemas/billing/instant.ts"
 import { Draft, Invoice } from "../../schemas/billing/invoice.ts"
 import type { InvoiceAndState } from "./invoice.ts"
+import type { NotProjected, Projection } from "./projection.ts"
 
 export const encodeInvoice = Schema.encodeSync(Invoice)
 export const encodeDraft = Schema.encodeSync(Draft)
@@ -25,3 +26,8 @@ export const invoiceSummary = ({ invoice, state }: InvoiceAndState): object => (
   issuedAt: instantText(invoice.issuedAt),
   dueAt: instantText(invoice.dueAt),
 })
+
+export const projectionJson = (one: Projection | NotProjected): object =>
+  "error" in one
+    ? { subscription: one.subscription, error: { code: one.error.code, detail: one.error.message } }
+    : { ...one, span: { start: instantText(one.span.start), end: instantText(one.span.end) }, until: instantText(one.until) }

@@ -80,6 +80,18 @@ export function localDay(zone: Zone, at: bigint): number {
   return Math.floor((Number(second) + offsetAt(zone, second)) / daySeconds)
 }
 
+/** The first instant of a date in a zone, as the date's day from 1970-01-01; of one that the zone left out that of the next. */
+export function dayStart(zone: Zone, date: number): bigint {
+  // No place is further from UTC.
+  let [low, high] = [BigInt(date * daySeconds - 16 * 3_600), BigInt(date * daySeconds + 16 * 3_600)]
+  while (low < high) {
+    const middle = (low + high) >> 1n
+    if (localDay(zone, middle * microseconds) >= date) high = middle
+    else low = middle + 1n
+  }
+  return low * microseconds
+}
+
 const day = (second: number): string => new Date(second * 1000).toISOString().slice(0, 10)
 
 let shipped: Promise<Zones> | undefined

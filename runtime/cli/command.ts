@@ -231,6 +231,10 @@ const usage = Command.make(
     to: text("to", "DAY", "Last day"),
     tenant: text("tenant", "NAME", "One tenant's alone"),
     plugin: text("plugin", "DIGEST", "One plugin's alone; the first characters are enough"),
+    account: text("account", "ID", "What an account of the books used, by days of its zone, and what its periods will have cost"),
+    entity: text("entity", "NAME", "With --account: whose books (default: default)"),
+    objects,
+    storageKey,
   },
   action(async (flags) => (await import("./usage.ts")).usage(flags)),
 ).pipe(
@@ -241,6 +245,7 @@ const usage = Command.make(
   Command.withExamples([
     { command: "stele usage", description: "Of what stele up has run" },
     { command: "stele usage sqlite:stele.db --by day --from 2026-11-01 --to 2026-11-30", description: "A month, day by day" },
+    { command: "stele usage sqlite:stele.db --account ada", description: "A month's usage, and what it will have cost" },
     { command: "stele usage sqlite:stele.db --by plugin --tenant ada --json", description: "For machines: exact sums as decimal strings" },
   ]),
 )

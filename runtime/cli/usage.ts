@@ -19,6 +19,10 @@ export interface UsageFlags {
   readonly to: string | undefined
   readonly tenant: string | undefined
   readonly plugin: string | undefined
+  readonly account: string | undefined
+  readonly entity: string | undefined
+  readonly objects: string | undefined
+  readonly storageKey: string | undefined
   readonly json: boolean
 }
 
@@ -145,10 +149,16 @@ async function open(address: string): Promise<Reader> {
   }
 }
 
-export async function usage({ address, by: wanted = "tenant", from, to, tenant, plugin, json }: UsageFlags): Promise<void> {
-  const by = parseBy(wanted)
+export async function usage({ account, address, by: given, entity, from, to, tenant, plugin, json, objects, storageKey }: UsageFlags): Promise<void> {
+  const by = parseBy(given ?? "tenant")
   const fromDay = from === undefined ? undefined : parseDay("--from", from)
   const toDay = to === undefined ? undefined : parseDay("--to", to)
+  if (account !== undefined) {
+    if (given !== undefined || tenant !== undefined || plugin !== undefined)
+      throw new ConfigError("Usage", { detail: "--account is shown by day, of all its tenants", advice: `stele usage --account ${account}` })
+    const books = { storage: address, objects, storageKey, entity: entity ?? "default", plugin: [], json }
+    return (await import("./usage-account.ts")).usageOfAccount({ ...books, account, fromDay, toDay })
+  }
   const store = address ?? defaultStorage(process.env)
   if (store === undefined) throw new ConfigError("Usage", { detail: "No store is named", advice: "name one: stele usage sqlite:stele.db" })
   await using reader = await open(store)

@@ -14,6 +14,8 @@ export interface Bar {
 export interface BarChart {
   readonly title: string
   readonly description: string
+  /** Begins the ids of its title and its description, one of each on a page; default `chart`. */
+  readonly id?: string
   /** What one bar says, when it is pointed at. */
   readonly label: (bar: Bar) => string
 }
@@ -28,8 +30,8 @@ export function stepOf(max: bigint): bigint {
 /** With two digits: pixels need no more. */
 const place = (value: number): string => String(Math.round(value * 100) / 100)
 
-/** The chart, 720 wide and 240 high in units of its own; classes `bar`, `part`, `grid`, `label` are the page's to colour. Ids are `chart-title`, `chart-text`. */
-export function bars(of: ReadonlyArray<Bar>, { description, label, title }: BarChart): string {
+/** The chart, 720 wide and 240 high in units of its own; classes `bar`, `part`, `grid`, `label` are the page's to colour. Ids are `chart-title`, `chart-text`, or begin with `id`. */
+export function bars(of: ReadonlyArray<Bar>, { description, id = "chart", label, title }: BarChart): string {
   const max = of.reduce((most, { value }) => (value > most ? value : most), 0n)
   const step = stepOf(max)
   const steps = max === 0n ? 1n : (max + step - 1n) / step
@@ -54,5 +56,5 @@ export function bars(of: ReadonlyArray<Bar>, { description, label, title }: BarC
   const names = of.flatMap(({ name }, i) =>
     i % every === 0 ? [`<text class="label" x="${place(left + (i + 0.5) * each)}" y="${height - 8}" text-anchor="middle">${escapeHtml(name)}</text>`] : [],
   )
-  return `<svg viewBox="0 0 ${width} ${height}" role="img" aria-labelledby="chart-title chart-text" xmlns="http://www.w3.org/2000/svg"><title id="chart-title">${escapeHtml(title)}</title><desc id="chart-text">${escapeHtml(description)}</desc>${grid.join("")}${drawn.join("")}${names.join("")}</svg>`
+  return `<svg viewBox="0 0 ${width} ${height}" role="img" aria-labelledby="${id}-title ${id}-text" xmlns="http://www.w3.org/2000/svg"><title id="${id}-title">${escapeHtml(title)}</title><desc id="${id}-text">${escapeHtml(description)}</desc>${grid.join("")}${drawn.join("")}${names.join("")}</svg>`
 }

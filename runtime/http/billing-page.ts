@@ -5,7 +5,7 @@ import type { Behind } from "../billing/drill.ts"
 import type { InvoiceAndState } from "../billing/invoice.ts"
 import { escapeHtml, type Page, page } from "../billing/page.ts"
 import { type NotProjected, type Projection, projectionMethod, type Quoted } from "../billing/projection.ts"
-import type { DayOfUsage } from "../billing/usage.ts"
+import type { DayOfUsage, UsageOfDays } from "../billing/usage.ts"
 import { msOf } from "../port/usage.ts"
 import { uuidText } from "../storage/usage.ts"
 import { bars } from "./bars.ts"
@@ -98,10 +98,7 @@ export function accountsPage(base: string, accounts: ReadonlyArray<{ readonly id
 /** Ms with one digit, of ns. */
 const ms = (ns: bigint): string => `${ns / 1_000_000n}.${(ns / 100_000n) % 10n}`
 
-export function usagePage(
-  where: Where,
-  { days, total }: { readonly days: ReadonlyArray<DayOfUsage & { readonly day: string }>; readonly total: DayOfUsage },
-): Page {
+export function usagePage(where: Where, { days, events, total, zone }: UsageOfDays): Page {
   const [from = "", to = ""] = [days[0]?.day, days.at(-1)?.day]
   const busiest = days.reduce((most, one) => (one.calls > most.calls ? one : most), days[0] as (typeof days)[number])
   const count = (value: bigint): string => groupedText(String(value))
@@ -119,22 +116,46 @@ export function usagePage(
     figure(ms(one.wallNs)),
     figure(one.bytesIn),
     figure(one.bytesOut),
+    figure(one.events),
   ]
-  const columns = [{ name: "day" }, number("calls"), number("failed"), number("ms"), number("bytes in"), number("bytes out")]
+  const most = days.reduce((all, one) => (one.events > all.events ? one : all), days[0] as (typeof days)[number])
+  const counted =
+    total.events === 0n
+      ? ""
+      : `<div class="beside"><figure>${bars(
+          days.map((one) => ({ name: one.day, value: one.events, part: 0n })),
+          {
+            id: "events",
+            title: `Single events a day, ${from} to ${to}`,
+            description: `${count(total.events)} events in ${days.length} days; the most on one day were ${count(most.events)} on ${most.day}. The table has all figures.`,
+            label: ({ name, value }) => `${name}: ${count(value)} events`,
+          },
+        )}<figcaption>single events a day</figcaption></figure>${table(
+          "Single events by name",
+          [{ name: "name" }, number("events")],
+          events.map((one) => [one.name, figure(one.count)]),
+          ["all", figure(total.events)],
+        )}</div>`
+  const columns = [{ name: "day" }, number("calls"), number("failed"), number("ms"), number("bytes in"), number("bytes out"), number("events")]
   const lost =
     total.dropped === 0n ? "" : `<p>The records of ${count(total.dropped)} more calls were dropped before they could be kept: they are in no figure.</p>`
   return accountPage(
     where,
     "usage",
     "Usage",
-    `<p class="dim">${from} to ${to}, days of UTC</p><div class="beside"><figure>${chart}<figcaption><span class="key key-bar"></span>answered<span class="key key-part"></span>failed</figcaption></figure>${table(
+    `<p class="dim">${from} to ${to}, days of ${escapeHtml(zone)}</p><div class="beside"><figure>${chart}<figcaption><span class="key key-bar"></span>answered<span class="key key-part"></span>failed</figcaption></figure>${table(
       "Calls by day",
       columns,
       days.map((one) => [one.day, ...figures(one)]),
       ["all", ...figures(total)],
-    )}</div>${lost}`,
+    )}</div>${counted}${lost}`,
   )
 }
+
+type Overage = Quoted["overages"][number]
+const isRefused = ({ policy }: Overage): boolean => policy === "block"
+const overageText = ({ charge, over, policy, upTo }: Overage): string =>
+  `${policy === "warn" ? "Warning: " : ""}${escapeHtml(charge)}: ${escapeHtml(groupedText(over))} beyond ${escapeHtml(groupedText(upTo))}`
 
 function projected(one: Projection | NotProjected): string {
   if ("error" in one)
@@ -152,10 +173,15 @@ function projected(one: Projection | NotProjected): string {
       figure(line.amount),
     ]
   })
-  const beyond = at.overages.map(
-    ({ charge, over, policy, upTo }) =>
-      `<p>${escapeHtml(charge)}: ${escapeHtml(groupedText(over))} beyond ${escapeHtml(groupedText(upTo))}${policy === "block" ? ", which would be refused" : ""}</p>`,
-  )
+  const already = new Set(soFar.overages.map(({ charge }) => charge))
+  const beyond = [
+    ...soFar.overages.map(
+      (one) => `<p role="status"><strong>${overageText(one)} by now${isRefused(one) ? ", and more is refused" : ", and more is billed"}</strong></p>`,
+    ),
+    ...at.overages
+      .filter(({ charge }) => !already.has(charge))
+      .map((one) => `<p>${overageText(one)} by its end${isRefused(one) ? ", which would be refused" : ", which is billed"}</p>`),
+  ]
   return `<section><h2>${escapeHtml(subscription)}</h2><dl><dt>Plan</dt><dd>${escapeHtml(plan)}</dd><dt>Period</dt><dd>${minute(span.start)} – ${minute(span.end)}</dd><dt>Counted until</dt><dd>${minute(until)}</dd></dl>${table(
     `Cost in ${currency}`,
     [{ name: "what" }, number("used so far"), number("would cost"), number("by its end"), number("will cost")],

@@ -4,7 +4,7 @@
  */
 import { type Context, Hono } from "hono"
 import * as Schema from "effect/Schema"
-import { instantText, readInstant } from "../../schemas/billing/instant.ts"
+import { readInstant } from "../../schemas/billing/instant.ts"
 import { RecordId } from "../../schemas/billing/account.ts"
 import { BillingError } from "../../schemas/error/billing.ts"
 import { ConfigError } from "../../schemas/error/config.ts"
@@ -16,11 +16,12 @@ import type { Billing } from "../billing/billing.ts"
 import { recordLine } from "../billing/bundle.ts"
 import { type Behind, usageBehindPart } from "../billing/drill.ts"
 import { type InvoiceAndState, invoiceNumbered, invoicesPart } from "../billing/invoice.ts"
-import { invoiceJson, invoiceSummary } from "../billing/json.ts"
+import { invoiceJson, invoiceSummary, projectionJson } from "../billing/json.ts"
 import { invoicePage, type Page } from "../billing/page.ts"
-import { type NotProjected, type Projection, projectionMethod, projectionOf } from "../billing/projection.ts"
+import { projectionMethod, projectionOf } from "../billing/projection.ts"
 import { kinds } from "../billing/record.ts"
-import { accountUsage, type DayOfUsage } from "../billing/usage.ts"
+import { accountUsage, dayInZone } from "../billing/usage.ts"
+import { dayText } from "../port/usage.ts"
 import { textOf } from "../port/place.ts"
 import { accountPath, accountsPage, invoicesPage, projectionPage, recordsPage, usagePage, type Where } from "./billing-page.ts"
 import { InFlight } from "./in-flight.ts"
@@ -136,13 +137,8 @@ function preferred(accept: string | null): "html" | "json" {
   return html > 0 && html >= weight("application/json") ? "html" : "json"
 }
 
-const texts = (of: DayOfUsage): object => Object.fromEntries(Object.entries(of).map(([key, value]) => [key, String(value)]))
+const texts = (of: object): object => Object.fromEntries(Object.entries(of).map(([key, value]) => [key, String(value)]))
 const behindLine = (one: Behind): string => ("record" in one ? recordLine(one.record) : textOf(kinds.event.encode(one.event)))
-
-const projectionJson = (one: Projection | NotProjected): object =>
-  "error" in one
-    ? { subscription: one.subscription, error: { code: one.error.code, detail: one.error.message } }
-    : { ...one, span: { start: instantText(one.span.start), end: instantText(one.span.end) }, until: instantText(one.until) }
 
 class HttpBilling implements BillingService {
   readonly app = new Hono()
@@ -298,9 +294,8 @@ class HttpBilling implements BillingService {
   async #usage(asking: Asking): Promise<Answer> {
     const account = await this.#account(asking)
     const { from, to } = decodeQuery(UsageQuery, asking.query, [])
-    const today = instantText(this.#now()).slice(0, 10)
-    const toDay = dayNumber(to ?? today)
-    const fromDay = from === undefined ? dayNumber(`${instantText(BigInt(toDay) * dayUs).slice(0, 8)}01`) : dayNumber(from)
+    const toDay = to === undefined ? dayInZone(await this.#billing.zone(account.zone), this.#now()) : dayNumber(to)
+    const fromDay = dayNumber(from ?? `${dayText(toDay).slice(0, 8)}01`)
     if (fromDay > toDay || toDay - fromDay >= this.limits.daysMax)
       throw invalidRequest(
         [{ path: "query.from", expected: `a day up to "to", and ${this.limits.daysMax} days at most`, actual: `${toDay - fromDay + 1} days` }],
@@ -311,8 +306,10 @@ class HttpBilling implements BillingService {
       page: () => usagePage(this.#where(account, asking), usage),
       json: () => ({
         account: account.id,
-        days: usage.days.map(({ day, ...sums }) => ({ day, ...texts(sums) })),
+        zone: usage.zone,
+        days: usage.days.map(texts),
         total: texts(usage.total),
+        events: usage.events.map(texts),
       }),
     }
   }

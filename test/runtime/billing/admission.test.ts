@@ -5,15 +5,15 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import t from "tap"
 import { Host } from "../../../host/mod.ts"
-import { cappedAdmission } from "../../../runtime/billing/admission.ts"
+import { cappedAdmission, type CapWarning } from "../../../runtime/billing/admission.ts"
 import { costOfCall } from "../../../runtime/billing/call-cost.ts"
 import { priceTable } from "../../../runtime/billing/catalogue.ts"
 import { decimal, decimalText, readDecimal } from "../../../runtime/billing/decimal.ts"
-import { addCatalogue, openBilling, putAccount, subscribe } from "../../../runtime/billing/mod.ts"
+import { addCatalogue, type Billing, openBilling, putAccount, subscribe } from "../../../runtime/billing/mod.ts"
 import { checkCaps, Reserver, useOfCap } from "../../../runtime/billing/reserve.ts"
 import { PluginError } from "../../../schemas/error/plugin.ts"
 import { writeGuests } from "../../host/embedding-guests.ts"
-import { at, openHost, storeAt } from "./usage.ts"
+import { at, calls, keep, openHost, storeAt } from "./usage.ts"
 
 t.setTimeout(240_000)
 const core = await openHost()
@@ -24,21 +24,24 @@ await writeGuests(folder)
 const text = await readFile(fileURLToPath(new URL("../../../schemas/billing/executions-2025.json", import.meta.url)), "utf8")
 
 /** The list with other bounds of its free plan. */
-function bounded(upTo: Readonly<Record<string, string>>): string {
-  const list = JSON.parse(text) as { plans: Array<{ id: string; charges: Array<{ id: string; overage?: { upTo: string } }> }> }
+function bounded(upTo: Readonly<Record<string, string>>, policy: "block" | "warn" = "block"): string {
+  const list = JSON.parse(text) as { plans: Array<{ id: string; charges: Array<{ id: string; overage?: { upTo: string; policy: string } }> }> }
   for (const { charges, id } of list.plans)
-    if (id === "community") for (const { id: charge, overage } of charges) if (overage !== undefined && upTo[charge] !== undefined) overage.upTo = upTo[charge]
+    if (id === "community")
+      for (const { id: charge, overage } of charges)
+        if (overage !== undefined && upTo[charge] !== undefined) Object.assign(overage, { upTo: upTo[charge], policy })
   return JSON.stringify(list)
 }
 
-async function opened(upTo: Readonly<Record<string, string>>) {
+async function opened(upTo: Readonly<Record<string, string>>, before?: (billing: Billing) => Promise<void>, onWarning?: (warning: CapWarning) => void) {
   const store = storeAt("2026-01-10")
   const billing = openBilling({ host: core, store, entity: "acme" })
-  const { digest } = await addCatalogue(billing, bounded(upTo))
+  const { digest } = await addCatalogue(billing, bounded(upTo, onWarning === undefined ? "block" : "warn"))
   await putAccount(billing, { id: "ada", zone: "UTC", currency: "USD", tenants: ["ada-1", "ada-2"] })
   await subscribe(billing, { id: "s", account: "ada", catalogue: digest, plan: "community", start: at("2026-01-01") })
+  await before?.(billing)
   const reserver = new Reserver(billing, { flushMs: 20, idleMs: 40 })
-  const host = await Host.open({ cache: false, ports: { admission: cappedAdmission(billing, reserver) } })
+  const host = await Host.open({ cache: false, ports: { admission: cappedAdmission(billing, reserver, onWarning === undefined ? {} : { onWarning }) } })
   const load = (tenant: string) => host.load(join(folder, "basic.wasm"), { tenant, limits: { deadlineMs: 2_000 } })
   const cap = (charge: string, bound: bigint) =>
     useOfCap(billing, { account: "ada", charge: `s/community/${charge}`, period: { start: at("2026-01-01"), end: 0n }, upTo: bound, scale: 0, unit: "" })
@@ -49,6 +52,38 @@ async function opened(upTo: Readonly<Record<string, string>>) {
   }
   return { billing, digest, reserver, load, cap, close }
 }
+
+t.test("a cap begins with what was used of its period, once over all nodes, and not with what was before it", async (t) => {
+  const used = async (billing: Billing) => {
+    await keep(billing.store, "ada-1", calls("ada-1", "2026-01-02", "2026-01-09", 150, 3))
+    await keep(billing.store, "ada-2", calls("ada-2", "2026-01-05", "2026-01-06", 47, 4))
+    await keep(billing.store, "ada-1", calls("ada-1", "2025-12-20", "2025-12-30", 90, 5))
+  }
+  const { billing, cap, close, load, reserver } = await opened({ executions: "200" }, used)
+  const plugins = [await load("ada-1"), await load("ada-2")]
+  let answered = 0
+  for (let i = 0; i < 6; i++)
+    await plugins[i % 2]?.call("add", [1, 2]).then(
+      () => answered++,
+      (error: unknown) => t.match(error, { code: "STELE-PLG-0010" }),
+    )
+  t.equal(answered, 3, "197 were used")
+  await reserver.flush()
+  t.equal((await cap("executions", 200n)).used, 200n)
+  t.strictSame(await checkCaps(billing), [])
+  await close()
+})
+
+t.test("a bound that only warns refuses nothing, and is said once", async (t) => {
+  const warnings: Array<CapWarning> = []
+  const { billing, close, load } = await opened({ executions: "5" }, undefined, (warning) => warnings.push(warning))
+  const plugin = await load("ada-1")
+  for (let i = 0; i < 12; i++) await plugin.call("add", [1, 2])
+  t.match(warnings, [{ account: "ada", tenant: "ada-1", charge: "s/community/executions", upTo: "5", until: "2026-02-01T00:00:00.000Z" }])
+  t.equal(warnings.length, 1)
+  t.strictSame(await checkCaps(billing), [])
+  await close()
+})
 
 t.test("64 calls at a time of an account's tenants never pass its cap, and the refusal says what to do", async (t) => {
   const { billing, cap, close, load, reserver } = await opened({ executions: "200" })

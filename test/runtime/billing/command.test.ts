@@ -91,6 +91,21 @@ t.test("a subscription is changed by a command, first as a trial", async (t) => 
   t.match(stele("account", "show", "bob").stdout, /goes on as bob-professional\.2$/m)
 })
 
+t.test("`stele usage --account` says what was used by day, and what it will have cost", async (t) => {
+  const found = json("usage", "--account", "ada", "--from", day(month), "--to", day(next)) as { readonly days: ReadonlyArray<object>; readonly method: string }
+  t.match(found, {
+    account: "ada",
+    zone: "UTC",
+    total: { calls: "1500", events: "0" },
+    events: [],
+    subscriptions: [{ subscription: "ada-professional", currency: "USD" }],
+  })
+  t.match(found.method, /estimate/)
+  const shown = stele("usage", "--account", "ada", "--from", day(month), "--to", day(next)).stdout
+  t.match(shown, /^all\s+1,500/m)
+  t.match(shown, /^ada-professional professional, .* in USD$/m)
+})
+
 t.test("`stele invoice serve` shows the books to whoever has a token, by a browser's password, too", async (t) => {
   const file = join(folder, "ada.token")
   const server = begin("invoice", "serve", "--port", "0", "--account", `ada=${file}`, "--json")

@@ -59,11 +59,14 @@ async function opened(start: string, align: "calendar" | "anchor" = "calendar") 
     const { failed, issued } = await runBilling(billing)
     t.strictSame(failed, [])
     return Promise.all(
-      issued.map(async (id) => {
-        const { invoice } = await invoiceOf(billing, id)
-        const lines = invoice.lines.filter(({ amount }) => Number(amount) !== 0).map(({ amount, charge }) => `${charge} ${amount}`)
-        return [id.replace(/T000000Z/, ""), invoice.totals.payable, ...lines]
-      }),
+      // By id: which of them is written first is chance.
+      issued
+        .toSorted((a, b) => (a < b ? -1 : 1))
+        .map(async (id) => {
+          const { invoice } = await invoiceOf(billing, id)
+          const lines = invoice.lines.filter(({ amount }) => Number(amount) !== 0).map(({ amount, charge }) => `${charge} ${amount}`)
+          return [id.replace(/T000000Z/, ""), invoice.totals.payable, ...lines]
+        }),
     )
   }
   return { billing, store, old, fresh, gpu, run }
@@ -85,13 +88,10 @@ t.test("an upgrade at once bills each list's own time, and what was paid ahead c
   store.set("2026-01-16T03:00:00Z")
   t.match(await gpu("b", "2026-01-16", "7"), { meters: [{ subscription: "s.2", meter: "gpu" }] })
   // 15 and 16 of 31 days; of 16.00 that come back, 5.00 are used up.
-  t.strictSame(
-    (await run()).toSorted(),
-    [
-      ["s.20260101.1", "-11.00", "team/base -16.00", "team/gpu 5.00"],
-      ["s.2.20260101.0", "21.00", "team/base 32.00"],
-    ].toSorted(),
-  )
+  t.strictSame(await run(), [
+    ["s.2.20260101.0", "21.00", "team/base 32.00"],
+    ["s.20260101.1", "-11.00", "team/base -16.00", "team/gpu 5.00"],
+  ])
   t.equal(await balanceOf(billing, "wallet/ada", "EUR"), 0n)
   store.set("2026-02-01T03:00:00Z")
   t.strictSame(await run(), [["s.2.20260101.1", "83.00", "team/gpu 21.00", "team/base 62.00"]])
@@ -113,22 +113,16 @@ t.test("a downgrade at the period's end is prorated by nothing, and takes number
   await t.rejects(changeSubscription(billing, "s", { what: "resume", at: at("2026-02-03") }), { code: "STELE-BIL-0016", message: /goes on as "s\.2"/ })
   await changeSubscription(billing, "s.2", { what: "quantity", charge: "seats", quantity: "4", at: at("2026-02-10"), atPeriodEnd: true })
   store.set("2026-02-02")
-  t.strictSame(
-    (await run()).toSorted(),
-    [
-      ["s.2.20260201.0", "62.00", "team/base 62.00"],
-      ["s.20260101.1", "0.00"],
-    ].toSorted(),
-  )
+  t.strictSame(await run(), [
+    ["s.2.20260201.0", "62.00", "team/base 62.00"],
+    ["s.20260101.1", "0.00"],
+  ])
   await changePriceList(billing, "s.2", { catalogue: old.digest, plan: "team", at: at("2026-02-15"), atPeriodEnd: true })
   store.set("2026-03-02")
-  t.strictSame(
-    (await run()).toSorted(),
-    [
-      ["s.2.20260201.1", "0.00"],
-      ["s.3.20260301.0", "35.00", "team/base 31.00", "team/seats 4.00"],
-    ].toSorted(),
-  )
+  t.strictSame(await run(), [
+    ["s.2.20260201.1", "0.00"],
+    ["s.3.20260301.0", "35.00", "team/base 31.00", "team/seats 4.00"],
+  ])
   await billing.close()
 })
 

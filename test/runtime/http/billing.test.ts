@@ -343,7 +343,9 @@ t.test("a page is answered to who prefers one, JSON to all others", async (t) =>
 
 t.test("the chart is SVG of its own: titles, a bar a day, sizes in proportion", async (t) => {
   const { text } = await ask("/accounts/ada/usage.html?from=2025-01-01&to=2025-01-31")
-  const svg = /<svg.*<\/svg>/s.exec(text)?.[0] ?? ""
+  const [svg = "", events = ""] = text.match(/<svg.*?<\/svg>/gs) ?? []
+  wellFormed(events, new Set())
+  t.match(events, /aria-labelledby="events-title events-text"/, "single events have one of their own")
   wellFormed(svg, new Set())
   t.match(svg, 'role="img" aria-labelledby="chart-title chart-text"')
   t.match(svg, '<title id="chart-title">Calls a day, 2025-01-01 to 2025-01-31</title>')
