@@ -216,6 +216,13 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-ISO-0007": "A core module of a foreign ABI used a port that is not carried to isolates: its functions run where its memory is.",
   "STELE-ISO-0008":
     "A process of a plugin used its processor for seconds while no call ran in it: a guest that has taken over its engine does that. It was ended; the host's observer is told.",
+  "STELE-KRN-0001": "Kernels read and write as many numbers as they are told of; an operand of another length would be read beyond its end.",
+  "STELE-KRN-0002": "Kernels are made for one type of number each, and convert nothing on their own.",
+  "STELE-KRN-0003": "The sizes do not fit each other, or are no whole numbers that addresses of 32 bits hold.",
+  "STELE-KRN-0004": "The place of a freed array may be another's by now. Arrays of other kernels lie in another memory.",
+  "STELE-KRN-0005": "Arrays share one memory, bounded so that a caller's mistake does not take the machine's. Freed arrays leave room for others.",
+  "STELE-KRN-0006": "The names are in the message; there are no others.",
+  "STELE-KRN-0007": "The kernels are WebAssembly with SIMD of 128 bits, which engines have had since 2021 (Chromium) to 2023 (Safari).",
   "STELE-COM-0001":
     "Two plugins that call each other have no first one: nothing bounds how they enter each other but the limit on nested calls. The old component goes on serving.",
   "STELE-COM-0002": "A linked plugin serves an import by the interface of the same name that it exports, in a version that semver calls compatible.",

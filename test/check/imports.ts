@@ -60,7 +60,7 @@ const table: Readonly<Record<string, Room>> = {
       "host/call/watchdog-thread.ts",
       "host/platform/browser.ts",
     ],
-    packages: ["@bytecodealliance/jco-transpile", "rolldown"],
+    packages: ["@bytecodealliance/jco-transpile", "assemblyscript", "rolldown"],
   },
 }
 
@@ -220,7 +220,7 @@ async function dependencies(): Promise<ReadonlyArray<string>> {
   const problems = Object.keys(installed)
     .filter((name) => !installable.includes(name))
     .map((name) => `package.json: Cannot depend on "${name}" at run time: a new dependency needs an ADR and a line here`)
-  for (const file of ["package-lock.json", "test/package-lock.json"]) {
+  for (const file of ["package-lock.json", "test/package-lock.json", "test/bench/peers/package-lock.json"]) {
     if (/"resolved"|:\/\//.test(await text(file))) problems.push(`${file}: Cannot name a host: run node runtime/build/complete-lock.mjs ${file}`)
   }
   return problems

@@ -14,7 +14,11 @@ import { words } from "./words.ts"
 
 const checks: ReadonlyArray<Check> = [
   { name: "types", run: async () => problemsOf(await run("tsc", ["-p", "."])) },
-  { name: "guest types", run: async () => problemsOf(await run("tsc", ["-p", "tsconfig.as.json"])) },
+  {
+    name: "guest types",
+    // AssemblyScript has decorators of functions and constants, which TypeScript (TS1206) has not.
+    run: async () => problemsOf(await run("tsc", ["-p", "tsconfig.as.json"])).filter((problem) => !problem.includes("error TS1206:")),
+  },
   { name: "lint", run: async () => problemsOf(await run("oxlint", ["--type-aware", "--format=unix"])) },
   format,
   imports,

@@ -1,5 +1,5 @@
 /**
- * The same smoke of embedding, and the same bills to the last digit, on every platform that is supported: Node 24 and 26, Deno, Bun, and a browser under a
+ * The same smoke of embedding, the same bills to the last digit and the same bits of kernels, on every platform that is supported: Node 24 and 26, Deno, Bun, and a browser under a
  * strict policy, with and without cross-origin isolation. `npm run test:runtimes` @long
  */
 import { execFile } from "node:child_process"
@@ -28,9 +28,11 @@ const linesOf = async (name: string): Promise<ReadonlyArray<string>> => (await r
 const expected = await linesOf("smoke.txt")
 /** What bills come to: where this changes, invoices do. */
 const expectedBills = await linesOf("bills.txt")
+/** What numbers come to: where this changes, so does what others have computed. */
+const expectedKernels = await linesOf("kernels.txt")
 
 /** What a platform answers. */
-type Outcome = Smoke & { readonly bills: ReadonlyArray<string> }
+type Outcome = Smoke & { readonly bills: ReadonlyArray<string>; readonly kernels: ReadonlyArray<string> }
 
 const node24 = join(root, "test/node_modules/node-24/bin/node")
 const programs: ReadonlyArray<readonly [title: string, command: string, args: ReadonlyArray<string>, stop: string]> = [
@@ -43,9 +45,10 @@ const programs: ReadonlyArray<readonly [title: string, command: string, args: Re
 /** Beyond a deadline: HOST.md's bound for the worst, with room for a machine that does other things. */
 const lateMsMax = 500
 
-function judge(t: Test, { lines, lateMs, stop, bills }: Outcome, mechanism: string): void {
+function judge(t: Test, { lines, lateMs, stop, bills, kernels }: Outcome, mechanism: string): void {
   t.same(lines, expected)
   t.same(bills, expectedBills)
+  t.same(kernels, expectedKernels)
   t.equal(stop, mechanism)
   t.ok(lateMs >= 0 && lateMs < lateMsMax, `stopped ${lateMs.toFixed(1)} ms after its deadline`)
 }
@@ -72,7 +75,12 @@ void t.test("Chromium", { skip: browserPath === undefined ? "Chromium is not ins
   for (const entry of ["host", "mod"])
     await build({
       input: { [`page-${entry}`]: here("page.ts") },
-      plugins: [{ name: "installed", resolveId: (id) => (id.endsWith("/host/mod.ts") ? join(dist, `${entry}.js`) : null) }],
+      plugins: [
+        {
+          name: "installed",
+          resolveId: (id) => (id.endsWith("/host/mod.ts") ? join(dist, `${entry}.js`) : id.endsWith("/kernels/mod.ts") ? join(dist, "kernels.js") : null),
+        },
+      ],
       resolve: { conditionNames: ["browser", "import", "default"] },
       platform: "browser",
       output: { dir: folder, format: "esm" },
@@ -101,7 +109,7 @@ void t.test("Chromium", { skip: browserPath === undefined ? "Chromium is not ins
         response.writeHead(204, headers).end()
         return
       }
-      const bundled = /^\/[\w-]+\.js$/.test(request.url ?? "") ? join(folder, request.url as string) : ""
+      const bundled = /^\/[\w.-]+\.js$/.test(request.url ?? "") ? join(folder, request.url as string) : ""
       const file = files[request.url ?? ""] ?? (existsSync(bundled) ? (["text/javascript", bundled] as const) : undefined)
       if (request.url === "/")
         response

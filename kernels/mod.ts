@@ -1,0 +1,17 @@
+/** `stele/kernels`: numeric kernels as a library. */
+export {
+  type Convolution,
+  type Floats,
+  type Kernels,
+  type KernelsOptions,
+  type Mode,
+  openKernels,
+  type PackedConvolution,
+  type PackedMatrix,
+  type ProductShape,
+} from "./kernels.ts"
+export type { ConvolutionShape } from "./convolve/convolve.ts"
+export type { MapName } from "./math/math.ts"
+export type { Numbers, NumberType } from "./memory/memory.ts"
+export type { ComparisonName } from "./vector/vector.ts"
+export { KernelError } from "../schemas/error/kernel.ts"

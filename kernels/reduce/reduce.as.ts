@@ -1,0 +1,147 @@
+/**
+ * Many numbers to one. Sums have one order on every machine: number i goes to lane i mod 32, lanes begin at +0, and lanes are added by halves,
+ * 16, 8, 4, 2, 1. Eight registers of four lanes are also what hides the latency of an addition.
+ */
+import { madd, settledScalar } from "../simd.as"
+
+/** The last numbers, fewer than four, and zeros, which change no lane: one that begins at +0 is never -0. */
+@inline function rest(x: usize, n: i32): v128 {
+  if (n == 1) return v128.load32_zero(x)
+  if (n == 2) return v128.load64_zero(x)
+  return v128.load_lane<f32>(x, v128.load64_zero(x), 2, 8)
+}
+
+/** Lanes by halves. */
+@inline function folded(a: v128, b: v128, c: v128, d: v128, e: v128, f: v128, g: v128, h: v128): f32 {
+  a = f32x4.add(f32x4.add(f32x4.add(a, e), f32x4.add(c, g)), f32x4.add(f32x4.add(b, f), f32x4.add(d, h)))
+  a = f32x4.add(a, v128.shuffle<f32>(a, a, 2, 3, 2, 3))
+  return f32x4.extract_lane(a, 0) + f32x4.extract_lane(a, 1)
+}
+
+/** Adds register `at` of eight. */
+@inline function plus(at: i32, want: i32, sum: v128, v: v128): v128 {
+  return at == want ? f32x4.add(sum, v) : sum
+}
+
+export function sumF32(x: usize, n: i32): f32 {
+  const zero = f32x4.splat(0)
+  let a = zero
+  let b = zero
+  let c = zero
+  let d = zero
+  let e = zero
+  let f = zero
+  let g = zero
+  let h = zero
+  for (const stop = x + (<usize>(n & ~31) << 2); x < stop; x += 128) {
+    a = f32x4.add(a, v128.load(x))
+    b = f32x4.add(b, v128.load(x, 16))
+    c = f32x4.add(c, v128.load(x, 32))
+    d = f32x4.add(d, v128.load(x, 48))
+    e = f32x4.add(e, v128.load(x, 64))
+    f = f32x4.add(f, v128.load(x, 80))
+    g = f32x4.add(g, v128.load(x, 96))
+    h = f32x4.add(h, v128.load(x, 112))
+  }
+  n &= 31
+  for (let at = 0; n > 0; at++, n -= 4, x += 16) {
+    const v = n >= 4 ? v128.load(x) : rest(x, n)
+    a = plus(at, 0, a, v)
+    b = plus(at, 1, b, v)
+    c = plus(at, 2, c, v)
+    d = plus(at, 3, d, v)
+    e = plus(at, 4, e, v)
+    f = plus(at, 5, f, v)
+    g = plus(at, 6, g, v)
+    h = plus(at, 7, h, v)
+  }
+  return settledScalar(folded(a, b, c, d, e, f, g, h))
+}
+
+/** The sum of products, in the order of a sum. */
+export function dotF32(x: usize, y: usize, n: i32): f32 {
+  const zero = f32x4.splat(0)
+  let a = zero
+  let b = zero
+  let c = zero
+  let d = zero
+  let e = zero
+  let f = zero
+  let g = zero
+  let h = zero
+  for (const stop = x + (<usize>(n & ~31) << 2); x < stop; x += 128, y += 128) {
+    a = madd(v128.load(x), v128.load(y), a)
+    b = madd(v128.load(x, 16), v128.load(y, 16), b)
+    c = madd(v128.load(x, 32), v128.load(y, 32), c)
+    d = madd(v128.load(x, 48), v128.load(y, 48), d)
+    e = madd(v128.load(x, 64), v128.load(y, 64), e)
+    f = madd(v128.load(x, 80), v128.load(y, 80), f)
+    g = madd(v128.load(x, 96), v128.load(y, 96), g)
+    h = madd(v128.load(x, 112), v128.load(y, 112), h)
+  }
+  n &= 31
+  for (let at = 0; n > 0; at++, n -= 4, x += 16, y += 16) {
+    const v = n >= 4 ? v128.load(x) : rest(x, n)
+    const w = n >= 4 ? v128.load(y) : rest(y, n)
+    if (at == 0) a = madd(v, w, a)
+    else if (at == 1) b = madd(v, w, b)
+    else if (at == 2) c = madd(v, w, c)
+    else if (at == 3) d = madd(v, w, d)
+    else if (at == 4) e = madd(v, w, e)
+    else if (at == 5) f = madd(v, w, f)
+    else if (at == 6) g = madd(v, w, g)
+    else h = madd(v, w, h)
+  }
+  return settledScalar(folded(a, b, c, d, e, f, g, h))
+}
+
+/** Of nothing: NaN. */
+export function meanF32(x: usize, n: i32): f32 {
+  return settledScalar(sumF32(x, n) / <f32>n)
+}
+
+/** NaN where one is; of nothing -∞. */
+export function maxOfF32(x: usize, n: i32): f32 {
+  let most = f32x4.splat(-Infinity)
+  let other = most
+  for (; n >= 8; n -= 8, x += 32) {
+    most = f32x4.max(most, v128.load(x))
+    other = f32x4.max(other, v128.load(x, 16))
+  }
+  most = f32x4.max(most, other)
+  let found = max<f32>(max<f32>(f32x4.extract_lane(most, 0), f32x4.extract_lane(most, 1)), max<f32>(f32x4.extract_lane(most, 2), f32x4.extract_lane(most, 3)))
+  for (; n > 0; n--, x += 4) found = max<f32>(found, load<f32>(x))
+  return settledScalar(found)
+}
+
+/** NaN where one is; of nothing +∞. */
+export function minOfF32(x: usize, n: i32): f32 {
+  let least = f32x4.splat(Infinity)
+  let other = least
+  for (; n >= 8; n -= 8, x += 32) {
+    least = f32x4.min(least, v128.load(x))
+    other = f32x4.min(other, v128.load(x, 16))
+  }
+  least = f32x4.min(least, other)
+  let found = min<f32>(min<f32>(f32x4.extract_lane(least, 0), f32x4.extract_lane(least, 1)), min<f32>(f32x4.extract_lane(least, 2), f32x4.extract_lane(least, 3)))
+  for (; n > 0; n--, x += 4) found = min<f32>(found, load<f32>(x))
+  return settledScalar(found)
+}
+
+/** The place of the greatest, the first of equals; a NaN is the greatest of all. Of nothing -1. */
+export function argmaxF32(x: usize, n: i32): i32 {
+  const most = maxOfF32(x, n)
+  const isNaN = most != most
+  const wanted = f32x4.splat(most)
+  let at = 0
+  for (; at + 4 <= n; at += 4) {
+    const v = v128.load(x + (<usize>at << 2))
+    const mask = i32x4.bitmask(isNaN ? f32x4.ne(v, v) : f32x4.eq(v, wanted))
+    if (mask != 0) return at + ctz(mask)
+  }
+  for (; at < n; at++) {
+    const v = load<f32>(x + (<usize>at << 2))
+    if (isNaN ? v != v : v == most) return at
+  }
+  return -1
+}

@@ -1,0 +1,69 @@
+/**
+ * Compiles the kernels' modules, each of one entry (`kernels/NAME.as.ts`) and twice: `NAME.bitexact.gen.ts` with plain SIMD and `NAME.fast.gen.ts` with
+ * relaxed SIMD. A first line names the bytes of the sources, the compiler's version and this script by one digest, and the module by another: what is as it says is
+ * left alone.
+ *
+ *     node runtime/build/kernels.ts
+ */
+import { createHash } from "node:crypto"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { toBase64 } from "../../schemas/value/base64.ts"
+import { filesIn, fingerprintOf, textOf, writeChanged } from "./inputs.ts"
+
+interface Compiler {
+  readonly main: (
+    args: ReadonlyArray<string>,
+    options: { readonly stderr: { readonly write: (text: string) => void }; readonly writeFile: (name: string, contents: Uint8Array | string) => void },
+  ) => Promise<{ readonly error: Error | null }>
+  readonly createMemoryStream: () => { readonly write: (text: string) => void; readonly toString: () => string }
+}
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+const folder = join(root, "kernels")
+const names = ["inference"]
+const builds = { bitexact: ["simd"], fast: ["simd", "relaxed-simd"] } as const
+
+const digestOf = (bytes: Uint8Array | string): string => createHash("sha256").update(bytes).digest("hex")
+
+async function compiled(name: string, features: ReadonlyArray<string>): Promise<Uint8Array> {
+  const asc = (await import("assemblyscript/asc")) as unknown as Compiler
+  const stderr = asc.createMemoryStream()
+  let bytes: Uint8Array | undefined
+  const { error } = await asc.main(
+    [
+      `kernels/${name}.as.ts`,
+      ...["--baseDir", root, "--outFile", "kernels.wasm", "--runtime", "stub", "--noAssert", "--importMemory", "-O3", "--converge"],
+      ...features.flatMap((feature) => ["--enable", feature]),
+    ],
+    {
+      stderr,
+      writeFile: (_, contents) => {
+        if (typeof contents !== "string") bytes = contents
+      },
+    },
+  )
+  if (error !== null || bytes === undefined) throw new Error(`Cannot compile kernels/${name}.as.ts:\n${stderr.toString()}`, { cause: error })
+  return bytes
+}
+
+const sources = (await filesIn(folder, { recursive: true })).filter((file) => file.endsWith(".as.ts"))
+const from = await fingerprintOf([...sources, fileURLToPath(import.meta.url)], ["assemblyscript"])
+
+for (const name of names)
+  for (const [build, features] of Object.entries(builds)) {
+    const path = join(folder, `${name}.${build}.gen.ts`)
+    const [, ofSources, ofModule, module] =
+      /^[^\n]*\n\/\/ sources ([0-9a-f]{64}), module ([0-9a-f]{64})\n[^"]*"([^"]*)"\n$/.exec((await textOf(path)) ?? "") ?? []
+    if (ofSources === from && ofModule === digestOf(module as string)) continue
+    const bytes = await compiled(name, features)
+    const base64 = toBase64(bytes)
+    const text = `// do not edit, run \`node runtime/build/kernels.ts\`
+// sources ${from}, module ${digestOf(base64)}
+/** \`${name}.as.ts\` with ${features.join(" and ")}: ${bytes.length} bytes, in base64. */
+export const wasm =
+  "${base64}"
+`
+    await writeChanged(path, text)
+    console.error(`Compiled kernels/${name}.${build}: ${bytes.length} bytes`)
+  }

@@ -1,0 +1,215 @@
+/**
+ * `npm run bench -- kernels`: numeric kernels beside those of other libraries in one process, one thread each, by turns; `turbo` is off. Peers are installed by the
+ * first run, apart from everything else (`test/bench/peers`); one that does not load is left out and so are its targets.
+ *
+ * GFLOP/s and GB/s are of the best of many short rounds, since whatever disturbs a round only slows it.
+ */
+import { type Floats, type Kernels, openKernels } from "../../kernels/mod.ts"
+import { peak, peakOperations } from "./guest/peak.ts"
+import { figureRow, type Row, type Target } from "./measure.ts"
+import { type Peer, peers, type Work } from "./peers/kernels.ts"
+
+type Say = (line: string) => void
+
+/** The least milliseconds of each, by turns: a round is as many runs as take about 20 ms. */
+async function least(works: Readonly<Record<string, Work>>, rounds = 15): Promise<Record<string, number>> {
+  const best: Record<string, number> = {}
+  const times: Record<string, number> = {}
+  for (const [name, work] of Object.entries(works)) {
+    for (let i = 0; i < 3; i++) await work()
+    const began = performance.now()
+    await work()
+    times[name] = Math.max(1, Math.round(20 / Math.max(0.001, performance.now() - began)))
+    best[name] = Number.POSITIVE_INFINITY
+  }
+  for (let round = 0; round < rounds; round++)
+    for (const [name, work] of Object.entries(works)) {
+      const n = times[name] as number
+      const began = performance.now()
+      for (let i = 0; i < n; i++) {
+        const answer = work()
+        // Who answers at once is not made to wait.
+        if (typeof answer !== "number") await answer
+      }
+      best[name] = Math.min(best[name] as number, (performance.now() - began) / n)
+    }
+  return best
+}
+
+const random = (n: number): Float32Array => Float32Array.from({ length: n }, () => Math.random() - 0.5)
+
+/** What each did a millisecond, in thousands of millions a second. */
+const rates = (best: Readonly<Record<string, number>>, operations: number): Record<string, number> =>
+  Object.fromEntries(Object.entries(best).map(([name, ms]) => [name, operations / ms / 1e6]))
+
+/** A row of rates: `fast` or `bitexact` is ours, the others are peers. */
+function rateRow(
+  figure: string,
+  unit: string,
+  all: Readonly<Record<string, number>>,
+  mode: string,
+  targets: Readonly<Record<string, number>>,
+  note?: string,
+): Row {
+  const { [mode]: ours, ...others } = all
+  const met = Object.entries(targets).flatMap(([peer, atLeast]): ReadonlyArray<Target> => {
+    const beside = all[peer]
+    return beside === undefined || ours === undefined ? [] : [{ name: `${mode}/${peer}`, ratio: ours / beside, atLeast }]
+  })
+  return figureRow(figure, unit, ours as number, others, met, note)
+}
+
+function matmulJs(a: Float32Array, b: Float32Array, n: number): () => number {
+  const c = new Float32Array(n * n)
+  return () => {
+    c.fill(0)
+    for (let i = 0; i < n; i++)
+      for (let k = 0; k < n; k++) {
+        const x = a[i * n + k] as number
+        for (let j = 0; j < n; j++) c[i * n + j] = (c[i * n + j] as number) + x * (b[k * n + j] as number)
+      }
+    return c[0] as number
+  }
+}
+
+async function matmulRows(modes: Readonly<Record<"bitexact" | "fast", Kernels>>, others: ReadonlyArray<Peer>): Promise<ReadonlyArray<Row>> {
+  const n = 512
+  const [a, b] = [random(n * n), random(n * n)]
+  const run = await peak()
+  const turns = 300_000
+  const works: Record<string, Work> = { peak: () => run(turns), js: matmulJs(a, b, n) }
+  for (const [mode, kernels] of Object.entries(modes)) {
+    const [x, y, out] = [kernels.numbers(a), kernels.numbers(b), kernels.zeros(n * n)]
+    works[mode] = () => {
+      kernels.matmul(out, x, y, { m: n, k: n, n })
+      return out.array[0] as number
+    }
+  }
+  for (const { matmul, name } of others) if (matmul !== undefined) works[name] = await matmul(a, b, n)
+  const best = await least(works)
+  const all = { ...rates(best, 2 * n ** 3), peak: (turns * peakOperations) / (best["peak"] as number) / 1e6 }
+  return [
+    rateRow(
+      "f32 matmul 512³, fast",
+      "GFLOP/s",
+      all,
+      "fast",
+      { "onnxruntime-web": 1.4, "numpy-ts": 1.4, "tfjs-wasm": 3.5, js: 25, peak: 0.8 },
+      "peak: fused operations of 128 bits",
+    ),
+    rateRow("f32 matmul 512³, bitexact", "GFLOP/s", all, "bitexact", { peak: 0.6 }),
+  ]
+}
+
+async function convolutionRows(modes: Readonly<Record<"bitexact" | "fast", Kernels>>, others: ReadonlyArray<Peer>): Promise<ReadonlyArray<Row>> {
+  const [channels, size] = [64, 56]
+  const [x, w] = [random(channels * size * size), random(channels * channels * 9)]
+  const works: Record<string, Work> = {}
+  const depthwise: Record<string, Work> = {}
+  for (const [mode, kernels] of Object.entries(modes)) {
+    const of = { inChannels: channels, outChannels: channels, inSize: [size, size], kernel: [3, 3], padding: [1, 1, 1, 1] }
+    const [image, out] = [kernels.numbers(x), kernels.zeros(x.length)]
+    const packed = kernels.packConvolution(kernels.numbers(w), of)
+    const each = kernels.packConvolution(kernels.numbers(w.subarray(0, channels * 9)), { ...of, groups: channels })
+    const ready =
+      (by: typeof packed): Work =>
+      () => {
+        kernels.convolve(out, image, by)
+        return out.array[0] as number
+      }
+    works[mode] = ready(packed)
+    depthwise[mode] = ready(each)
+  }
+  for (const { convolve, name } of others) if (convolve !== undefined) works[name] = await convolve(x, w, channels, size)
+  const all = rates(await least(works), 2 * channels * channels * 9 * size * size)
+  return [
+    rateRow("conv2d 3×3, 64→64 at 56², fast", "GFLOP/s", all, "fast", { "onnxruntime-web": 1.1 }),
+    rateRow("conv2d 3×3, 64→64 at 56², bitexact", "GFLOP/s", all, "bitexact", { "onnxruntime-web": 0.95 }),
+    rateRow("depthwise 3×3, 64 at 56²", "GFLOP/s", rates(await least(depthwise), 2 * channels * 9 * size * size), "fast", {}),
+  ]
+}
+
+async function vectorRows({ fast }: Readonly<Record<"bitexact" | "fast", Kernels>>, others: ReadonlyArray<Peer>): Promise<ReadonlyArray<Row>> {
+  const rows: Array<Row> = []
+  for (const n of [128, 384, 1024, 4096]) {
+    const [a, b] = [random(n), random(n)]
+    const [x, y] = [fast.numbers(a), fast.numbers(b)]
+    const js: Work = () => {
+      let sum = 0
+      for (let i = 0; i < n; i++) sum += (a[i] as number) * (b[i] as number)
+      return sum
+    }
+    const works: Record<string, Work> = { fast: () => fast.dot(x, y), js }
+    for (const { dot, name } of others) if (dot !== undefined) works[name] = dot(a, b)
+    const ns = Object.fromEntries(Object.entries(await least(works)).map(([name, ms]) => [name, ms * 1e6]))
+    const { fast: ours = 0, ...rest } = ns
+    const beside = rest["simsimd"]
+    rows.push(
+      figureRow(
+        `dot of ${n}, called from JavaScript`,
+        "ns",
+        ours,
+        rest,
+        beside === undefined ? [] : [{ name: "ours/simsimd", ratio: ours / beside, atMost: 1 }],
+      ),
+    )
+    x.free()
+    y.free()
+  }
+  const n = 2048
+  const [a, b] = [random(n), random(n)]
+  const sum = new Float32Array(n)
+  const [x, y, out] = [fast.numbers(a), fast.numbers(b), fast.zeros(n)] as readonly [Floats, Floats, Floats]
+  const all = rates(
+    await least({
+      fast: () => {
+        fast.add(out, x, y)
+        return 0
+      },
+      js: () => {
+        for (let i = 0; i < n; i++) sum[i] = (a[i] as number) + (b[i] as number)
+        return sum[0] as number
+      },
+    }),
+    12 * n,
+  )
+  rows.push(rateRow("vector add of 2,048, in the first cache", "GB/s", all, "fast", { js: 12 }))
+  const none = fast.zeros(0)
+  const { call = 0 } = await least({ call: () => fast.dot(none, none) })
+  rows.push(figureRow("a call: dot of nothing", "ns", call * 1e6, {}, [{ name: "ns", ratio: call * 1e6, atMost: 10 }]))
+  return rows
+}
+
+async function rowRows({ fast, bitexact }: Readonly<Record<"bitexact" | "fast", Kernels>>): Promise<ReadonlyArray<Row>> {
+  const [rows, n] = [100, 1024]
+  const values = random(rows * n)
+  const works: Record<string, Work> = {}
+  for (const kernels of [fast, bitexact]) {
+    const [x, out] = [kernels.numbers(values), kernels.zeros(rows * n)]
+    works[kernels.mode] = () => {
+      kernels.softmax(out, x, n)
+      return 0
+    }
+  }
+  works["js"] = () => {
+    let last = 0
+    for (let row = 0; row < rows; row++) {
+      const of = values.subarray(row * n, (row + 1) * n)
+      let [most, sum] = [Number.NEGATIVE_INFINITY, 0]
+      for (const value of of) most = Math.max(most, value)
+      const e = new Float32Array(n)
+      for (let i = 0; i < n; i++) sum += e[i] = Math.exp((of[i] as number) - most)
+      for (let i = 0; i < n; i++) last = e[i] = (e[i] as number) / sum
+    }
+    return last
+  }
+  return [rateRow("softmax of rows of 1,024", "G numbers/s", rates(await least(works), rows * n), "fast", {})]
+}
+
+export async function bench(say: Say): Promise<ReadonlyArray<Row>> {
+  const modes = { bitexact: await openKernels({ mode: "bitexact" }), fast: await openKernels({ mode: "fast" }) }
+  const others = await peers(say)
+  const rows: Array<Row> = []
+  for (const measure of [matmulRows, convolutionRows, vectorRows, rowRows]) rows.push(...(await measure(modes, others)))
+  return rows
+}
