@@ -34,7 +34,7 @@ export class KernelMemory {
 
   constructor(bytesMax: number) {
     this.bytesMax = bytesMax
-    this.memory = new WebAssembly.Memory({ initial: 2, maximum: Math.ceil((firstAt + bytesMax) / pageBytes) })
+    this.memory = new WebAssembly.Memory({ initial: 2, maximum: Math.min(65_536, Math.ceil((firstAt + bytesMax + alignment) / pageBytes)) })
   }
 
   /** @throws KernelError `Memory` */
@@ -54,7 +54,8 @@ export class KernelMemory {
     const last = this.#free.at(-1)
     const joins = last !== undefined && last.at + last.size === this.#end
     const at = joins ? last.at : this.#end
-    const lacking = at + size - this.memory.buffer.byteLength
+    // A line more than is asked for: kernels read whole words, of which the last may begin in the last byte of an array.
+    const lacking = at + size + alignment - this.memory.buffer.byteLength
     if (lacking > 0) {
       // By half of what there is, so that many small arrays do not grow it many times; views are made anew each time.
       const pages = Math.ceil(Math.max(lacking, this.memory.buffer.byteLength / 2) / pageBytes)

@@ -1,6 +1,6 @@
 /**
- * Compiles the kernels' modules, each of one entry (`kernels/NAME.as.ts`) and twice: `NAME.bitexact.gen.ts` with plain SIMD and `NAME.fast.gen.ts` with
- * relaxed SIMD. A first line names the bytes of the sources, the compiler's version and this script by one digest, and the module by another: what is as it says is
+ * Compiles the kernels' modules, each of one entry (`kernels/NAME.as.ts`): `inference.bitexact.gen.ts` and `text.gen.ts` with plain SIMD, and
+ * `inference.fast.gen.ts` with relaxed SIMD too. A second line names the bytes of the sources, the compiler's version and this script by one digest, and the module by another: what is as it says is
  * left alone.
  *
  *     node runtime/build/kernels.ts
@@ -21,7 +21,7 @@ interface Compiler {
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 const folder = join(root, "kernels")
-const names = ["inference"]
+const names = ["inference", "text"]
 const builds = { bitexact: ["simd"], fast: ["simd", "relaxed-simd"] } as const
 
 const digestOf = (bytes: Uint8Array | string): string => createHash("sha256").update(bytes).digest("hex")
@@ -50,20 +50,18 @@ async function compiled(name: string, features: ReadonlyArray<string>): Promise<
 const sources = (await filesIn(folder, { recursive: true })).filter((file) => file.endsWith(".as.ts"))
 const from = await fingerprintOf([...sources, fileURLToPath(import.meta.url)], ["assemblyscript"])
 
-for (const name of names)
-  for (const [build, features] of Object.entries(builds)) {
-    const path = join(folder, `${name}.${build}.gen.ts`)
-    const [, ofSources, ofModule, module] =
-      /^[^\n]*\n\/\/ sources ([0-9a-f]{64}), module ([0-9a-f]{64})\n[^"]*"([^"]*)"\n$/.exec((await textOf(path)) ?? "") ?? []
-    if (ofSources === from && ofModule === digestOf(module as string)) continue
-    const bytes = await compiled(name, features)
-    const base64 = toBase64(bytes)
-    const text = `// do not edit, run \`node runtime/build/kernels.ts\`
+for (const [name, { entry, features }] of Object.entries(modules)) {
+  const path = join(folder, `${name}.gen.ts`)
+  const [, ofSources, ofModule, module] = /^[^\n]*\n\/\/ sources ([0-9a-f]{64}), module ([0-9a-f]{64})\n[^"]*"([^"]*)"\n$/.exec((await textOf(path)) ?? "") ?? []
+  if (ofSources === from && ofModule === digestOf(module as string)) continue
+  const bytes = await compiled(entry, features)
+  const base64 = toBase64(bytes)
+  const text = `// do not edit, run \`node runtime/build/kernels.ts\`
 // sources ${from}, module ${digestOf(base64)}
-/** \`${name}.as.ts\` with ${features.join(" and ")}: ${bytes.length} bytes, in base64. */
+/** \`${entry}.as.ts\` with ${features.join(" and ")}: ${bytes.length} bytes, in base64. */
 export const wasm =
   "${base64}"
 `
-    await writeChanged(path, text)
-    console.error(`Compiled kernels/${name}.${build}: ${bytes.length} bytes`)
-  }
+  await writeChanged(path, text)
+  console.error(`Compiled kernels/${name}: ${bytes.length} bytes`)
+}
