@@ -21,8 +21,12 @@ interface Compiler {
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 const folder = join(root, "kernels")
-const names = ["inference", "text"]
-const builds = { bitexact: ["simd"], fast: ["simd", "relaxed-simd"] } as const
+/** By the name of their file: of which entry, and with what beyond WebAssembly's first version. */
+const modules = {
+  "inference.bitexact": { entry: "inference", features: ["simd"] },
+  "inference.fast": { entry: "inference", features: ["simd", "relaxed-simd"] },
+  text: { entry: "text", features: ["simd"] },
+} as const
 
 const digestOf = (bytes: Uint8Array | string): string => createHash("sha256").update(bytes).digest("hex")
 
@@ -52,7 +56,8 @@ const from = await fingerprintOf([...sources, fileURLToPath(import.meta.url)], [
 
 for (const [name, { entry, features }] of Object.entries(modules)) {
   const path = join(folder, `${name}.gen.ts`)
-  const [, ofSources, ofModule, module] = /^[^\n]*\n\/\/ sources ([0-9a-f]{64}), module ([0-9a-f]{64})\n[^"]*"([^"]*)"\n$/.exec((await textOf(path)) ?? "") ?? []
+  const [, ofSources, ofModule, module] =
+    /^[^\n]*\n\/\/ sources ([0-9a-f]{64}), module ([0-9a-f]{64})\n[^"]*"([^"]*)"\n$/.exec((await textOf(path)) ?? "") ?? []
   if (ofSources === from && ofModule === digestOf(module as string)) continue
   const bytes = await compiled(entry, features)
   const base64 = toBase64(bytes)

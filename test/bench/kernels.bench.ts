@@ -4,7 +4,8 @@
  *
  * GFLOP/s and GB/s are of the best of many short rounds, since whatever disturbs a round only slows it.
  */
-import { type Floats, type Kernels, openKernels } from "../../kernels/mod.ts"
+import { createHash, hash } from "node:crypto"
+import { type Floats, type Kernels, openKernels, openTextKernels } from "../../kernels/mod.ts"
 import { peak, peakOperations } from "./guest/peak.ts"
 import { figureRow, type Row, type Target } from "./measure.ts"
 import { type Peer, peers, type Work } from "./peers/kernels.ts"
@@ -206,10 +207,183 @@ async function rowRows({ fast, bitexact }: Readonly<Record<"bitexact" | "fast", 
   return [rateRow("softmax of rows of 1,024", "G numbers/s", rates(await least(works), rows * n), "fast", {})]
 }
 
+/** The textbook automaton (Aho and Corasick 1975) as one table of states and bytes, which is its fastest form in JavaScript. */
+function automaton(literals: ReadonlyArray<Uint8Array>): (text: Uint8Array) => number {
+  const next: Array<Int32Array> = [new Int32Array(256).fill(-1)]
+  const ends: Array<number> = [0]
+  for (const literal of literals) {
+    let state = 0
+    for (const byte of literal) {
+      const row = next[state] as Int32Array
+      if (row[byte] === -1) {
+        row[byte] = next.length
+        next.push(new Int32Array(256).fill(-1))
+        ends.push(0)
+      }
+      state = row[byte] as number
+    }
+    ends[state] = (ends[state] as number) + 1
+  }
+  const fails = new Int32Array(next.length)
+  const queue: Array<number> = []
+  for (let byte = 0; byte < 256; byte++) {
+    const to = (next[0] as Int32Array)[byte] as number
+    if (to === -1) (next[0] as Int32Array)[byte] = 0
+    else queue.push(to)
+  }
+  for (const state of queue) {
+    const fail = fails[state] as number
+    ends[state] = (ends[state] as number) + (ends[fail] as number)
+    for (let byte = 0; byte < 256; byte++) {
+      const row = next[state] as Int32Array
+      const to = row[byte] as number
+      const other = (next[fail] as Int32Array)[byte] as number
+      if (to === -1) row[byte] = other
+      else {
+        fails[to] = other
+        queue.push(to)
+      }
+    }
+  }
+  const table = new Int32Array(next.length * 256)
+  next.forEach((row, state) =>
+    table.set(
+      row.map((to) => to * 256),
+      state * 256,
+    ),
+  )
+  const counts = Int32Array.from(ends)
+  return (text) => {
+    let [state, found] = [0, 0]
+    for (let i = 0; i < text.length; i++) {
+      state = table[state + (text[i] as number)] as number
+      found += counts[state >> 8] as number
+    }
+    return found
+  }
+}
+
+const words =
+  "the of and to in is you that it he was for on are as with his they at be this have from or one had by word but not what all were we when your can said there use an each which she do how their if".split(
+    " ",
+  )
+
+async function textRows(): Promise<ReadonlyArray<Row>> {
+  const kernels = await openTextKernels()
+  const size = 4 << 20
+  let source = ""
+  while (source.length < size) source += `${words[Math.floor(Math.random() * words.length)]} `
+  const buffer = Buffer.from(source.slice(0, size))
+  const text = buffer.toString()
+  const page = kernels.bytes(buffer)
+  const gigabytes = (best: Readonly<Record<string, number>>) => rates(best, size)
+  const letters = (length: number) => String.fromCharCode(...Array.from({ length }, () => 97 + Math.floor(Math.random() * 26)))
+  const some = (count: number, least: number, most: number) =>
+    Array.from({ length: count }, () => letters(least + Math.floor(Math.random() * (most - least + 1)))).filter((one) => !text.includes(one))
+  const rows: Array<Row> = []
+  const wanted = kernels.bytes(Buffer.from("stelexyz"))
+  rows.push(
+    rateRow(
+      "one literal of 8 bytes, absent, in 4 MiB of English words",
+      "GB/s",
+      gigabytes(
+        await least({
+          ours: () => kernels.indexOf(page, wanted),
+          "Buffer.indexOf": () => buffer.indexOf("stelexyz"),
+          "String.indexOf": () => text.indexOf("stelexyz"),
+        }),
+      ),
+      "ours",
+      { "Buffer.indexOf": 5 },
+    ),
+  )
+  const few = some(8, 6, 12)
+  const fewReady = kernels.literals(few.map((one) => Buffer.from(one)))
+  const pattern = new RegExp(few.join("|"), "g")
+  rows.push(
+    rateRow(
+      "8 literals of 6–12 letters, absent, in the same text",
+      "GB/s",
+      gigabytes(await least({ ours: () => kernels.find(page, fewReady).length, RegExp: () => [...text.matchAll(pattern)].length }, 5)),
+      "ours",
+      { RegExp: 8 },
+    ),
+  )
+  for (const isThere of [false, true]) {
+    const many = some(200, 6, 16)
+    // One in a thousand words' worth of text is one of them.
+    const other = Buffer.from(buffer)
+    if (isThere) for (let at = 0; at + 16 < size; at += 4_096) other.write(many[(at / 4_096) % many.length] as string, at)
+    const given = kernels.bytes(other)
+    const bytes = many.map((one) => Buffer.from(one))
+    const ready = kernels.literals(bytes)
+    const automatic = automaton(bytes)
+    if (automatic(other) !== kernels.find(given, ready).length) throw new Error("The automaton and the kernel find different numbers of matches")
+    rows.push(
+      rateRow(
+        `200 literals of 6–16 letters, ${isThere ? "one every 4 KiB" : "absent"}`,
+        "GB/s",
+        gigabytes(await least({ ours: () => kernels.find(given, ready).length, "automaton in JavaScript": () => automatic(other) }, 5)),
+        "ours",
+        { "automaton in JavaScript": 1.5 },
+      ),
+    )
+    given.free()
+    ready.free()
+  }
+  const count = 4_000
+  const leaves = kernels.bytes(Uint8Array.from({ length: 55 * count }, (_, i) => i))
+  const digests = kernels.bytes(32 * count)
+  const one = Buffer.alloc(55, 7)
+  const shaNs = await least({
+    ours: () => {
+      kernels.sha256Batch(digests, leaves, 55)
+      return 0
+    },
+    "crypto.hash": () => {
+      for (let i = 0; i < count; i++) hash("sha256", one, "buffer")
+      return 0
+    },
+  })
+  const { ours: sha = 0, "crypto.hash": theirs = 0 } = Object.fromEntries(Object.entries(shaNs).map(([name, ms]) => [name, (ms * 1e6) / count]))
+  rows.push(
+    figureRow("SHA-256 of a packed message of 55 bytes", "ns", sha, { "crypto.hash": theirs }, [
+      { name: "crypto.hash/ours", ratio: theirs / sha, atLeast: 3.5 },
+    ]),
+  )
+  const permutations = 2_000
+  const [state, states] = [kernels.bytes(200), kernels.bytes(400)]
+  const rateBytes = 168
+  const keccak = await least({
+    one: () => {
+      for (let i = 0; i < permutations; i++) kernels.keccakF1600(state)
+      return 0
+    },
+    two: () => {
+      for (let i = 0; i < permutations / 2; i++) kernels.keccakF1600x2(states)
+      return 0
+    },
+    openssl: () => {
+      createHash("shake128", { outputLength: rateBytes * permutations })
+        .update("")
+        .digest()
+      return 0
+    },
+  })
+  const { one: single = 0, openssl = 0, two = 0 } = Object.fromEntries(Object.entries(keccak).map(([name, ms]) => [name, (ms * 1e6) / permutations]))
+  const note = "OpenSSL: SHAKE128's output of 2,000 permutations at once"
+  rows.push(figureRow("Keccak-f[1600] of a state", "ns", single, { openssl }, [{ name: "ours/openssl", ratio: single / openssl, atMost: 1.2 }], note))
+  rows.push(figureRow("Keccak-f[1600] of two states, each", "ns", two, { openssl }, [{ name: "ours/openssl", ratio: two / openssl, atMost: 1 }], note))
+  const checks = await least({ crc32c: () => kernels.crc32c(page), utf8: () => Number(kernels.isUtf8(page)) })
+  rows.push(figureRow("CRC32C of 4 MiB", "GB/s", size / (checks["crc32c"] as number) / 1e6, {}, []))
+  rows.push(figureRow("UTF-8 validation of 4 MiB", "GB/s", size / (checks["utf8"] as number) / 1e6, {}, []))
+  return rows
+}
+
 export async function bench(say: Say): Promise<ReadonlyArray<Row>> {
   const modes = { bitexact: await openKernels({ mode: "bitexact" }), fast: await openKernels({ mode: "fast" }) }
   const others = await peers(say)
   const rows: Array<Row> = []
-  for (const measure of [matmulRows, convolutionRows, vectorRows, rowRows]) rows.push(...(await measure(modes, others)))
+  for (const measure of [matmulRows, convolutionRows, vectorRows, rowRows, textRows]) rows.push(...(await measure(modes, others)))
   return rows
 }

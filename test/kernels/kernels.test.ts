@@ -8,11 +8,10 @@ import { batchNorm, layerNorm, logSoftmax, rmsNorm, softmax } from "../../kernel
 import * as reduce from "../../kernels/reduce/reduce.ts"
 import { binary, type BinaryName, comparisonNames, comparisons, fma } from "../../kernels/vector/vector.ts"
 import { awkward, difference, distance, Random, randomFloats } from "./random-floats.ts"
+import { replay, runsOf, seed } from "../seed.ts"
 
-const isFull = process.env["STELE_TEST_FULL"] === "1"
-const seed = Number(process.env["STELE_TEST_SEED"] ?? (isFull ? Date.now() % 2 ** 31 : 1))
-t.comment(`seed ${seed}; STELE_TEST_SEED replays it`)
-const rounds = isFull ? 400 : 40
+t.comment(`${replay} replays`)
+const rounds = runsOf(40, 400)
 
 const exact = await openKernels({ mode: "bitexact" })
 const fast = await openKernels({ mode: "fast" })

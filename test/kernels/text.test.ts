@@ -5,14 +5,14 @@ import t from "tap"
 import { matches } from "../../kernels/search/literals.ts"
 import { openTextKernels } from "../../kernels/text.ts"
 import { Random } from "./random-floats.ts"
+import { replay, runsOf, seed } from "../seed.ts"
 
-const isFull = process.env["STELE_TEST_FULL"] === "1"
-const seed = Number(process.env["STELE_TEST_SEED"] ?? (isFull ? Date.now() % 2 ** 31 : 1))
-t.comment(`seed ${seed}; STELE_TEST_SEED replays it`)
-const rounds = isFull ? 20_000 : 1_000
+t.comment(`${replay} replays`)
+const rounds = runsOf(1_000, 20_000)
 
 const kernels = await openTextKernels()
-const randomBytes = (random: Random, n: number, kinds = 256): Uint8Array => Uint8Array.from({ length: n }, () => (kinds === 256 ? 0 : 97) + random.whole(0, kinds - 1))
+const randomBytes = (random: Random, n: number, kinds = 256): Uint8Array =>
+  Uint8Array.from({ length: n }, () => (kinds === 256 ? 0 : 97) + random.whole(0, kinds - 1))
 
 t.test("Keccak-f[1600], by SHA3-256 of every length of two blocks, and two states at once", (t) => {
   using state = kernels.bytes(200)
@@ -42,7 +42,10 @@ t.test("Keccak-f[1600], by SHA3-256 of every length of two blocks, and two state
     two.forEach((bytes, which) => {
       state.array.set(bytes)
       kernels.keccakF1600(state)
-      t.strictSame(state.array.map((_, i) => states.array[16 * (i >> 3) + 8 * which + (i & 7)] as number), state.array)
+      t.strictSame(
+        state.array.map((_, i) => states.array[16 * (i >> 3) + 8 * which + (i & 7)] as number),
+        state.array,
+      )
     })
   }
   t.end()
@@ -55,7 +58,11 @@ t.test("SHA-256 of messages of one length", (t) => {
     using messages = kernels.bytes(randomBytes(random, length * count))
     using out = kernels.bytes(32 * count)
     kernels.sha256Batch(out, messages, length)
-    const expected = Array.from({ length: count }, (_, i) => createHash("sha256").update(messages.array.subarray(i * length, (i + 1) * length)).digest("hex")).join("")
+    const expected = Array.from({ length: count }, (_, i) =>
+      createHash("sha256")
+        .update(messages.array.subarray(i * length, (i + 1) * length))
+        .digest("hex"),
+    ).join("")
     if (Buffer.from(out.array).toString("hex") !== expected) t.fail(`${count} of ${length} bytes`)
   }
   t.pass()
@@ -86,9 +93,26 @@ t.test("CRC32C: RFC 3720, B.4, and in pieces", (t) => {
 
 t.test("UTF-8, as the platform judges it", (t) => {
   const random = new Random(seed + 3)
-  const good = [[0x41], [0xc3, 0xa4], [0xe2, 0x82, 0xac], [0xf0, 0x9f, 0x98, 0x80], [0xf4, 0x8f, 0xbf, 0xbf], [0xee, 0x80, 0x80], [0xef, 0xbf, 0xbf], [0xed, 0x9f, 0xbf]]
+  const good = [
+    [0x41],
+    [0xc3, 0xa4],
+    [0xe2, 0x82, 0xac],
+    [0xf0, 0x9f, 0x98, 0x80],
+    [0xf4, 0x8f, 0xbf, 0xbf],
+    [0xee, 0x80, 0x80],
+    [0xef, 0xbf, 0xbf],
+    [0xed, 0x9f, 0xbf],
+  ]
   const bad = [
-    ...[[0xed, 0xa0, 0x80], [0xc0, 0x80], [0xc1, 0xbf], [0xe0, 0x9f, 0x80], [0xf0, 0x8f, 0xbf, 0xbf], [0xf4, 0x90, 0x80, 0x80], [0xf5, 0x80, 0x80, 0x80]],
+    ...[
+      [0xed, 0xa0, 0x80],
+      [0xc0, 0x80],
+      [0xc1, 0xbf],
+      [0xe0, 0x9f, 0x80],
+      [0xf0, 0x8f, 0xbf, 0xbf],
+      [0xf4, 0x90, 0x80, 0x80],
+      [0xf5, 0x80, 0x80, 0x80],
+    ],
     ...[[0x80], [0xff], [0xe2, 0x82], [0xf0, 0x9f, 0x98], [0xc3]],
   ]
   const answers = { true: 0, false: 0 }
@@ -147,7 +171,8 @@ t.test("many literals: every place, overlapping ones too", (t) => {
     const expected = matches(bytes, all)
     found += expected.length
     const got = kernels.find(text, literals)
-    if (JSON.stringify(got) !== JSON.stringify(expected)) t.fail(`${all.length} literals of ${shortest} and more: ${got.length} matches, not ${expected.length}`)
+    if (JSON.stringify(got) !== JSON.stringify(expected))
+      t.fail(`${all.length} literals of ${shortest} and more: ${got.length} matches, not ${expected.length}`)
   }
   t.ok(found > rounds, `${found} matches`)
   // More matches than one call gives, of literals that are the same or parts of each other.
