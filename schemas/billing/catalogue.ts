@@ -144,6 +144,8 @@ export const Policies = Schema.Struct({
   "rounding.increment": optional(Decimal),
   "modifiers.rounding": optional(Schema.Literals(["line", "each"])),
   "tiers.zeroQuantity": optional(Schema.Literals(["firstTierFlatFee", "nothing"])),
+  "tiers.timeWeighted": optional(Schema.Literals(["byMean", "byCount"])),
+  "timeWeighted.unit": optional(Schema.Literals(["second", "day"])),
   "tiers.beyondLast": optional(Schema.Literals(["refused", "lastTier"])),
   "price.negative": optional(Schema.Literals(["refused", "allowed"])),
   "input.excess": optional(Schema.Literals(["refused", "round"])),

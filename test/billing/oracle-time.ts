@@ -324,6 +324,11 @@ export class Timeline {
     return at.reduce((first, one) => (one < first ? one : first), period.end)
   }
 
+  /** A change of zone holds for periods that begin at it or later, and not for the first. */
+  zoneIn(period: Span): Zone {
+    return this.zone(period.start <= this.subscription.start ? this.subscription.zone : this.#state(this.#effects(period), period.start).zone)
+  }
+
   /** The parts of a period in which a plan is in force and nothing changes, each with its share. */
   parts(period: Span): Part[] {
     const { start, trialEnd = start } = this.subscription
@@ -333,8 +338,7 @@ export class Timeline {
     const cuts = [...new Set([from, trialEnd, ...effects.map(({ at }) => at), end])]
       .filter((at) => from <= at && at <= end)
       .toSorted((a, b) => (a < b ? -1 : 1))
-    // A change of zone holds for periods that begin at it or later, and not for the first.
-    const zone = this.zone(period.start <= start ? this.subscription.zone : this.#state(effects, period.start).zone)
+    const zone = this.zoneIn(period)
     const parts = cuts.slice(0, -1).map((at, i) => ({ span: { start: at, end: cuts[i + 1] as bigint }, ...this.#state(effects, at), trial: at < trialEnd }))
     const isDue = (part: { readonly trial: boolean; readonly paused: boolean }) => !part.trial && !part.paused
     const lastDue = parts.findLastIndex(isDue)

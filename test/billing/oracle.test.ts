@@ -31,7 +31,6 @@ const misshapen = (catalogue: Catalogue): string[] => {
 /** What the contract has no word for, with how many cases ask for it. */
 const inexpressible = {
   "a period that begins within a day": 1,
-  "a quantity that no decimal holds": 1,
   "creditLimit answers no lines": 9,
   "policy anchor.stepping = fromClamped, on a day that not every month has": 2,
   "policy change.charge = full": 1,
@@ -39,9 +38,8 @@ const inexpressible = {
   "policy change.credit = none": 3,
   "policy change.negative = dropped": 5,
   "policy change.settle = extendTime": 1,
-  "policy proration.startedDay = used": 2,
   "policy rounding.nil = never": 1,
-  "policy tiers.prorated = unitsByTimeTiersByCount": 15,
+  "units that go before those came that they are of": 2,
   "policy usage.ratingGroup = day": 2,
   "policy usage.ratingGroup = event": 2,
   "shorten answers no lines": 3,

@@ -6,7 +6,7 @@ import type { Catalogue } from "../../schemas/billing/catalogue.ts"
 import * as F from "./fraction.ts"
 import type { Fraction, RoundingMode } from "./fraction.ts"
 import { ofEach, refuse, Unspecified } from "./oracle-problem.ts"
-import { numberOf, type Part, type Plan, type Span, type Subscription, Timeline, type Zone } from "./oracle-time.ts"
+import { dayOf, numberOf, type Part, type Plan, type Span, type Subscription, Timeline, type Zone } from "./oracle-time.ts"
 
 export interface UsageEvent {
   readonly meter: number
@@ -127,8 +127,9 @@ function tiered<T extends TierLike>(
   all: boolean,
   zeroIsNothing: boolean,
   makes: (tier: T, units: Fraction) => Fraction,
+  hasFees = true,
 ): Fraction {
-  const fee = ({ flatFee = "0" }: T) => (zeroIsNothing && !F.isPositive(quantity) ? F.zero : F.read(flatFee))
+  const fee = ({ flatFee = "0" }: T) => (!hasFees || (zeroIsNothing && !F.isPositive(quantity)) ? F.zero : F.read(flatFee))
   return F.total(tiersOf(tiers, quantity, all).map(({ tier, units }) => F.plus(makes(tier, units), fee(tier))))
 }
 
@@ -355,8 +356,67 @@ const isOfEvents = (price: Price): boolean =>
     ? [...price.cases.map((one) => one.price), price.otherwise].some((one) => one?.model === "percentage")
     : price.model === "percentage"
 
-function quantityOf(meter: Meter, { rating, parts, isLast }: Sale, usage: Usage): Fraction {
+/** A level within the time of a plan. */
+interface Levels {
+  /** How long it was at what, where that is some time. */
+  readonly held: ReadonlyArray<{ readonly level: Fraction; readonly time: Fraction }>
+  readonly whole: Fraction
+  readonly ending: Fraction
+}
+
+/** A level from change to change, in microseconds or in dates. */
+function levelsOf(meter: Meter, { rating, parts, timeline }: Sale, usage: Usage): Levels {
   const { catalogue, period } = rating
+  const zone = timeline.zoneIn(period)
+  const moment = (at: bigint): bigint => (catalogue.policies?.["timeWeighted.unit"] === "day" ? BigInt(dayOf(zone, at)) : at)
+  const carried = F.total(usage.prior.map(({ quantity }) => settled(meter, catalogue, quantity)))
+  const changes = usage.events.map(({ at, quantity }) => ({ at: moment(at), by: metered(meter, catalogue, quantity) }))
+  const after = (at: bigint): Fraction => F.total([carried, ...changes.filter((one) => one.at <= at).map(({ by }) => by)])
+  let ending = F.zero
+  const held = parts.flatMap(({ span, trial }) => {
+    const [start, end] = [moment(span.start), moment(span.end)]
+    if (trial || start === end) return []
+    const times = [...new Set([start, ...changes.map(({ at }) => at).filter((at) => at > start && at < end)])].toSorted((a, b) => (a < b ? -1 : 1))
+    ending = after(times.at(-1) as bigint)
+    return times.map((at, i) => ({ level: after(at), time: F.whole((times[i + 1] ?? end) - at) }))
+  })
+  return { held, whole: F.whole(moment(period.end) - moment(period.start)), ending }
+}
+const meanOf = ({ held, whole }: Levels, of: (level: Fraction) => Fraction): Fraction =>
+  F.over(F.total(held.map(({ level, time }) => F.times(of(level), time))), whole)
+
+/** What tiers make of a level that reaches them at each time, with the fees of those that it reached. */
+function ofLevels(price: Of<"graduated"> | Of<"volume"> | Of<"graduatedPercentage">, levels: Levels, zeroIsNothing: boolean): Fraction {
+  const most = levels.held.reduce((greatest, { level }) => F.greater(greatest, level), F.zero)
+  const reached = price.model === "volume" ? levels.ending : most
+  const all = price.model === "volume"
+  const feesDue = tiered<TierLike>(price.tiers, reached, all, zeroIsNothing, () => F.zero)
+  if (price.model === "graduatedPercentage") {
+    const units = (level: Fraction) => tiered(price.tiers, level, false, true, ({ percent }, own) => F.times(own, percentOf(percent)), false)
+    return F.plus(F.greater(F.zero, meanOf(levels, units)), feesDue)
+  }
+  if (price.model === "volume") {
+    const [{ tier }] = tiersOf(price.tiers, reached, true) as [{ readonly tier: Of<"volume">["tiers"][number] }]
+    return F.plus(
+      F.greater(
+        F.zero,
+        ofTier(
+          tier,
+          meanOf(levels, (level) => level),
+        ),
+      ),
+      feesDue,
+    )
+  }
+  const units = (level: Fraction) => tiered(price.tiers, level, false, true, ofTier, false)
+  return F.plus(F.greater(F.zero, meanOf(levels, units)), feesDue)
+}
+const isOfTiers = (price: Price): price is Of<"graduated"> | Of<"volume"> | Of<"graduatedPercentage"> =>
+  price.model === "graduated" || price.model === "volume" || price.model === "graduatedPercentage"
+
+function quantityOf(meter: Meter, sale: Sale, usage: Usage): Fraction {
+  const { catalogue } = sale.rating
+  const { isLast } = sale
   const own = (text: string) => metered(meter, catalogue, text)
   const sums = [...usage.prior, ...usage.added]
   const carried = F.total(usage.prior.map(({ quantity }) => settled(meter, catalogue, quantity)))
@@ -377,24 +437,8 @@ function quantityOf(meter: Meter, { rating, parts, isLast }: Sale, usage: Usage)
       if (!isLast) return F.zero
       return event === undefined ? carried : own(event.quantity)
     }
-    case "timeWeighted": {
-      let area = F.zero
-      for (const { span, trial } of parts) {
-        if (trial) continue
-        let level = carried
-        let since = span.start
-        for (const { at, quantity } of usage.events) {
-          if (at >= span.end) break
-          if (at > since) {
-            area = F.plus(area, F.times(level, F.whole(at - since)))
-            since = at
-          }
-          level = F.plus(level, own(quantity))
-        }
-        area = F.plus(area, F.times(level, F.whole(span.end - since)))
-      }
-      return F.over(area, F.whole(period.end - period.start))
-    }
+    case "timeWeighted":
+      return meanOf(levelsOf(meter, sale, usage), (level) => level)
   }
 }
 
@@ -414,6 +458,7 @@ interface Sale {
   readonly charge: Charge
   readonly parts: readonly Part[]
   readonly share: Fraction
+  readonly timeline: Timeline
   /** Whether its plan is in force when the period, or the subscription, ends, and that is not in the trial. */
   readonly isLast: boolean
 }
@@ -450,6 +495,8 @@ function amountOf(sale: Sale, price: Price, usage: Usage, last: boolean, said: F
     const billed = before ? (said as Fraction) : F.zero
     return { quantity, charged: paid, ...modified(modifiers, F.plus(billed, amount), share, last, each, billed) }
   }
+  if (catalogue.policies?.["tiers.timeWeighted"] === "byCount" && meter.aggregation === "timeWeighted" && isOfTiers(price))
+    return { quantity, charged: quantity, ...modified(modifiers, ofLevels(price, levelsOf(meter, sale, usage), zeroIsNothing), share, last, each) }
   const bounded = charge.overage?.policy === "block" ? F.smaller(quantity, F.read(charge.overage.upTo)) : quantity
   const charged = allowed(modifiers, bounded, share)
   return { quantity, charged, ...modified(modifiers, priced(price, charged, zeroIsNothing), share, last, each) }
@@ -524,7 +571,7 @@ function linesOfPlans(rating: Rating, timeline: Timeline, parts: readonly Part[]
       const isOwn = (event: UsageEvent) => at(event.at).plan === id && event.at >= (subscription.trialEnd ?? subscription.start)
       const used = ofMeter(events).filter((event) => meter === undefined || isLevel(meter) || isOwn(event))
       const usage = { events: used, prior: ofMeter(prior.quantities), added: ofMeter(aggregates) }
-      return linesOfCharge({ rating, plan, charge, parts: own, share, isLast }, meter === undefined ? nothing : usage)
+      return linesOfCharge({ rating, timeline, plan, charge, parts: own, share, isLast }, meter === undefined ? nothing : usage)
     })
   })
 }

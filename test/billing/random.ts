@@ -197,11 +197,23 @@ const policies: fc.Arbitrary<NonNullable<Catalogue["policies"]>> = fields(
     const { "proration.denominator": over, ...rest } = own as Record<string, string>
     return over === "30" && rest["dayCount.convention"]?.startsWith("actual/") === true ? rest : own
   }),
+  optional("tiers.timeWeighted", fc.constantFrom("byMean", "byCount")),
+  optional("timeWeighted.unit", fc.constantFrom("second", "day")),
   optional("proration.whole", fc.constantFrom("counted", "one")),
   optional("change.day", fc.constantFrom("new", "old")),
   optional("schedule.missingDay", fc.constantFrom("clampKeepAnchor", "nextDay", "skip", "addDaysOfMonth")),
   optional("rounding.scale", fc.constantFrom("1", "4")),
 ) as fc.Arbitrary<NonNullable<Catalogue["policies"]>>
+
+/** Without what is not offered where a level reaches tiers. */
+function offered(charge: Omit<Charge, "id">, meters: ReadonlyArray<Omit<Meter, "id">>, policies: NonNullable<Catalogue["policies"]>): Omit<Charge, "id"> {
+  const meter = charge.meter === undefined ? undefined : meters[Number(charge.meter.slice(1))]
+  const isOfTiers = ["graduated", "volume", "graduatedPercentage"].includes(charge.price.model)
+  if (policies["tiers.timeWeighted"] !== "byCount" || meter?.aggregation !== "timeWeighted" || !isOfTiers) return charge
+  const { overage, modifiers = [], ...rest } = charge
+  const kept = modifiers.filter(({ modifier }) => modifier !== "allowance" && modifier !== "usageDiscount")
+  return { ...rest, modifiers: kept, ...(overage === undefined || overage.policy === "block" ? {} : { overage }) }
+}
 
 const interval: fc.Arbitrary<Interval> = fc.oneof(
   fc.record({ unit: fc.constant("day" as const), count: fc.integer({ min: 1, max: 40 }) }),
@@ -230,7 +242,7 @@ export const arbitraryCatalogue: fc.Arbitrary<Catalogue> = fc
           id: `p${i}`,
           interval,
           align,
-          charges: charges.map((charge, i) => ({ id: `c${i}`, ...charge }) as Charge),
+          charges: charges.map((charge, i) => ({ id: `c${i}`, ...offered(charge, meters, policies) }) as Charge),
         })),
       })),
   )

@@ -374,8 +374,22 @@ function modifiersOf({ charge, discounts = [] }: Facts, read: Read): NonNullable
 
 const amount = (value: unknown): Fraction => F.read(value as string)
 
+/** Units with the part of the period for which they are there: those of events, or a quantity of which a count or a fraction says so. */
+function partsOf({ events, quantity, fullQuantity, policies }: Facts): readonly CaseEvent[] | undefined {
+  if (quantity?.includes("/") === true || fullQuantity !== undefined) {
+    const value = fullQuantity ?? (quantity as string).split("/")[0]
+    return [{ value: value as string, prorated: quantity as string }]
+  }
+  return policies?.["tiers.prorated"] === undefined ? undefined : (events ?? [])
+}
+/** The instant from which on it is there. */
+function momentOf({ start, end }: Span, { value, prorated }: CaseEvent): bigint {
+  const { n, d } = F.over(F.times(F.read(prorated as string), F.whole(end - start)), F.read(value as string))
+  return d === 1n ? end - n : cannot("a part of a period that no instant begins")
+}
+
 function charge({ given, expected }: Case): Translated {
-  const own = ["rounding.point", "minimum.base", "progressive.method", "stairstep.steps", "adjustments.order", "usage.ratingGroup"]
+  const own = ["rounding.point", "minimum.base", "progressive.method", "stairstep.steps", "adjustments.order", "usage.ratingGroup", "tiers.prorated"]
   const { policies, read } = policiesOf(given, own)
   const { charge, before, part = "only", quantity } = given as Facts & { readonly charge: CaseCharge }
   if (before !== undefined && before.quantity !== "0" && F.read(before.quantity).n !== 0n && read("progressive.method") === "minusBilled")
@@ -389,7 +403,6 @@ function charge({ given, expected }: Case): Translated {
   ) {
     cannot("something was billed of which the period's quantity before says nothing")
   }
-  if (quantity?.includes("/") === true) cannot("a quantity that no decimal holds")
   const isLast = part === "only" || part === "last"
   const exact = read("rounding.point") === "none"
   const answered: Array<[name: string, of: Answer["of"]]> = [["total", exact ? "exact" : "amount"]]
@@ -418,30 +431,41 @@ function charge({ given, expected }: Case): Translated {
   const group = read("usage.ratingGroup") ?? "period"
   if (group !== "period" && !group.startsWith("property:")) cannot(`policy usage.ratingGroup = ${group}`)
   const period = given.period === undefined ? january : { start: instant(given.period.from), end: instant(given.period.to) }
-  const events = (given.events ?? []).map((event, i): UsageEvent => ({
+  // What is there for a part of the period is a level from some instant on.
+  const parts = partsOf(given)
+  if (read("tiers.prorated") === "unitsByTimeTiersByCount") policies["tiers.timeWeighted"] = "byCount"
+  const events = (parts ?? given.events ?? []).map((event, i): UsageEvent => ({
     meter: 0,
-    at: event.at === undefined ? period.start + BigInt(i) : instant(event.at),
+    at: parts === undefined ? (event.at === undefined ? period.start + BigInt(i) : instant(event.at)) : momentOf(period, event),
     id: BigInt(i),
     quantity: event.value as string,
     ...(group === "period" ? {} : { attribute: event.properties?.[group.slice("property:".length)] ?? "" }),
   }))
+  if (parts !== undefined && events.some(({ at }, i) => i > 0 && at < (events[i - 1] as UsageEvent).at))
+    cannot("units that go before those came that they are of")
   const within = events.filter((event) => event.at >= period.start && event.at < period.end)
   const bounds = (charge.tiers ?? []).flatMap(({ upTo }) => (upTo === null ? [] : [upTo]))
   const unitDigits = Math.max(
-    ...[quantity ?? "0", before?.quantity ?? "0", charge.freeUnits ?? "0", ...bounds, ...events.map((event) => event.quantity)].map(digits),
+    ...[
+      parts === undefined ? (quantity ?? "0") : "0",
+      before?.quantity ?? "0",
+      charge.freeUnits ?? "0",
+      ...bounds,
+      ...events.map((event) => event.quantity),
+    ].map(digits),
   )
   const modifiers = modifiersOf(given, read)
   const whole = group === "period" ? price : ({ model: "byAttribute", cases: [], otherwise: price } as unknown as Price)
   const catalogue = catalogueOf({
     policies,
     currency: given.currency,
-    meters: [{ id: "meter", aggregation: "sum" }],
+    meters: [{ id: "meter", aggregation: parts === undefined ? "sum" : "timeWeighted" }],
     unitDigits,
     plans: [{ id: "plan", interval: intervalOf(period), charges: [{ id: "charge", meter: "meter", price: whole, modifiers }] }],
   })
   const quantities: Aggregate[] = before === undefined || F.read(before.quantity).n === 0n ? [] : [{ meter: 0, quantity: before.quantity, events: 1 }]
   const billed: Billed[] = before?.billed === undefined ? [] : [{ charge: "plan/charge", amount: before.billed }]
-  const aggregates: Aggregate[] = quantity === undefined ? [] : [{ meter: 0, quantity, events: 1 }]
+  const aggregates: Aggregate[] = quantity === undefined || parts !== undefined ? [] : [{ meter: 0, quantity, events: 1 }]
   return { ratings: [rating(catalogue, { period, prior: { quantities, billed }, events: within, aggregates, last: isLast })], answers, left }
 }
 
@@ -454,8 +478,9 @@ const quantityPlan = (attribute: boolean, period: Span): Pick<Plan, "id" | "char
 }
 
 function aggregate({ given, expected }: Case): Translated {
-  const { policies, read } = policiesOf(given, ["proration.unit"])
-  if (given.aggregation === "timeWeighted" && (read("proration.unit") ?? "second") !== "second") cannot("timeWeighted by days")
+  const { policies, read } = policiesOf(given, ["proration.unit", "proration.startedDay"])
+  if (read("proration.startedDay") === "used") policies["timeWeighted.unit"] = "day"
+  else if (given.aggregation === "timeWeighted" && (read("proration.unit") ?? "second") !== "second") cannot("timeWeighted by days")
   const all = given.events ?? []
   const year = new Date(all[0]?.at ?? "2024-01-01T00:00:00Z").getUTCFullYear()
   const dates = given.period ?? { from: `${year}-01-01T00:00:00Z`, to: `${year + 1}-01-01T00:00:00Z` }

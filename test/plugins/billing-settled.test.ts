@@ -372,3 +372,51 @@ t.test("what follows only from a number beyond 128 bits is an overflow, not what
   t.equal(assembled(line("0.5", "1")), "conflict balances/0")
   t.end()
 })
+
+t.test("tiers are reached by a level at each time, and fees by the greatest that held for some time", (t) => {
+  const tiers = [
+    { upTo: "5", price: "31", flatFee: "100" },
+    { upTo: null, price: "62", flatFee: "50" },
+  ]
+  const of = (model: string, events: readonly UsageEvent[], policies: object = {}) =>
+    answers(
+      ratingOf(
+        listOf([planOf("p", charged({ model, tiers }))], {
+          meter: { aggregation: "timeWeighted" },
+          policies: { "tiers.timeWeighted": "byCount", ...policies },
+        }),
+        {
+          events,
+        },
+      ),
+    )
+  // 8 from the 30th to the 31st, then 3: a mean of 11 days' units over 31.
+  const events = [used(30, "8"), used(31, "-5")]
+  t.equal(of("graduated", events), "164", "5 + 3 units at 1 a day, 3 more at 2, both fees")
+  t.equal(of("graduated", events, { "tiers.timeWeighted": "byMean" }), "111")
+  t.equal(of("volume", events), "111", "3 are left at the end")
+  t.equal(of("graduated", [used(30, "8"), used(30, "-8", { id: 99n })]), "100", "what held for no time reached nothing")
+  t.equal(of("graduated", [], { "tiers.zeroQuantity": "nothing" }), "0")
+  t.equal(of("graduated", [used(30, "-8")]), "100", "never below nothing")
+  const noon = instant("2026-01-31T12:00:00Z")
+  t.equal(of("graduated", [used(31, "1", { at: noon })]), "100.5", "half a day")
+  t.equal(of("graduated", [used(31, "1", { at: noon })], { "timeWeighted.unit": "day" }), "101", "a day that has begun")
+  t.strictSame(
+    rules.problems(
+      listOf(
+        [
+          planOf(
+            "p",
+            charged({ model: "graduated", tiers }, { modifiers: [{ modifier: "allowance", quantity: "1" }], overage: { upTo: "9", policy: "block" } }),
+          ),
+        ],
+        {
+          meter: { aggregation: "timeWeighted" },
+          policies: { "tiers.timeWeighted": "byCount" },
+        },
+      ),
+    ),
+    ["unsupported /plans/0/charges/0/modifiers/0", "unsupported /plans/0/charges/0/overage/policy"],
+  )
+  t.end()
+})

@@ -64,6 +64,15 @@ export class Billing {
   }
 }
 
+/** A level through time: what its units came to at each time, in the mean; the greatest that held; the last. */
+export class Level {
+  constructor(
+    readonly units: Exact,
+    readonly most: Exact,
+    readonly ending: Exact,
+  ) {}
+}
+
 /** Of lines that do not say how they came about; nothing is ever put into it. */
 const noSteps = new Array<Step>(0)
 
@@ -104,7 +113,7 @@ export class Draft {
     this.problem = problem(ProblemKind.unpriced, price.path, `The price of "${this.charge.name}" was never set: a price list of the customer's own says it`)
   }
 
-  metered(quantity: Exact, sum: EventSum | null, share: Exact, isLast: bool): this {
+  metered(quantity: Exact, sum: EventSum | null, level: Level | null, share: Exact, isLast: bool): this {
     this.quantity = quantity
     const price = this.priceOf()
     if (price === null) return this
@@ -127,6 +136,9 @@ export class Draft {
       q = lowered(this.charge, q, share, this.parts)
       if (price.model == Model.unset) {
         if (!q.isZero) this.unpriced(price)
+      } else if (price.isByCount) {
+        const held = level === null ? new Level(price.unitsOf(q), q, q) : level
+        amount = price.ofLevel(q, held.units, held.most, held.ending, policies.isFeeDueAtZero, this.parts)
       } else amount = price.of(q, policies.isFeeDueAtZero, this.parts)
     }
     this.end(modified(this.charge, amount, billed, share, policies, isLast, this.parts))

@@ -260,6 +260,8 @@ export class Compiler {
           }
         } else if (name == "modifiers.rounding") policies.isEachRounded = this.choice(path, value, "line each") == 1
         else if (name == "tiers.zeroQuantity") policies.isFeeDueAtZero = this.choice(path, value, "firstTierFlatFee nothing") == 0
+        else if (name == "tiers.timeWeighted") policies.isTierByCount = this.choice(path, value, "byMean byCount") == 1
+        else if (name == "timeWeighted.unit") policies.isLevelOfDays = this.choice(path, value, "second day") == 1
         else if (name == "tiers.beyondLast") this.beyondLast = this.choice(path, value, "refused lastTier") == 1
         else if (name == "price.negative") this.isNegativeAllowed = this.choice(path, value, "refused allowed") == 1
         else if (name == "input.excess") policies.isExcessRounded = this.choice(path, value, "refused round") == 1
@@ -419,6 +421,8 @@ export class Compiler {
     }
     charge.price = this.model(json.get("price"), `${path}/price`, charge, meter, scale, false)
     if (charge.price.hasEvents && meter !== null) meter.isPricedByEvent = true
+    const isOfTiers = (charge.price.model == Model.graduated || charge.price.model == Model.volume) && !charge.price.isOfBlocks
+    charge.price.isByCount = this.list.policies.isTierByCount && isOfTiers && meter !== null && meter.aggregation == Aggregation.timeWeighted
     this.modifiers(charge, json.get("modifiers"), `${path}/modifiers`, scale)
     const overage = json.get("overage")
     if (overage !== null && this.object(overage, `${path}/overage`, "upTo policy")) {
@@ -428,6 +432,8 @@ export class Compiler {
       if (charge.meter < 0) this.bad(`${path}/overage`, "Only a charge of a meter has an overage")
       if (charge.price.hasEvents && charge.overrun == Overrun.block)
         this.say(ProblemKind.unsupported, `${path}/overage/policy`, '"block" is not offered with the model "percentage"')
+      if (charge.price.isByCount && charge.overrun == Overrun.block)
+        this.say(ProblemKind.unsupported, `${path}/overage/policy`, '"block" is not offered where "tiers.timeWeighted" is "byCount"')
     }
     plan.charges.push(charge)
   }
@@ -635,6 +641,7 @@ export class Compiler {
       if (kind == ModifierKind.allowance) this.fits(value, `${place}/quantity`, scale)
       if (isOfQuantity && isOfAmounts) this.bad(place, "What changes the quantity stands before what changes the amount")
       if (isOfQuantity && charge.price.hasEvents) this.bad(place, 'The model "percentage" has "freeEvents" and "freeAmount" instead')
+      if (isOfQuantity && charge.price.isByCount) this.say(ProblemKind.unsupported, place, 'What lowers the mean is not offered where "tiers.timeWeighted" is "byCount"')
       if (isOfQuantity && charge.meter < 0) this.bad(place, "Only a charge of a meter has a quantity to be lowered")
       isOfAmounts = isOfAmounts || !isOfQuantity
       const isBefore = isShortfall && this.word(item, place, "base", "afterDiscounts beforeDiscounts") == 1

@@ -87,8 +87,8 @@ class Estimate {
     let billed = Exact.zero
     if (said !== null) billed = said
     else
-      billed = before === null || before.isZero || !isEarly(charge, this.list, attribute) ? Exact.zero : new Draft(this.list, charge, attribute, false).metered(before, null, Exact.one, false).rounded
-    this.push(new Draft(this.list, charge, attribute, this.hasSteps).metered(quantity, null, Exact.one, true), billed)
+      billed = before === null || before.isZero || !isEarly(charge, this.list, attribute) ? Exact.zero : new Draft(this.list, charge, attribute, false).metered(before, null, null, Exact.one, false).rounded
+    this.push(new Draft(this.list, charge, attribute, this.hasSteps).metered(quantity, null, null, Exact.one, true), billed)
     if (charge.overrun == Overrun.none || quantity.compare(charge.overrunUpTo) <= 0) return
     const policy = charge.overrun == Overrun.block ? OveragePolicy.block : charge.overrun == Overrun.bill ? OveragePolicy.bill : OveragePolicy.warn
     this.overages.push(new Overage(charge.name, attribute, policy, decimalOf(charge.overrunUpTo), decimalOf(quantity.sub(charge.overrunUpTo))))

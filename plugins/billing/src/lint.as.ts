@@ -2,7 +2,7 @@
 import { Problem, ProblemKind } from "../bindings/charging"
 import { DayCount } from "./daycount.as"
 import { Exact } from "./exact.as"
-import { Charge, MeterModel, Model, ModifierKind, Overrun, Policies, Price, PriceList, problem, Tier } from "./model.as"
+import { Aggregation, Charge, MeterModel, Model, ModifierKind, Overrun, Price, PriceList, problem, Tier } from "./model.as"
 
 const warningsMax = 100
 
@@ -13,7 +13,7 @@ function say(kind: ProblemKind, path: string, message: string): void {
 
 export function warningsOf(list: PriceList): Array<Problem> {
   found = new Array<Problem>(0)
-  policies(list.policies)
+  policies(list)
   for (let m = 0; m < list.meters.length; m += 1) meter(list, m)
   for (let p = 0; p < list.plans.length; p += 1) {
     const charges = list.plans[p].charges
@@ -26,7 +26,12 @@ export function warningsOf(list: PriceList): Array<Problem> {
 
 // Policies
 
-function policies(policies: Policies): void {
+function policies(list: PriceList): void {
+  const policies = list.policies
+  let hasLevel = false
+  for (let m = 0; m < list.meters.length; m += 1) hasLevel = hasLevel || list.meters[m].aggregation == Aggregation.timeWeighted
+  if (!hasLevel && policies.isTierByCount) say(ProblemKind.conflict, "/policies/tiers.timeWeighted", 'No meter has the aggregation "timeWeighted"')
+  if (!hasLevel && policies.isLevelOfDays) say(ProblemKind.conflict, "/policies/timeWeighted.unit", 'No meter has the aggregation "timeWeighted"')
   const unit = policies.prorationUnit == 1 ? "second" : "none"
   if (policies.prorationUnit != 0 && policies.dayCount != DayCount.actual)
     say(ProblemKind.conflict, "/policies/dayCount.convention", `Dates are not counted where "proration.unit" is "${unit}"`)

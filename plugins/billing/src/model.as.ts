@@ -54,6 +54,8 @@ export class Price {
   tiers: Array<Tier> = []
   /** Nothing is due for q ≤ 0. */
   isOfBlocks: bool = false
+  /** Its tiers are reached by the level at a time, not by its mean. */
+  isByCount: bool = false
   amount: Exact = Exact.zero
   committed: Exact = Exact.zero
   /** Of `percentage`: a share of one. */
@@ -129,6 +131,48 @@ export class Price {
       lower = upTo
     }
     return sum
+  }
+  /** What tiers make of the units within them, without their fees. */
+  unitsOf(q: Exact): Exact {
+    let sum = Exact.zero
+    let lower = Exact.zero
+    for (let i = 0; i < this.tiers.length; i += 1) {
+      if (i > 0 && q.compare(lower) <= 0) break
+      const upTo = this.tiers[i].upTo
+      sum = sum.add(this.tiers[i].of((upTo === null ? q : q.min(upTo)).sub(lower)))
+      if (upTo === null) break
+      lower = upTo
+    }
+    return sum
+  }
+  /** The same of a level through time: its mean `q`, what its units came to at each time, the greatest that held, the last. */
+  ofLevel(q: Exact, units: Exact, most: Exact, ending: Exact, isFeeDueAtZero: bool, parts: Array<Part> | null): Exact {
+    let amount = Exact.zero
+    let lower = Exact.zero
+    for (let i = 0; i < this.tiers.length; i += 1) {
+      const tier = this.tiers[i]
+      const upTo = tier.upTo
+      if (this.model == Model.volume) {
+        if (upTo !== null && ending.compare(upTo) > 0) continue
+        amount = tier.of(q).max(Exact.zero)
+        if (parts !== null) parts.push(new Part(StepKind.price, tier.path, q, amount))
+        return amount.add(this.fee(tier, i > 0 || ending.isPositive || isFeeDueAtZero, parts))
+      }
+      if (i == 0) {
+        amount = units.max(Exact.zero)
+        if (parts !== null) parts.push(new Part(StepKind.price, this.path, q, amount))
+      }
+      if (i > 0 && most.compare(lower) <= 0) break
+      amount = amount.add(this.fee(tier, i > 0 || most.isPositive || isFeeDueAtZero, parts))
+      if (upTo === null) break
+      lower = upTo
+    }
+    return amount
+  }
+  private fee(tier: Tier, isDue: bool, parts: Array<Part> | null): Exact {
+    if (!isDue || tier.flatFee.isZero) return Exact.zero
+    if (parts !== null) parts.push(new Part(StepKind.flatFee, tier.path, null, tier.flatFee))
+    return tier.flatFee
   }
   private volume(q: Exact, isFeeDueAtZero: bool, parts: Array<Part> | null): Exact {
     if (this.isOfBlocks && !q.isPositive) return Exact.zero
@@ -270,6 +314,8 @@ export class Policies {
   isEachRounded: bool = false
   isFeeDueAtZero: bool = true
   isLastUnbounded: bool = false
+  isTierByCount: bool = false
+  isLevelOfDays: bool = false
   isNegativeAllowed: bool = false
   isExcessRounded: bool = false
   /** 0 day, 1 second, 2 none. */

@@ -1,10 +1,10 @@
 /** One subscription's period: events in any order and again, sums, then lines. */
 import { Aggregate, Events, Line, Prior, Problem, ProblemKind, Span, Subscription, Zone } from "../bindings/charging"
-import { aggregateProblem, aggregateQuantity, Billing, Draft, isEarly } from "./bill.as"
+import { aggregateProblem, aggregateQuantity, Billing, Draft, isEarly, Level } from "./bill.as"
 import { overflow } from "./convert.as"
 import { clearOverflow, Exact, overflowed, powerOfTen } from "./exact.as"
 import { Aggregation, Charge, MeterModel, Model, ModifierKind, Plan, PriceList, problem } from "./model.as"
-import { EventSum, raised, Tally } from "./tally.as"
+import { EventSum, LevelSum, raised, Tally } from "./tally.as"
 import { Piece, Term } from "./term.as"
 import { Window } from "./window.as"
 import { Reader, Writer } from "./bytes.as"
@@ -19,6 +19,7 @@ export class Work {
   private pieces: Array<Piece> = []
   private plans: Array<Plan> = []
   private over: i64 = 0
+  private term!: Term
   private billing!: Billing
   /** For each plan and meter, all attributes together; then those of single attributes. */
   private all: Array<Tally> = []
@@ -56,6 +57,7 @@ export class Work {
     clearOverflow()
     const term = new Term(list, this.subscription, this.zones)
     if (term.problem !== null || !term.find(this.period)) return term.problem
+    this.term = term
     this.over = term.over
     this.pieces = term.pieces()
     for (let i = 0; i < this.pieces.length; i += 1) if (!this.plans.includes(this.pieces[i].plan)) this.plans.push(this.pieces[i].plan)
@@ -71,6 +73,7 @@ export class Work {
           if (charges[c].meter != m) continue
           if (charges[c].price.model == Model.percentage) tally.sums.push(new EventSum(charges[c].price))
           if (charges[c].price.model == Model.byAttribute) this.isByAttribute[m] = true
+          if (charges[c].price.isByCount) tally.levels.push(new LevelSum(charges[c].price))
         }
       }
     }
@@ -91,12 +94,16 @@ export class Work {
     return overflowed ? overflow("prior") : null
   }
 
+  /** An instant, or its date where levels are of whole days. */
+  private moment(at: i64): i64 {
+    return this.list.policies.isLevelOfDays ? this.term.dateOf(at) : at
+  }
   private spansOf(plan: i32): Array<i64> {
     const spans = new Array<i64>(0)
     for (let i = 0; i < this.pieces.length; i += 1)
       if (this.pieces[i].plan === this.plans[plan] && !this.pieces[i].isTrial) {
-        spans.push(this.pieces[i].start)
-        spans.push(this.pieces[i].end)
+        spans.push(this.moment(this.pieces[i].start))
+        spans.push(this.moment(this.pieces[i].end))
       }
     return spans
   }
@@ -313,7 +320,8 @@ export class Work {
       const key = window.keyOf(i)
       if (this.list.meters[meter].aggregation >= Aggregation.latest) {
         // A level that a trial, or another plan, came to goes on.
-        for (let p = 0; p < this.plans.length; p += 1) this.all[p * meters + meter].addEvent(at, quantity, key)
+        const when = this.list.meters[meter].aggregation == Aggregation.timeWeighted ? this.moment(at) : at
+        for (let p = 0; p < this.plans.length; p += 1) this.all[p * meters + meter].addEvent(when, quantity, key)
         continue
       }
       const plan = this.planOf(at)
@@ -445,7 +453,7 @@ export class Work {
     return null
   }
   private metered(charge: Charge, attribute: string | null, tally: Tally, before: Tally | null, share: Exact, span: Span, isLast: bool): Problem | null {
-    let quantity = tally.quantity(this.period.start, this.period.end)
+    let quantity = tally.quantity(this.moment(this.period.start), this.moment(this.period.end))
     if (tally.meter.aggregation == Aggregation.latest) {
       const last = this.pieces[this.pieces.length - 1]
       if (last.isTrial || last.plan !== this.plans[tally.plan]) quantity = Exact.zero
@@ -453,17 +461,23 @@ export class Work {
     const most = tally.meter.quantityMax
     if (most !== null && quantity.abs().compare(most) > 0)
       return problem(ProblemKind.limit, `${tally.meter.path}/quantityMax`, `The quantity ${quantity.toString()} is beyond ${most.toString()}`)
-    const draft = new Draft(this.list, charge, attribute, true).metered(quantity, sumOf(tally, charge, attribute), share, isLast)
+    const draft = new Draft(this.list, charge, attribute, true).metered(quantity, sumOf(tally, charge, attribute), this.levelOf(tally, charge), share, isLast)
     let had: Exact | null = null
     if (before !== null && before.meter.aggregation <= Aggregation.max) had = before.quantity(this.period.start, this.period.end)
     return this.push(draft, span, this.billedOf(charge, attribute, had, before, share))
+  }
+  private levelOf(tally: Tally, charge: Charge): Level | null {
+    const time = Exact.of(this.moment(this.period.end) - this.moment(this.period.start))
+    for (let i = 0; i < tally.levels.length; i += 1)
+      if (tally.levels[i].price === charge.price) return new Level(tally.levels[i].area.div(time), tally.most, tally.ending)
+    return null
   }
   /** What was billed of a charge, as was said, or as it would have been. */
   private billedOf(charge: Charge, attribute: string | null, quantity: Exact | null, before: Tally | null, share: Exact): Exact {
     const said = this.billing.of(charge.name, attribute)
     if (said !== null) return said
     if (quantity === null || before === null || !isEarly(charge, this.list, attribute) || quantity.isZero) return Exact.zero
-    return new Draft(this.list, charge, attribute, false).metered(quantity, sumOf(before, charge, attribute), share, false).rounded
+    return new Draft(this.list, charge, attribute, false).metered(quantity, sumOf(before, charge, attribute), null, share, false).rounded
   }
   private push(draft: Draft, span: Span, billed: Exact): Problem | null {
     if (draft.problem !== null) return draft.problem

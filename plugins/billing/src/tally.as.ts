@@ -64,6 +64,12 @@ export class EventSum {
   }
 }
 
+/** What a price whose tiers are reached by a level has come to: its amount at each time × the time. */
+export class LevelSum {
+  area: Exact = Exact.zero
+  constructor(readonly price: Price) {}
+}
+
 export class Tally {
   /** Of events, in two's complement. */
   sumLow: u64 = 0
@@ -75,6 +81,10 @@ export class Tally {
   /** Sum of level × microseconds up to `levelAt`. */
   area: Exact = Exact.zero
   levelAt: i64 = 0
+  /** The greatest level that held for some time, and that at the end of the time. */
+  most: Exact = Exact.zero
+  ending: Exact = Exact.zero
+  levels: Array<LevelSum> = []
   keys: Set<i32> = new Set<i32>()
   /** Of aggregates. */
   more: Exact = Exact.zero
@@ -98,6 +108,19 @@ export class Tally {
     return sum
   }
 
+  /** The level goes on up to a time. */
+  private pass(to: i64): void {
+    const time = this.within(this.levelAt, to)
+    if (time > 0) {
+      this.area = this.area.add(this.level.times(time))
+      for (let i = 0; i < this.levels.length; i += 1) this.levels[i].area = this.levels[i].area.add(this.levels[i].price.unitsOf(this.level).times(time))
+      this.most = this.most.max(this.level)
+    }
+    const last = this.spans.length > 0 ? this.spans[this.spans.length - 1] : i64.MIN_VALUE
+    if (this.levelAt < last && to >= last) this.ending = this.level
+    this.levelAt = to
+  }
+
   addEvent(at: i64, quantity: i64, key: i32): void {
     this.events += 1
     switch (this.meter.aggregation) {
@@ -119,14 +142,13 @@ export class Tally {
         this.level = Exact.ofScaled(quantity >> 63, <u64>quantity, this.meter.scale)
         break
       case Aggregation.timeWeighted:
-        this.area = this.area.add(this.level.times(this.within(this.levelAt, at)))
-        this.levelAt = at
+        this.pass(at)
         this.level = this.level.add(Exact.ofScaled(quantity >> 63, <u64>quantity, this.meter.scale))
         break
     }
   }
 
-  /** Of all of [start, end). */
+  /** Of all of [start, end), after which nothing is added. */
   quantity(start: i64, end: i64): Exact {
     switch (this.meter.aggregation) {
       case Aggregation.sum:
@@ -143,7 +165,8 @@ export class Tally {
       case Aggregation.latest:
         return this.level
     }
-    return this.area.add(this.level.times(this.within(this.levelAt, end))).div(Exact.of(end - start))
+    this.pass(end)
+    return this.area.div(Exact.of(end - start))
   }
 
   save(writer: Writer): void {
@@ -154,6 +177,10 @@ export class Tally {
     writer.exact(this.level)
     writer.exact(this.area)
     writer.u64(<u64>this.levelAt)
+    writer.exact(this.most)
+    writer.exact(this.ending)
+    writer.u32(<u32>this.levels.length)
+    for (let i = 0; i < this.levels.length; i += 1) writer.exact(this.levels[i].area)
     const keys = this.keys.values()
     writer.u32(<u32>keys.length)
     for (let i = 0; i < keys.length; i += 1) writer.u32(<u32>keys[i])
@@ -171,6 +198,10 @@ export class Tally {
     this.level = reader.exact()
     this.area = reader.exact()
     this.levelAt = <i64>reader.u64()
+    this.most = reader.exact()
+    this.ending = reader.exact()
+    if (reader.count(1) != this.levels.length) reader.isBad = true
+    for (let i = 0; i < this.levels.length && !reader.isBad; i += 1) this.levels[i].area = reader.exact()
     const keys = reader.count(4)
     for (let i = 0; i < keys; i += 1) this.keys.add(<i32>reader.u32())
     this.more = reader.exact()
@@ -187,6 +218,13 @@ export class Tally {
     other.level = this.level
     other.area = this.area
     other.levelAt = this.levelAt
+    other.most = this.most
+    other.ending = this.ending
+    for (let i = 0; i < this.levels.length; i += 1) {
+      const sum = new LevelSum(this.levels[i].price)
+      sum.area = this.levels[i].area
+      other.levels.push(sum)
+    }
     const keys = this.keys.values()
     for (let i = 0; i < keys.length; i += 1) other.keys.add(keys[i])
     other.more = this.more

@@ -279,6 +279,10 @@ export class Term {
 
   // The parts of the period
 
+  /** The date that an instant of the period belongs to. */
+  dateOf(at: i64): i64 {
+    return this.days.of(at)
+  }
   /** The date that a part begins or ends with, which may be one that the zone left out. */
   private edge(at: i64): i64 {
     const day = this.days.of(at)
