@@ -148,7 +148,11 @@ async function drawNote(billing: Billing, { invoice, state }: Read, { id, items,
   const table = await priceTable(billing, invoice.catalogue.digest, invoice.account)
   const before = await creditsOf(billing, state.value)
   const credited = before.flatMap(({ lines }) => lines.map(lineForRules))
-  const document = documentForRules(invoice.document)
+  const owed = owedOf(invoice, state.value, before)
+  // Paid in money, by the wallet or by notes before: a price list may bound what is given back by it.
+  const taken = sum(invoice.totals.taken.flat().map((text) => minorUnits(text, invoice.exponent)))
+  const paid = minorUnits(invoice.totals.payable, invoice.exponent) + taken - owed
+  const document = { ...documentForRules(invoice.document), paid: decimal(paid, invoice.exponent) }
   const credit = (after: ReadonlyArray<CreditLine>, of: ReadonlyArray<CreditItem>): Promise<ReadonlyArray<CreditLine>> =>
     table.ask((catalogue) => table.rules.ask("[method]catalogue.credit", [catalogue, document, after, of]))
   const lines = await credit(credited, items.map(itemOf))
@@ -161,7 +165,6 @@ async function drawNote(billing: Billing, { invoice, state }: Read, { id, items,
   const net = sum(lines.map((line) => units(decimalText(line.net))))
   const tax = sum(lines.map((line) => units(decimalText(line.tax))))
   const taxes = await taxesOf(table, invoice, lines)
-  const owed = owedOf(invoice, state.value, before)
   const { rest, settled, wallet } = placed(invoice, {
     credit: net + tax,
     given: sum(before.map((note) => units(note.settled) + units(note.wallet))),

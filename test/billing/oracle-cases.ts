@@ -3,7 +3,7 @@ import type { Catalogue } from "../../schemas/billing/catalogue.ts"
 import * as F from "./fraction.ts"
 import { exponentOf, type Line, linesOfPeriod, type Rating, roundingOf } from "./oracle.ts"
 import { allocated, type Share } from "./oracle-allocation.ts"
-import { assembled, type Document, type Totals } from "./oracle-document.ts"
+import { assembled, credited, type Credited, type CreditItem, type Document, type Totals } from "./oracle-document.ts"
 import { Refused } from "./oracle-problem.ts"
 import { type Span, type Subscription, Timeline, type Zone } from "./oracle-time.ts"
 import type { Answer, Paper, Translated } from "./translate.ts"
@@ -21,12 +21,14 @@ export interface Answerer {
   periods(catalogue: Catalogue, subscription: Subscription, within: Span, zones: readonly Zone[]): readonly Span[]
   totals(catalogue: Catalogue, document: Document): Totals
   allocate(catalogue: Catalogue, amount: F.Fraction, shares: readonly Share[]): readonly F.Fraction[]
+  credit(catalogue: Catalogue, document: Document, before: readonly Credited[], items: readonly CreditItem[]): readonly Credited[]
 }
 
 export const oracle: Answerer = {
   lines: linesOfPeriod,
   periods: (catalogue, subscription, within, zones) => new Timeline(catalogue, subscription, zones).periods(within),
   totals: assembled,
+  credit: credited,
   allocate: (catalogue, amount, shares) => {
     const { "allocation.remainder": remainder = "largestFraction", "allocation.tie": tie = "order" } = catalogue.policies ?? {}
     return allocated(amount, roundingOf(catalogue).step, shares, { remainder, tie })
@@ -85,6 +87,11 @@ export function differences(asked: Asked, answerer: Answerer = oracle): string[]
     const { catalogue, amount, shares, parts } = asked.allocation
     const found = answerer.allocate(catalogue, amount, shares)
     return shown(found) === shown(parts) ? [] : [`${shown(found)}, not ${shown(parts)}`]
+  }
+  if ("note" in asked) {
+    const { catalogue, document, before, items, amount } = asked.note
+    const found = F.total(answerer.credit(catalogue, document, before, items).flatMap(({ net, tax }) => [net, tax]))
+    return F.same(found, amount) ? [] : [`${F.text(found)}, not ${F.text(amount)}`]
   }
   if ("calendar" in asked) {
     const { catalogue, subscription, zones, within, begins } = asked.calendar

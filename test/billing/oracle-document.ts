@@ -2,7 +2,7 @@
 import type { Catalogue } from "../../schemas/billing/catalogue.ts"
 import * as F from "./fraction.ts"
 import type { Fraction, RoundingMode } from "./fraction.ts"
-import { exponentOf, roundingOf } from "./oracle.ts"
+import { exponentOf, round, roundingOf } from "./oracle.ts"
 import { refuse } from "./oracle-problem.ts"
 import type { Span } from "./oracle-time.ts"
 
@@ -72,8 +72,9 @@ class Books {
     this.mode = own.mode
     this.step = currency === catalogue.currency ? own.step : F.fraction(1n, 10n ** BigInt(exponentOf({ ...catalogue, currency, units: {} })))
   }
-  round = (amount: Fraction): Fraction => F.rounded(amount, this.step, this.mode)
-  roundTax = (amount: Fraction): Fraction => F.rounded(amount, this.step, this.policies["tax.roundingMode"] ?? this.mode)
+  round = (amount: Fraction): Fraction => round(amount, { step: this.step, mode: this.mode, keeps: this.policies["rounding.nil"] === "never" })
+  roundTax = (amount: Fraction): Fraction =>
+    round(amount, { step: this.step, mode: this.policies["tax.roundingMode"] ?? this.mode, keeps: this.policies["rounding.nil"] === "never" })
 }
 
 const changeOf = (value: ChangeValue, base: Fraction): Fraction =>
@@ -345,6 +346,8 @@ export function credited(catalogue: Catalogue, document: Document, before: reado
     const [nets, taxed] = [F.total(earlier.map((one) => one.net)), F.total(earlier.map((one) => one.tax))]
     return { whole, rate, left: F.minus(whole, isGross ? F.plus(nets, taxed) : nets), net: F.minus(net, nets), tax: F.minus(tax, taxed) }
   })
+  const cuts = books.policies["creditNote.excess"] === "cut"
+  let returned = F.total(before.flatMap(({ net, tax }) => [net, tax]))
   return items.map(({ line, what }) => {
     const own = lines[line] ?? refuse("malformed", `line ${line}`)
     const { value, span } = document.lines[line] as DocumentLine
@@ -360,9 +363,14 @@ export function credited(catalogue: Catalogue, document: Document, before: reado
       const from = what.unusedFrom < span.start ? span.start : what.unusedFrom > span.end ? span.end : what.unusedFrom
       given = books.round(F.over(F.times(own.whole, F.whole(span.end - from)), F.whole(span.end - span.start)))
     }
+    if (cuts) given = F.greater(F.zero, F.smaller(given, own.left))
     if (F.isNegative(given)) refuse("malformed", "what is given back is below 0")
     if (F.compare(given, own.left) > 0) refuse("over-credited", `line ${line}`)
-    const left = F.minus(own.left, given)
+    // What was paid and not given back; what cancels the rest is not bounded by it.
+    const isBounded = books.policies["creditNote.limit"] === "paid" && what !== "rest"
+    const most = F.greater(F.zero, F.minus(document.paid, returned))
+    if (isBounded && cuts && isGross) given = F.smaller(given, most)
+    let left = F.minus(own.left, given)
     const isLast = left.n === 0n
     let net = given
     let tax = own.tax
@@ -370,6 +378,14 @@ export function credited(catalogue: Catalogue, document: Document, before: reado
       net = isLast ? own.net : F.smaller(books.round(F.over(given, F.plus(F.one, own.rate))), own.net)
       tax = F.minus(given, net)
     } else if (!isLast) tax = F.smaller(books.round(F.times(net, own.rate)), own.tax)
+    if (isBounded && F.compare(F.plus(net, tax), most) > 0) {
+      if (!cuts) refuse("over-credited", `line ${line}`)
+      const share = F.smaller(books.round(F.over(most, F.plus(F.one, own.rate))), given)
+      tax = F.smaller(F.minus(most, share), own.tax)
+      net = F.minus(most, tax)
+      left = F.minus(own.left, net)
+    }
+    returned = F.total([returned, net, tax])
     lines[line] = { ...own, left, net: F.minus(own.net, net), tax: F.minus(own.tax, tax) }
     return { line, net, tax }
   })

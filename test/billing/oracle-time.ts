@@ -200,7 +200,11 @@ function grid(plan: Plan, start: number, anchorDay: number | undefined, policies
     }
     return refuse("limit", "no period ever begins on this day again")
   }
-  return { first, after }
+  if (policies["schedule.firstPeriod"] !== "fromNext" || rule !== "clampKeepAnchor" || first === start) return { first, after }
+  // An interval before the next boundary, on that one's day of the month.
+  const next = after(start)
+  const month = monthOf(next) - months
+  return { first: monthStart(month) + Math.min(dateOf(next).day, daysOfMonth(month)) - 1, after }
 }
 
 /** What is in force from an instant on. */
@@ -274,9 +278,9 @@ export class Timeline {
     const gridOf = (plan: string) => grid(this.plan(plan), startDay, anchorDay, this.#policies)
     const effectOf = (change: Change, at = change.at): Effect => ({ at, place: changes.indexOf(change), change })
     let effects: readonly Effect[] = changes.filter(({ atPeriodEnd }) => !atPeriodEnd).map((change) => effectOf(change))
-    let day = gridOf(this.#state(effects, start).plan).first
+    let day = startDay
     let zone = this.zone(this.subscription.zone)
-    let begins = dayStart(zone, day)
+    let begins = dayStart(zone, gridOf(this.#state(effects, start).plan).first)
     while (!this.#state(effects, begins).cancelled) {
       // The first period is of what is in force when the subscription starts.
       const { plan } = this.#state(effects, begins > start ? begins : start)
@@ -346,10 +350,15 @@ export class Timeline {
     // A period of which a convention counts nothing is counted by its dates.
     const convention = this.#policies["proration.unit"] !== "none" && this.#denominator(period, zone, wanted).n === 0n ? "actual" : wanted
     return parts.map((part, i) => {
-      if (this.#policies["proration.unit"] === "none") return { ...part, share: i === lastDue ? one : zero }
-      if (!isDue(part)) return { ...part, share: zero }
-      if (this.#policies["proration.whole"] === "one" && part.span.start === period.start && part.span.end === period.end) return { ...part, share: one }
-      return { ...part, share: over(this.#units(part.span, period, zone, convention), this.#denominator(period, zone, convention)) }
+      if (this.#policies["proration.unit"] === "none") return { ...part, share: i === lastDue ? one : zero, past: zero, rest: zero }
+      const shareOf = (span: Span) => over(this.#units(span, period, zone, convention), this.#denominator(period, zone, convention))
+      const isWhole = this.#policies["proration.whole"] === "one" && part.span.start === period.start && part.span.end === period.end
+      return {
+        ...part,
+        share: isDue(part) ? (isWhole ? one : shareOf(part.span)) : zero,
+        past: shareOf({ start: period.start, end: part.span.start }),
+        rest: shareOf({ start: part.span.end, end: period.end }),
+      }
     })
   }
 
@@ -382,6 +391,9 @@ export interface Part extends State {
   readonly span: Span
   readonly trial: boolean
   readonly share: Fraction
+  /** What of the period is before it, and after it. */
+  readonly past: Fraction
+  readonly rest: Fraction
 }
 
 export const numberOf = (part: Part, charge: string): Fraction => part.quantities.get(charge) ?? whole(1)

@@ -85,16 +85,26 @@ export function exponentOf({ currency, currencyOn, units }: Catalogue): number {
 interface Rounding {
   readonly step: Fraction
   readonly mode: RoundingMode
+  /** What is something is not rounded to nothing. */
+  readonly keeps: boolean
 }
 
 export function roundingOf(catalogue: Catalogue): Rounding {
   const policies = catalogue.policies ?? {}
   const increment = policies["rounding.increment"]
   const scale = policies["rounding.scale"] ?? exponentOf(catalogue)
-  return { step: increment === undefined ? F.fraction(1n, 10n ** BigInt(scale)) : F.read(increment), mode: policies["rounding.mode"] ?? "halfAway" }
+  return {
+    step: increment === undefined ? F.fraction(1n, 10n ** BigInt(scale)) : F.read(increment),
+    mode: policies["rounding.mode"] ?? "halfAway",
+    keeps: policies["rounding.nil"] === "never",
+  }
 }
 
-const round = (amount: Fraction, { step, mode }: Rounding): Fraction => F.rounded(amount, step, mode)
+export function round(amount: Fraction, { step, mode, keeps }: Rounding): Fraction {
+  const rounded = F.rounded(amount, step, mode)
+  if (!keeps || rounded.n !== 0n || amount.n === 0n) return rounded
+  return F.isNegative(amount) ? F.negated(step) : step
+}
 const percentOf = (percent: string): Fraction => F.over(F.read(percent), F.whole(100))
 const started = (quantity: Fraction, size: string): Fraction => F.whole(F.ceiling(F.over(quantity, F.read(size))))
 
@@ -465,6 +475,37 @@ interface Sale {
 
 const nothing: Usage = { events: [], prior: [], added: [] }
 
+/** What of a fixed charge is due in each part of its plan, and how many of it count. */
+export function duesOf(all: readonly Part[], plan: string, charge: Charge, policies: NonNullable<Catalogue["policies"]>) {
+  const zeroIsNothing = policies["tiers.zeroQuantity"] === "nothing"
+  const isDue = (part: Part | undefined): boolean => part !== undefined && !part.trial && !part.paused
+  const dues: Array<{ readonly part: Part; readonly number: Fraction; readonly stretch: number; due: Fraction }> = []
+  for (const [i, part] of all.entries()) {
+    if (part.plan !== plan) continue
+    const before = all[i - 1]
+    const last = before !== undefined && before.plan === plan && isDue(before) && isDue(part) ? dues.at(-1) : undefined
+    let number = charge.counted === true ? numberOf(part, charge.id) : F.one
+    const isDropped = policies["change.negative"] === "dropped" && charge.counted === true && last !== undefined
+    if (isDropped && F.compare(priced(charge.price, number, zeroIsNothing), priced(charge.price, last.number, zeroIsNothing)) < 0) number = last.number
+    const stretch = last !== undefined && F.same(last.number, number) ? last.stretch : i
+    dues.push({ part, number, stretch, due: part.share })
+  }
+  if (policies["proration.unit"] === "none") return dues
+  for (const first of new Set(dues.map(({ stretch }) => stretch))) {
+    const own = dues.filter(({ stretch, part }) => stretch === first && isDue(part))
+    const [head, tail] = [own[0], own.at(-1)]
+    if (head === undefined || tail === undefined) continue
+    const begun = isDue(all[all.indexOf(head.part) - 1]) ? (policies["change.charge"] ?? "prorated") : "prorated"
+    const ended = isDue(all[all.indexOf(tail.part) + 1]) ? (policies["change.credit"] ?? "prorated") : "prorated"
+    if (begun === "none" || ended === "full") for (const one of own) one.due = F.zero
+    else {
+      if (begun === "full") head.due = F.plus(head.due, head.part.past)
+      if (ended === "none") tail.due = F.plus(tail.due, tail.part.rest)
+    }
+  }
+  return dues
+}
+
 /** The amount of usage after modifiers. */
 function amountOf(sale: Sale, price: Price, usage: Usage, last: boolean, said: Fraction | undefined) {
   const { rating, charge, parts, share } = sale
@@ -474,12 +515,9 @@ function amountOf(sale: Sale, price: Price, usage: Usage, last: boolean, said: F
   const each = catalogue.policies?.["modifiers.rounding"] === "each" ? roundingOf(catalogue) : undefined
   const meter = catalogue.meters.find(({ id }) => id === charge.meter)
   if (meter === undefined) {
-    const prices = parts.map((part) => {
-      if (charge.counted !== true) return F.times(part.share, priced(price, F.one, zeroIsNothing))
-      const number = numberOf(part, charge.id)
-      return F.times(part.share, priced(price, number, zeroIsNothing))
-    })
-    const quantity = F.total(parts.map((part) => F.times(part.share, charge.counted === true ? numberOf(part, charge.id) : F.one)))
+    const dues = duesOf(sale.timeline.parts(rating.period), sale.plan.id, charge, catalogue.policies ?? {})
+    const prices = dues.map(({ due, number }) => F.times(due, priced(price, number, zeroIsNothing)))
+    const quantity = F.total(dues.map(({ due, number }) => F.times(due, number)))
     return { quantity, charged: quantity, ...modified(modifiers, F.total(prices), share, last, each) }
   }
   const quantity = quantityOf(meter, sale, usage)

@@ -86,6 +86,9 @@ const policies = fc
     optional("discounts.rounding", "none", "currency"),
     optional("credits.base", "afterTax", "beforeTax"),
     optional("credits.unused", "kept", "kept", "kept", "error"),
+    optional("creditNote.limit", "invoiced", "paid"),
+    optional("creditNote.excess", "refused", "cut"),
+    optional("rounding.nil", "allowed", "never"),
     optional("payable.increment", "0.05", "1"),
     optional("payable.mode", ...modes),
   )

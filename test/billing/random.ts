@@ -201,6 +201,11 @@ const policies: fc.Arbitrary<NonNullable<Catalogue["policies"]>> = fields(
   optional("timeWeighted.unit", fc.constantFrom("second", "day")),
   optional("proration.whole", fc.constantFrom("counted", "one")),
   optional("change.day", fc.constantFrom("new", "old")),
+  optional("change.credit", fc.constantFrom("prorated", "full", "none")),
+  optional("change.charge", fc.constantFrom("prorated", "full", "none")),
+  optional("change.negative", fc.constantFrom("credited", "dropped")),
+  optional("rounding.nil", fc.constantFrom("allowed", "never")),
+  optional("schedule.firstPeriod", fc.constantFrom("fromAnchor", "fromNext")),
   optional("schedule.missingDay", fc.constantFrom("clampKeepAnchor", "nextDay", "skip", "addDaysOfMonth")),
   optional("rounding.scale", fc.constantFrom("1", "4")),
 ) as fc.Arbitrary<NonNullable<Catalogue["policies"]>>

@@ -8,7 +8,7 @@ import * as F from "./fraction.ts"
 import type { Fraction } from "./fraction.ts"
 import type { Aggregate, Billed, Rating, UsageEvent } from "./oracle.ts"
 import type { Share } from "./oracle-allocation.ts"
-import type { ChangeValue, Document, DocumentChange } from "./oracle-document.ts"
+import type { ChangeValue, Credited, CreditItem, Document, DocumentChange } from "./oracle-document.ts"
 import { type Change, dayStart, type Plan, type Span, type Subscription, Timeline, type Zone } from "./oracle-time.ts"
 
 /** A case as `cases/README.md` describes it. */
@@ -110,6 +110,10 @@ interface Facts {
   readonly charges?: readonly CaseChange[]
   readonly credits?: ReadonlyArray<{ readonly amount: string; readonly lines?: readonly string[] }>
   readonly paid?: string
+  readonly credited?: string
+  readonly discount?: string
+  readonly months?: string
+  readonly kept?: string
   readonly rounding?: string
 }
 
@@ -169,11 +173,21 @@ export interface Allocation {
   readonly parts: readonly Fraction[]
 }
 
+export interface Note {
+  readonly catalogue: Catalogue
+  readonly document: Document
+  readonly before: readonly Credited[]
+  readonly items: readonly CreditItem[]
+  /** Net and tax of what is given back. */
+  readonly amount: Fraction
+}
+
 export type Translated =
   | { readonly ratings: readonly Rating[]; readonly answers: readonly Answer[]; /** Answers that no line has. */ readonly left: readonly string[] }
   | { readonly calendar: Calendar }
   | { readonly document: Paper }
   | { readonly allocation: Allocation }
+  | { readonly note: Note }
   | { readonly reason: string }
 
 /** Thrown within a translation, and answered by `translate`. */
@@ -220,8 +234,11 @@ const words: Readonly<Record<string, Readonly<Record<string, Readonly<Record<str
     strict30: { "dayCount.convention": "30-strict" },
   },
   "change.day": { new: "default" },
-  "change.credit": { prorated: "default" },
-  "change.charge": { prorated: "default" },
+  "change.credit": { prorated: "default", full: { "change.credit": "full" }, none: { "change.credit": "none" } },
+  "change.charge": { prorated: "default", full: { "change.charge": "full" }, none: { "change.charge": "none" } },
+  "change.negative": { dropped: { "change.negative": "dropped" } },
+  "rounding.nil": { never: { "rounding.nil": "never" } },
+  "anchor.stepping": { fromClamped: { "schedule.firstPeriod": "fromNext" } },
   "change.settle": { charge: "default" },
   "change.timing": { nextInvoice: "default" },
   "stub.denominator": { actualPeriod: "default", "30": { "proration.denominator": "30", "proration.whole": "one" } },
@@ -568,9 +585,7 @@ function counted({ given, expected }: Case): Translated {
 }
 
 function cycles({ given, expected }: Case): Translated {
-  const { policies, read } = policiesOf(given, ["cycles.scale", "anchor.stepping"])
-  if (read("anchor.stepping") === "fromClamped" && (given.anchorDay as number) > 28)
-    cannot("policy anchor.stepping = fromClamped, on a day that not every month has")
+  const { policies, read } = policiesOf(given, ["cycles.scale"])
   const scale = read("cycles.scale")
   if (scale !== undefined) policies["rounding.scale"] = scale
   const catalogue = catalogueOf({
@@ -701,13 +716,23 @@ function proration({ given, expected }: Case): Translated {
   return { ratings, answers, left: [] }
 }
 
-/** Nothing for either plan is a change at the period's end; all for both is a period without proration. */
-const settlements: Readonly<Record<string, "end" | "whole">> = { "none none": "end", "full full": "whole" }
+/** A change of how many there are at one price. */
+function recounted(given: Facts, expected: Case["expected"], policies: Readonly<Record<string, string>>, period: Span, moment: bigint): Translated {
+  const [old, next] = [given.old as Priced, given.new as Priced]
+  const charges: Plan["charges"] = [{ id: "units", counted: true, price: { model: "unit", price: old.price } }]
+  const catalogue = catalogueOf({ policies, currency: given.currency, plans: [intervalPlan(intervalOf(period), charges)] })
+  const changes: readonly Change[] = [{ at: moment, atPeriodEnd: false, what: "quantity", charge: "units", quantity: next.quantity ?? "1" }]
+  const subscription = subscribed(period.start, changes, { quantities: [["units", old.quantity ?? "1"]] })
+  const billed = [{ charge: "plan/units", amount: F.text(F.times(F.read(old.price), F.read(old.quantity ?? "1"))) }]
+  return {
+    ratings: [rating(catalogue, { period, subscription, prior: { quantities: [], billed } })],
+    answers: [{ name: "total", of: "amount", value: amount(expected["total"]) }],
+    left: Object.keys(expected).filter((name) => name !== "total"),
+  }
+}
 
 function change({ given, expected }: Case): Translated {
-  const settlement = settlements[`${String(given.policies?.["change.credit"])} ${String(given.policies?.["change.charge"])}`]
-  const { policies } = policiesOf(given, settlement === undefined ? [] : ["change.credit", "change.charge"])
-  if (settlement === "whole") policies["proration.unit"] = "none"
+  const { policies } = policiesOf(given)
   policies["proration.unit"] ??= "second"
   let period = given.period === undefined ? january : { start: instant(given.period.from), end: instant(given.period.to) }
   let moment = given.at === undefined ? period.start : instant(given.at)
@@ -728,7 +753,9 @@ function change({ given, expected }: Case): Translated {
     ["old", old.quantity ?? "1"],
     ["new", next.quantity ?? "1"],
   ]
-  const subscription = subscribed(period.start, [{ at: moment, atPeriodEnd: settlement === "end", what: "plan", plan: "next" }], { quantities })
+  const subscription = subscribed(period.start, [{ at: moment, atPeriodEnd: false, what: "plan", plan: "next" }], { quantities })
+  // Only lines of one charge are set off against each other.
+  if (given.policies?.["change.negative"] !== undefined) return recounted(given, expected, policies, period, moment)
   const billed = [{ charge: "plan/old", amount: F.text(F.times(F.read(old.price), F.read(old.quantity ?? "1"))) }]
   const names = { credit: "plan/old", charge: "next/new", total: undefined } as const
   const answers = Object.entries(names).flatMap(([name, charge]): Answer[] =>
@@ -816,6 +843,50 @@ function document({ given, expected }: Case): Translated {
   return { document: { catalogue, document: { ...made, taxes: due }, rates, isOfCredits, expected } }
 }
 
+/** A term of which some months are kept, over months of 30 days, of which each is the same part. */
+function shorten({ given, expected }: Case): Translated {
+  const { policies, read } = policiesOf(given, ["discounts.onShorten"])
+  policies["dayCount.convention"] = "30"
+  const months = { unit: "month", count: Number(given.months) } as const
+  const price = given.price as string
+  const discount = given.discount as string
+  const modifiers = [{ modifier: "fixedDiscount", amount: discount, ...(read("discounts.onShorten") === "prorated" ? { prorate: true } : {}) } as const]
+  const charges: Plan["charges"] = [{ id: "term", price: { model: "flat", amount: price }, modifiers }]
+  const catalogue = catalogueOf({ policies, currency: given.currency, plans: [intervalPlan(months, charges)] })
+  const end = at(later(Number(january.start / microsecondsPerDay), { unit: "month", count: Number(given.kept) }))
+  const period = { start: january.start, end: at(later(Number(january.start / microsecondsPerDay), months)) }
+  const subscription = subscribed(period.start, [{ at: end, atPeriodEnd: false, what: "cancel" }])
+  const billed = [{ charge: "plan/term", amount: F.text(F.minus(F.read(price), F.read(discount))) }]
+  // A line's steps are of what is kept; a case says what the whole term's become.
+  const answers: Answer[] = [
+    { name: "regular", of: "price", value: F.plus(amount(expected["regular"]), F.read(price)) },
+    { name: "discount", of: "discount", value: F.minus(amount(expected["discount"]), F.read(discount)) },
+    { name: "total", of: "amount", value: amount(expected["total"]) },
+  ]
+  return { ratings: [rating(catalogue, { period, subscription, prior: { quantities: [], billed } })], answers, left: [] }
+}
+
+/** One line, of which more was invoiced than is given back. */
+function creditLimit({ given, expected }: Case): Translated {
+  const [asked, paid, credited] = [given.amount, given.paid, given.credited].map((text) => F.read(text ?? "0")) as [Fraction, Fraction, Fraction]
+  const currency = given.currency ?? "EUR"
+  const catalogue = catalogueOf({ policies: { "creditNote.limit": "paid", "creditNote.excess": "cut" }, currency, plans: [] })
+  const value = { amount: F.total([F.greater(F.zero, asked), paid, credited]) }
+  const document: Document = {
+    currency,
+    lines: [{ value, adjustments: [], taxes: [] }],
+    discounts: [],
+    adjustments: [],
+    taxes: [],
+    rates: [],
+    balances: [],
+    paid,
+    rounding: F.zero,
+  }
+  const before = credited.n === 0n ? [] : [{ line: 0, net: credited, tax: F.zero }]
+  return { note: { catalogue, document, before, items: [{ line: 0, what: { amount: asked } }], amount: amount(expected["amount"]) } }
+}
+
 const asks: Readonly<Record<string, (one: Case) => Translated>> = {
   charge,
   aggregate,
@@ -833,6 +904,8 @@ const asks: Readonly<Record<string, (one: Case) => Translated>> = {
   allocate: allocation,
   invoice: document,
   applyCredits: document,
+  creditLimit,
+  shorten,
 }
 
 /** A case as what rules are given, or why it cannot be. */

@@ -3,10 +3,10 @@ import fc from "../property.ts"
 import t from "tap"
 import type { Catalogue as Shape } from "../../schemas/billing/catalogue.ts"
 import * as F from "../billing/fraction.ts"
-import { priced, type Rating } from "../billing/oracle.ts"
+import { duesOf, priced, type Rating } from "../billing/oracle.ts"
 import { allocated, type AllocationRule } from "../billing/oracle-allocation.ts"
 import { assembled, credited, type Credited, type CreditItem } from "../billing/oracle-document.ts"
-import { numberOf, Timeline } from "../billing/oracle-time.ts"
+import { type Part, Timeline } from "../billing/oracle-time.ts"
 import { arbitraryDocument, arbitraryItems } from "../billing/random-document.ts"
 import { arbitraryRating } from "../billing/random.ts"
 import type { Catalogue, Line, Problem } from "../../schemas/wit/stele/billing.gen.ts"
@@ -101,6 +101,7 @@ const policies = fc
     "rounding.increment": maybe(fc.constantFrom("0.05", "0.01", "1")),
     "modifiers.rounding": maybe(fc.constantFrom("line", "each")),
     "tiers.zeroQuantity": maybe(fc.constantFrom("firstTierFlatFee", "nothing")),
+    "rounding.nil": maybe(fc.constantFrom("allowed", "never")),
   })
   .map(present)
 const catalogues = fc.record({ policies, charges: fc.array(charge, { minLength: 1, maxLength: 3 }) }).map(
@@ -220,11 +221,13 @@ t.test("periods(), assign() and prorate() are the oracle's", (t) => {
         const own = parts
           .map((part) => ({ part, charge: timeline.plan(part.plan).charges.find(({ id }) => id === charge.id) }))
           .filter((one) => one.charge !== undefined)
+        const dueOf = (part: Part, sold: typeof charge) =>
+          duesOf(parts, part.plan, sold, rating.catalogue.policies ?? {}).find((one) => one.part === part) as ReturnType<typeof duesOf>[number]
         if (own.some((one) => one.charge?.meter !== undefined)) continue
         const amounts = own.map(({ part, charge: sold }) => {
-          const count = sold?.counted === true ? numberOf(part, charge.id) : F.one
+          const { due, number: count } = dueOf(part, sold as typeof charge)
           const whole = priced((sold as typeof charge).price, count, rating.catalogue.policies?.["tiers.zeroQuantity"] === "nothing")
-          return `${part.span.start} ${part.span.end} ${part.plan} ${F.text(count)} ${F.text(part.share)} ${F.text(F.times(part.share, whole))}`
+          return `${part.span.start} ${part.span.end} ${part.plan} ${F.text(count)} ${F.text(due)} ${F.text(F.times(due, whole))}`
         })
         const segments = rules.call(`${at}#[method]catalogue.prorate`, [compiled, charge.id, asked, period, places])
         const ours = segments.map(({ span, plan: id, quantity: count, numerator, denominator, amount }) => {

@@ -333,6 +333,12 @@ t.test("policies that contradict each other are a conflict, and one without effe
     rules.call(`${at}#[method]catalogue.describe`, [rules.compile(listOf([planOf("p", charged(unit("1")))], { policies }))]).warnings.map(({ path }) => path)
   t.strictSame(warnings({ "dayCount.convention": "30", "proration.whole": "one" }), [])
   t.strictSame(warnings({ "dayCount.convention": "30", "proration.unit": "second" }), ["/policies/dayCount.convention"])
+  t.strictSame(warnings({ "change.credit": "none", "change.charge": "full", "change.negative": "dropped", "proration.unit": "none" }), [
+    "/policies/change.negative",
+    "/policies/change.credit",
+    "/policies/change.charge",
+  ])
+  t.strictSame(warnings({ "schedule.firstPeriod": "fromNext", "schedule.missingDay": "skip" }), ["/policies/schedule.firstPeriod"])
   t.strictSame(warnings({ "proration.whole": "one", "change.day": "old", "proration.unit": "none" }), ["/policies/change.day", "/policies/proration.whole"])
   t.end()
 })
@@ -418,5 +424,63 @@ t.test("tiers are reached by a level at each time, and fees by the greatest that
     ),
     ["unsupported /plans/0/charges/0/modifiers/0", "unsupported /plans/0/charges/0/overage/policy"],
   )
+  t.end()
+})
+
+t.test("a change gives back and charges what its policies say, up to the next change", (t) => {
+  const seats = (id: string, price: string) => planOf(id, { id: "c", counted: true, price: unit(price) } as unknown as Charge)
+  const of = (policies: object, ...changes: readonly Change[]) =>
+    answers(ratingOf(listOf([seats("p", "31"), seats("q", "62")], { policies }), {}, { quantities: [["c", "2"]], changes }))
+  const count = (text: string, quantity: string) => on(text, { what: "quantity", charge: "c", quantity })
+  const plan = on("2026-01-11T00:00:00Z", { what: "plan", plan: "q" })
+  t.equal(of({}, plan), "20 84", "2 at 31 for 10 days, 2 at 62 for 21")
+  t.equal(of({ "change.credit": "none" }, plan), "62 84")
+  t.equal(of({ "change.credit": "full" }, plan), "0 84")
+  t.equal(of({ "change.charge": "full" }, plan), "20 124")
+  t.equal(of({ "change.charge": "none" }, plan), "20 0")
+  t.equal(
+    of({ "change.charge": "none", "change.credit": "none" }, plan, count("2026-01-21T00:00:00Z", "3")),
+    "62 0",
+    "what was never charged has no rest that is kept",
+  )
+  t.equal(
+    of({ "change.charge": "full" }, on("2026-01-11T00:00:00Z", { what: "pause" }), on("2026-01-12T00:00:00Z", { what: "resume" })),
+    "60",
+    "a pause is no change",
+  )
+  const fewer = [count("2026-01-11T00:00:00Z", "1"), count("2026-01-21T00:00:00Z", "3")]
+  t.equal(of({}, ...fewer), "63", "2 for 10 days, 1 for 10, 3 for 11")
+  t.equal(of({ "change.negative": "dropped" }, ...fewer), "73", "2 for 20 days")
+  t.equal(of({ "change.negative": "dropped", "change.credit": "full", "change.charge": "full" }, ...fewer), "93", "3 for all of it")
+  t.end()
+})
+
+t.test("what is not 0 is a step at least, and nothing stays nothing", (t) => {
+  const of = (price: string, quantity: string) =>
+    answers(
+      ratingOf(listOf([planOf("p", charged(unit(price)))], { policies: { "rounding.nil": "never" } }), { events: quantity === "" ? [] : [used(2, quantity)] }),
+    )
+  t.equal(of("0.001", "1"), "0.01")
+  t.equal(of("0.001", "-1"), "-0.01")
+  t.equal(of("0.001", ""), "0")
+  t.equal(of("0.016", "1"), "0.02")
+  t.end()
+})
+
+t.test("the first period may be an interval before the next clamped anchor", (t) => {
+  const list = (policies: object) => listOf([{ ...planOf("p"), align: "anchor" }], { policies })
+  const begins = (policies: object) => {
+    const subscription = { ...ratingOf(list({})).subscription, start: instant("2026-02-14T00:00:00Z"), anchorDay: 31 }
+    const within = { start: instant("2026-01-01T00:00:00Z"), end: instant("2026-04-01T00:00:00Z") }
+    const wanted = new Timeline(list(policies), subscription, [utc]).periods(within)
+    const spans = rules.call(`${at}#[method]catalogue.periods`, [rules.compile(list(policies)), subscriptionOf(subscription), within, [zoneOf(utc)]])
+    t.strictSame(
+      spans.map(({ start, end }) => ({ start, end })),
+      wanted,
+    )
+    return wanted.map(({ start }) => new Date(Number(start / 1000n)).toISOString().slice(5, 10))
+  }
+  t.strictSame(begins({}), ["01-31", "02-28", "03-31"])
+  t.strictSame(begins({ "schedule.firstPeriod": "fromNext" }), ["01-28", "02-28", "03-31"])
   t.end()
 })

@@ -2,6 +2,7 @@
 import { Aggregate, Billed, Line, Prior, Problem, ProblemKind, Span, Step, StepKind } from "../bindings/charging"
 import { lowered, modified } from "./apply.as"
 import { amountOf, decimalOf, exactOf, fractionOf, noDecimal } from "./convert.as"
+import { duesOf } from "./due.as"
 import { Exact } from "./exact.as"
 import { Aggregation, Charge, Model, Overrun, Part, Price, PriceList, problem } from "./model.as"
 import { EventSum } from "./tally.as"
@@ -150,17 +151,16 @@ export class Draft {
     if (price.model == Model.unset) this.unpriced(price)
     const policies = this.list.policies
     let amount = Exact.zero
-    for (let i = 0; i < pieces.length; i += 1) {
-      const piece = pieces[i]
-      if (!piece.isDue || piece.numerator == 0) continue
-      const count = this.charge.isCounted ? piece.count(this.charge.id) : Exact.one
-      const part = piece.share
+    const dues = duesOf(pieces, this.charge, policies)
+    for (let i = 0; i < dues.length; i += 1) {
+      if (dues[i].numerator == 0) continue
+      const count = dues[i].count
+      const part = dues[i].share
       const whole = price.of(count, policies.isFeeDueAtZero, null)
       const due = whole.mul(part)
       const number = count.mul(part)
       this.quantity = this.quantity.add(number)
-      const isWhole = piece.numerator == piece.denominator
-      this.say(isWhole ? (price.model == Model.flat ? StepKind.flatFee : StepKind.price) : StepKind.proration, price.path, number, due)
+      this.say(dues[i].isWhole ? (price.model == Model.flat ? StepKind.flatFee : StepKind.price) : StepKind.proration, price.path, number, due)
       amount = amount.add(due)
     }
     this.end(modified(this.charge, amount, Exact.zero, share, policies, isLast, this.parts))

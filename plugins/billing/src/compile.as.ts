@@ -251,6 +251,7 @@ export class Compiler {
         const value = isText ? json.at(i).asString : ""
         if (!isText) this.bad(path, "A text is expected here")
         else if (name == "rounding.mode") policies.mode = <Mode>this.choice(path, value, modes)
+        else if (name == "rounding.nil") policies.isNilNever = this.choice(path, value, "allowed never") == 1
         else if (name == "rounding.scale") scale = this.whole(path, value, 18)
         else if (name == "rounding.increment") {
           increment = readDecimal(value)
@@ -271,6 +272,10 @@ export class Compiler {
         else if (name == "proration.whole") policies.isWholeOne = this.choice(path, value, "counted one") == 1
         else if (name == "dayCount.convention") policies.dayCount = <DayCount>this.choice(path, value, dayCounts)
         else if (name == "change.day") policies.isChangeDayOld = this.choice(path, value, "new old") == 1
+        else if (name == "change.credit") policies.changeCredit = this.choice(path, value, "prorated full none")
+        else if (name == "change.charge") policies.changeCharge = this.choice(path, value, "prorated full none")
+        else if (name == "change.negative") policies.areReductionsDropped = this.choice(path, value, "credited dropped") == 1
+        else if (name == "schedule.firstPeriod") policies.isFirstFromNext = this.choice(path, value, "fromAnchor fromNext") == 1
         else if (name == "schedule.missingDay") policies.missingDay = this.choice(path, value, "clampKeepAnchor nextDay skip addDaysOfMonth")
         else if (!this.documents(policies, name, path, value)) this.say(ProblemKind.unknownPolicy, path, `There is no policy "${name}"`)
       }
@@ -297,6 +302,8 @@ export class Compiler {
     else if (name == "discounts.rounding") policies.areDiscountsRounded = this.choice(path, value, "none currency") == 1
     else if (name == "credits.base") policies.areCreditsBeforeTax = this.choice(path, value, "afterTax beforeTax") == 1
     else if (name == "credits.unused") policies.mustCreditsBeUsed = this.choice(path, value, "kept error") == 1
+    else if (name == "creditNote.limit") policies.isNoteOfPaid = this.choice(path, value, "invoiced paid") == 1
+    else if (name == "creditNote.excess") policies.isNoteCut = this.choice(path, value, "refused cut") == 1
     else if (name == "payable.mode") policies.payableMode = this.choice(path, value, modes)
     else if (name == "payable.increment") {
       const increment = readDecimal(value)

@@ -49,6 +49,11 @@ export function credited(list: PriceList, invoice: DocumentInput, before: Array<
     leftNets[at] = leftNets[at].sub(net)
     leftTaxes[at] = leftTaxes[at].sub(tax)
   }
+  const policies = list.policies
+  const paid = exactOf(invoice.paid)
+  if (paid === null) return err<Array<CreditLine>, Problem>(noDecimal("invoice/paid"))
+  let room = paid
+  for (let i = 0; i < before.length; i += 1) room = room.sub((exactOf(before[i].net) as Exact).add(exactOf(before[i].tax) as Exact))
   const out = new Array<CreditLine>(0)
   for (let i = 0; i < items.length; i += 1) {
     const path = `items/${i}`
@@ -74,9 +79,14 @@ export function credited(list: PriceList, invoice: DocumentInput, before: Array<
       const from = min(max(what.asUnusedFrom, span.start), span.end)
       given = draft.round(wholes[at].times(span.end - from).div(Exact.of(span.end - span.start)), path)
     }
+    if (policies.isNoteCut) given = given.min(left[at]).max(Exact.zero)
     if (given.isNegative) return refused(ProblemKind.malformed, `${path}/what`, "What is given back is not negative")
     if (given.compare(left[at]) > 0)
       return refused(ProblemKind.overCredited, path, `${given.toString()} is more than the ${left[at].toString()} that are left of line ${at}`)
+    // What cancels the rest does so whether it was paid or not.
+    const isLimited = policies.isNoteOfPaid && !what.isRest
+    const most = room.max(Exact.zero)
+    if (isLimited && policies.isNoteCut && isGross) given = given.min(most)
     left[at] = left[at].sub(given)
     // The last of a line has the last of its net and its tax, so that parts add up to them.
     const isLast = left[at].isZero
@@ -86,6 +96,15 @@ export function credited(list: PriceList, invoice: DocumentInput, before: Array<
       net = isLast ? leftNets[at] : draft.round(given.div(Exact.one.add(rates[at])), `${path}/net`).min(leftNets[at])
       tax = given.sub(net)
     } else if (!isLast) tax = draft.round(net.mul(rates[at]), `${path}/taxes`).min(leftTaxes[at])
+    if (isLimited && net.add(tax).compare(most) > 0) {
+      if (!policies.isNoteCut) return refused(ProblemKind.overCredited, path, `${net.add(tax).toString()} is more than the ${most.toString()} that were paid and not given back`)
+      // Only of nets: as much of it as, with its tax, was paid.
+      net = draft.round(most.div(Exact.one.add(rates[at])), `${path}/net`).min(given)
+      tax = most.sub(net).min(leftTaxes[at])
+      net = most.sub(tax)
+      left[at] = left[at].add(given).sub(net)
+    }
+    room = room.sub(net).sub(tax)
     leftNets[at] = leftNets[at].sub(net)
     leftTaxes[at] = leftTaxes[at].sub(tax)
     out.push(new CreditLine(at, line.title, draft.amount(net), draft.amount(tax)))

@@ -55,13 +55,15 @@ export class Draft {
     return Exact.zero
   }
   round(value: Exact, path: string): Exact {
-    return this.to(value, this.step, this.policies.mode, path)
+    return this.noted(value, this.policies.to(value, this.step, this.policies.mode), path)
   }
   private roundTax(value: Exact, path: string): Exact {
-    return this.to(value, this.step, this.policies.taxMode < 0 ? this.policies.mode : <Mode>this.policies.taxMode, path)
+    return this.noted(value, this.policies.to(value, this.step, this.policies.taxMode < 0 ? this.policies.mode : <Mode>this.policies.taxMode), path)
   }
   private to(value: Exact, step: Exact, mode: Mode, path: string): Exact {
-    const rounded = value.rounded(step, mode)
+    return this.noted(value, value.rounded(step, mode), path)
+  }
+  private noted(value: Exact, rounded: Exact, path: string): Exact {
     if (!rounded.equals(value)) this.roundings.push(new Rounding(path, fractionOf(value), decimalOf(rounded)))
     return rounded
   }
@@ -285,7 +287,7 @@ export class Draft {
     let last = -1
     for (let t = 0; t < this.taxAmounts.length; t += 1) {
       if (this.taxAmounts[t].isZero) continue
-      this.taxAmounts[t] = this.taxAmounts[t].rounded(this.step, this.policies.mode)
+      this.taxAmounts[t] = this.policies.to(this.taxAmounts[t], this.step, this.policies.mode)
       rest = rest.sub(this.taxAmounts[t])
       last = t
     }
@@ -355,7 +357,7 @@ export class Draft {
       this.taxBases[t] = this.taxBases[t].add(net)
       if (this.input.taxes[t].neverIncluded) continue
       let part = net.mul(this.rates[t])
-      if (this.policies.taxPoint != 1) part = part.rounded(this.step, this.policies.mode)
+      if (this.policies.taxPoint != 1) part = this.policies.to(part, this.step, this.policies.mode)
       this.taxAmounts[t] = this.taxAmounts[t].add(part)
       rest = rest.sub(part)
       last = <i32>t

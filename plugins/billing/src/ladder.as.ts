@@ -33,6 +33,7 @@ export function ladderOf(price: Price, scale: i32, policies: Policies, amountSca
 }
 
 function made(price: Price, scale: i32, policies: Policies, amountScale: i32): Ladder | null {
+  if (policies.isNilNever) return null
   const rungs = new Array<Rung>(0)
   switch (price.model) {
     case Model.unit:

@@ -32,6 +32,16 @@ function policies(list: PriceList): void {
   for (let m = 0; m < list.meters.length; m += 1) hasLevel = hasLevel || list.meters[m].aggregation == Aggregation.timeWeighted
   if (!hasLevel && policies.isTierByCount) say(ProblemKind.conflict, "/policies/tiers.timeWeighted", 'No meter has the aggregation "timeWeighted"')
   if (!hasLevel && policies.isLevelOfDays) say(ProblemKind.conflict, "/policies/timeWeighted.unit", 'No meter has the aggregation "timeWeighted"')
+  let isCounted = false
+  for (let p = 0; p < list.plans.length; p += 1) {
+    const charges = list.plans[p].charges
+    for (let c = 0; c < charges.length; c += 1) isCounted = isCounted || charges[c].isCounted
+  }
+  if (policies.areReductionsDropped && !isCounted) say(ProblemKind.conflict, "/policies/change.negative", "No charge is counted, so that no number of one can fall")
+  if (policies.isFirstFromNext && policies.missingDay != 0)
+    say(ProblemKind.conflict, "/policies/schedule.firstPeriod", 'An anchor is clamped only where "schedule.missingDay" is "clampKeepAnchor"')
+  if (policies.prorationUnit == 2 && policies.changeCredit != 0) say(ProblemKind.conflict, "/policies/change.credit", 'A change has no share where "proration.unit" is "none"')
+  if (policies.prorationUnit == 2 && policies.changeCharge != 0) say(ProblemKind.conflict, "/policies/change.charge", 'A change has no share where "proration.unit" is "none"')
   const unit = policies.prorationUnit == 1 ? "second" : "none"
   if (policies.prorationUnit != 0 && policies.dayCount != DayCount.actual)
     say(ProblemKind.conflict, "/policies/dayCount.convention", `Dates are not counted where "proration.unit" is "${unit}"`)

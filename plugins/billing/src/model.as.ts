@@ -311,6 +311,8 @@ export class Plan {
 export class Policies {
   mode: Mode = Mode.halfAway
   step: Exact = Exact.one
+  /** What is not nothing is a step at least. */
+  isNilNever: bool = false
   isEachRounded: bool = false
   isFeeDueAtZero: bool = true
   isLastUnbounded: bool = false
@@ -325,6 +327,11 @@ export class Policies {
   dayCount: DayCount = DayCount.actual
   isWholeOne: bool = false
   isChangeDayOld: bool = false
+  /** 0 prorated, 1 full, 2 none. */
+  changeCredit: i32 = 0
+  changeCharge: i32 = 0
+  areReductionsDropped: bool = false
+  isFirstFromNext: bool = false
   /** 0 clampKeepAnchor, 1 nextDay, 2 skip, 3 addDaysOfMonth. */
   missingDay: i32 = 0
 
@@ -351,12 +358,19 @@ export class Policies {
   areDiscountsRounded: bool = false
   areCreditsBeforeTax: bool = false
   mustCreditsBeUsed: bool = false
+  isNoteOfPaid: bool = false
+  isNoteCut: bool = false
   payableStep: Exact | null = null
   /** −1 for `mode`. */
   payableMode: i32 = -1
 
   round(value: Exact): Exact {
-    return value.rounded(this.step, this.mode)
+    return this.to(value, this.step, this.mode)
+  }
+  to(value: Exact, step: Exact, mode: Mode): Exact {
+    const rounded = value.rounded(step, mode)
+    if (!this.isNilNever || !rounded.isZero || value.isZero) return rounded
+    return value.isNegative ? step.neg() : step
   }
 }
 

@@ -31,6 +31,7 @@ import { amountOf, decimalOf, fractionOf, overflow } from "./convert.as"
 import { Compiler } from "./compile.as"
 import { allocated } from "./allocate.as"
 import { assembled } from "./document.as"
+import { Due, duesOf } from "./due.as"
 import { credited } from "./credit.as"
 import { clearOverflow, Exact, overflowed } from "./exact.as"
 import { explained } from "./explain.as"
@@ -39,7 +40,7 @@ import { Aggregation, Charge, Model, Price, PriceList, problem } from "./model.a
 import { read, write } from "./snapshot.as"
 import { Work } from "./rater.as"
 import { EventSum } from "./tally.as"
-import { Term } from "./term.as"
+import { Piece, Term } from "./term.as"
 
 export class Catalogue {
   /** Digits after the point of amounts: the currency's, or those of a step of rounding. */
@@ -174,6 +175,7 @@ export class Catalogue {
     const pieces = term.pieces()
     const segments = new Array<Segment>(0)
     let isKnown = false
+    const byPlan = new Map<string, Array<Due>>()
     for (let i = 0; i < pieces.length; i += 1) {
       const piece = pieces[i]
       const found = piece.plan.charge(charge)
@@ -181,11 +183,14 @@ export class Catalogue {
       isKnown = true
       if (found.meter >= 0) return err<Array<Segment>, Problem>(problem(ProblemKind.unsupported, "charge", `"${charge}" prices usage, which has no share of time`))
       if (found.price.model == Model.unset) return err<Array<Segment>, Problem>(problem(ProblemKind.unpriced, found.price.path, `The price of "${found.name}" was never set`))
-      const numerator = piece.isDue ? piece.numerator : 0
-      const count = found.isCounted ? piece.count(charge) : Exact.one
-      const whole = found.price.of(count, this.list.policies.isFeeDueAtZero, null)
-      const share = new Exact(numerator, 0, piece.denominator, 0)
-      segments.push(new Segment(new Span(piece.start, piece.end), piece.plan.id, decimalOf(count), numerator, piece.denominator, fractionOf(whole.mul(share))))
+      if (!byPlan.has(found.name)) {
+        const own = new Array<Piece>(0)
+        for (let p = i; p < pieces.length; p += 1) if (pieces[p].plan === piece.plan) own.push(pieces[p])
+        byPlan.set(found.name, duesOf(own, found, this.list.policies))
+      }
+      const due = byPlan.get(found.name).shift()
+      const whole = found.price.of(due.count, this.list.policies.isFeeDueAtZero, null)
+      segments.push(new Segment(new Span(piece.start, piece.end), piece.plan.id, decimalOf(due.count), due.numerator, piece.denominator, fractionOf(whole.mul(due.share))))
     }
     if (!isKnown) return err<Array<Segment>, Problem>(problem(ProblemKind.unknownCharge, "charge", `No plan of this period has a charge "${charge}"`))
     if (overflowed) return err<Array<Segment>, Problem>(overflow("charge"))

@@ -29,6 +29,12 @@ export class Piece {
   denominator: u64 = 1
   isPaused: bool = false
   isTrial: bool = false
+  /** The parts right before and after it. */
+  before: Piece | null = null
+  after: Piece | null = null
+  /** Units of the period before it, and after it. */
+  past: u64 = 0
+  rest: u64 = 0
   constructor(
     readonly start: i64,
     readonly end: i64,
@@ -196,6 +202,18 @@ export class Term {
     return skipped
   }
 
+  /** The date that the first period begins with: the last boundary, or an interval before the next one. */
+  private firstDate(plan: Plan, date: i64): i64 {
+    const policies = this.list.policies
+    const isOfMonths = plan.unit != IntervalUnit.day && plan.unit != IntervalUnit.week
+    if (!policies.isFirstFromNext || plan.isCalendar || !isOfMonths || policies.missingDay != 0 || date == this.anchor) return date
+    const next = this.boundary(plan, this.anchor, true)
+    split(next)
+    const day = splitDay
+    const month = monthOf(next) - this.months(plan)
+    return firstOf(month) + min(day, lengthOf(month)) - 1
+  }
+
   // What is in force
 
   private planAt(at: i64): Plan {
@@ -230,8 +248,9 @@ export class Term {
     }
     if (this.walked == 0) {
       const date = this.boundary(this.planAt(this.subscription.start), this.anchor, false)
-      this.date = date == skipped ? this.anchor : date
-      this.start = date == skipped ? this.subscription.start : this.days.start(date)
+      // The period that it lies in ends with the next boundary, whichever day the period begins on.
+      this.date = this.anchor
+      this.start = date == skipped ? this.subscription.start : this.days.start(this.firstDate(this.planAt(this.subscription.start), date))
     } else this.start = this.end
     if (this.over <= this.start) return false
     if (this.walked > 0) this.zoneAt(this.start)
@@ -346,6 +365,12 @@ export class Term {
       if (this.list.policies.prorationUnit != 2) {
         const isWhole = this.list.policies.isWholeOne && piece.start == this.start && piece.end == this.end
         piece.numerator = isWhole ? under : this.units(piece.start, piece.end)
+      }
+      piece.past = this.units(this.start, piece.start)
+      piece.rest = this.units(piece.end, this.end)
+      if (i > 0) {
+        piece.before = pieces[i - 1]
+        pieces[i - 1].after = piece
       }
       pieces.push(piece)
     }

@@ -4,7 +4,7 @@ import * as F from "../../billing/fraction.ts"
 import type { AnsweredLine, Answerer } from "../../billing/oracle-cases.ts"
 import type { Totals } from "../../billing/oracle-document.ts"
 import { Refused } from "../../billing/oracle-problem.ts"
-import { number, totalsOf } from "./document.ts"
+import { creditedOf, number, totalsOf } from "./document.ts"
 import { fractionOf, lineText, raterOf, subscriptionOf, zoneOf } from "./rating.ts"
 import { at, refusal, type Rules } from "./rules.ts"
 
@@ -39,6 +39,7 @@ export const answererOf = (rules: Rules): Answerer => ({
     if (totals === undefined) throw new Refused(refused?.kind ?? "", refused?.message ?? "")
     return totals
   },
+  credit: (catalogue, document, before, items) => creditedOf(rules, rules.compile(catalogue), document, before, items),
   allocate: (catalogue, amount, shares) =>
     rules
       .call(`${at}#[method]catalogue.allocate`, [

@@ -25,10 +25,10 @@ t.setTimeout(240_000)
 const host = await openHost()
 t.teardown(() => host[Symbol.asyncDispose]())
 
-async function opened(account: Partial<Parameters<typeof putAccount>[1]> = {}, options: Partial<BillingOptions> = {}) {
+async function opened(account: Partial<Parameters<typeof putAccount>[1]> = {}, options: Partial<BillingOptions> = {}, list: string = mixed) {
   const store = storeAt("2026-01-01T00:00:01Z")
   const billing = openBilling({ host, store, entity: "acme", ...options })
-  const { digest } = await addCatalogue(billing, mixed)
+  const { digest } = await addCatalogue(billing, list)
   await putAccount(billing, { id: "ada", zone: "UTC", currency: "EUR", ...account })
   await subscribe(billing, { id: "s", account: "ada", catalogue: digest, plan: "small", start: at("2026-01-01"), quantities: { seats: "3" } })
   return { store, billing }
@@ -150,6 +150,25 @@ t.test("an invoice that was rounded up is cancelled to nothing owed", async (t) 
   t.match(invoice?.totals, { gross: "15.64", payable: "15.65" })
   t.match(await cancelInvoice(billing, invoice?.id ?? "", "x"), { total: "15.64", settled: "15.65", wallet: "0.00" })
   for (const name of ["receivable/ada", "wallet/ada", "rounding", "revenue/sales", "tax/vat"]) t.equal(await balanceOf(billing, name, "EUR"), 0n, name)
+  t.strictSame(await checkLedger(billing), [])
+  await billing.close()
+})
+
+t.test("a price list may bound what is given back by what was paid, and what cancels the rest is not bounded", async (t) => {
+  const known = JSON.parse(mixed) as { readonly policies?: object }
+  const list = JSON.stringify({ ...known, policies: { ...known.policies, "creditNote.limit": "paid", "creditNote.excess": "cut" } })
+  const { billing, store } = await opened({ taxes: [vat] }, {}, list)
+  const lineOf = ({ document }: InvoiceValue) => document.lines.findIndex(({ amount }) => Number(amount) > 1)
+  const give = (id: string, invoice: InvoiceValue, amount: string) =>
+    creditInvoice(billing, { id, invoice: invoice.id, reason: "gift", items: [{ line: lineOf(invoice), what: "amount", amount }] })
+  const unpaid = await issued(billing)
+  t.match(await give("a", unpaid, "1"), { net: "0.00", tax: "0.00" }, "nothing was paid")
+  t.match(await cancelInvoice(billing, unpaid.id, "never used"), { net: "19.00", tax: "3.80" })
+  store.set("2026-02-01T03:00:00Z")
+  const invoice = await issued(billing)
+  await store.apply([...(await paidOperations(billing, invoice.id, await billing.now()))])
+  t.match(await give("b", invoice, "1"), { net: "1.00", tax: "0.20" })
+  t.match(await give("c", invoice, "1000"), { net: `${Number(invoice.document.lines[lineOf(invoice)]?.amount) - 1}.00` }, "what its line has left")
   t.strictSame(await checkLedger(billing), [])
   await billing.close()
 })
