@@ -3,7 +3,7 @@ import fc from "../property.ts"
 import t from "tap"
 import type { Catalogue as Shape } from "../../schemas/billing/catalogue.ts"
 import * as F from "../billing/fraction.ts"
-import { duesOf, priced, type Rating } from "../billing/oracle.ts"
+import { type Billed, duesOf, priced, type Rating } from "../billing/oracle.ts"
 import { allocated, type AllocationRule } from "../billing/oracle-allocation.ts"
 import { assembled, credited, type Credited, type CreditItem } from "../billing/oracle-document.ts"
 import { type Part, Timeline } from "../billing/oracle-time.ts"
@@ -11,7 +11,7 @@ import { arbitraryDocument, arbitraryItems } from "../billing/random-document.ts
 import { arbitraryRating } from "../billing/random.ts"
 import type { Catalogue, Line, Problem } from "../../schemas/wit/stele/billing.gen.ts"
 import { type Answered, creditedOf, oracleAnswer, ourAnswer, totalsOf } from "./billing/document.ts"
-import { expected, found, fractionOf, lineText, priorOf, subscriptionOf as subscriptionFor, sumOf, type Way, zoneOf } from "./billing/rating.ts"
+import { expected, found, fractionOf, lineText, priorOf, raterOf, subscriptionOf as subscriptionFor, sumOf, type Way, zoneOf } from "./billing/rating.ts"
 import { at, decimal, instant, refusal, Rules, subscriptionOf, utc } from "./billing/rules.ts"
 import { replay, runsOf } from "../seed.ts"
 
@@ -193,6 +193,105 @@ t.test("whatever is sold and however it changes, lines are the oracle's, in any 
   t.comment(JSON.stringify(seen.counts))
   const { lines = 0, ...others } = seen.counts
   t.ok(lines > 3 * Object.values(others).reduce((sum, one) => sum + one, 0), "most ratings have lines")
+  t.end()
+})
+
+/** Lines of the rules; undefined where they refuse. */
+function linesOf(rating: Rating): ReadonlyArray<Line> | undefined {
+  let lines: ReadonlyArray<Line> | undefined
+  refusal(() => {
+    lines = rules.call(`${at}#[method]rater.finish`, [raterOf(rules, rules.compile(rating.catalogue), rating), rating.last])
+  })
+  return lines
+}
+const nameOf = ({ charge, attribute }: Billed): string => `${charge} ${attribute ?? ""}`
+/** What was billed with some lines more. */
+function billedWith(billed: readonly Billed[], lines: ReadonlyArray<Line>): readonly Billed[] {
+  const all = new Map(billed.map((one) => [nameOf(one), one]))
+  for (const { charge, attribute, amount } of lines) {
+    const before = all.get(nameOf({ charge, attribute, amount: "" }))
+    const sum = F.plus(fractionOf(amount), F.read(before?.amount ?? "0"))
+    all.set(nameOf({ charge, attribute, amount: "" }), { charge, attribute, amount: F.text(sum) })
+  }
+  return [...all.values()]
+}
+const billText = (billed: readonly Billed[]): string =>
+  billed
+    .filter(({ amount }) => F.read(amount).n !== 0n)
+    .map((one) => `${nameOf(one)}: ${one.amount}`)
+    .toSorted()
+    .join("\n")
+const modelsOf = ({ price }: Shape["plans"][number]["charges"][number]): readonly string[] =>
+  price.model === "byAttribute" ? [price.model, ...price.cases.map((one) => one.price.model)] : [price.model]
+
+/** The same with meters and prices of which sums say all. */
+function summedOf(rating: Rating): Rating {
+  const meters = rating.catalogue.meters.map(({ firstIncrement: _first, increment: _next, ...meter }) =>
+    ["sum", "count", "max"].includes(meter.aggregation) ? meter : { ...meter, aggregation: "sum" as const },
+  )
+  const plans = JSON.parse(JSON.stringify(rating.catalogue.plans), (_, value: { readonly model?: string }) =>
+    value?.model === "percentage" ? { model: "unit", price: "1.005" } : value,
+  ) as Shape["plans"]
+  return { ...rating, catalogue: { ...rating.catalogue, meters, plans }, subscription: { ...rating.subscription, trialEnd: undefined } }
+}
+
+t.test("however often a period is billed, early, at its end and late, it comes to one bill's amounts, by every model", (t) => {
+  const byUsage: Record<string, number> = {}
+  const bySums: Record<string, number> = {}
+  const cuts = fc.array(fc.record({ at: fc.nat(12), last: fc.boolean() }), { minLength: 1, maxLength: 3 })
+  hold(
+    fc.property(arbitraryRating(), cuts, ({ rating, onePlan }, drawn) => {
+      const { catalogue, events } = rating
+      const whole = linesOf({ ...rating, last: true })
+      if (whole === undefined) return
+      const wanted = billText(billedWith([], whole))
+      const count = (seen: Record<string, number>) => {
+        for (const { charges } of catalogue.plans.filter(({ id }) => whole.some(({ charge }) => charge.startsWith(`${id}/`))))
+          for (const model of charges.flatMap(modelsOf)) seen[model] = (seen[model] ?? 0) + 1
+      }
+      // Early bills come before the end's, which late usage follows.
+      const bills = [...drawn.filter(({ last }) => !last), ...drawn.filter(({ last }) => last)].map((one, i, all) => ({
+        ...one,
+        at: all.map((other) => other.at).toSorted((a, b) => a - b)[i] as number,
+      }))
+      let billed: readonly Billed[] = []
+      for (const { at: cut, last } of [...bills, { at: events.length, last: true }]) {
+        const lines = linesOf({ ...rating, events: events.slice(0, cut), last, prior: { quantities: [], billed } })
+        if (lines === undefined) return
+        billed = billedWith(billed, lines)
+      }
+      if (billText(billed) !== wanted) throw new Error(`all usage again:\n${billText(billed)}\nin one bill:\n${wanted}`)
+      count(byUsage)
+      // The same where the sums of what was billed are kept in place of its events.
+      const summed = summedOf(rating)
+      if (!onePlan) return
+      const single = linesOf({ ...summed, last: true })
+      if (single === undefined) return
+      const wantedOfSums = billText(billedWith([], single))
+      let since = 0
+      billed = []
+      for (const { at: cut, last } of [...bills, { at: events.length, last: true }]) {
+        const quantities = events.slice(0, since).map(({ meter, attribute, quantity: one }) => ({ meter, attribute, quantity: one, events: 1 }))
+        const lines = linesOf({ ...summed, events: events.slice(since, cut), last, prior: { quantities, billed } })
+        if (lines === undefined) return
+        billed = billedWith(billed, lines)
+        since = Math.max(since, cut)
+      }
+      if (billText(billed) !== wantedOfSums) throw new Error(`sums:\n${billText(billed)}\nin one bill:\n${wantedOfSums}`)
+      count(bySums)
+    }),
+    runs(150),
+  )
+  t.comment(JSON.stringify({ byUsage, bySums }))
+  const models = "flat seat unit graduated volume package blocks graduatedPercentage passThrough capacity byAttribute".split(" ")
+  t.strictSame(
+    [...models, "percentage"].filter((model) => byUsage[model] === undefined),
+    [],
+  )
+  t.strictSame(
+    models.filter((model) => bySums[model] === undefined),
+    [],
+  )
   t.end()
 })
 
