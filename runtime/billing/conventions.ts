@@ -106,7 +106,8 @@ export const conventions: ReadonlyArray<Convention> = [
   policy("Zuora", "prepaid credit does not lower the tax", "zuora/prepaid", { "credits.base": "afterTax" }),
   row("Zuora", "a shortened term keeps its fixed discount", "zuora/shorten-3-kept", "modifier fixedDiscount"),
   row("Zuora", "a shortened term keeps a part of its fixed discount", "zuora/shorten-3-prorated", "modifier fixedDiscount with prorate"),
-  row("Zuora", "usage records are rated by day, or each by itself", "zuora/group-day-january", undefined),
+  row("Zuora", "usage records are rated by day", "zuora/group-day-january", "model byAttribute, the day being what the meter's attribute names"),
+  row("Zuora", "usage records are rated each by itself", "zuora/group-event-january", "model byAttribute, the attribute being the record's own"),
   row("Zuora", "usage records with one property reach their tier together", "zuora/group-upload-january", "model byAttribute"),
   policy("Oracle Subscription Management", "a stub is over thirty days, a whole month is one", "oracle-subscription/fixed-30", {
     "proration.denominator": "30",

@@ -33,8 +33,6 @@ const inexpressible = {
   "a period that begins within a day": 1,
   "policy change.settle = extendTime": 1,
   "units that go before those came that they are of": 2,
-  "policy usage.ratingGroup = day": 2,
-  "policy usage.ratingGroup = event": 2,
   "something was billed of which the period's quantity before says nothing": 7,
   "time beyond its period": 1,
 }

@@ -446,7 +446,11 @@ function charge({ given, expected }: Case): Translated {
   }
   const price = priceOf(charge, read("stairstep.steps"))
   const group = read("usage.ratingGroup") ?? "period"
-  if (group !== "period" && !group.startsWith("property:")) cannot(`policy usage.ratingGroup = ${group}`)
+  // What reaches its tier together has one attribute: a property, the day, or what only this event has.
+  const attributeOf = ({ at: time, properties }: CaseEvent, i: number): string => {
+    if (group === "event") return String(i)
+    return group === "day" ? (time as string).slice(0, 10) : (properties?.[group.slice("property:".length)] ?? "")
+  }
   const period = given.period === undefined ? january : { start: instant(given.period.from), end: instant(given.period.to) }
   // What is there for a part of the period is a level from some instant on.
   const parts = partsOf(given)
@@ -456,7 +460,7 @@ function charge({ given, expected }: Case): Translated {
     at: parts === undefined ? (event.at === undefined ? period.start + BigInt(i) : instant(event.at)) : momentOf(period, event),
     id: BigInt(i),
     quantity: event.value as string,
-    ...(group === "period" ? {} : { attribute: event.properties?.[group.slice("property:".length)] ?? "" }),
+    ...(group === "period" ? {} : { attribute: attributeOf(event, i) }),
   }))
   if (parts !== undefined && events.some(({ at }, i) => i > 0 && at < (events[i - 1] as UsageEvent).at))
     cannot("units that go before those came that they are of")
