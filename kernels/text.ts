@@ -121,7 +121,7 @@ export class TextKernels {
     const { literalBytesMax, literalsMax } = literalLimits
     const refuse = (expected: string, found: string) => new KernelError("Shape", { kernel: "literals", operand: "literals", expected, found })
     if (all.length === 0 || all.length > literalsMax) throw refuse(`1 to literalsMax (${literalsMax}) literals`, `${all.length} literals`)
-    const shortest = all.reduce((least, { length }) => Math.min(least, length), literalBytesMax)
+    const shortest = all.reduce((least, { length }) => Math.min(least, length), Number.POSITIVE_INFINITY)
     for (const { length } of all)
       if (length < 1 || length > literalBytesMax) throw refuse(`literals of 1 to literalBytesMax (${literalBytesMax}) bytes`, `one of ${length} bytes`)
     const size = Math.min(4, shortest)

@@ -147,7 +147,7 @@ t.test("one literal, as Buffer.indexOf", (t) => {
     using literal = kernels.bytes(wanted)
     const at = kernels.indexOf(text, literal, from)
     if (at >= 0) found++
-    if (at !== bytes.indexOf(wanted, from)) t.fail(`${bytes} ${wanted} from ${from}: ${at}`)
+    if (at !== bytes.indexOf(wanted, from)) t.fail(`${bytes.toString()} ${wanted.toString()} from ${from}: ${at}`)
   }
   t.ok(found > rounds, `${found} found`)
   t.end()
