@@ -6,6 +6,7 @@ import type { Host } from "../../host/host.ts"
 import { type Billing, openBilling } from "../billing/mod.ts"
 import { configuredPlugins } from "../plugins/configuration.ts"
 import { Host as Hosts } from "../mod.ts"
+import { type StoreLimitOptions, storeLimits } from "../port/limits.ts"
 import { defaultStorage } from "../storage/default.ts"
 import { openStorage } from "../storage/storage.ts"
 
@@ -13,17 +14,42 @@ export interface BooksFlags {
   readonly storage: string | undefined
   readonly objects: string | undefined
   readonly storageKey: string | undefined
+  /** Limits of the store: `keyValue.tenantKeysMax=1000000`. */
+  readonly storeLimit?: ReadonlyArray<string>
   readonly entity: string
   readonly plugin: ReadonlyArray<string>
   readonly json: boolean
 }
 
 /** Opens the books; rules and store are let go of with them. */
-export async function openBooks({ entity, objects, plugin, storage, storageKey }: BooksFlags): Promise<{ readonly billing: Billing } & AsyncDisposable> {
+/** `PORT.NAME=NUMBER`, each over the default. */
+function limitsOf(given: ReadonlyArray<string>): StoreLimitOptions {
+  const found: Record<string, Record<string, number>> = {}
+  for (const text of given) {
+    const [, port = "", name = "", number = ""] = /^(\w+)\.(\w+)=(\d{1,15})$/.exec(text) ?? []
+    if (!Object.hasOwn(storeLimits, port))
+      throw new ConfigError("Option", {
+        option: "--store-limit",
+        expected: "PORT.NAME=NUMBER such as keyValue.tenantKeysMax=1000000",
+        actual: quote(text, 100),
+      })
+    found[port] = { ...found[port], [name]: Number(number) }
+  }
+  return found
+}
+
+export async function openBooks({
+  entity,
+  objects,
+  plugin,
+  storage,
+  storageKey,
+  storeLimit = [],
+}: BooksFlags): Promise<{ readonly billing: Billing } & AsyncDisposable> {
   const address = storage ?? defaultStorage(process.env)
   if (address === undefined || address === "memory")
     throw new ConfigError("Usage", { detail: "Cannot tell where the books are kept", advice: "name a store: --storage sqlite:PATH" })
-  const kept = await openStorage(address, { objects, storageKey })
+  const kept = await openStorage(address, { objects, storageKey, limits: limitsOf(storeLimit) })
   const { store } = kept
   try {
     if (store === undefined) throw new ConfigError("Usage", { detail: `Cannot keep books in ${quote(address)}`, advice: "name a store: --storage sqlite:PATH" })

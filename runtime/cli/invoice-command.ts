@@ -13,6 +13,11 @@ export const booksFlags = {
   ),
   objects,
   storageKey,
+  storeLimit: many(
+    "store-limit",
+    "NAME=NUMBER",
+    "More than a store takes by default: keyValue.tenantKeysMax=1000000 rows of the books, keyValue.tenantBytesMax of their bytes",
+  ),
   entity: Flag.String("entity").pipe(Flag.withMetavar("NAME"), Flag.withDefault("default"), Flag.withDescription("Whose books: the seller (default: default)")),
   plugin: pluginFlag,
 }

@@ -5,9 +5,10 @@ import { ConfigError } from "../../schemas/error/config.ts"
 import { quote } from "../../schemas/value/form.ts"
 import type { Host } from "../../host/host.ts"
 import { escapeText } from "../../host/port/log.ts"
-import type { Line } from "../../schemas/wit/stele/billing.gen.ts"
+import type { Line, Span } from "../../schemas/wit/stele/billing.gen.ts"
 import { checkedInput } from "../billing/account.ts"
-import { type Billing, openBilling, readInstant } from "../billing/mod.ts"
+import { type Billing, instantText, openBilling, readInstant } from "../billing/mod.ts"
+import { dayStart } from "../billing/zones.ts"
 import { coefficientOf, decimal, decimalText, groupedText, plainText, readDecimal } from "../billing/decimal.ts"
 import { eventKey } from "../billing/event.ts"
 import { readUsage } from "../billing/meter.ts"
@@ -108,6 +109,8 @@ interface Simulated {
   readonly total: string
   readonly records: number
   readonly events: number
+  /** What was rated: the plan's periods that begin in the month, or the one that it lies in. */
+  readonly periods: ReadonlyArray<Span>
 }
 
 async function simulated(billing: Billing, rules: Rules, file: string, flags: SimulateFlags, plan: string): Promise<Simulated> {
@@ -121,48 +124,59 @@ async function simulated(billing: Billing, rules: Rules, file: string, flags: Si
     const [name, amount] = parseNumber("--quantity", text, "seats=5")
     return [name, readDecimal(amount) as NonNullable<ReturnType<typeof readDecimal>>] as const
   })
-  // The month of the zone: a day on either side of it is in it or not by its offsets.
-  const [year = 0, month = 0] = flags.month.split("-").map(Number)
-  const local = { id: account, plan, start: start - 86_400_000_000n, zone: flags.zone, quantities, changes: [] }
-  const middle = BigInt(Date.UTC(year, month - 1, 15)) * 1_000n
   const zones = [zone.zone]
-  const whole = await priced.ask((catalogue) => rules.ask("[method]catalogue.assign", [catalogue, { ...local, anchorDay: 1 }, middle, zones]))
-  const subscription = { ...local, start: whole.start, anchorDay: 1 }
-  const rating = new Rating({ table: priced, subscription, period: whole, zones, prior: { quantities: [], billed: [] } })
-  try {
-    const tenants = flags.events === undefined ? flags.tenant : []
-    const read = await readUsage(billing, { table: priced, account, tenants, span: whole, isWhole: true }, rating)
-    const lines = await rating.finish(true)
-    const { currency, exponent } = priced.description
-    const total = lines.reduce((sum, { amount }) => sum + coefficientOf(amount), 0n)
-    return { file: list.file, plan, currency, lines, total: decimalText(decimal(total, exponent)), records: read.records, events: read.events }
-  } finally {
-    rating.close()
+  const date = Number(start / 86_400_000_000n)
+  const [year = 0, month = 0] = flags.month.split("-").map(Number)
+  const within = { start: dayStart(zone.zone, date), end: dayStart(zone.zone, Date.UTC(year, month, 1) / 86_400_000) }
+  const local = { id: account, plan, start: within.start, zone: flags.zone, quantities, changes: [], anchorDay: 1 }
+  const found = await priced.ask((catalogue) => rules.ask("[method]catalogue.periods", [catalogue, local, within, zones]))
+  // A plan of quarters or years has none that begins in most months: then it is the one that the month lies in.
+  const periods = found.length > 0 ? found : [await priced.ask((catalogue) => rules.ask("[method]catalogue.assign", [catalogue, local, within.start, zones]))]
+  const tenants = flags.events === undefined ? flags.tenant : []
+  const lines: Array<Line> = []
+  let [records, events] = [0, 0]
+  for (const period of periods) {
+    const rating = new Rating({ table: priced, subscription: { ...local, start: period.start }, period, zones, prior: { quantities: [], billed: [] } })
+    try {
+      const read = await readUsage(billing, { table: priced, account, tenants, span: period, isWhole: true }, rating)
+      lines.push(...(await rating.finish(true)))
+      records += read.records
+      events += read.events
+    } finally {
+      rating.close()
+    }
   }
+  const { currency, exponent } = priced.description
+  const total = lines.reduce((sum, { amount }) => sum + coefficientOf(amount), 0n)
+  return { file: list.file, plan, currency, lines, total: decimalText(decimal(total, exponent)), records, events, periods }
 }
 
-const linesJson = ({ currency, events, file, lines, plan, records, total }: Simulated): object => ({
+const linesJson = ({ currency, events, file, lines, periods, plan, records, total }: Simulated): object => ({
   prices: file,
   plan,
   currency,
   total,
   records,
   events,
-  lines: lines.map(({ amount, attribute, charge, quantity, title }) => ({
+  periods: periods.map(({ end, start }) => ({ start: instantText(start), end: instantText(end) })),
+  lines: lines.map(({ amount, attribute, charge, quantity, span, title }) => ({
     charge,
     ...(attribute === undefined ? {} : { attribute }),
     title,
+    ...(periods.length === 1 ? {} : { from: instantText(span.start) }),
     quantity: plainText(quantity),
     amount: decimalText(amount),
   })),
 })
 
-function show({ currency, events, file, lines, plan, records, total }: Simulated): void {
+function show({ currency, events, file, lines, periods, plan, records, total }: Simulated): void {
   printLine(
     `${out.bold(`${escapeText(file)}, ${escapeText(plan)}`)} ${out.dim(`${groupedText(String(records))} usage records, ${groupedText(String(events))} events`)}`,
   )
-  const rows = lines.map(({ amount, attribute, quantity, title }) => [
-    escapeText(title) + (attribute === undefined ? "" : `, ${escapeText(attribute)}`),
+  const day = (at: bigint): string => instantText(at).slice(0, 10)
+  for (const { end, start } of periods) printLine(out.dim(`  ${day(start)} to ${day(end)}`))
+  const rows = lines.map(({ amount, attribute, quantity, span, title }) => [
+    escapeText(title) + (attribute === undefined ? "" : `, ${escapeText(attribute)}`) + (periods.length === 1 ? "" : `, from ${day(span.start)}`),
     groupedText(plainText(quantity)),
     groupedText(decimalText(amount)),
   ])

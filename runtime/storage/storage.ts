@@ -3,6 +3,7 @@ import { ConfigError } from "../../schemas/error/config.ts"
 import { PluginError } from "../../schemas/error/plugin.ts"
 import { StorageError } from "../../schemas/error/storage.ts"
 import type { Ports } from "../../host/port/mod.ts"
+import type { StoreLimitOptions } from "../port/limits.ts"
 import type { ObjectStore } from "../port/object.ts"
 import type { Store } from "../port/store.ts"
 import type { SealedObjects } from "./sealed/objects.ts"
@@ -35,6 +36,8 @@ export interface StorageOptions {
    * without it from then on, and so are blobs and jobs; names of keys and sizes are not sealed (`docs/adr/0016-encryption.md`).
    */
   readonly storageKey?: string | undefined
+  /** What the store takes and keeps that differs from the defaults, by port: `{ keyValue: { tenantKeysMax: 1_000_000 } }`. They hold for what this process writes. */
+  readonly limits?: StoreLimitOptions | undefined
 }
 
 export interface StoresOptions extends StorageOptions {
@@ -108,9 +111,9 @@ export const isPostgres = (address: string): boolean => /^postgres(ql)?:/.test(a
  * Opens `folder:PATH` or `s3://BUCKET/PREFIX?…`.
  * @throws StorageError `Address` and those of opening
  */
-export async function openObjects(address: string, options: StorageOptions = {}): Promise<ObjectStore> {
+export async function openObjects(address: string, { acceptLoss }: StorageOptions = {}): Promise<ObjectStore> {
   const folder = /^folder:(.+)$/s.exec(address)?.[1]
-  if (folder !== undefined) return (await import("./folder/mod.ts")).FolderStore.open(folder, options)
+  if (folder !== undefined) return (await import("./folder/mod.ts")).FolderStore.open(folder, acceptLoss === undefined ? {} : { acceptLoss })
   if (address.startsWith("s3:")) return (await import("./s3/mod.ts")).S3Store.open(address)
   throw new StorageError("Address", { address: shown(address), known: ["folder:PATH", "s3://BUCKET/PREFIX?endpoint=URL&region=REGION"] })
 }
@@ -126,15 +129,16 @@ export function objectsOfDatabase(name: string): string {
 /** PGlite on a folder, or in memory with objects that go when it is closed. */
 async function openPglite(path: string | undefined, options: StorageOptions): Promise<Stores> {
   const { PgliteStore } = await import("./pglite/mod.ts")
+  const limits = options.limits ?? {}
   if (path !== undefined) {
     const whole = process.getBuiltinModule("node:path").resolve(path)
-    return both(`pglite:${whole}`, PgliteStore.open(whole), () => openObjects(options.objects ?? `folder:${objectsOf(whole)}`, options))
+    return both(`pglite:${whole}`, PgliteStore.open(whole, limits), () => openObjects(options.objects ?? `folder:${objectsOf(whole)}`, options))
   }
-  if (options.objects !== undefined) return both("pglite:", PgliteStore.open(undefined), () => openObjects(options.objects as string, options))
+  if (options.objects !== undefined) return both("pglite:", PgliteStore.open(undefined, limits), () => openObjects(options.objects as string, options))
   const folder = mkdtempSync(join(tmpdir(), "stele-objects-"))
   const remove = (): void => rmSync(folder, { recursive: true, force: true })
   try {
-    const stores = await both("pglite:", PgliteStore.open(undefined), () => openObjects(`folder:${folder}`, options))
+    const stores = await both("pglite:", PgliteStore.open(undefined, limits), () => openObjects(`folder:${folder}`, options))
     return { ...stores, close: () => stores.close().finally(remove) }
   } catch (error) {
     remove()
@@ -145,8 +149,8 @@ async function openPglite(path: string | undefined, options: StorageOptions): Pr
 /** A file for each tenant, and the objects of all in one folder beside them. */
 async function openTenants(folder: string, options: StorageOptions): Promise<Stores> {
   const { nameOf, objectsName, TenantFilesStore } = await import("./tenants/mod.ts")
-  const { acceptLoss } = options
-  const store = await TenantFilesStore.open(folder, acceptLoss === undefined ? {} : { acceptLoss })
+  const { acceptLoss, limits } = options
+  const store = await TenantFilesStore.open(folder, { ...limits, ...(acceptLoss === undefined ? {} : { acceptLoss }) })
   return both(nameOf(folder), Promise.resolve(store), () => openObjects(options.objects ?? `folder:${join(folder, objectsName)}`, options))
 }
 
@@ -159,7 +163,9 @@ export async function openStores(address: string, options: StoresOptions = {}): 
     const { parseAddress, PostgresStore, workerAddress } = await import("./postgres/mod.ts")
     const { name } = parseAddress(address)
     const worker = options.overseer === true ? { worker: workerAddress(address) } : {}
-    return both(name, PostgresStore.open(address, worker), () => openObjects(options.objects ?? `folder:${objectsOfDatabase(name)}`, options))
+    return both(name, PostgresStore.open(address, { ...options.limits, ...worker }), () =>
+      openObjects(options.objects ?? `folder:${objectsOfDatabase(name)}`, options),
+    )
   }
   const pglite = /^pglite:(.*)$/s.exec(address)?.[1]
   if (pglite !== undefined) return openPglite(pglite === "" ? undefined : pglite, options)
@@ -168,7 +174,8 @@ export async function openStores(address: string, options: StoresOptions = {}): 
   const path = sqlitePath(address)
   // Loaded when asked for: a host in memory, or in a browser, has no use for it.
   const { SqliteStore } = await import("./sqlite/mod.ts")
-  const store = SqliteStore.open(path, options)
+  const { acceptLoss } = options
+  const store = SqliteStore.open(path, { ...options.limits, ...(acceptLoss === undefined ? {} : { acceptLoss }) })
   const objects = options.objects ?? `folder:${objectsOf(path)}`
   // Beside a file that is refused no folder is made.
   await store

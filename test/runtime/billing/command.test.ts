@@ -202,6 +202,23 @@ t.test("`stele prices simulate` rates a stored month and events of a file, and t
     { total: "299.00" },
     "what is of another month is not in it",
   )
+  const weekly = join(folder, "weekly.json")
+  const charges = [
+    { id: "base", price: { model: "flat", amount: "7" } },
+    { id: "runs", meter: "runs", price: { model: "unit", price: "1" } },
+  ]
+  const meters = [{ id: "runs", unit: "run", aggregation: "sum", event: "workflow-execution" }]
+  const plans = [{ id: "w", interval: { unit: "week", count: 1 }, align: "calendar", charges }]
+  await writeFile(weekly, JSON.stringify({ name: "weekly", version: "1", currency: "USD", units: { run: { exponent: 0 } }, meters, plans }))
+  await writeFile(
+    ndjson,
+    '{"name":"workflow-execution","at":"2026-10-06","id":"a","quantity":"3"}\n{"name":"workflow-execution","at":"2026-11-01","id":"b","quantity":"2"}\n',
+  )
+  t.match(
+    json("prices", "simulate", weekly, "--plan", "w", "--month", "2026-10", "--events", ndjson),
+    { total: "33.00", events: 2, periods: [{ start: "2026-10-05T00:00:00Z" }, {}, {}, { start: "2026-10-26T00:00:00Z", end: "2026-11-02T00:00:00Z" }] },
+    "four weeks begin in October, each whole",
+  )
   await writeFile(csv, "name,at\ncall,yesterday\n")
   t.match(jsonError(stele("prices", "simulate", "executions-2025", ...month10, "--json")), { code: "STELE-BIL-0006", data: { line: 2 } })
   t.match(stele("prices", "simulate", "executions-2025", "--plan", "professional", "--month", "2026-13", "--events", csv), {
