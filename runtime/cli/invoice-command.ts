@@ -142,7 +142,7 @@ const credit = Command.make(
 ).pipe(
   Command.withDescription("Give back parts of an invoice by a credit note: off what is owed for it, or to the account's wallet where it was paid."),
   Command.withShortDescription("Give back parts of an invoice"),
-  Command.withExamples([{ command: "stele invoice credit INV-000002 --line 1=5.00 --as outage-3 --reason 'Outage of 3 May'" }]),
+  Command.withExamples([{ command: "stele invoice credit INV-000002 --line 1=5.00 --as outage --reason Outage" }]),
 )
 
 const cancel = Command.make(
@@ -284,7 +284,7 @@ const change = Command.make(
   Command.withShortDescription("Change a subscription's plan, prices, numbers, or end it"),
   Command.withExamples([
     { command: "stele account change ada-community --plan professional", description: "An upgrade, now" },
-    { command: "stele account change ada-professional --prices executions-2026 --at-period-end --dry-run" },
+    { command: "stele account change ada-professional --prices units-2025 --at-period-end" },
     { command: "stele account change ada-professional --cancel --at-period-end" },
   ]),
 )
