@@ -406,17 +406,9 @@ function ofLevels(price: Of<"graduated"> | Of<"volume"> | Of<"graduatedPercentag
     return F.plus(F.greater(F.zero, meanOf(levels, units)), feesDue)
   }
   if (price.model === "volume") {
-    const [{ tier }] = tiersOf(price.tiers, reached, true) as [{ readonly tier: Of<"volume">["tiers"][number] }]
-    return F.plus(
-      F.greater(
-        F.zero,
-        ofTier(
-          tier,
-          meanOf(levels, (level) => level),
-        ),
-      ),
-      feesDue,
-    )
+    const mean = meanOf(levels, (level) => level)
+    const units = F.total(tiersOf(price.tiers, reached, true).map(({ tier }) => ofTier(tier, mean)))
+    return F.plus(F.greater(F.zero, units), feesDue)
   }
   const units = (level: Fraction) => tiered(price.tiers, level, false, true, ofTier, false)
   return F.plus(F.greater(F.zero, meanOf(levels, units)), feesDue)
@@ -508,7 +500,7 @@ export function duesOf(all: readonly Part[], plan: string, charge: Charge, polic
 
 /** The amount of usage after modifiers. */
 function amountOf(sale: Sale, price: Price, usage: Usage, last: boolean, said: Fraction | undefined) {
-  const { rating, charge, parts, share } = sale
+  const { rating, charge, share } = sale
   const { catalogue } = rating
   const modifiers = charge.modifiers ?? []
   const zeroIsNothing = catalogue.policies?.["tiers.zeroQuantity"] === "nothing"
