@@ -172,6 +172,18 @@ export const payout = Command.make(
   Command.withExamples([{ command: "stele payout --currency EUR --provider test --dry-run" }]),
 )
 
+const runCommand = Command.make(
+  "run",
+  { dryRun: isOn("dry-run", "Say what is due, and write nothing"), ...booksFlags },
+  action(async (flags) => (await import("./invoice.ts")).runDue(flags)),
+).pipe(
+  Command.withDescription(
+    "Issue every invoice that is due, and say which became overdue. What one subscription refuses keeps no other from its invoice; exit code 1 then. Several at once, on several machines, issue each invoice once.",
+  ),
+  Command.withShortDescription("Issue every invoice that is due"),
+  Command.withExamples([{ command: "stele invoice run --dry-run" }, { command: "stele invoice run" }]),
+)
+
 const servePages = Command.make(
   "serve",
   {
@@ -195,8 +207,8 @@ const servePages = Command.make(
 export const invoice = Command.make("invoice").pipe(
   Command.withDescription("Invoices of a seller's books, and bundles of anybody's. Start with: stele prices add, stele account add, stele account subscribe."),
   Command.withShortDescription("Issue, show, pay, credit, export, verify invoices"),
-  Command.withSubcommands([list, show, issue, pay, credit, cancel, exportCommand, verify, servePages]),
-  Command.withExamples([{ command: "stele invoice list" }, { command: "stele invoice verify INV-000002.bundle" }]),
+  Command.withSubcommands([list, show, issue, runCommand, pay, credit, cancel, exportCommand, verify, servePages]),
+  Command.withExamples([{ command: "stele invoice run" }, { command: "stele invoice list" }, { command: "stele invoice verify INV-000002.bundle" }]),
 )
 
 const id = Argument.String("ID").pipe(Argument.withDescription("An account's id: letters, digits, dots, dashes, underscores"))

@@ -16,6 +16,9 @@ import {
   invoices,
   type InvoiceValue,
   issue,
+  dueAt,
+  runBilling,
+  subscriptionsOf,
 } from "../billing/mod.ts"
 import { encodeDraft, encodeInvoice, invoiceJson, invoiceSummary } from "../billing/json.ts"
 import { invoicePage } from "../billing/page.ts"
@@ -274,4 +277,41 @@ export async function verify({ file, digest, json }: { readonly file: string; re
   printLine(`${out.green("verified")} invoice ${escapeText(invoice.number)}, ${money(invoice.totals.payable, invoice.currency)}`)
   printLine(out.dim(`${lines} lines computed anew from ${groupedText(String(rows))} rows and ${sums} sums, by ${rules}`))
   printLine(out.dim(`sha256 ${found.digest}`))
+}
+
+/** What a run would bill now, and what one has billed. */
+export async function runDue({ dryRun, ...flags }: BooksFlags & { readonly dryRun: boolean }): Promise<void> {
+  await using books = await openBooks(flags)
+  const { billing } = books
+  if (dryRun) {
+    const now = await billing.now()
+    const due: Array<{ readonly subscription: string; readonly account: string; readonly since: string }> = []
+    for await (const { id, value } of subscriptionsOf(billing)) {
+      const at = dueAt(billing, value)
+      if (at !== undefined && at <= now) due.push({ subscription: id, account: value.account, since: instantText(at) })
+    }
+    if (flags.json) return printLine(JSON.stringify({ wouldBill: due }))
+    if (due.length === 0) return printLine("Nothing is due")
+    const rows = due.map(({ account, since, subscription }) => [subscription, account, since])
+    for (const line of table([["subscription", "account", "due since"], ...rows], columns(process.stdout), 0, [out.cyan])) printLine(line)
+    return
+  }
+  const { failed, issued, overdue, redrawn, unsampled } = await withProgress("Billing", flags.json, () => runBilling(billing))
+  if (failed.length > 0) process.exitCode = 1
+  if (flags.json) {
+    const problem = ({ code, message }: { readonly code: string; readonly message: string }): object => ({ code, message })
+    return printLine(
+      JSON.stringify({
+        issued,
+        redrawn,
+        overdue,
+        failed: failed.map(({ error, subscription }) => ({ subscription, error: problem(error) })),
+        unsampled: unsampled.map(({ error, tenant }) => ({ tenant, error: problem(error) })),
+      }),
+    )
+  }
+  printLine(`Issued ${issued.length} invoices, ${overdue.length} became overdue`)
+  for (const { invoice, payable } of redrawn) noteLine(`${invoice}: the draft that was kept had ${payable} payable`)
+  for (const { error, subscription } of failed) noteLine(`${subscription}: ${error.code} ${escapeText(error.message)}`)
+  for (const { error, tenant } of unsampled) noteLine(`storage of ${escapeText(tenant)} is not counted: ${error.code} ${escapeText(error.message)}`)
 }

@@ -1,5 +1,9 @@
 /** A subscription that moves to another price list: each bills its own time, what was paid ahead comes back, levels, numbers and days go on. */
+import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import t from "tap"
+import { bundleOf } from "../../../runtime/billing/bundle.ts"
 import {
   addCatalogue,
   changePriceList,
@@ -17,11 +21,15 @@ import {
 } from "../../../runtime/billing/mod.ts"
 import { balanceOf } from "../../../runtime/billing/ledger.ts"
 import { checkLedger } from "../../../runtime/billing/ledger-check.ts"
+import { verifyBundle } from "../../../runtime/billing/verify.ts"
 import { at, openHost, storeAt } from "./usage.ts"
 
 t.setTimeout(240_000)
 const host = await openHost()
 t.teardown(() => host[Symbol.asyncDispose]())
+
+const folder = await mkdtemp(join(tmpdir(), "stele-succession-"))
+t.teardown(() => rm(folder, { recursive: true }))
 
 const list = (version: string, base: string, gpu: string, align: "calendar" | "anchor" = "calendar"): string =>
   JSON.stringify({
@@ -102,6 +110,14 @@ t.test("an upgrade at once bills each list's own time, and what was paid ahead c
     [["s.20260101.2", "2.00", "team/gpu 2.00"]],
   )
   t.match(await subscriptionOf(billing, "s"), { next: null })
+  // What ended before its period did, what is late, and what began within one are computed anew from their bundles.
+  for (const id of ["s.20260101T000000Z.2", "s.2.20260101T000000Z.1"]) {
+    const file = join(folder, `${id}.bundle`)
+    const parts: Array<Uint8Array> = []
+    const isThere = await bundleOf(billing, id, async (bytes) => void parts.push(bytes)).then(() => true)
+    await writeFile(file, Buffer.concat(parts))
+    t.match([isThere, await verifyBundle(file)], [true, { invoice: { id } }])
+  }
   t.strictSame(await checkLedger(billing), [])
   await billing.close()
 })
