@@ -45,6 +45,13 @@ const path = [join(root, "node_modules/.bin"), join(root, "test/node_modules/.bi
 const durationsPath = join(root, ".cache/test-durations.json")
 const compiledPath = join(root, ".cache/compiled")
 
+/**
+ * A test's guests are called a few times, and its compilers once: V8's second compiler takes more processor time than it
+ * saves until a function has run for long. Bytes executed; the default is 13,000,000. `stele build` of a project takes 1.7 s
+ * of processors with it instead of 2.4 s.
+ */
+const tieringFlag = "--wasm-tiering-budget=1000000000"
+
 /** Four times what all tests together have been seen to need at once. */
 const memoryBytesMin = 6 * 2 ** 30
 
@@ -132,7 +139,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const)
     process.exit(130)
   })
 
-function run(file: string): Promise<Outcome> {
+function run(file: string, engineFlags: ReadonlyArray<string> = []): Promise<Outcome> {
   return new Promise((settle) => {
     const started = performance.now()
     // The limit of a file is the limit of its tests too: tap gives each 30 s, and a loaded machine is no failure.
@@ -148,7 +155,7 @@ function run(file: string): Promise<Outcome> {
       TAP_TIMEOUT: String(limitMs / 1000),
     }
     // A group of its own: what a test that was ended leaves behind ends with it, instead of holding its output open for ever.
-    const child = spawn(process.execPath, [file], { cwd: root, env, stdio: ["ignore", "pipe", "pipe"], detached: true })
+    const child = spawn(process.execPath, [...engineFlags, file], { cwd: root, env, stdio: ["ignore", "pipe", "pipe"], detached: true })
     const end = (): void => {
       running.delete(end)
       try {
@@ -213,9 +220,9 @@ const queue = byTime.filter((file) => !has(file, "@alone"))
 if (words.length === 0) await rm(compiledPath, { recursive: true, force: true })
 const outcomes: Array<Outcome> = []
 
-async function work(pending: Array<string>): Promise<void> {
+async function work(pending: Array<string>, engineFlags?: ReadonlyArray<string>): Promise<void> {
   for (let file = pending.shift(); file !== undefined; file = pending.shift()) {
-    const outcome = await run(file)
+    const outcome = await run(file, engineFlags)
     durations[file] = outcome.ms
     outcomes.push(outcome)
     show(outcome)
@@ -225,7 +232,7 @@ async function work(pending: Array<string>): Promise<void> {
 console.log(isFull ? replay : `${replay} STELE_TEST_SAMPLE=${sample}`)
 const startedMs = performance.now()
 // One more than there are processors: many wait, for a disk, a server or a lease.
-await Promise.all(Array.from({ length: 1 + Math.max(2, availableParallelism()) }, () => work(queue)))
+await Promise.all(Array.from({ length: 1 + Math.max(2, availableParallelism()) }, () => work(queue, isFull ? [] : [tieringFlag])))
 await work(byTime.filter((file) => has(file, "@alone")))
 await rm(temporary, { recursive: true, force: true })
 

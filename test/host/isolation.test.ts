@@ -427,7 +427,7 @@ for (const engine of engines)
     `a process that is ended while it starts leaves nothing behind when ${engine} runs the host`,
     { skip: !hasProc && "there is no procfs here" },
     async (t) => {
-      const count = isFull ? 500 : 60
+      const count = isFull ? 500 : 24
       const groups = await answer<ReadonlyArray<number>>(engine, "isolate-end-program.ts", [`${count}`])
       t.equal(groups.length, count)
       await until(async () => (await members(groups)).length === 0)

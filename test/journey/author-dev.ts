@@ -29,7 +29,11 @@ export class Dev implements AsyncDisposable {
 
   constructor(project: string) {
     this.project = project
-    this.#child = spawn(process.execPath, [main, "dev", "--json"], { cwd: project, stdio: ["pipe", "pipe", "ignore"], env: { ...process.env, NO_COLOR: "1" } })
+    this.#child = spawn(process.execPath, [...process.execArgv, main, "dev", "--json"], {
+      cwd: project,
+      stdio: ["pipe", "pipe", "ignore"],
+      env: { ...process.env, NO_COLOR: "1" },
+    })
     createInterface({ input: this.#child.stdout as NodeJS.ReadableStream }).on("line", (line) => {
       const turn = JSON.parse(line) as Turn
       const next = this.#waiting.shift()

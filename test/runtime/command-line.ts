@@ -19,7 +19,7 @@ export interface Started {
   readonly env?: Readonly<Record<string, string>>
   /** Where it starts; default: the checkout. */
   readonly cwd?: string
-  /** Program and its first arguments; default: this Node and `main`. */
+  /** Program and its first arguments; default: this Node, as it was started, and `main`. */
   readonly program?: ReadonlyArray<string>
   /** Default 60 s. */
   readonly timeoutMs?: number
@@ -28,7 +28,7 @@ export interface Started {
 /** `stele ARGS…`, without colours, on storage in memory where it is not said otherwise, and with the checkout's own rewritten modules in the user's cache, as people have it. */
 export function stele(
   args: ReadonlyArray<string>,
-  { input = "", env = {}, cwd = root, program = [process.execPath, main], timeoutMs = 60_000 }: Started = {},
+  { input = "", env = {}, cwd = root, program = [process.execPath, ...process.execArgv, main], timeoutMs = 60_000 }: Started = {},
 ): Ended {
   const [command = "", ...first] = program
   const { NO_COLOR: _, FORCE_COLOR: __, ...inherited } = process.env

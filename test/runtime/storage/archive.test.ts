@@ -638,7 +638,7 @@ const readyOf = async (child: ChildProcess): Promise<void> =>
   void (await Promise.race([once(child.stdout as NodeJS.ReadableStream, "data"), once(child, "close")]))
 
 t.test("archiver and writer are killed at any moment: the archive is whole, and lacks at most the last second", async (t) => {
-  const rounds = isFull ? 50 : 10
+  const rounds = isFull ? 50 : 5
   const [path, archive] = [newPath(), newPath()]
   await (await SqliteStore.open(path)).close()
   const acknowledged: Array<readonly [n: number, atMs: number]> = []
@@ -698,7 +698,7 @@ t.test("a restore that is killed leaves a whole store or none", async (t) => {
   const rows = rowsOf(path)
   const counts = { whole: 0, none: 0 }
   let tookMs = 0
-  for (let round = 0; round < (isFull ? 50 : 8); round++) {
+  for (let round = 0; round < (isFull ? 50 : 4); round++) {
     const restored = newPath()
     const child = spawn(process.execPath, [programs.archive, "restore", archive, restored], { stdio: ["ignore", "pipe", "ignore"] })
     const closed = once(child, "close")

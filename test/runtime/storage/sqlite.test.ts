@@ -15,7 +15,7 @@ import { eraseTenant } from "../../../runtime/storage/record.ts"
 import { watch } from "../../../runtime/storage/watch.ts"
 import { SqliteReader, SqliteStore, SqliteWriter } from "../../../runtime/storage/sqlite/mod.ts"
 import { answer, engines, start } from "../../host/engine.ts"
-import { isFull, seed } from "../../seed.ts"
+import { isFull, sample, seed } from "../../seed.ts"
 
 t.setTimeout(600_000)
 const folder = await mkdtemp(join(tmpdir(), "stele-sqlite-"))
@@ -533,7 +533,13 @@ t.test("of an erased tenant the file has no byte", async (t) => {
 })
 
 t.test("the suite passes on every engine", async (t) => {
-  for (const engine of engines) t.match(await answer(engine, "../runtime/storage/suite-program.ts"), { failed: [] }, engine)
+  // A short run has the whole in `conformance.test.ts`, on this engine.
+  const share = isFull ? 1 : 8
+  for (const [i, engine] of engines.entries()) {
+    const found = await answer<{ readonly run: number }>(engine, "../runtime/storage/suite-program.ts", ["memory", String(share), String(sample + i)])
+    t.match(found, { failed: [] }, engine)
+    t.ok(found.run >= Math.floor(200 / share), `${found.run} cases`)
+  }
 })
 
 t.test("a disk that is full refuses the write, keeps what was there and takes writes again", async (t) => {
