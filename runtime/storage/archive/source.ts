@@ -6,7 +6,8 @@
  * nobody restart the log. One that begins when all of the log is in the database reads the database alone: then the
  * log may restart once, right behind m, and nothing is copied into the database until the reader ends
  * (sqlite.org/walformat.html §2.3). Either way: begin the next pin, archive everything there is, end the last one, and
- * no frame is overwritten before it is archived.
+ * no frame is overwritten before it is archived. But what such a reader sees is in the database, and its log is nobody's:
+ * a snapshot takes no page from there.
  */
 import type { DatabaseSync } from "node:sqlite"
 import { StorageError } from "../../../schemas/error/storage.ts"
@@ -31,6 +32,8 @@ export interface CommitRow {
 export interface State {
   readonly header: WalHeader | undefined
   readonly frame: number
+  /** Whether the database had all of the log when the snapshot began: then it reads the database alone, and the log may be overwritten. */
+  readonly isInDatabase: boolean
   /** Commits after the one asked for, oldest first; the store keeps the newest thousand. */
   readonly commits: ReadonlyArray<CommitRow>
   readonly newest: CommitRow | undefined
@@ -107,15 +110,15 @@ export class Source implements Disposable {
     return this.#held !== undefined
   }
 
-  /** Frames in the log that count. */
-  #frames(): number {
+  /** Frames in the log that count, and how many of them are in the database. */
+  #frames(): { readonly count: number; readonly copied: number } {
     const row = this.#control.prepare("PRAGMA wal_checkpoint(NOOP)").get()
-    return Math.max(0, Number(row?.["log"] ?? 0))
+    return { count: Math.max(0, Number(row?.["log"] ?? 0)), copied: Math.max(0, Number(row?.["checkpointed"] ?? 0)) }
   }
 
   /** Bytes of the log that count. */
   get walBytes(): number {
-    return this.#frames() * frameBytes(pragma(this.#control, "page_size"))
+    return this.#frames().count * frameBytes(pragma(this.#control, "page_size"))
   }
 
   /** Begins `pin` between two looks at the log that agree: then its snapshot ends where the log ended. */
@@ -126,12 +129,23 @@ export class Source implements Disposable {
       const pages = pragma(pin, "page_count")
       const [after, header] = [this.#frames(), this.#header()]
       const isSame = header?.start.salt1 === headerBefore?.start.salt1 && header?.start.salt2 === headerBefore?.start.salt2
-      if (isSame && before === after) {
+      const isInDatabase = before.copied === before.count
+      // Copied while it began, it may read either: the next one knows.
+      const isKnown = isInDatabase === (after.copied === after.count)
+      if (isSame && before.count === after.count && isKnown) {
         const columns = "SELECT sequence, digest, committed_us FROM commit_group"
         const newest = pin.prepare(`${columns} ORDER BY sequence DESC LIMIT 1`).get()
         const commits = pin.prepare(`${columns} WHERE sequence > ? ORDER BY sequence`).all(since)
         const pageBytes = pragma(pin, "page_size")
-        return { header, frame: after, commits: commits.map(commitOf), newest: newest === undefined ? undefined : commitOf(newest), pages, pageBytes }
+        return {
+          header,
+          frame: after.count,
+          isInDatabase,
+          commits: commits.map(commitOf),
+          newest: newest === undefined ? undefined : commitOf(newest),
+          pages,
+          pageBytes,
+        }
       }
       drop()
       sleep(tickMs * Math.random())
@@ -212,18 +226,18 @@ export class Source implements Disposable {
   holds(position: WalPosition): boolean {
     using wal = WalFile.open(this.path)
     const header = wal?.header()
-    return wal !== undefined && header !== undefined && position.frame <= this.#frames() && wal.holds(header, position)
+    return wal !== undefined && header !== undefined && position.frame <= this.#frames().count && wal.holds(header, position)
   }
 
-  /** Where the log has the newest of each page up to an exact state, and its place there. */
-  index({ header, frame }: State): { readonly position: WalPosition; readonly inLog: ReadonlyMap<number, number> } {
+  /** Where the log has the newest of each page up to an exact state, and its place there. None where the database has them: those frames may be overwritten. */
+  index({ header, frame, isInDatabase }: State): { readonly position: WalPosition; readonly inLog: ReadonlyMap<number, number> } {
     const inLog = new Map<number, number>()
     if (header === undefined) return { position: noPosition, inLog }
     const frames = this.frames(header, header.start, frame)
     for (let number = 1; ; number++) {
       const next = frames.next()
       if (next.done === true) return { position: next.value, inLog }
-      inLog.set(next.value.page, number)
+      if (!isInDatabase) inLog.set(next.value.page, number)
     }
   }
 

@@ -178,6 +178,38 @@ t.test("the log begins anew when it is archived, under writers that never pause"
   t.equal(rowsOf(restored), rowsOf(path))
 })
 
+t.test("a snapshot is what the store was, though the log begins anew over the frames that are in the database", async (t) => {
+  const [path, archive] = [newPath(), newPath()]
+  await using store = await SqliteStore.open(path)
+  const write = async (): Promise<void> => {
+    for (let n = 0; n < 60; n++) await store.apply([set(`k${n}`, randomBytes(2_000))])
+  }
+  await write()
+  const database = new DatabaseSync(path)
+  const { busy, log, checkpointed } = database.prepare("PRAGMA wal_checkpoint(PASSIVE)").get() ?? {}
+  database.close()
+  t.same([busy, checkpointed], [0, log], "nothing is in the log alone")
+  const rows = rowsOf(path)
+  const inner = folderFiles(archive)
+  let isAnew = false
+  const files: ArchiveFiles = {
+    ...inner,
+    async putIfAbsent(name, bytes) {
+      // The snapshot is begun, and none of its pages is read.
+      if (!isAnew) await write()
+      isAnew = true
+      return inner.putIfAbsent(name, bytes)
+    },
+  }
+  await using archiver = await Archiver.open({ path, files })
+  t.match(await archiver.sync(), { snapshot: "new", generation: 1 })
+  const restored = newPath()
+  await restore(restored, { files: inner })
+  t.equal(rowsOf(restored), rows)
+  await archiver.sync()
+  await restore(newPath(), { files: inner })
+})
+
 /** A store and its archive with some segments, closed. */
 async function some(key?: Uint8Array): Promise<{ readonly path: string; readonly archive: string }> {
   const [path, archive] = [newPath(), newPath()]
