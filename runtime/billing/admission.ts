@@ -17,7 +17,7 @@ import { minorUnits } from "./invoice.ts"
 import type { PriceTable } from "./price-table.ts"
 import type { SpanValue, SubscriptionValue } from "./record.ts"
 import type { Reserved, Reserver } from "./reserve.ts"
-import { type Measure, meterPlans, Sources } from "./source.ts"
+import { type Measure, meterPlans, Sources, usedBy } from "./source.ts"
 import { periodAt, subscriptionsOf } from "./subscription.ts"
 
 export const admissionLimits = {
@@ -76,7 +76,7 @@ function greatest(call: CallDescriptor, limits: CallLimits): UsageEntry {
 
 /** A whole number at the meter's scale; a part of a unit is one. */
 function quantityOf({ of, per }: Pick<Measure, "of" | "per">, scale: number, entry: UsageEntry): bigint {
-  const over = BigInt(of(entry)) * 10n ** BigInt(scale)
+  const over = BigInt(of(usedBy(entry))) * 10n ** BigInt(scale)
   return (over + per - 1n) / per
 }
 

@@ -6,6 +6,7 @@ import { BillingError } from "../../schemas/error/billing.ts"
 import type { Aggregate, Billed, Events, Line, Prior, Rater as Handle, Subscription, Zone } from "../../schemas/wit/stele/billing.gen.ts"
 import { isHeld, isStop, type PriceTable, stopsMax } from "./price-table.ts"
 import type { Rater } from "./meter.ts"
+import { release } from "../storage/release.ts"
 import type { SpanValue } from "./record.ts"
 
 export interface Rated {
@@ -76,7 +77,14 @@ export class Rating implements Rater {
     await this.#run((rater) => this.#put(rater, added))
     this.#since.push(added)
     if (this.#since.length < batchesMax) return
+    const before = this.#snapshot
     this.#snapshot = await this.#run((rater) => this.#of.table.rules.ask("[method]rater.snapshot", [rater]))
+    if (before !== undefined) release(before)
+    for (const one of this.#since) {
+      if ("sums" in one) continue
+      const { at, attributes, idsHigh, idsLow, keys, meters, quantities } = one.rows
+      release(at, attributes, idsHigh, idsLow, keys, meters, quantities)
+    }
     this.#since = []
   }
 

@@ -6,9 +6,26 @@ import { BillingError } from "../../schemas/error/billing.ts"
 import type { UsageEntry, UsageKind } from "../port/usage.ts"
 import type { PriceTable } from "./price-table.ts"
 
+/** What a call used. */
+export interface Used {
+  readonly wallNs: number
+  readonly fuel: bigint
+  readonly memoryPeakBytes: number
+  readonly bytesIn: number
+  readonly bytesOut: number
+  /** By whatever grant. */
+  readonly hostCalls: number
+}
+
+export function usedBy({ bytesIn, bytesOut, fuel = 0n, hostCalls, memoryPeakBytes, wallNs }: UsageEntry): Used {
+  let sum = 0
+  for (const grant in hostCalls) sum += hostCalls[grant] as number
+  return { wallNs, fuel, memoryPeakBytes, bytesIn, bytesOut, hostCalls: sum }
+}
+
 /** A quantity of a call: a whole number, over `per`. */
 export interface Measure {
-  readonly of: (entry: UsageEntry) => number | bigint
+  readonly of: (call: Used) => number | bigint
   /** Of many calls, as a store adds them up. */
   readonly sum: (kind: UsageKind) => bigint
   readonly per: bigint
@@ -18,12 +35,6 @@ export interface Measure {
 function product(a: number, b: number): number | bigint {
   const found = a * b
   return found <= Number.MAX_SAFE_INTEGER ? found : BigInt(a) * BigInt(b)
-}
-
-function hostCallsOf({ hostCalls }: UsageEntry): number {
-  let sum = 0
-  for (const grant in hostCalls) sum += hostCalls[grant] as number
-  return sum
 }
 
 /** Quantities of a call, by the names that a meter's `value` may have. */
@@ -38,8 +49,8 @@ export const measures: Readonly<Record<string, Measure>> = {
   bytes: { of: ({ bytesIn, bytesOut }) => bytesIn + bytesOut, sum: ({ bytesIn, bytesOut }) => bytesIn + bytesOut, per: 1n },
   /** 10⁹ bytes. */
   gb: { of: ({ bytesIn, bytesOut }) => bytesIn + bytesOut, sum: ({ bytesIn, bytesOut }) => bytesIn + bytesOut, per: 1_000_000_000n },
-  "host-calls": { of: hostCallsOf, sum: ({ hostCalls }) => hostCalls, per: 1n },
-  fuel: { of: ({ fuel = 0n }) => fuel, sum: ({ fuel }) => fuel, per: 1n },
+  "host-calls": { of: ({ hostCalls }) => hostCalls, sum: ({ hostCalls }) => hostCalls, per: 1n },
+  fuel: { of: ({ fuel }) => fuel, sum: ({ fuel }) => fuel, per: 1n },
 }
 
 /** Metrics that usage records have, and the quantity of each. */

@@ -65,6 +65,15 @@ export type UsageQuestion =
       readonly after?: Uint8Array
       readonly countMax: number
     }
+  /** Records as `usageRecords` gives them, in columns: for whoever reads millions. */
+  | {
+      readonly ask: "usageColumns"
+      readonly tenant: Uint8Array
+      readonly fromMs: number
+      readonly toMs: number
+      readonly after?: Uint8Array
+      readonly countMax: number
+    }
   /** Who has records, how many, and how old: what retention goes by. */
   | { readonly ask: "usageTenants" }
 
@@ -115,6 +124,28 @@ export interface UsagePart {
   readonly last: Uint8Array | undefined
 }
 
+/** Records, a number of each column for each, in the order of their ids. */
+export interface UsageColumns {
+  /** Kinds of calls among them. */
+  readonly kinds: ReadonlyArray<Pick<UsageKind, "plugin" | "export" | "outcome">>
+  /** Of each record, the place of its kind. */
+  readonly kind: Uint32Array
+  /** 16 bytes a record. */
+  readonly ids: Uint8Array
+  /** Calls whose records were dropped; where there are any, the record is of them, and all else of it is 0. */
+  readonly dropped: Float64Array
+  readonly wallNs: Float64Array
+  /** 0 where none was counted. */
+  readonly fuel: BigUint64Array
+  readonly memoryPeakBytes: Float64Array
+  readonly bytesIn: Float64Array
+  readonly bytesOut: Float64Array
+  /** By whatever grant. */
+  readonly hostCalls: Float64Array
+  /** Id of the last record; undefined where none is left. */
+  readonly last: Uint8Array | undefined
+}
+
 export interface UsageTenant {
   readonly tenant: Uint8Array
   readonly records: number
@@ -129,6 +160,7 @@ export interface UsageAnswers {
   readonly usage: ReadonlyArray<UsageGroup>
   readonly usageRecords: ReadonlyArray<UsageEntry>
   readonly usageSums: UsagePart
+  readonly usageColumns: UsageColumns
   readonly usageTenants: ReadonlyArray<UsageTenant>
 }
 

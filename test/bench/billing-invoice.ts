@@ -1,6 +1,7 @@
 /**
  * `billing-invoice.ts fill PATH COUNT` writes a month of one customer's calls into a store; `billing-invoice.ts issue PATH LIST PLAN` makes the invoice of
- * that month, in a process of its own, and prints how long it took and the most memory that the process had.
+ * that month, in a process of its own, and prints how long it took and the most memory that the process had. The list `single-events` is of prices that sums
+ * do not tell.
  */
 import { existsSync, readFileSync } from "node:fs"
 import { argv } from "node:process"
@@ -61,6 +62,23 @@ async function fill(count: number): Promise<void> {
   await Promise.all(writing)
 }
 
+/** Each call is priced by its bytes: no sum tells what they cost. */
+const singleEvents = JSON.stringify({
+  name: "single-events",
+  version: "1",
+  currency: "USD",
+  units: { byte: { exponent: 0 } },
+  meters: [{ id: "bytes", unit: "byte", event: "call", aggregation: "sum", value: "bytes" }],
+  plans: [
+    {
+      id: "professional",
+      interval: { unit: "month", count: 1 },
+      align: "calendar",
+      charges: [{ id: "bytes", meter: "bytes", price: { model: "percentage", percent: "0.0001", fixedFee: "0.0001", maximum: "0.05" } }],
+    },
+  ],
+})
+
 /** Of this program: what the system calls its greatest resident set begins with that of whoever started it. */
 function peak(): number {
   const found = existsSync("/proc/self/status") ? /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/status", "utf8")) : null
@@ -71,10 +89,10 @@ async function invoice(list: string, plan: string): Promise<InvoiceFigures> {
   await using host = await Host.open()
   await using store = await SqliteStore.open(path, limits)
   await using billing = openBilling({ host, store, entity: "bench", clock: () => BigInt(end) * 1_000n + 10_800_000_000n })
-  await putAccount(billing, { id: `${list}-${plan}`, tenants: ["customer"], zone: "UTC", currency: "USD" })
-  const { digest } = await addCatalogue(billing, (await namedPriceList(list)) ?? "")
+  await putAccount(billing, { id: "customer", tenants: ["customer"], zone: "UTC", currency: "USD" })
+  const { digest } = await addCatalogue(billing, list === "single-events" ? singleEvents : ((await namedPriceList(list)) ?? ""))
   const id = `${list}-${plan}`
-  await subscribe(billing, { id, account: id, catalogue: digest, plan, start: BigInt(start) * 1_000n })
+  await subscribe(billing, { id, account: "customer", catalogue: digest, plan, start: BigInt(start) * 1_000n })
   // What is due in advance, of a first period.
   await issue(billing, id)
   const cpu = process.cpuUsage()

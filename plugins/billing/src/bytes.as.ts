@@ -2,8 +2,13 @@
 import { Exact } from "./exact.as"
 
 export class Writer {
-  private bytes: StaticArray<u8> = new StaticArray<u8>(1024)
+  private bytes: StaticArray<u8>
   private at: i32 = 0
+
+  /** With room for so many bytes, and for more when there are. */
+  constructor(room: i32) {
+    this.bytes = new StaticArray<u8>(room)
+  }
 
   private room(size: i32): usize {
     if (this.at + size > this.bytes.length) {
@@ -31,6 +36,9 @@ export class Writer {
     this.u32(<u32>value.length)
     const size = value.length << 1
     memory.copy(this.room(size), changetype<usize>(value), size)
+  }
+  raw(from: usize, size: i32): void {
+    memory.copy(this.room(size), from, size)
   }
   /** What was written so far. */
   end(): StaticArray<u8> {

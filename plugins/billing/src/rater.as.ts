@@ -11,6 +11,10 @@ import { Reader, Writer } from "./bytes.as"
 
 /** Rows of a batch. */
 const batchMax = 32_768
+/** Of an event in a batch. */
+const eventBytes: i32 = 44
+/** Bytes that may be left behind before they are collected. */
+const leftMin: i32 = 4 << 20
 /** Attributes and keys that a rater tells apart. */
 const textsMax = 1_000_000
 
@@ -207,10 +211,26 @@ export class Work {
 
   // Events
 
+  /** Bytes of batches and snapshots since what they leave was collected. */
+  private left: i32 = 0
+  /** The collector does as much as there are allocations, and these are few and large: without this they would pile up. */
+  leave(bytes: i32): void {
+    this.left += bytes
+    // What lives is looked through each time.
+    if (this.left < leftMin + 128 * this.names.length) return
+    this.left = 0
+    __collect()
+  }
+  /** Of its snapshot, about. */
+  get bytes(): i32 {
+    return this.window.bytes
+  }
+
   add(batch: Events): Problem | null {
     clearOverflow()
     const rows = batch.meters.length
     if (rows > batchMax) return problem(ProblemKind.limit, "batch", `A batch has at most ${batchMax} events`)
+    this.leave(rows * eventBytes)
     if (batch.at.length != rows || batch.idsHigh.length != rows || batch.idsLow.length != rows) return problem(ProblemKind.malformed, "batch", "Columns have one length")
     const hasQuantities = batch.quantities.length > 0
     const hasAttributes = batch.attributes.length > 0

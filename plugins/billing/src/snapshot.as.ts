@@ -71,7 +71,9 @@ function readChange(reader: Reader): Change {
 }
 
 export function write(work: Work): StaticArray<u8> {
-  const writer = new Writer()
+  // Once, and once more for its end.
+  work.leave(2 * work.bytes)
+  const writer = new Writer(work.bytes + 65_536)
   writer.u32(magic)
   writer.u64(work.list.fingerprint)
   const subscription = work.subscription

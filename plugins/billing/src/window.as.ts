@@ -87,11 +87,14 @@ export class Window {
     this.index()
   }
 
+  get bytes(): i32 {
+    return this.count * <i32>rowBytes
+  }
   save(writer: Writer): void {
     writer.u32(u32(this.hasDropped))
     for (let i = 0; i < words; i += 1) writer.u64(this.dropped[i])
     writer.u32(<u32>this.count)
-    for (let i = 0; i < this.count * words; i += 1) writer.u64(unchecked(this.rows[i]))
+    writer.raw(changetype<usize>(this.rows), this.count * <i32>rowBytes)
   }
   load(reader: Reader): void {
     const hasDropped = reader.u32() != 0

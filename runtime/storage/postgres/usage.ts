@@ -1,10 +1,11 @@
 /** Usage: a row for each record, and for each tenant, day and plugin one with what its records add up to, written with them. */
 import { StorageError } from "../../../schemas/error/storage.ts"
-import type { UsageOperation, UsagePart, UsageQuestion, UsageTenant } from "../../port/usage.ts"
+import type { UsageColumns, UsageOperation, UsagePart, UsageQuestion, UsageTenant } from "../../port/usage.ts"
 import { rowsMax } from "../row.ts"
 import { entryOf, rangeOf } from "../usage.ts"
-import { rowBytes, UsageKinds } from "../usage-kinds.ts"
+import { rowBytes, UsageKinds, UsageRows } from "../usage-kinds.ts"
 import { sumOfRow } from "../usage-row.ts"
+import type { Row } from "./connection.ts"
 import type { Query, Table } from "./table.ts"
 import { hexOf, nameOfTenant, tenantName } from "./tenant.ts"
 import { checkUsage } from "./usage-check.ts"
@@ -32,11 +33,11 @@ export const usageTenants: Query<ReadonlyArray<UsageTenant>> = {
     })),
 }
 
-export const usageTable: Table<UsageOperation, Extract<UsageQuestion, { readonly ask: "usage" | "usageRecords" | "usageSums" }>> = {
+export const usageTable: Table<UsageOperation, Extract<UsageQuestion, { readonly ask: "usage" | "usageRecords" | "usageSums" | "usageColumns" }>> = {
   name,
   counts: "record",
   operations: ["record", "forget"],
-  questions: ["usage", "usageRecords", "usageSums"],
+  questions: ["usage", "usageRecords", "usageSums", "usageColumns"],
   bytesMax: ({ usage }) => usage.totalBytesMax,
   grows: (operation) => (operation.op === "record" ? operation.records.length : 0),
   draft: (context, operations) => new UsageDraft(context, operations),
@@ -63,16 +64,29 @@ export const usageTable: Table<UsageOperation, Extract<UsageQuestion, { readonly
     const corrupt = (id: Uint8Array): never => {
       throw new StorageError("Corrupt", { store, table: name, key: `${usageTenant(tenant)} ${hexOf(id)}` })
     }
+    const lastOf = (rows: ReadonlyArray<Row>): Uint8Array | undefined => (rows.length < countMax ? undefined : (rows.at(-1)?.["id"] as Uint8Array | undefined))
+    const addTo = (into: UsageKinds | UsageRows, rows: ReadonlyArray<Row>): void => {
+      for (const row of rows) {
+        const [id, payload] = [row["id"] as Uint8Array, row["payload"] as Uint8Array]
+        if (into.add(rowBytes(id, payload, Number(row["sum"])), 1) !== undefined) corrupt(id)
+      }
+    }
     if (question.ask === "usageSums")
       return {
         statements,
         answer(rows = [], names = []): UsagePart {
           const kinds = new UsageKinds(tenant)
-          for (const row of rows) {
-            const [id, payload] = [row["id"] as Uint8Array, row["payload"] as Uint8Array]
-            if (kinds.add(rowBytes(id, payload, Number(row["sum"])), 1) !== undefined) corrupt(id)
-          }
-          return kinds.part(reading(store, tenant, names), rows.length < countMax ? undefined : (rows.at(-1)?.["id"] as Uint8Array | undefined))
+          addTo(kinds, rows)
+          return kinds.part(reading(store, tenant, names), lastOf(rows))
+        },
+      }
+    if (question.ask === "usageColumns")
+      return {
+        statements,
+        answer(rows = [], names = []): UsageColumns {
+          const found = new UsageRows(tenant)
+          addTo(found, rows)
+          return found.columns(reading(store, tenant, names), lastOf(rows))
         },
       }
     return {

@@ -12,6 +12,7 @@ import {
   type UsageGroup,
   type UsageLimits,
   type UsageOperation,
+  type UsageColumns,
   type UsagePart,
   type UsageQuestion,
   type UsageResults,
@@ -19,6 +20,7 @@ import {
 } from "../../port/usage.ts"
 import type { Finding } from "../../port/store.ts"
 import type { TenantRecord } from "../../port/tenant.ts"
+import { release } from "../release.ts"
 import { rowsMax } from "../row.ts"
 import { entryOf, numberNames, rangeOf, RollUp, tenantText, unpackUsage } from "../usage.ts"
 import { Packer } from "../varint.ts"
@@ -27,7 +29,7 @@ import type { Table, TableContext } from "./table.ts"
 import { everybody, TotalTable } from "./totals.ts"
 import { checkUsage } from "./usage-check.ts"
 import { UsageNames } from "./usage-name.ts"
-import { UsageKinds } from "../usage-kinds.ts"
+import { UsageKinds, UsageRows } from "../usage-kinds.ts"
 import { bytesOfRow, type DayRow, none, sumOfDay, sumOfRow, type UsageRow } from "../usage-row.ts"
 import { UsageTenants } from "./usage-tenant.ts"
 import type { Group } from "./writer.ts"
@@ -43,7 +45,7 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteO
 export class UsageTable implements Table<UsageOperation, UsageQuestion> {
   static readonly operations = ["record", "forget"] as const
   static readonly refusedFirst = ["forget"] as const
-  static readonly questions = ["usage", "usageRecords", "usageSums", "usageTenants"] as const
+  static readonly questions = ["usage", "usageRecords", "usageSums", "usageColumns", "usageTenants"] as const
   readonly name = "usage"
   readonly counts = "record"
   readonly totals: TotalTable
@@ -184,6 +186,8 @@ export class UsageTable implements Table<UsageOperation, UsageQuestion> {
         return this.#records(question)
       case "usageSums":
         return snapshot(this.#database, () => this.#kinds(question))
+      case "usageColumns":
+        return snapshot(this.#database, () => this.#columns(question))
       case "usageTenants":
         return snapshot(this.#database, () => this.#tenants())
     }
@@ -234,10 +238,25 @@ export class UsageTable implements Table<UsageOperation, UsageQuestion> {
     })
   }
 
-  /** A row is read for each few thousand records: what SQLite hands over one by one costs ten times what is in it. */
-  #kinds({ tenant, fromMs, toMs, after, countMax }: Extract<UsageQuestion, { readonly ask: "usageSums" }>): UsagePart {
+  #kinds(question: Extract<UsageQuestion, { readonly ask: "usageSums" }>): UsagePart {
+    const kinds = new UsageKinds(question.tenant)
+    return kinds.part(this.#names.reading(), this.#packed(kinds, question))
+  }
+
+  #columns(question: Extract<UsageQuestion, { readonly ask: "usageColumns" }>): UsageColumns {
+    const rows = new UsageRows(question.tenant)
+    return rows.columns(this.#names.reading(), this.#packed(rows, question))
+  }
+
+  /**
+   * Adds records; the id of the last where there may be more. A row is read for each few thousand records: what SQLite hands over one by one costs ten times
+   * what is in it.
+   */
+  #packed(
+    into: UsageKinds | UsageRows,
+    { tenant, fromMs, toMs, after, countMax }: Extract<UsageQuestion, { readonly ask: "usageSums" | "usageColumns" }>,
+  ): Uint8Array | undefined {
     const [from, to] = rangeOf(fromMs, toMs, after)
-    const kinds = new UsageKinds(tenant)
     const packed = this.#writing(
       `SELECT CAST(group_concat(id || payload || printf('%08x', sum), '') AS BLOB) AS packed, max(id) AS last, count(*) AS count
       FROM (SELECT id, payload, sum FROM usage WHERE tenant = ? AND id > ? AND id < ? ORDER BY id LIMIT ?)`,
@@ -246,13 +265,14 @@ export class UsageTable implements Table<UsageOperation, UsageQuestion> {
     for (let left = rowsMax(countMax); left > 0;) {
       const wanted = Math.min(left, packedRows)
       const row = packed.get(tenant, last ?? from, to, wanted) as { readonly packed: Uint8Array; readonly last: Uint8Array; readonly count: number }
-      const place = row.count === 0 ? undefined : kinds.add(row.packed, row.count)
+      const place = row.count === 0 ? undefined : into.add(row.packed, row.count)
       if (place !== undefined) this.#corrupt("usage", `${tenantText(tenant)} ${hex(row.packed.subarray(place, place + 16))}`)
-      if (row.count < wanted) return kinds.part(this.#names.reading(), undefined)
+      if (row.count > 0 && row.packed.byteLength === row.packed.buffer.byteLength) release(row.packed)
+      if (row.count < wanted) return undefined
       last = row.last
       left -= row.count
     }
-    return kinds.part(this.#names.reading(), last)
+    return last
   }
 
   #tenants(): ReadonlyArray<UsageTenant> {

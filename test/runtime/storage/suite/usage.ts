@@ -1,6 +1,6 @@
 /** Usage records. */
 import type { Store } from "../../../../runtime/port/store.ts"
-import { dayOf, dayText, msOf, type UsageAnswer, type UsageEntry, type UsagePart } from "../../../../runtime/port/usage.ts"
+import { dayOf, dayText, msOf, type UsageAnswer, type UsageColumns, type UsageEntry, type UsagePart } from "../../../../runtime/port/usage.ts"
 import { digestOf, eraseTenant, recordsOf } from "../../../../runtime/storage/record.ts"
 import { packUsage } from "../../../../runtime/storage/usage.ts"
 import { digest, idAt, record } from "../usage-record.ts"
@@ -206,6 +206,51 @@ const cases: ReadonlyArray<StoreCase> = [
       const total = (of: ReadonlyArray<UsagePart>) => of.flatMap(({ kinds }) => kinds).reduce((sum, { byteNs, dropped }) => sum + byteNs + dropped, 0n)
       check.same(total(parts), total([whole]), "parts add up")
       check.same(await part({ countMax: 0 }), { kinds: [], last: undefined }, "none")
+    },
+  },
+  {
+    group: "usage",
+    title: "`usageColumns` has what `usageRecords` has, number for number, in pages that follow one another",
+    async run(store, check) {
+      const most = 2n ** 64n - 1n
+      await put(store, [
+        entry(1, { wallNs: 5, fuel: 7n, hostCalls: { log: 1, "kv:read:*": 2 } }),
+        entry(2, { wallNs: 2 ** 52 + 1, memoryPeakBytes: 2 ** 40 + 1, fuel: most, bytesIn: Number.MAX_SAFE_INTEGER }),
+        entry(3, { fuel: 2n ** 53n - 1n, bytesOut: 9 }),
+        entry(4, { fuel: 2n ** 32n + 5n, outcome: "guest" }),
+        entry(5, { export: "other", plugin: digest(2) }),
+        entry(6, { dropped: 12 }),
+      ])
+      await put(store, [entry(1, { wallNs: 99 })], "bob")
+      const page = (more: object = {}) => store.ask({ ask: "usageColumns", tenant: raw("ada"), fromMs: 0, toMs: Infinity, countMax: 1e6, ...more })
+      const rowsOf = ({ kinds, kind, ...of }: UsageColumns) =>
+        Array.from(kind, (place, row) => ({
+          id: of.ids.slice(16 * row, 16 * row + 16),
+          ...kinds[place],
+          ...{ dropped: of.dropped[row], wallNs: of.wallNs[row], fuel: of.fuel[row], memoryPeakBytes: of.memoryPeakBytes[row] },
+          ...{ bytesIn: of.bytesIn[row], bytesOut: of.bytesOut[row], hostCalls: of.hostCalls[row] },
+        }))
+      const expected = (await all(store)).map(({ id, plugin, export: name, outcome, dropped = 0, fuel = 0n, hostCalls, ...of }) => ({
+        ...{ id, plugin, export: name, outcome, dropped },
+        ...(dropped > 0
+          ? { wallNs: 0, fuel: 0n, memoryPeakBytes: 0, bytesIn: 0, bytesOut: 0, hostCalls: 0 }
+          : {
+              ...{ wallNs: of.wallNs, fuel, memoryPeakBytes: of.memoryPeakBytes, bytesIn: of.bytesIn, bytesOut: of.bytesOut },
+              hostCalls: Object.values(hostCalls).reduce((sum, one) => sum + one, 0),
+            }),
+      }))
+      const whole = await page()
+      check.same(rowsOf(whole), expected, "all")
+      check.same([whole.kinds.length, whole.last], [3, undefined], "kinds")
+      check.same(rowsOf(await page({ fromMs: startMs + 2, toMs: startMs + 4 })), expected.slice(1, 3), "range")
+      const pages: Array<UsageColumns> = []
+      for (let after: Uint8Array | undefined, isFirst = true; isFirst || after !== undefined; isFirst = false) {
+        const next = await page({ countMax: 4, ...(after === undefined ? {} : { after }) })
+        pages.push(next)
+        after = next.last
+      }
+      check.same(pages.flatMap(rowsOf), expected, "pages")
+      check.same(rowsOf(await page({ countMax: 0 })), [], "none")
     },
   },
   {
