@@ -16,7 +16,7 @@
  */
 import { spawn, spawnSync } from "node:child_process"
 import { readFileSync, rmSync } from "node:fs"
-import { chmod, glob, mkdir, mkdtemp, readFile, rm, statfs, writeFile } from "node:fs/promises"
+import { chmod, glob, mkdir, mkdtemp, readFile, rm, stat, statfs, writeFile } from "node:fs/promises"
 import { availableParallelism, freemem, tmpdir } from "node:os"
 import { delimiter, join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -44,6 +44,9 @@ const limitMs = isFull ? 3_600_000 : 300_000
 const path = [join(root, "node_modules/.bin"), join(root, "test/node_modules/.bin"), process.env.PATH].join(delimiter)
 const durationsPath = join(root, ".cache/test-durations.json")
 const compiledPath = join(root, ".cache/compiled")
+/** Guests that tests compile by `test/schemas/assemblyscript/build.ts`, kept from one run to the next. */
+const guestsPath = join(root, ".cache/guests")
+const guestUnusedMsMax = 7 * 86_400_000
 
 /**
  * A test's guests are called a few times, and its compilers once: V8's second compiler takes more processor time than it
@@ -217,7 +220,11 @@ const msOf = (file: string): number => durations[file] ?? (has(file, "@long") ? 
 const byTime = files.sort((a, b) => msOf(b) - msOf(a) || (a < b ? -1 : 1))
 const queue = byTime.filter((file) => !has(file, "@alone"))
 // Tests compile copies of sources that they have changed, too, and nobody needs those again.
-if (words.length === 0) await rm(compiledPath, { recursive: true, force: true })
+if (words.length === 0) {
+  await rm(compiledPath, { recursive: true, force: true })
+  for await (const path of glob("*", { cwd: guestsPath }))
+    if ((await stat(join(guestsPath, path))).mtimeMs < Date.now() - guestUnusedMsMax) await rm(join(guestsPath, path))
+}
 const outcomes: Array<Outcome> = []
 
 async function work(pending: Array<string>, engineFlags?: ReadonlyArray<string>): Promise<void> {

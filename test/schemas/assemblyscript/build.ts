@@ -1,7 +1,13 @@
 /** World and source → core module and component, with the generator under test and `asc`, which stays loaded. */
+import { createHash } from "node:crypto"
+import { mkdir, readFile, rename, utimes, writeFile } from "node:fs/promises"
+import { fileURLToPath } from "node:url"
 import type { Transform } from "assemblyscript/transform"
 import { type AssemblyScriptBindings, assemblyScriptBindings } from "../../../schemas/generate/assemblyscript/mod.ts"
 import { parseWit, selectWorld } from "../../../schemas/wit/parse/mod.ts"
+import { isFull } from "../../seed.ts"
+
+const { version } = JSON.parse(await readFile(fileURLToPath(import.meta.resolve("assemblyscript/package.json")), "utf8")) as { readonly version: string }
 
 interface Binaryen {
   getExportInfo(exported: number): { readonly value: string }
@@ -18,8 +24,28 @@ export interface Built {
   readonly files: ReadonlyArray<{ readonly path: string; readonly text: string }>
 }
 
-/** Bindings and a plugin's source, compiled in memory. Throws what the compiler says. */
+/** What was compiled before: a whole run of the tests deletes what none has used for a week (`test/run.ts`). */
+const folder = fileURLToPath(new URL("../../../.cache/guests", import.meta.url))
+
+/** Bindings and a plugin's source, compiled in memory, or before from the same texts by the same compiler. Throws what the compiler says. */
 export async function compileBindings({ exports, files }: AssemblyScriptBindings, source: string, level = "-O2"): Promise<Uint8Array> {
+  const given = JSON.stringify([version, exports, files, source, level])
+  const path = `${folder}/${createHash("sha256").update(given).digest("hex")}.wasm`
+  const known = await readFile(path).catch(() => undefined)
+  if (known !== undefined) {
+    await utimes(path, new Date(), new Date())
+    return known
+  }
+  const core = await compile({ exports, files }, source, level)
+  // Random worlds of a full run come once.
+  if (isFull) return core
+  await mkdir(folder, { recursive: true })
+  await writeFile(`${path}.${process.pid}`, core)
+  await rename(`${path}.${process.pid}`, path)
+  return core
+}
+
+async function compile({ exports, files }: Pick<AssemblyScriptBindings, "exports" | "files">, source: string, level: string): Promise<Uint8Array> {
   class Rename {
     declare readonly binaryen: Binaryen
     afterCompile(module: Module): void {
