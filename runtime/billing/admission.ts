@@ -204,12 +204,13 @@ export function cappedAdmission(
 
   const isWarned = ({ cap, policy }: Bound): boolean => policy === "warn" && warned.has(nameOfCap(cap))
 
-  /** What is reserved; undefined, once with a warning, of a bound that refuses nothing. */
+  /** What is reserved; undefined, once with a warning, of a bound that refuses nothing. Nothing else that goes wrong with one refuses a call either. */
   async function orWarned({ tenant }: CallDescriptor, bound: Bound, reserving: Promise<Reserved>): Promise<Reserved | undefined> {
     try {
       return await reserving
     } catch (error) {
-      if (bound.policy !== "warn" || !(error instanceof BillingError) || error.reason._tag !== "CapReached") throw error
+      if (bound.policy !== "warn") throw error
+      if (!(error instanceof BillingError) || error.reason._tag !== "CapReached") return undefined
       const { account, charge, unit, until, upTo, used: count } = error.reason
       if (!isWarned(bound)) {
         if (warned.size >= tenantsMax) warned.clear()

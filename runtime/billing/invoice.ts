@@ -238,13 +238,14 @@ async function draftedOtherwise(billing: Billing, draft: DraftValue): Promise<Dr
 
 /** A subscription begins, and nothing is due in advance; or it has ended, and nothing has come late: no document says so. */
 async function skip(billing: Billing, drawn: Drawn): Promise<Issued | undefined> {
-  const { account, late, subscription } = drawn
+  const { account, draft, late, subscription } = drawn
   const { id } = subscription.value
   try {
     await billing.store.apply([
       asRead(billing, kinds.subscription, id, subscription),
       { op: "require", ...rowAt(billing.entity, lateKey(account.value.id)), version: late },
       put(billing, kinds.subscription, id, afterwards(drawn)),
+      remove(billing, kinds.draft.prefix + draft.id),
     ])
     return { invoice: undefined, isNew: false }
   } catch (error) {

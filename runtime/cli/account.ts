@@ -135,13 +135,15 @@ async function knownLists(billing: Billing): Promise<ReadonlyArray<KnownList>> {
   return found
 }
 
-export const addPrices = ({ file, ...flags }: BooksFlags & { readonly file: string }): Promise<void> =>
+export const addPrices = ({ dryRun, file, ...flags }: BooksFlags & { readonly file: string; readonly dryRun: boolean }): Promise<void> =>
   withListPlaces(flags.json, async () => {
     const list = await readList(file)
     // Before anything is opened for writing: mistakes with their places.
     {
       await using opened = await openRules(flags.plugin)
-      await compileList(opened.rules, list)
+      const { description } = await compileList(opened.rules, list)
+      const { name, plans, version } = description
+      if (dryRun) return printLine(flags.json ? JSON.stringify({ wouldAdd: { name, version, plans } }) : `Would add ${escapeText(name)} ${escapeText(version)}`)
     }
     await using books = await openBooks(flags)
     const { description, digest } = await addCatalogue(books.billing, list.text)
@@ -171,6 +173,7 @@ export interface SubscribeFlags extends BooksFlags {
   readonly start: string
   readonly as: string | undefined
   readonly quantity: ReadonlyArray<string>
+  readonly dryRun: boolean
 }
 
 /** The one price list of the books that is called so. */
@@ -187,18 +190,20 @@ async function listNamed(billing: Billing, prices: string): Promise<KnownList> {
   })
 }
 
-export async function subscribeAccount({ as, id, plan, prices, quantity, start, ...flags }: SubscribeFlags): Promise<void> {
+export async function subscribeAccount({ as, dryRun, id, plan, prices, quantity, start, ...flags }: SubscribeFlags): Promise<void> {
   await using books = await openBooks(flags)
   const list = await listNamed(books.billing, prices)
-  const made = await subscribe(books.billing, {
+  const agreement = {
     id: as ?? `${id}-${plan}`,
     account: id,
     catalogue: list.digest,
     plan,
     start: parseInstant("--start", start),
     ...(quantity.length === 0 ? {} : { quantities: Object.fromEntries(quantity.map((text) => parseNumber("--quantity", text, "seats=5"))) }),
-  })
-  if (flags.json) return printLine(JSON.stringify({ subscription: subscriptionJson(made) }))
+  }
+  const made = await subscribe(books.billing, agreement, { isTried: dryRun })
+  if (flags.json) return printLine(JSON.stringify({ [dryRun ? "wouldSubscribe" : "subscription"]: subscriptionJson(made) }))
+  if (dryRun) return printLine(`Would subscribe ${escapeText(id)} to ${escapeText(plan)} as ${made.id}: ${stateOf(made)}`)
   printLine(`Subscribed ${escapeText(id)} to ${escapeText(plan)} as ${made.id}; its first invoice is due: stele invoice issue ${made.id}`)
 }
 

@@ -264,6 +264,7 @@ const subscribe = Command.make(
     ),
     as: text("as", "ID", "The subscription's id (default: ACCOUNT-PLAN)"),
     quantity: many("quantity", "CHARGE=NUMBER", "How many of a charge there are, such as seats=5; repeat for more"),
+    dryRun: isOn("dry-run", "Check it, and keep nothing"),
     ...booksFlags,
   },
   action(async (flags) => (await import("./account.ts")).subscribeAccount(flags)),

@@ -3,7 +3,7 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Option from "effect/Option"
 import * as Flag from "effect/cli/Flag"
-import { action, many, objects, pluginFlag, storageKey, text } from "./flag.ts"
+import { action, many, objects, pluginFlag, storageKey, text, isOn } from "./flag.ts"
 import { booksFlags } from "./invoice-command.ts"
 
 const list = "A price list: a file, - for standard input, or a name such as executions-2025"
@@ -104,7 +104,7 @@ const simulate = Command.make(
 
 const add = Command.make(
   "add",
-  { file: Argument.String("FILE").pipe(Argument.withDescription(list)), ...booksFlags },
+  { file: Argument.String("FILE").pipe(Argument.withDescription(list)), dryRun: isOn("dry-run", "Check it, and keep nothing"), ...booksFlags },
   action(async (flags) => (await import("./account.ts")).addPrices(flags)),
 ).pipe(
   Command.withDescription("Take a price list into a seller's books, by the digest of its text, so that accounts can be subscribed to its plans."),

@@ -18,6 +18,8 @@ export interface BarChart {
   readonly id?: string
   /** What one bar says, when it is pointed at. */
   readonly label: (bar: Bar) => string
+  /** What the scale says; default the number. */
+  readonly scale?: (value: bigint) => string
 }
 
 const [width, height, left, right, top, bottom] = [720, 240, 64, 8, 12, 28] as const
@@ -31,7 +33,7 @@ export function stepOf(max: bigint): bigint {
 const place = (value: number): string => String(Math.round(value * 100) / 100)
 
 /** The chart, 720 wide and 240 high in units of its own; classes `bar`, `part`, `grid`, `label` are the page's to colour. Ids are `chart-title`, `chart-text`, or begin with `id`. */
-export function bars(of: ReadonlyArray<Bar>, { description, id = "chart", label, title }: BarChart): string {
+export function bars(of: ReadonlyArray<Bar>, { description, id = "chart", label, scale = (value) => groupedText(String(value)), title }: BarChart): string {
   const max = of.reduce((most, { value }) => (value > most ? value : most), 0n)
   const step = stepOf(max)
   const steps = max === 0n ? 1n : (max + step - 1n) / step
@@ -43,7 +45,7 @@ export function bars(of: ReadonlyArray<Bar>, { description, id = "chart", label,
   const gap = each > 4 ? Math.min(6, each * 0.25) : 0
   const grid = Array.from({ length: Number(steps) + 1 }, (_, i) => {
     const y = place(top + high - (high * i) / Number(steps))
-    return `<line class="grid" x1="${left}" x2="${width - right}" y1="${y}" y2="${y}"/><text class="label" x="${left - 8}" y="${y}" dy="4" text-anchor="end">${groupedText(String(step * BigInt(i)))}</text>`
+    return `<line class="grid" x1="${left}" x2="${width - right}" y1="${y}" y2="${y}"/><text class="label" x="${left - 8}" y="${y}" dy="4" text-anchor="end">${escapeHtml(scale(step * BigInt(i)))}</text>`
   })
   const drawn = of.map((bar, i) => {
     const [x, all, part] = [place(left + i * each + gap / 2), tall(bar.value), tall(bar.part)]

@@ -1,6 +1,6 @@
 /** Usage, projected cost, invoices and the records behind a line as pages: no script, no network, light and dark as the reader has it. */
 import { instantText } from "../../schemas/billing/instant.ts"
-import { groupedText } from "../billing/decimal.ts"
+import { decimal, decimalText, groupedText } from "../billing/decimal.ts"
 import type { Behind } from "../billing/drill.ts"
 import type { InvoiceAndState } from "../billing/invoice.ts"
 import { escapeHtml, type Page, page } from "../billing/page.ts"
@@ -15,7 +15,7 @@ body{max-width:72rem;margin:2rem auto;padding:0 1rem}h1{font-size:1.6rem;margin:
 nav a{margin-right:1.2em}nav [aria-current]{font-weight:700;text-decoration:none}a{color:LinkText}a:focus-visible{outline:2px solid}
 figure{margin:1rem 0}figcaption,.dim,dt{color:GrayText}dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem}dd{margin:0}
 svg{width:100%;height:auto;max-width:72rem}.bar{fill:var(--bar)}.part{fill:var(--part)}.grid{stroke:color-mix(in srgb,CanvasText 18%,transparent)}.label{fill:GrayText;font:11px system-ui,sans-serif}
-.key{display:inline-block;width:.8em;height:.8em;margin:0 .4em 0 1em}.key-bar{background:var(--bar)}.key-part{background:var(--part)}
+.cost{--part:color-mix(in srgb,var(--bar) 45%,Canvas)}.key{display:inline-block;width:.8em;height:.8em;margin:0 .4em 0 1em}.key-bar{background:var(--bar)}.key-part{background:var(--part)}
 .beside td:first-child{white-space:nowrap}
 @media(min-width:64rem){.beside{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,34rem);gap:1.5rem;align-items:start}.beside .wide{max-height:30rem;overflow:auto}}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}caption{text-align:left;font-weight:600;padding:.5rem 0}
@@ -157,14 +157,41 @@ const isRefused = ({ policy }: Overage): boolean => policy === "block"
 const overageText = ({ charge, over, policy, upTo }: Overage): string =>
   `${policy === "warn" ? "Warning: " : ""}${escapeHtml(charge)}: ${escapeHtml(groupedText(over))} beyond ${escapeHtml(groupedText(upTo))}`
 
-function projected(one: Projection | NotProjected): string {
+/** What each line costs by now, and what comes to that by the end; one that gives back has no bar. */
+function costChart({ currency, projected: at, soFar, subscription }: Projection, id: string): string {
+  const scaleOf = (text: string): number => text.split(".")[1]?.length ?? 0
+  const digits = Math.max(0, ...[...at.lines, ...soFar.lines].map(({ amount }) => scaleOf(amount)))
+  const units = (text: string | undefined): bigint => {
+    const [whole = "0", part = ""] = (text ?? "0").split(".")
+    const found = BigInt(whole + part.padEnd(digits, "0"))
+    return found > 0n ? found : 0n
+  }
+  const text = (value: bigint): string => groupedText(decimalText(decimal(value, digits)))
+  const before = new Map(soFar.lines.map((line) => [lineKey(line), line.amount]))
+  const of = at.lines.map((line) => {
+    const [now, end] = [units(before.get(lineKey(line))), units(line.amount)]
+    return { name: line.title + (line.attribute === undefined ? "" : `, ${line.attribute}`), value: end > now ? end : now, part: end > now ? end - now : 0n }
+  })
+  if (of.every(({ value }) => value === 0n)) return ""
+  const chart = bars(of, {
+    id,
+    title: `Projected cost of ${subscription}, in ${currency}`,
+    description: `${groupedText(soFar.total)} ${currency} by now, and ${groupedText(at.total)} at the period's end. The table has all figures.`,
+    label: ({ name, part, value }) => `${name}: ${text(value - part)} by now, ${text(value)} by its end`,
+    scale: text,
+  })
+  return `<figure class="cost">${chart}<figcaption><span class="key key-bar"></span>by now<span class="key key-part"></span>to come</figcaption></figure>`
+}
+
+const lineKey = ({ attribute, charge }: Quoted["lines"][number]): string => JSON.stringify([charge, attribute])
+
+function projected(one: Projection | NotProjected, place: number): string {
   if ("error" in one)
     return `<section><h2>${escapeHtml(one.subscription)}</h2><p>It cannot be projected: ${escapeHtml(one.error.message)} (${escapeHtml(one.error.code)})</p></section>`
   const { currency, plan, projected: at, soFar, span, subscription, until } = one
-  const keyOf = ({ attribute, charge }: Quoted["lines"][number]): string => JSON.stringify([charge, attribute])
-  const before = new Map(soFar.lines.map((line) => [keyOf(line), line]))
+  const before = new Map(soFar.lines.map((line) => [lineKey(line), line]))
   const rows = at.lines.map((line): ReadonlyArray<Cell> => {
-    const now = before.get(keyOf(line))
+    const now = before.get(lineKey(line))
     return [
       line.title + (line.attribute === undefined ? "" : `, ${line.attribute}`),
       figure(now?.quantity ?? "0"),
@@ -182,7 +209,7 @@ function projected(one: Projection | NotProjected): string {
       .filter(({ charge }) => !already.has(charge))
       .map((one) => `<p>${overageText(one)} by its end${isRefused(one) ? ", which would be refused" : ", which is billed"}</p>`),
   ]
-  return `<section><h2>${escapeHtml(subscription)}</h2><dl><dt>Plan</dt><dd>${escapeHtml(plan)}</dd><dt>Period</dt><dd>${minute(span.start)} – ${minute(span.end)}</dd><dt>Counted until</dt><dd>${minute(until)}</dd></dl>${table(
+  return `<section><h2>${escapeHtml(subscription)}</h2><dl><dt>Plan</dt><dd>${escapeHtml(plan)}</dd><dt>Period</dt><dd>${minute(span.start)} – ${minute(span.end)}</dd><dt>Counted until</dt><dd>${minute(until)}</dd></dl>${costChart(one, `cost-${place + 1}`)}${table(
     `Cost in ${currency}`,
     [{ name: "what" }, number("used so far"), number("would cost"), number("by its end"), number("will cost")],
     rows,

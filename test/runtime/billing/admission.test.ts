@@ -28,8 +28,7 @@ function bounded(upTo: Readonly<Record<string, string>>, policy: "block" | "warn
   const list = JSON.parse(text) as { plans: Array<{ id: string; charges: Array<{ id: string; overage?: { upTo: string; policy: string } }> }> }
   for (const { charges, id } of list.plans)
     if (id === "community")
-      for (const { id: charge, overage } of charges)
-        if (overage !== undefined && upTo[charge] !== undefined) Object.assign(overage, { upTo: upTo[charge], policy })
+      for (const { id: charge, overage } of charges) if (overage !== undefined) Object.assign(overage, { upTo: upTo[charge] ?? overage.upTo, policy })
   return JSON.stringify(list)
 }
 
@@ -42,7 +41,7 @@ async function opened(upTo: Readonly<Record<string, string>>, before?: (billing:
   await before?.(billing)
   const reserver = new Reserver(billing, { flushMs: 20, idleMs: 40 })
   const host = await Host.open({ cache: false, ports: { admission: cappedAdmission(billing, reserver, onWarning === undefined ? {} : { onWarning }) } })
-  const load = (tenant: string) => host.load(join(folder, "basic.wasm"), { tenant, limits: { deadlineMs: 2_000 } })
+  const load = (tenant: string, deadlineMs = 2_000) => host.load(join(folder, "basic.wasm"), { tenant, limits: { deadlineMs } })
   const cap = (charge: string, bound: bigint) =>
     useOfCap(billing, { account: "ada", charge: `s/community/${charge}`, period: { start: at("2026-01-01"), end: 0n }, upTo: bound, scale: 0, unit: "" })
   const close = async () => {
@@ -78,6 +77,8 @@ t.test("a bound that only warns refuses nothing, and is said once", async (t) =>
   const warnings: Array<CapWarning> = []
   const { billing, close, load } = await opened({ executions: "5" }, undefined, (warning) => warnings.push(warning))
   const plugin = await load("ada-1")
+  // Longer than what is held for a node that is not heard of.
+  await (await load("ada-1", 100_000)).call("add", [1, 2])
   for (let i = 0; i < 12; i++) await plugin.call("add", [1, 2])
   t.match(warnings, [{ account: "ada", tenant: "ada-1", charge: "s/community/executions", upTo: "5", until: "2026-02-01T00:00:00.000Z" }])
   t.equal(warnings.length, 1)

@@ -44,7 +44,9 @@ t.test("prices, an account and a subscription are added, and shown again", async
   t.match(jsonError(stele("account", "subscribe", "ada", "--prices", "nothing", "--plan", "professional", "--start", day(month), "--json")), {
     code: "STELE-CFG-0003",
   })
-  t.match(json("account", "subscribe", "ada", "--prices", "executions-2025", "--plan", "professional", "--start", day(month)), {
+  const agreed = ["account", "subscribe", "ada", "--prices", "executions-2025", "--plan", "professional", "--start", day(month)] as const
+  t.match(json(...agreed, "--dry-run"), { wouldSubscribe: { id: "ada-professional" } })
+  t.match(json(...agreed), {
     subscription: { id: "ada-professional", plan: "professional", sequence: 0 },
   })
   t.match(stele("account", "show", "ada").stdout, /^ada-professional professional: .* is next, invoice 0$/m)

@@ -351,6 +351,10 @@ t.test("the chart is SVG of its own: titles, a bar a day, sizes in proportion", 
   t.match(svg, '<title id="chart-title">Calls a day, 2025-01-01 to 2025-01-31</title>')
   t.match(svg, '<desc id="chart-text">130 calls in 31 days')
   t.equal(svg.match(/<g><title>/g)?.length, 31)
+  const cost = (await ask("/accounts/ada/projection.html")).text.match(/<svg.*?<\/svg>/gs) ?? []
+  t.equal(cost.length, 1, "projected cost has one, of each subscription")
+  wellFormed(cost[0] ?? "", new Set())
+  t.match(cost[0], /aria-labelledby="cost-1-title cost-1-text".*<title>[^<]+: [\d.,]+ by now, [\d.,]+ by its end<\/title>/s)
   const drawn = bars(
     [
       { name: hostile, value: 10n, part: 0n },
