@@ -16,8 +16,10 @@
 import { KernelError } from "../schemas/error/kernel.ts"
 import { fromBase64 } from "../schemas/value/base64.ts"
 import type { ConvolutionShape, Size } from "./convolve/convolve.ts"
+import type { InferenceModule } from "./inference.ts"
+import { type IntegerName, integerNames } from "./integer/integer.ts"
 import { type MapName, mapNames } from "./math/math.ts"
-import { bytesMaxOfAll, KernelMemory, Numbers } from "./memory/memory.ts"
+import { bytesMaxOfAll, KernelMemory, Numbers, type NumberType } from "./memory/memory.ts"
 import { type BinaryName, type ComparisonName, comparisonNames } from "./vector/vector.ts"
 
 /**
@@ -35,6 +37,11 @@ export interface KernelsOptions {
 }
 
 export type Floats = Numbers<"f32">
+export type Integers = Numbers<"i32">
+/** Of 8 bits. */
+export type Bytes8 = Numbers<"i8">
+/** Floats of 16 bits, as their bits. */
+export type Halves = Numbers<"u16">
 
 /** `[m, k] · [k, n]`. */
 export interface ProductShape {
@@ -80,67 +87,43 @@ export interface Convolution {
   readonly outputPadding?: ReadonlyArray<number>
 }
 
+export interface Pooling extends Pick<Convolution, "inSize" | "kernel" | "stride" | "padding" | "dilation"> {
+  /** Images, one behind the other: batch times channels. */
+  readonly planes: number
+  /** Of a mean: whether places in the padding count. Default false. */
+  readonly isPadded?: boolean
+}
+
+export interface Attention {
+  readonly heads: number
+  readonly queries: number
+  readonly keys: number
+  readonly d: number
+  /** Of a value; default `d`. */
+  readonly width?: number
+  /** Default 1 / √d. */
+  readonly scale?: number
+  /** `[queries, keys]`, added to the scores of each head. */
+  readonly mask?: Floats
+}
+
+/** A right operand of 8 bits as panels, by `packMatrix8`. */
+export interface PackedMatrix8 {
+  readonly k: number
+  readonly n: number
+  readonly panels: Numbers<"u8">
+  /** Of each column: what a zero point of the left operand is multiplied with. */
+  readonly sums: Integers
+}
+
+/** Products of two integers of 8 bits are below 2¹⁴: the sum of so many fits 32 bits. */
+const depthMax8 = 65_536
+
 /** Weights of a convolution, by `packConvolution`: as panels, or as they are where they go term by term. */
 export interface PackedConvolution {
   readonly shape: ConvolutionShape
   readonly isPacked: boolean
   readonly weights: Floats
-}
-
-type Binary = (out: number, x: number, y: number, n: number) => void
-
-/** What the module exports; addresses in bytes. */
-interface Exports extends Record<`${BinaryName}F32`, Binary> {
-  readonly addScalarF32: (out: number, x: number, s: number, n: number) => void
-  readonly mulScalarF32: (out: number, x: number, s: number, n: number) => void
-  readonly fmaF32: (out: number, x: number, y: number, z: number, n: number) => void
-  readonly axpyF32: (y: number, s: number, x: number, n: number) => void
-  readonly compareF32: (order: number, out: number, x: number, y: number, n: number) => void
-  readonly compareBitsF32: (order: number, out: number, x: number, y: number, n: number) => void
-  readonly mapF32: (map: number, out: number, x: number, n: number) => void
-  readonly sumF32: (x: number, n: number) => number
-  readonly meanF32: (x: number, n: number) => number
-  readonly dotF32: (x: number, y: number, n: number) => number
-  readonly maxOfF32: (x: number, n: number) => number
-  readonly minOfF32: (x: number, n: number) => number
-  readonly argmaxF32: (x: number, n: number) => number
-  readonly packMatrixF32: (to: number, b: number, k: number, n: number, isTransposed: number) => void
-  readonly matmulScratch: () => number
-  readonly matmulPackedF32: (
-    c: number,
-    stride: number,
-    a: number,
-    across: number,
-    along: number,
-    packed: number,
-    m: number,
-    k: number,
-    n: number,
-    bias: number,
-    activation: number,
-    scratch: number,
-  ) => void
-  readonly softmaxF32: (out: number, x: number, rows: number, n: number) => void
-  readonly logSoftmaxF32: (out: number, x: number, rows: number, n: number, scratch: number) => void
-  readonly layerNormF32: (out: number, x: number, rows: number, n: number, gamma: number, beta: number, epsilon: number) => void
-  readonly rmsNormF32: (out: number, x: number, rows: number, n: number, gamma: number, epsilon: number) => void
-  readonly batchNormF32: (
-    out: number,
-    x: number,
-    batch: number,
-    channels: number,
-    size: number,
-    mean: number,
-    variance: number,
-    gamma: number,
-    beta: number,
-    epsilon: number,
-  ) => void
-  readonly packConvolutionF32: (to: number, weights: number, outChannels: number, k: number, groups: number) => void
-  readonly areFiniteF32: (x: number, n: number) => number
-  readonly convolutionScratch: () => number
-  readonly convolveF32: (out: number, x: number, packed: number, bias: number, activation: number, shape: number, scratch: number) => void
-  readonly convolveEachF32: (out: number, x: number, weights: number, bias: number, activation: number, shape: number) => void
 }
 
 /** Opens the kernels of a mode, in a memory of their own. @throws KernelError `Engine` without WebAssembly SIMD, `Unknown` mode, `Shape` of `bytesMax` */
@@ -159,7 +142,7 @@ export async function openKernels({ bytesMax = 1 << 30, mode = "bitexact" }: Ker
   if (!WebAssembly.validate(module)) throw new KernelError("Engine", { detail: "this engine has no WebAssembly SIMD" })
   const memory = new KernelMemory(bytesMax)
   const { instance } = await WebAssembly.instantiate(module, { env: { memory: memory.memory } })
-  return new Kernels(mode, memory, instance.exports as unknown as Exports)
+  return new Kernels(mode, memory, instance.exports as unknown as InferenceModule)
 }
 
 const three = (of: ReadonlyArray<number> | undefined, other: number): Size => {
@@ -172,18 +155,18 @@ const volume = ([d, h, w]: Size): number => d * h * w
 export class Kernels {
   readonly mode: Mode
   readonly #memory: KernelMemory
-  readonly #module: Exports
+  readonly #module: InferenceModule
   /** Panels and edges of products and convolutions. */
   readonly #scratch: Numbers<"u8">
   /** Of a convolution, for the module. */
   readonly #shape: Numbers<"i32">
 
-  constructor(mode: Mode, memory: KernelMemory, module: Exports) {
+  constructor(mode: Mode, memory: KernelMemory, module: InferenceModule) {
     this.mode = mode
     this.#memory = memory
     this.#module = module
     this.#scratch = new Numbers(memory, "u8", Math.max(module.matmulScratch(), module.convolutionScratch()))
-    this.#shape = new Numbers(memory, "i32", 23)
+    this.#shape = new Numbers(memory, "i32", 26)
   }
 
   /** Bytes that arrays have, those of the kernels themselves among them. */
@@ -219,7 +202,21 @@ export class Kernels {
     return made
   }
 
-  #made<T extends "f32" | "i32" | "u8">(type: T, length: number): Numbers<T> {
+  /** Integers of 8 bits; all 0. @throws KernelError `Memory`, `Shape` */
+  integers8(length: number): Bytes8 {
+    const made = this.#made("i8", length)
+    made.array.fill(0)
+    return made
+  }
+
+  /** Floats of 16 bits, as their bits; all 0. @throws KernelError `Memory`, `Shape` */
+  halves(length: number): Halves {
+    const made = this.#made("u16", length)
+    made.array.fill(0)
+    return made
+  }
+
+  #made<T extends NumberType>(type: T, length: number): Numbers<T> {
     if (!(Number.isSafeInteger(length) && length >= 0))
       throw new KernelError("Shape", { kernel: "allocation", operand: "length", expected: "a whole number from 0", found: String(length) })
     return new Numbers(this.#memory, type, length)
@@ -413,7 +410,7 @@ export class Kernels {
     scratch.free()
   }
 
-  #rows(kernel: string, x: Floats, n: number): number {
+  #rows(kernel: string, x: Floats | Integers, n: number): number {
     this.#sizes(kernel, { n })
     if (n === 0 ? x.length !== 0 : x.length % n !== 0)
       throw new KernelError("Shape", { kernel, operand: "n", expected: `a divisor of the ${x.length} numbers of "x"`, found: String(n) })
@@ -555,14 +552,229 @@ export class Kernels {
     { activation = "none", bias }: { readonly bias?: Floats; readonly activation?: MapName } = {},
   ): void {
     const { isPacked, shape, weights } = packed
-    const { batch, dilation, groups, inChannels, inSize, isTransposed, kernel, outChannels, outSize, padding, stride } = shape
+    const { batch, inChannels, inSize, outChannels, outSize } = shape
     const to = this.#at("convolve", "out", out, batch * outChannels * volume(outSize))
     const from = this.#at("convolve", "x", x, batch * inChannels * volume(inSize))
     const biasAt = this.#optional("convolve", "bias", bias, outChannels)
     const map = this.#map(activation)
-    this.#shape.array.set([batch, inChannels, ...inSize, outChannels, ...kernel, ...outSize, ...stride, ...padding, ...dilation, groups, isTransposed ? 1 : 0])
+    this.#describe(shape)
     const at = this.#at("convolve", "weights", weights, weights.length)
     if (isPacked) this.#module.convolveF32(to, from, at, biasAt, map, this.#shape.at, this.#scratch.at)
     else this.#module.convolveEachF32(to, from, at, biasAt, map, this.#shape.at)
+  }
+
+  /** Writes a shape down for the module. */
+  #describe(
+    { batch, dilation, groups, inChannels, inSize, isTransposed, kernel, outChannels, outSize, padding, stride }: ConvolutionShape,
+    end: ReadonlyArray<number> = [0, 0, 0],
+  ): void {
+    this.#shape.array.set([
+      ...[batch, inChannels, ...inSize, outChannels, ...kernel, ...outSize],
+      ...[...stride, ...padding, ...dilation, groups, isTransposed ? 1 : 0, ...end],
+    ])
+  }
+
+  /**
+   * The greatest or the mean of each window of images `[planes, …inSize]`. A mean counts what lies in the image, or with `isPadded` in its padding too.
+   * A window in which nothing lies is -∞, or NaN.
+   */
+  pool(out: Floats, x: Floats, kind: "max" | "mean", of: Pooling): void {
+    if (kind !== "max" && kind !== "mean") throw new KernelError("Unknown", { what: "kind of pooling", name: String(kind), known: "max, mean" })
+    const { inSize, planes } = of
+    const shape = this.convolutionShape({ ...of, inChannels: planes, outChannels: planes, groups: Math.max(1, planes) })
+    const end = three(of.padding?.slice(inSize.length), 0)
+    const to = this.#at("pool", "out", out, planes * volume(shape.outSize))
+    const from = this.#at("pool", "x", x, planes * volume(shape.inSize))
+    this.#describe(shape, end)
+    this.#module.poolF32(to, from, planes, this.#shape.at, kind === "mean" ? 1 : 0, of.isPadded === true ? 1 : 0)
+  }
+
+  /** `out[columns, rows]` of `x[rows, columns]`. */
+  transpose(out: Floats, x: Floats, { columns, rows }: { readonly rows: number; readonly columns: number }): void {
+    this.#sizes("transpose", { rows, columns })
+    this.#module.transpose32(this.#at("transpose", "out", out, rows * columns), this.#at("transpose", "x", x, rows * columns), rows, columns)
+  }
+
+  /**
+   * `out` of a tensor whose dimensions come in another order: dimension i of `out` is `order[i]` of `x`, whose sizes are `sizes`.
+   * @throws KernelError `Shape` for an order that is no permutation, or over 8 dimensions
+   */
+  permute(out: Floats, x: Floats, sizes: ReadonlyArray<number>, order: ReadonlyArray<number>): void {
+    const found = `[${order.join(", ")}]`
+    if (sizes.length > 8 || order.length !== sizes.length || sizes.some((_, i) => !order.includes(i)))
+      throw new KernelError("Shape", { kernel: "permute", operand: "order", expected: `a permutation of ${sizes.length} dimensions, at most 8`, found })
+    for (const size of sizes) this.#sizes("permute", { sizes: size })
+    const total = sizes.reduce((all, size) => all * size, 1)
+    const strides = sizes.map((_, i) => sizes.slice(i + 1).reduce((all, size) => all * size, 1))
+    const to = this.#at("permute", "out", out, total)
+    const from = this.#at("permute", "x", x, total)
+    this.#shape.array.set([...order.map((i) => sizes[i] as number), ...order.map((i) => strides[i] as number)])
+    this.#module.strided32(to, from, this.#shape.at, sizes.length)
+  }
+
+  /** Rows of `size` numbers of `x`, by their places, negative ones from the end. @throws KernelError `Shape` for a place that is out of range */
+  gather(out: Floats, x: Floats, places: Integers, size: number): void {
+    const rows = this.#rows("gather", x, size)
+    const to = this.#at("gather", "out", out, places.length * size)
+    const bad = this.#module.gather32(
+      to,
+      this.#at("gather", "x", x, x.length),
+      rows,
+      size,
+      this.#at("gather", "places", places, places.length, "i32"),
+      places.length,
+    )
+    if (bad >= 0)
+      throw new KernelError("Shape", { kernel: "gather", operand: `places[${bad}]`, expected: `${-rows} to ${rows - 1}`, found: String(places.array[bad]) })
+  }
+
+  /** The greatest numbers of `x` and their places, as many as `values` has, the greatest first; a NaN is the greatest, and of equals the first comes first. */
+  topk(values: Floats, places: Integers, x: Floats): void {
+    const k = values.length
+    if (k > x.length)
+      throw new KernelError("Shape", { kernel: "topk", operand: "values", expected: `at most the ${x.length} numbers of "x"`, found: `${k} numbers` })
+    const at = this.#at("topk", "places", places, k, "i32")
+    this.#module.topkF32(this.#at("topk", "values", values, k), at, this.#at("topk", "x", x, x.length), x.length, k)
+  }
+
+  /** Of each row as long as the query: the dot product with it, or with `norms`, those of the rows, the cosine. */
+  scores(out: Floats, x: Floats, query: Floats, norms?: Floats): void {
+    const n = query.length
+    const rows = this.#rows("scores", x, n)
+    const to = this.#at("scores", "out", out, rows)
+    const at = this.#at("scores", "query", query, n)
+    const lengths = this.#optional("scores", "norms", norms, rows)
+    const own = norms === undefined ? 1 : Math.fround(Math.sqrt(this.#module.dotF32(at, at, n)))
+    this.#module.scoresF32(to, this.#at("scores", "x", x, x.length), rows, n, at, lengths, own)
+  }
+
+  /** Of each row of `n` numbers: the root of the sum of squares. */
+  norms(out: Floats, x: Floats, n: number): void {
+    const rows = this.#rows("norms", x, n)
+    this.#module.normsF32(this.#at("norms", "out", out, rows), this.#at("norms", "x", x, x.length), rows, n)
+  }
+
+  /**
+   * `softmax(q · kᵀ · scale + mask) · v` of each head: `q[heads, queries, d]`, `k[heads, keys, d]`, `v[heads, keys, width]` to
+   * `out[heads, queries, width]`. `scale` default 1 / √d; `mask[queries, keys]` is added.
+   * @throws KernelError `Length`, `Shape`, `Memory` for the scores of one head and its panels
+   */
+  attention(out: Floats, q: Floats, k: Floats, v: Floats, of: Attention): void {
+    const { d, heads, keys, mask, queries, width = of.d } = of
+    this.#sizes("attention", { heads, queries, keys, d, width })
+    const scale = Math.fround(of.scale ?? Math.fround(1 / Math.fround(Math.sqrt(d))))
+    const to = this.#at("attention", "out", out, heads * queries * width)
+    const qAt = this.#at("attention", "q", q, heads * queries * d)
+    const kAt = this.#at("attention", "k", k, heads * keys * d)
+    const vAt = this.#at("attention", "v", v, heads * keys * width)
+    const maskAt = this.#optional("attention", "mask", mask, queries * keys)
+    const panels = new Numbers(this.#memory, "f32", Math.max(d * Math.ceil(keys / 8), keys * Math.ceil(width / 8)) * 8)
+    let scores: Floats | undefined
+    try {
+      scores = new Numbers(this.#memory, "f32", queries * keys)
+      const { addF32, matmulPackedF32, mulScalarF32, packMatrixF32, softmaxF32 } = this.#module
+      for (let head = 0; head < heads; head++) {
+        packMatrixF32(panels.at, kAt + head * keys * d * 4, d, keys, 1)
+        matmulPackedF32(scores.at, keys * 4, qAt + head * queries * d * 4, d * 4, 4, panels.at, queries, d, keys, 0, 0, this.#scratch.at)
+        mulScalarF32(scores.at, scores.at, scale, queries * keys)
+        if (maskAt !== 0) addF32(scores.at, scores.at, maskAt, queries * keys)
+        softmaxF32(scores.at, scores.at, queries, keys)
+        packMatrixF32(panels.at, vAt + head * keys * width * 4, keys, width, 0)
+        const at = to + head * queries * width * 4
+        matmulPackedF32(at, width * 4, scores.at, keys * 4, 4, panels.at, queries, keys, width, 0, 0, this.#scratch.at)
+      }
+    } finally {
+      scores?.free()
+      panels.free()
+    }
+  }
+
+  /** Halves as floats, exactly. */
+  fromHalves(out: Floats, x: Halves): void {
+    this.#module.halfToFloat(this.#at("fromHalves", "out", out, x.length), this.#at("fromHalves", "x", x, x.length, "u16"), x.length)
+  }
+
+  /** Floats as halves, to the nearest, ties to even. */
+  toHalves(out: Halves, x: Floats): void {
+    this.#module.floatToHalf(this.#at("toHalves", "out", out, x.length, "u16"), this.#at("toHalves", "x", x, x.length), x.length)
+  }
+
+  /** Floats as integers, towards 0; what is beyond their range is its end, and NaN 0. */
+  toIntegers(out: Integers, x: Floats): void {
+    this.#module.floatToInt(this.#at("toIntegers", "out", out, x.length, "i32"), this.#at("toIntegers", "x", x, x.length), x.length)
+  }
+
+  /** Integers as floats, to the nearest, ties to even. */
+  fromIntegers(out: Floats, x: Integers): void {
+    this.#module.intToFloat(this.#at("fromIntegers", "out", out, x.length), this.#at("fromIntegers", "x", x, x.length, "i32"), x.length)
+  }
+
+  /** `out = x ∘ y` of integers of 32 bits, which wrap; `out` may be `x` or `y`. */
+  integer(name: IntegerName, out: Integers, x: Integers, y: Integers): void {
+    const op = integerNames.indexOf(name)
+    if (op < 0) throw new KernelError("Unknown", { what: "operation", name, known: integerNames.join(", ") })
+    const n = out.length
+    this.#module.binaryI32(op, this.#at(name, "out", out, n, "i32"), this.#at(name, "x", x, n, "i32"), this.#at(name, "y", y, n, "i32"), n)
+  }
+
+  /** Quotients towards 0, or what is left of them; the least integer by -1 wraps. @throws KernelError `Shape` for a divisor that is 0 */
+  divideIntegers(out: Integers, x: Integers, y: Integers, what: "quotient" | "rest" = "quotient"): void {
+    const n = out.length
+    const [to, from, by] = [this.#at("divide", "out", out, n, "i32"), this.#at("divide", "x", x, n, "i32"), this.#at("divide", "y", y, n, "i32")]
+    const bad = this.#module.divideI32(to, from, by, n, what === "rest" ? 1 : 0)
+    if (bad >= 0) throw new KernelError("Shape", { kernel: "divideIntegers", operand: `y[${bad}]`, expected: "a number other than 0", found: "0" })
+  }
+
+  /** A right operand of 8 bits, `[k, n]` (or `[n, k]`), once for many products. Free its `panels` and `sums`. @throws KernelError `Memory`, `Shape` */
+  packMatrix8(b: Bytes8, { isTransposed = false, k, n }: { readonly k: number; readonly n: number; readonly isTransposed?: boolean }): PackedMatrix8 {
+    this.#sizes("packMatrix8", { k, n })
+    if (k > depthMax8) throw new KernelError("Shape", { kernel: "packMatrix8", operand: "k", expected: `at most ${depthMax8}`, found: String(k) })
+    const from = this.#at("packMatrix8", "b", b, k * n, "i8")
+    const panels = new Numbers(this.#memory, "u8", Math.ceil(k / 2) * Math.ceil(n / 8) * 32)
+    const sums = new Numbers(this.#memory, "i32", n)
+    this.#module.packMatrixI8(panels.at, from, k, n, isTransposed ? 1 : 0)
+    this.#module.columnSumsI8(sums.at, from, k, n, isTransposed ? 1 : 0)
+    return { k, n, panels, sums }
+  }
+
+  /** `out[m, n]` of 32 bits `= a[m, k] · b`, exactly. */
+  matmul8(out: Integers, a: Bytes8, { k, n, panels }: PackedMatrix8, m: number): void {
+    this.#sizes("matmul8", { m })
+    const to = this.#at("matmul8", "out", out, m * n, "i32")
+    const from = this.#at("matmul8", "a", a, m * k, "i8")
+    const right = this.#at("matmul8", "b", panels, panels.length, "u8")
+    const scratch = new Numbers(this.#memory, "u8", this.#module.matmulScratchI8(k))
+    this.#module.matmulI8(to, from, right, m, k, n, scratch.at)
+    scratch.free()
+  }
+
+  /**
+   * Sums of 32 bits as integers of 8: `sat8(roundeven((acc + bias) · factor) + zero)`, with a factor, and a bias where there is one, for each of the
+   * `factors.length` columns. `zero` is the zero point, from -128 to 127, default 0.
+   */
+  requantize(out: Bytes8, acc: Integers, factors: Floats, { bias, zero = 0 }: { readonly bias?: Integers; readonly zero?: number } = {}): void {
+    const n = factors.length
+    const rows = this.#rows("requantize", acc, n)
+    this.#zero("requantize", zero)
+    const to = this.#at("requantize", "out", out, acc.length, "i8")
+    const biasAt = bias === undefined ? 0 : this.#at("requantize", "bias", bias, n, "i32")
+    this.#module.requantizeI8(to, this.#at("requantize", "acc", acc, acc.length, "i32"), rows, n, biasAt, this.#at("requantize", "factors", factors, n), zero)
+  }
+
+  #zero(kernel: string, zero: number): void {
+    if (!(Number.isInteger(zero) && zero >= -128 && zero <= 127))
+      throw new KernelError("Shape", { kernel, operand: "zero", expected: "a whole number from -128 to 127", found: String(zero) })
+  }
+
+  /** `sat8(roundeven(x / scale) + zero)`; NaN as 0. */
+  quantize(out: Bytes8, x: Floats, scale: number, zero = 0): void {
+    this.#zero("quantize", zero)
+    this.#module.quantizeI8(this.#at("quantize", "out", out, x.length, "i8"), this.#at("quantize", "x", x, x.length), x.length, scale, zero)
+  }
+
+  /** `(x - zero) · scale`. */
+  dequantize(out: Floats, x: Bytes8, scale: number, zero = 0): void {
+    this.#zero("dequantize", zero)
+    this.#module.dequantizeI8(this.#at("dequantize", "out", out, x.length), this.#at("dequantize", "x", x, x.length, "i8"), x.length, scale, zero)
   }
 }

@@ -102,6 +102,69 @@ async function matmulRows(modes: Readonly<Record<"bitexact" | "fast", Kernels>>,
   ]
 }
 
+async function integerRows({ fast }: Readonly<Record<"bitexact" | "fast", Kernels>>, others: ReadonlyArray<Peer>): Promise<ReadonlyArray<Row>> {
+  const n = 512
+  const bytes = (): Int8Array => Int8Array.from({ length: n * n }, () => Math.floor(Math.random() * 255) - 127)
+  const [x, y] = [bytes(), bytes()]
+  const [a, b, out] = [fast.integers8(n * n), fast.integers8(n * n), fast.integers(n * n)]
+  a.array.set(x)
+  b.array.set(y)
+  const packed = fast.packMatrix8(b, { k: n, n })
+  const [floatA, floatB, floatOut] = [fast.numbers(x), fast.numbers(y), fast.zeros(n * n)]
+  const panels = fast.packMatrix(floatB, { k: n, n })
+  const works: Record<string, Work> = {
+    ours: () => {
+      fast.matmul8(out, a, packed, n)
+      return out.array[0] as number
+    },
+    "our f32": () => {
+      fast.matmul(floatOut, floatA, panels, { m: n, k: n, n })
+      return floatOut.array[0] as number
+    },
+  }
+  for (const { matmul8, name } of others) if (matmul8 !== undefined) works[name] = await matmul8(x, y, n)
+  const all = rates(await least(works), 2 * n ** 3)
+  return [rateRow("i8 matmul 512³ to 32 bits, right operand packed", "G operations/s", all, "ours", { "onnxruntime-web": 1, "our f32": 1.5 })]
+}
+
+async function nearestRows({ fast }: Readonly<Record<"bitexact" | "fast", Kernels>>): Promise<ReadonlyArray<Row>> {
+  const [count, n, k] = [20_000, 384, 10]
+  const [vectors, question] = [random(count * n), random(n)]
+  const [x, query, norms, scores] = [fast.numbers(vectors), fast.numbers(question), fast.zeros(count), fast.zeros(count)]
+  const [values, places] = [fast.zeros(k), fast.integers(k)]
+  fast.norms(norms, x, n)
+  const lengths = norms.array.slice()
+  const own = Math.hypot(...question)
+  const best = await least(
+    {
+      ours: () => {
+        fast.scores(scores, x, query, norms)
+        fast.topk(values, places, scores)
+        return places.array[0] as number
+      },
+      js: () => {
+        const found: Array<readonly [score: number, place: number]> = []
+        for (let row = 0; row < count; row++) {
+          let sum = 0
+          for (let i = 0, at = row * n; i < n; i++, at++) sum += (vectors[at] as number) * (question[i] as number)
+          const score = sum / ((lengths[row] as number) * own)
+          if (found.length === k && score <= (found[k - 1] as readonly [number, number])[0]) continue
+          let at = found.length
+          while (at > 0 && (found[at - 1] as readonly [number, number])[0] < score) at--
+          found.splice(at, 0, [score, row])
+          if (found.length > k) found.pop()
+        }
+        return found[0]?.[1] ?? -1
+      },
+    },
+    8,
+  )
+  const { js = 0, ours = 0 } = best
+  const row = figureRow("ten nearest of 20,000 × 384, by cosine", "ms", ours, { js }, [{ name: "js/ours", ratio: js / ours, atLeast: 9 }])
+  x.free()
+  return [row]
+}
+
 async function convolutionRows(modes: Readonly<Record<"bitexact" | "fast", Kernels>>, others: ReadonlyArray<Peer>): Promise<ReadonlyArray<Row>> {
   const [channels, size] = [64, 56]
   const [x, w] = [random(channels * size * size), random(channels * channels * 9)]
@@ -384,6 +447,6 @@ export async function bench(say: Say): Promise<ReadonlyArray<Row>> {
   const modes = { bitexact: await openKernels({ mode: "bitexact" }), fast: await openKernels({ mode: "fast" }) }
   const others = await peers(say)
   const rows: Array<Row> = []
-  for (const measure of [matmulRows, convolutionRows, vectorRows, rowRows, textRows]) rows.push(...(await measure(modes, others)))
+  for (const measure of [matmulRows, integerRows, convolutionRows, vectorRows, nearestRows, rowRows, textRows]) rows.push(...(await measure(modes, others)))
   return rows
 }

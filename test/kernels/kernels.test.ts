@@ -5,7 +5,11 @@ import { type Convolution, type Floats, type Kernels, openKernels } from "../../
 import { maps, mapNames } from "../../kernels/math/math.ts"
 import { matmul } from "../../kernels/matmul/matmul.ts"
 import { batchNorm, layerNorm, logSoftmax, rmsNorm, softmax } from "../../kernels/normalize/normalize.ts"
+import { integerNames, integers } from "../../kernels/integer/integer.ts"
+import { pool } from "../../kernels/pool/pool.ts"
+import { dequantize, matmulI8, quantize, requantize } from "../../kernels/quantize/quantize.ts"
 import * as reduce from "../../kernels/reduce/reduce.ts"
+import { topk } from "../../kernels/select/select.ts"
 import { binary, type BinaryName, comparisonNames, comparisons, fma } from "../../kernels/vector/vector.ts"
 import { awkward, difference, distance, Random, randomFloats } from "./random-floats.ts"
 import { replay, runsOf, seed } from "../seed.ts"
@@ -276,6 +280,258 @@ t.test("convolutions, in one, two and three dimensions, in groups, depthwise, tr
     }
   }
   t.ok(isTransposed > 5, `${isTransposed} of ${rounds * 4} transposed`)
+  t.end()
+})
+
+t.test("pooling", (t) => {
+  const random = new Random(seed + 5)
+  for (let round = 0; round < rounds * 3; round++) {
+    const { dilation, inSize, kernel, stride } = randomConvolution(random)
+    const dimensions = inSize.length
+    const padding = Array.from({ length: 2 * dimensions }, () => random.whole(0, 2))
+    const planes = random.whole(0, 3)
+    const of = { planes, inSize, kernel, padding, ...(stride === undefined ? {} : { stride }), ...(dilation === undefined ? {} : { dilation }) }
+    const shape = exact.convolutionShape({ ...of, inChannels: 1, outChannels: 1 })
+    const size = shape.inSize[0] * shape.inSize[1] * shape.inSize[2]
+    const x = randomFloats(random, planes * size, 2)
+    const a = exact.numbers(x)
+    const out = exact.zeros(planes * shape.outSize[0] * shape.outSize[1] * shape.outSize[2])
+    const end = [...Array<number>(3 - dimensions).fill(0), ...padding.slice(dimensions)]
+    for (const kind of ["max", "mean"] as const)
+      for (const isPadded of [false, true]) {
+        exact.pool(out, a, kind, { ...of, isPadded })
+        const expected = Array.from({ length: planes }, (_, i) => [...pool(shape, x.subarray(i * size, (i + 1) * size), { kind, isPadded, end })]).flat()
+        const problem = difference(out.array, expected)
+        if (problem !== undefined) t.fail(`${kind} ${isPadded} of ${JSON.stringify(of)} ${problem}`)
+      }
+    freed(a, out)
+  }
+  t.pass()
+  t.end()
+})
+
+t.test("transposes, permutations, rows by their places", (t) => {
+  const random = new Random(seed + 6)
+  for (let round = 0; round < rounds * 3; round++) {
+    const [rows, columns] = [random.whole(0, 40), random.whole(0, 70)]
+    const x = randomFloats(random, rows * columns)
+    const [a, out] = [exact.numbers(x), exact.zeros(rows * columns)]
+    exact.transpose(out, a, { rows, columns })
+    const turned = Array.from({ length: rows * columns }, (_, i) => x[(i % rows) * columns + Math.floor(i / rows)] as number)
+    if (difference(out.array, turned) !== undefined) t.fail(`transpose of ${rows} × ${columns}`)
+    const sizes = Array.from({ length: random.whole(0, 5) }, () => random.whole(round % 20 === 0 ? 0 : 1, 5))
+    const order = sizes.map((_, i) => i).sort(() => random.whole(0, 1) - 0.5)
+    const total = sizes.reduce((all, size) => all * size, 1)
+    const y = randomFloats(random, total)
+    const [b, to] = [exact.numbers(y), exact.zeros(total)]
+    exact.permute(to, b, sizes, order)
+    const expected = Array.from({ length: total }, (_, place) => {
+      const at = sizes.map(() => 0)
+      let rest = place
+      for (const i of order.toReversed()) {
+        at[i] = rest % (sizes[i] as number)
+        rest = Math.floor(rest / (sizes[i] as number))
+      }
+      return y[at.reduce((sum, one, i) => sum * (sizes[i] as number) + one, 0)] as number
+    })
+    if (difference(to.array, expected) !== undefined) t.fail(`permutation ${order.join()} of ${sizes.join()}`)
+    if (rows > 0 && columns > 0) {
+      const places = exact.integers(random.whole(0, 9))
+      places.array.forEach((_, i) => (places.array[i] = random.whole(-rows, rows - 1)))
+      const some = exact.zeros(places.length * columns)
+      exact.gather(some, a, places, columns)
+      const wanted = Array.from(places.array, (place) => [...x.subarray(((place + rows) % rows) * columns, (((place + rows) % rows) + 1) * columns)]).flat()
+      if (difference(some.array, wanted) !== undefined) t.fail(`gather of ${places.array.join()}`)
+      places.free()
+      some.free()
+    }
+    freed(a, out, b, to)
+  }
+  t.pass()
+  t.end()
+})
+
+t.test("the greatest and the nearest", (t) => {
+  const random = new Random(seed + 7)
+  for (let round = 0; round < rounds * 5; round++) {
+    const n = random.whole(0, 300)
+    const k = random.whole(0, Math.min(n, random.pick([1, 10, 300])))
+    const x = randomFloats(random, n, random.pick([0, 0, 5, 40]))
+    if (round % 3 === 0) x.forEach((value, i) => (x[i] = Math.round(value * 3)))
+    const [a, values, places] = [exact.numbers(x), exact.zeros(k), exact.integers(k)]
+    exact.topk(values, places, a)
+    const expected = topk(x, k)
+    if (expected.join() !== [...places.array].join()) t.fail(`top ${k} of ${n}: ${[...places.array].join()}, not ${expected.join()}`)
+    if ([...values.array].some((value, i) => !Object.is(value, x[expected[i] as number]))) t.fail(`values of top ${k} of ${n}`)
+    freed(a, values)
+    places.free()
+  }
+  const [rows, n] = [7, 45]
+  const [x, q] = [randomFloats(random, rows * n), randomFloats(random, n)]
+  const [a, query, out, norms] = [exact.numbers(x), exact.numbers(q), exact.zeros(rows), exact.zeros(rows)]
+  const row = (i: number): Float32Array => x.subarray(i * n, (i + 1) * n)
+  const norm = (of: Float32Array): number => Math.fround(Math.sqrt(reduce.dot(of, of)))
+  exact.scores(out, a, query)
+  t.equal(
+    difference(
+      out.array,
+      Array.from({ length: rows }, (_, i) => reduce.dot(row(i), q)),
+    ),
+    undefined,
+  )
+  exact.norms(norms, a, n)
+  t.equal(
+    difference(
+      norms.array,
+      Array.from({ length: rows }, (_, i) => norm(row(i))),
+    ),
+    undefined,
+  )
+  exact.scores(out, a, query, norms)
+  const cosines = Array.from({ length: rows }, (_, i) => Math.fround(reduce.dot(row(i), q) / Math.fround(norm(row(i)) * norm(q))))
+  t.equal(difference(out.array, cosines), undefined)
+  freed(a, query, out, norms)
+  t.end()
+})
+
+t.test("attention is products, a softmax and products", (t) => {
+  const random = new Random(seed + 8)
+  for (let round = 0; round < rounds; round++) {
+    const of = { heads: random.whole(1, 3), queries: random.whole(1, 9), keys: random.whole(1, 20), d: random.whole(1, 17), width: random.whole(1, 17) }
+    const { d, heads, keys, queries, width } = of
+    const [q, k, v] = [randomFloats(random, heads * queries * d), randomFloats(random, heads * keys * d), randomFloats(random, heads * keys * width)]
+    const mask = randomFloats(random, queries * keys).map((value) => (value > 0.5 ? Number.NEGATIVE_INFINITY : value))
+    const expected = Array.from({ length: heads }, (_, head) => {
+      const raw = matmul({ m: queries, k: d, n: keys, a: q.subarray(head * queries * d), b: k.subarray(head * keys * d), isTransposedB: true })
+      const scale = Math.fround(1 / Math.fround(Math.sqrt(d)))
+      const scores = raw.map((value, i) => Math.fround(value * scale) + (mask[i] as number))
+      const parts = Array.from({ length: queries }, (_, i) => [...softmax(scores.subarray(i * keys, (i + 1) * keys))]).flat()
+      return [...matmul({ m: queries, k: keys, n: width, a: Float32Array.from(parts), b: v.subarray(head * keys * width) })]
+    }).flat()
+    for (const kernels of both) {
+      const all = [kernels.numbers(q), kernels.numbers(k), kernels.numbers(v), kernels.numbers(mask), kernels.zeros(heads * queries * width)] as const
+      kernels.attention(all[4], all[0], all[1], all[2], { ...of, mask: all[3] })
+      const problem = kernels.mode === "bitexact" ? difference(all[4].array, expected) : undefined
+      if (problem !== undefined) t.fail(`${JSON.stringify(of)} ${problem}`)
+      if (kernels.mode === "fast" && expected.every((value) => !Number.isNaN(value)) && distance(all[4].array, expected) > 1e-5)
+        t.fail(`${JSON.stringify(of)}, fast`)
+      freed(...all)
+    }
+  }
+  t.pass()
+  t.end()
+})
+
+t.test("halves: all of them, and floats of every kind", (t) => {
+  const halves = exact.halves(65_536)
+  halves.array.forEach((_, i) => (halves.array[i] = i))
+  const floats = exact.zeros(65_536)
+  exact.fromHalves(floats, halves)
+  const expected = new Float16Array(halves.array.slice().buffer)
+  t.equal(difference(floats.array, Float32Array.from(expected)), undefined)
+  const random = new Random(seed + 9)
+  const x = randomFloats(random, 60_001, 45).map((value, i) => (i % 3 === 0 ? value * 2 ** random.whole(-30, 17) : value))
+  // Between two neighbours, a bit to either side.
+  const bits = new Uint32Array(x.buffer)
+  for (let i = 0; i < 20_000; i++) bits[i] = (0x33000000 + random.whole(0, 0x7000) * 0x2000 + 0x1000 + random.whole(-1, 1)) >>> 0
+  const [a, out] = [exact.numbers(x), exact.halves(x.length)]
+  exact.toHalves(out, a)
+  const wanted = new Uint16Array(Float16Array.from(x).buffer).map((half) => ((half & 0x7fff) > 0x7c00 ? 0x7e00 : half))
+  t.equal(
+    out.array.findIndex((half, i) => half !== wanted[i]),
+    -1,
+  )
+  freed(floats, a)
+  halves.free()
+  out.free()
+  t.end()
+})
+
+t.test("integers of 32 bits", (t) => {
+  const random = new Random(seed + 10)
+  const kinds = [0, 1, -1, 2 ** 31 - 1, -(2 ** 31)]
+  const numbers = (n: number) => Int32Array.from({ length: n }, () => (random.whole(0, 3) === 0 ? random.pick(kinds) : random.word() | 0))
+  for (const n of lengths(random)) {
+    const [x, y] = [numbers(n), numbers(n)]
+    const [a, b, out] = [exact.integers(n), exact.integers(n), exact.integers(n)]
+    a.array.set(x)
+    b.array.set(y)
+    for (const name of integerNames) {
+      exact.integer(name, out, a, b)
+      if (out.array.some((value, i) => value !== integers[name](x[i] as number, y[i] as number))) t.fail(`${name} of ${n}`)
+    }
+    const zero = y.indexOf(0)
+    if (zero >= 0) t.throws(() => exact.divideIntegers(out, a, b), { code: "STELE-KRN-0003", message: new RegExp(`"y\\[${zero}\\]" is 0`) })
+    b.array.forEach((value, i) => (b.array[i] = value === 0 ? -1 : value))
+    exact.divideIntegers(out, a, b)
+    if (out.array.some((value, i) => value !== (((x[i] as number) / (b.array[i] as number)) | 0))) t.fail(`quotients of ${n}`)
+    exact.divideIntegers(out, a, b, "rest")
+    if (out.array.some((value, i) => value !== (((x[i] as number) % (b.array[i] as number)) | 0))) t.fail(`rests of ${n}`)
+    const floats = exact.zeros(n)
+    exact.fromIntegers(floats, a)
+    if (difference(floats.array, Float32Array.from(x)) !== undefined) t.fail(`floats of ${n}`)
+    const z = randomFloats(random, n, 20).map((value) => value * 2 ** random.whole(0, 40))
+    floats.array.set(z)
+    exact.toIntegers(out, floats)
+    const whole = (value: number) => (Number.isNaN(value) ? 0 : Math.max(-(2 ** 31), Math.min(2 ** 31 - 1, Math.trunc(value))))
+    if (out.array.some((value, i) => value !== (whole(z[i] as number) | 0))) t.fail(`integers of ${n}`)
+    for (const one of [a, b, out]) one.free()
+    floats.free()
+  }
+  t.pass()
+  t.end()
+})
+
+t.test("integers of 8 bits: products are exact, and quantisation rounds as is written", (t) => {
+  const random = new Random(seed + 11)
+  const sizes = [0, 1, 2, 5, 6, 7, 8, 9, 17]
+  const bytes = (n: number) => Int8Array.from({ length: n }, () => (random.whole(0, 5) === 0 ? random.pick([-128, 127]) : random.word() & 255))
+  for (let round = 0; round < rounds * 3; round++) {
+    const [m, k, n] = [random.pick([...sizes, 121]), random.pick(sizes), random.pick(sizes)]
+    const [x, y] = [bytes(m * k), bytes(k * n)]
+    const isTransposed = round % 2 === 0
+    const [a, b, acc] = [exact.integers8(m * k), exact.integers8(k * n), exact.integers(m * n)]
+    a.array.set(x)
+    b.array.set(isTransposed ? y.map((_, i) => y[(i % k) * n + Math.floor(i / k)] as number) : y)
+    const packed = exact.packMatrix8(b, { k, n, isTransposed })
+    exact.matmul8(acc, a, packed, m)
+    const expected = matmulI8(x, y, m, k, n)
+    if (acc.array.some((value, i) => value !== expected[i])) t.fail(`[${m}, ${k}] · [${k}, ${n}]`)
+    if (packed.sums.array.some((sum, column) => sum !== Array.from({ length: k }, (_, at) => y[at * n + column] as number).reduce((all, one) => all + one, 0)))
+      t.fail("sums of columns")
+    const factors = Float32Array.from({ length: n }, () => random.word() / 2 ** random.whole(30, 44))
+    const [f, bias, out] = [exact.numbers(factors), exact.integers(n), exact.integers8(m * n)]
+    bias.array.forEach((_, i) => (bias.array[i] = random.whole(-1000, 1000)))
+    const zero = random.whole(-128, 127)
+    exact.requantize(out, acc, f, { bias, zero })
+    if (out.array.some((value, i) => value !== requantize(expected[i] as number, bias.array[i % n] as number, factors[i % n] as number, zero)))
+      t.fail("requantisation")
+    for (const one of [a, b, acc, f, bias, out, packed.panels, packed.sums]) one.free()
+  }
+  const x = randomFloats(random, 5_000, 5).map((value, i) => (i % 2 === 0 ? Math.round(value * 200) / 2 : value * 300))
+  for (const [scale, zero] of [
+    [1, 0],
+    [0.5, -3],
+    [0.037, 100],
+  ] as const) {
+    const [a, out, back] = [exact.numbers(x), exact.integers8(x.length), exact.zeros(x.length)]
+    exact.quantize(out, a, scale, zero)
+    t.equal(
+      out.array.findIndex((value, i) => value !== quantize(x[i] as number, scale, zero)),
+      -1,
+    )
+    exact.dequantize(back, out, scale, zero)
+    t.equal(
+      difference(
+        back.array,
+        Array.from(out.array, (value) => dequantize(value, scale, zero)),
+      ),
+      undefined,
+    )
+    freed(a, back)
+    out.free()
+  }
+  t.throws(() => exact.quantize(exact.integers8(1), exact.zeros(1), 1, 128), { code: "STELE-KRN-0003", message: /"zero" is 128/ })
   t.end()
 })
 

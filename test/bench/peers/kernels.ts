@@ -15,6 +15,8 @@ export type Work = () => number | Promise<number>
 export interface Peer {
   readonly name: string
   readonly matmul?: (a: Float32Array, b: Float32Array, n: number) => Promise<Work>
+  /** Of 8 bits, to 32; a peer may take its right operand as it likes best. */
+  readonly matmul8?: (a: Int8Array, b: Int8Array, n: number) => Promise<Work>
   /** 3 × 3 with a border of 1. */
   readonly convolve?: (x: Float32Array, weights: Float32Array, channels: number, size: number) => Promise<Work>
   readonly dot?: (a: Float32Array, b: Float32Array) => () => number
@@ -44,6 +46,18 @@ async function onnx(): Promise<Peer> {
     matmul: async (a, b, n) => {
       const ready = await session(onnxModel("MatMul", { a: [n, n], b: [n, n] }, [n, n]))
       const feeds = { a: new ort.Tensor("float32", a, [n, n]), b: new ort.Tensor("float32", b, [n, n]) }
+      return async () => (await ready.run(feeds)).out.data[0] as number
+    },
+    // Unsigned, which is its fastest form.
+    matmul8: async (a, b, n) => {
+      const ready = await session(onnxModel("MatMulInteger", { a: [n, n], b: [n, n] }, [n, n], {}, { input: "uint8", output: "int32" }))
+      const unsigned = (of: Int8Array) =>
+        new ort.Tensor(
+          "uint8",
+          Uint8Array.from(of, (value) => value + 128),
+          [n, n],
+        )
+      const feeds = { a: unsigned(a), b: unsigned(b) }
       return async () => (await ready.run(feeds)).out.data[0] as number
     },
     convolve: async (x, weights, channels, size) => {

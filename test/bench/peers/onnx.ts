@@ -7,13 +7,17 @@ const text = (field: number, of: string): ReadonlyArray<number> => message(field
 
 type Dimensions = ReadonlyArray<number>
 
-/** `ValueInfoProto` of floats. */
-const value = (name: string, dimensions: Dimensions): ReadonlyArray<number> => [
+/** `TensorProto.DataType`. */
+const types = { float: 1, uint8: 2, int32: 6 } as const
+type Type = keyof typeof types
+
+/** `ValueInfoProto`. */
+const value = (name: string, dimensions: Dimensions, type: Type): ReadonlyArray<number> => [
   ...text(1, name),
   ...message(
     2,
     message(1, [
-      ...whole(1, 1),
+      ...whole(1, types[type]),
       ...message(
         2,
         dimensions.flatMap((n) => message(1, whole(1, n))),
@@ -32,6 +36,7 @@ export function onnxModel(
   inputs: Readonly<Record<string, Dimensions>>,
   output: Dimensions,
   attributes: Readonly<Record<string, Dimensions>> = {},
+  of: { readonly input: Type; readonly output: Type } = { input: "float", output: "float" },
 ): Uint8Array {
   const node = [
     ...Object.keys(inputs).flatMap((name) => text(1, name)),
@@ -42,8 +47,8 @@ export function onnxModel(
   const graph = [
     ...message(1, node),
     ...text(2, "one"),
-    ...Object.entries(inputs).flatMap(([name, dimensions]) => message(11, value(name, dimensions))),
-    ...message(12, value("out", output)),
+    ...Object.entries(inputs).flatMap(([name, dimensions]) => message(11, value(name, dimensions, of.input))),
+    ...message(12, value("out", output, of.output)),
   ]
   return Uint8Array.from([...whole(1, 8), ...message(7, graph), ...message(8, [...text(1, ""), ...whole(2, 17)])])
 }

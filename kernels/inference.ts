@@ -1,0 +1,78 @@
+/** What `inference.as.ts` exports. */
+import type { BinaryName } from "./vector/vector.ts"
+
+type Binary = (out: number, x: number, y: number, n: number) => void
+
+/** Addresses are in bytes; what each does is said at the kernel. */
+export interface InferenceModule extends Record<`${BinaryName}F32`, Binary> {
+  readonly addScalarF32: (out: number, x: number, s: number, n: number) => void
+  readonly mulScalarF32: (out: number, x: number, s: number, n: number) => void
+  readonly fmaF32: (out: number, x: number, y: number, z: number, n: number) => void
+  readonly axpyF32: (y: number, s: number, x: number, n: number) => void
+  readonly compareF32: (order: number, out: number, x: number, y: number, n: number) => void
+  readonly compareBitsF32: (order: number, out: number, x: number, y: number, n: number) => void
+  readonly mapF32: (map: number, out: number, x: number, n: number) => void
+  readonly sumF32: (x: number, n: number) => number
+  readonly meanF32: (x: number, n: number) => number
+  readonly dotF32: (x: number, y: number, n: number) => number
+  readonly maxOfF32: (x: number, n: number) => number
+  readonly minOfF32: (x: number, n: number) => number
+  readonly argmaxF32: (x: number, n: number) => number
+  readonly packMatrixF32: (to: number, b: number, k: number, n: number, isTransposed: number) => void
+  readonly matmulScratch: () => number
+  readonly matmulPackedF32: (
+    c: number,
+    stride: number,
+    a: number,
+    across: number,
+    along: number,
+    packed: number,
+    m: number,
+    k: number,
+    n: number,
+    bias: number,
+    activation: number,
+    scratch: number,
+  ) => void
+  readonly softmaxF32: (out: number, x: number, rows: number, n: number) => void
+  readonly logSoftmaxF32: (out: number, x: number, rows: number, n: number, scratch: number) => void
+  readonly layerNormF32: (out: number, x: number, rows: number, n: number, gamma: number, beta: number, epsilon: number) => void
+  readonly rmsNormF32: (out: number, x: number, rows: number, n: number, gamma: number, epsilon: number) => void
+  readonly batchNormF32: (
+    out: number,
+    x: number,
+    batch: number,
+    channels: number,
+    size: number,
+    mean: number,
+    variance: number,
+    gamma: number,
+    beta: number,
+    epsilon: number,
+  ) => void
+  readonly packConvolutionF32: (to: number, weights: number, outChannels: number, k: number, groups: number) => void
+  readonly areFiniteF32: (x: number, n: number) => number
+  readonly convolutionScratch: () => number
+  readonly convolveF32: (out: number, x: number, packed: number, bias: number, activation: number, shape: number, scratch: number) => void
+  readonly convolveEachF32: (out: number, x: number, weights: number, bias: number, activation: number, shape: number) => void
+  readonly poolF32: (out: number, x: number, planes: number, shape: number, isMean: number, isPadded: number) => void
+  readonly transpose32: (out: number, x: number, rows: number, columns: number) => void
+  readonly strided32: (out: number, x: number, shape: number, dimensions: number) => void
+  readonly gather32: (out: number, x: number, rows: number, size: number, places: number, count: number) => number
+  readonly topkF32: (values: number, places: number, x: number, n: number, k: number) => void
+  readonly normsF32: (out: number, x: number, rows: number, n: number) => void
+  readonly scoresF32: (out: number, x: number, rows: number, n: number, query: number, norms: number, queryNorm: number) => void
+  readonly halfToFloat: (out: number, x: number, n: number) => void
+  readonly floatToHalf: (out: number, x: number, n: number) => void
+  readonly floatToInt: (out: number, x: number, n: number) => void
+  readonly intToFloat: (out: number, x: number, n: number) => void
+  readonly binaryI32: (op: number, out: number, x: number, y: number, n: number) => void
+  readonly divideI32: (out: number, x: number, y: number, n: number, isRest: number) => number
+  readonly matmulScratchI8: (k: number) => number
+  readonly packMatrixI8: (to: number, b: number, k: number, n: number, isTransposed: number) => void
+  readonly columnSumsI8: (out: number, b: number, k: number, n: number, isTransposed: number) => void
+  readonly matmulI8: (c: number, a: number, packed: number, m: number, k: number, n: number, scratch: number) => void
+  readonly requantizeI8: (out: number, acc: number, rows: number, n: number, bias: number, factors: number, zero: number) => void
+  readonly quantizeI8: (out: number, x: number, n: number, scale: number, zero: number) => void
+  readonly dequantizeI8: (out: number, x: number, n: number, scale: number, zero: number) => void
+}

@@ -1,0 +1,160 @@
+/**
+ * Integers of 8 bits. A product adds 16-bit products of two neighbours of k at a time to 32 bits, exactly; panels are those of the floats
+ * (`tile.as.ts`) with two integers of 16 bits in the place of each float.
+ */
+
+@inline const rows = 6
+@inline const columns = 8
+@inline const highMax: i32 = 120
+
+/** `C[m,n]` of 32 bits `= A[m,k] · B[k,n]`, B packed by `packMatrixI8`. `scratch` holds `matmulScratchI8(k)` bytes. */
+export function matmulI8(c: usize, a: usize, packed: usize, m: i32, k: i32, n: i32, scratch: usize): void {
+  const pairs = (k + 1) >> 1
+  const edge = scratch + <usize>(highMax * pairs * 4)
+  for (let top = 0; top < m; top += highMax) {
+    const high = min(highMax, m - top)
+    packRows(scratch, a + <usize>top * <usize>k, high, k)
+    let b = packed
+    for (let left = 0; left < n; left += columns, b += (<usize>pairs * columns) << 2) {
+      let panel = scratch
+      for (let row = 0; row < high; row += rows, panel += (<usize>pairs * rows) << 2) {
+        const to = c + ((<usize>(top + row) * <usize>n + <usize>left) << 2)
+        if (row + rows <= high && left + columns <= n) {
+          tile(panel, b, pairs, to, <usize>n << 2)
+          continue
+        }
+        tile(panel, b, pairs, edge, columns * 4)
+        for (let i = 0; i < min(rows, high - row); i++)
+          memory.copy(to + ((<usize>i * <usize>n) << 2), edge + <usize>(i * columns * 4), <usize>min(columns, n - left) << 2)
+      }
+    }
+  }
+}
+
+export function matmulScratchI8(k: i32): i32 {
+  return (highMax * ((k + 1) >> 1) + rows * columns) << 2
+}
+
+/** Six rows of A, two k at a time, as 16 bits. */
+function packRows(to: usize, a: usize, high: i32, k: i32): void {
+  for (let row = 0; row < high; row += rows, a += <usize>k * rows)
+    for (let at = 0; at < k; at += 2)
+      for (let i = 0; i < rows; i++, to += 4) {
+        const from = a + <usize>i * <usize>k + <usize>at
+        const first = row + i < high ? <i32>load<i8>(from) : 0
+        const second = row + i < high && at + 1 < k ? <i32>load<i8>(from, 1) : 0
+        store<i32>(to, (first & 0xffff) | (second << 16))
+      }
+}
+
+/** Eight columns of B, two k at a time, as 16 bits: `ceil(k / 2) · ceil(n / 8) · 32` bytes. `isTransposed`: B is kept as `[n, k]`. */
+export function packMatrixI8(to: usize, b: usize, k: i32, n: i32, isTransposed: bool): void {
+  const along: usize = isTransposed ? 1 : <usize>n
+  const across: usize = isTransposed ? <usize>k : 1
+  for (let left = 0; left < n; left += columns)
+    for (let at = 0; at < k; at += 2)
+      for (let i = 0; i < columns; i++, to += 4) {
+        const from = b + across * <usize>(left + i) + along * <usize>at
+        const first = left + i < n ? <i32>load<i8>(from) : 0
+        const second = left + i < n && at + 1 < k ? <i32>load<i8>(from + along) : 0
+        store<i32>(to, (first & 0xffff) | (second << 16))
+      }
+}
+
+@inline function plus(sum: v128, a: v128, b: v128): v128 {
+  return i32x4.add(sum, i32x4.dot_i16x8_s(a, b))
+}
+
+function tile(a: usize, b: usize, pairs: i32, c: usize, stride: usize): void {
+  let s00 = i32x4.splat(0)
+  let s01 = s00
+  let s10 = s00
+  let s11 = s00
+  let s20 = s00
+  let s21 = s00
+  let s30 = s00
+  let s31 = s00
+  let s40 = s00
+  let s41 = s00
+  let s50 = s00
+  let s51 = s00
+  for (; pairs > 0; pairs--, a += 24, b += 32) {
+    const b0 = v128.load(b)
+    const b1 = v128.load(b, 16)
+    const a0 = v128.load32_splat(a)
+    s00 = plus(s00, a0, b0)
+    s01 = plus(s01, a0, b1)
+    const a1 = v128.load32_splat(a, 4)
+    s10 = plus(s10, a1, b0)
+    s11 = plus(s11, a1, b1)
+    const a2 = v128.load32_splat(a, 8)
+    s20 = plus(s20, a2, b0)
+    s21 = plus(s21, a2, b1)
+    const a3 = v128.load32_splat(a, 12)
+    s30 = plus(s30, a3, b0)
+    s31 = plus(s31, a3, b1)
+    const a4 = v128.load32_splat(a, 16)
+    s40 = plus(s40, a4, b0)
+    s41 = plus(s41, a4, b1)
+    const a5 = v128.load32_splat(a, 20)
+    s50 = plus(s50, a5, b0)
+    s51 = plus(s51, a5, b1)
+  }
+  v128.store(c, s00)
+  v128.store(c, s01, 16)
+  c += stride
+  v128.store(c, s10)
+  v128.store(c, s11, 16)
+  c += stride
+  v128.store(c, s20)
+  v128.store(c, s21, 16)
+  c += stride
+  v128.store(c, s30)
+  v128.store(c, s31, 16)
+  c += stride
+  v128.store(c, s40)
+  v128.store(c, s41, 16)
+  c += stride
+  v128.store(c, s50)
+  v128.store(c, s51, 16)
+}
+
+/** Sums of the columns of B `[k, n]` (or `[n, k]`), of 32 bits: what a zero point of A is multiplied with. */
+export function columnSumsI8(out: usize, b: usize, k: i32, n: i32, isTransposed: bool): void {
+  const along: usize = isTransposed ? 1 : <usize>n
+  const across: usize = isTransposed ? <usize>k : 1
+  for (let column = 0; column < n; column++, out += 4) {
+    let sum = 0
+    for (let at = 0; at < k; at++) sum += <i32>load<i8>(b + across * <usize>column + along * <usize>at)
+    store<i32>(out, sum)
+  }
+}
+
+/**
+ * `out[i] = sat8(roundeven(f32((acc[i] + bias[c]) · factor[c])) + zero)`, with c the column of `n`; the sum is rounded to float, then the product.
+ * `bias` (32 bits) may be 0.
+ */
+export function requantizeI8(out: usize, acc: usize, rows: i32, n: i32, bias: usize, factors: usize, zero: i32): void {
+  for (; rows > 0; rows--)
+    for (let column: usize = 0, end = <usize>n << 2; column < end; column += 4, acc += 4, out += 1) {
+      const sum = load<i32>(acc) + (bias == 0 ? 0 : load<i32>(bias + column))
+      const scaled = nearest<f32>(<f32>sum * load<f32>(factors + column))
+      // Saturated before the zero point is added, which both fit 32 bits then.
+      const whole = <i32>min<f32>(max<f32>(scaled, -512), 512) + zero
+      store<i8>(out, <i8>min<i32>(max<i32>(whole, -128), 127))
+    }
+}
+
+/** `sat8(roundeven(x / scale) + zero)`; NaN as 0. */
+export function quantizeI8(out: usize, x: usize, n: i32, scale: f32, zero: i32): void {
+  for (; n > 0; n--, out += 1, x += 4) {
+    const scaled = nearest<f32>(load<f32>(x) / scale)
+    const whole = scaled != scaled ? zero : <i32>min<f32>(max<f32>(scaled, -512), 512) + zero
+    store<i8>(out, <i8>min<i32>(max<i32>(whole, -128), 127))
+  }
+}
+
+/** `(x - zero) · scale`. */
+export function dequantizeI8(out: usize, x: usize, n: i32, scale: f32, zero: i32): void {
+  for (; n > 0; n--, out += 4, x += 1) store<f32>(out, <f32>(<i32>load<i8>(x) - zero) * scale)
+}
