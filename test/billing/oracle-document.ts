@@ -380,7 +380,8 @@ export function credited(catalogue: Catalogue, document: Document, before: reado
     } else if (!isLast) tax = F.smaller(books.round(F.times(net, own.rate)), own.tax)
     if (isBounded && F.compare(F.plus(net, tax), most) > 0) {
       if (!cuts) refuse("over-credited", `line ${line}`)
-      const share = F.smaller(books.round(F.over(most, F.plus(F.one, own.rate))), given)
+      const gross = F.plus(F.one, own.rate)
+      const share = F.isPositive(gross) ? F.smaller(books.round(F.over(most, gross)), given) : given
       tax = F.smaller(F.minus(most, share), own.tax)
       net = F.minus(most, tax)
       left = F.minus(own.left, net)

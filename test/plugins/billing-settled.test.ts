@@ -5,7 +5,7 @@ import * as F from "../billing/fraction.ts"
 import { linesOfPeriod, type Rating, type UsageEvent } from "../billing/oracle.ts"
 import { Refused } from "../billing/oracle-problem.ts"
 import { type Change, Timeline } from "../billing/oracle-time.ts"
-import { found, oracleText, subscriptionOf, zoneOf } from "./billing/rating.ts"
+import { found, fractionOf, oracleText, subscriptionOf, zoneOf } from "./billing/rating.ts"
 import { at, decimal, instant, kindOf, Rules } from "./billing/rules.ts"
 
 const rules = await Rules.open()
@@ -482,5 +482,36 @@ t.test("the first period may be an interval before the next clamped anchor", (t)
   }
   t.strictSame(begins({}), ["01-31", "02-28", "03-31"])
   t.strictSame(begins({ "schedule.firstPeriod": "fromNext" }), ["01-28", "02-28", "03-31"])
+  t.end()
+})
+
+t.test("what is given back of an invoice may be bounded by what was paid", (t) => {
+  const credit = (policies: object, rate: string, paid: string, amount: string, before: ReadonlyArray<readonly [net: string, tax: string]> = []) => {
+    const line = { title: "", value: { tag: "amount" as const, val: decimal("100") }, currency: "", adjustments: [], taxes: Uint32Array.of(0), span: undefined }
+    const tax = { code: "t", rate: decimal(rate), treatment: "standard" as const, neverIncluded: false }
+    const document = { currency: "EUR", lines: [line], discounts: [], adjustments: [], taxes: [tax], rates: [], balances: [], rounding: decimal("0") }
+    const items = [{ line: 0, what: { tag: "amount" as const, val: decimal(amount) } }]
+    const earlier = before.map(([net, own]) => ({ line: 0, title: "", net: decimal(net), tax: decimal(own) }))
+    const asked = [rules.compile(listOf([], { policies })), { ...document, paid: decimal(paid) }, earlier, items] as const
+    let given = ""
+    const run = () => {
+      const [one] = rules.call(`${at}#[method]catalogue.credit`, [...asked])
+      given = one === undefined ? "" : `${F.text(fractionOf(one.net))} + ${F.text(fractionOf(one.tax))}`
+    }
+    const kind = kindOf(run)
+    return kind === "accepted" ? given : kind
+  }
+  const paid = { "creditNote.limit": "paid" }
+  const cut = { ...paid, "creditNote.excess": "cut" }
+  t.equal(credit({}, "20", "0", "50"), "50 + 10")
+  t.equal(credit(paid, "20", "60", "50"), "50 + 10")
+  t.equal(credit(paid, "20", "59.99", "50"), "over-credited items/0")
+  t.equal(credit(cut, "20", "30", "50"), "25 + 5")
+  t.equal(credit(cut, "20", "60", "50", [["25", "5"]]), "25 + 5", "what is left of 60 after 30")
+  t.equal(credit(cut, "20", "30", "50", [["25", "5"]]), "0 + 0")
+  t.equal(credit(cut, "20", "1000", "500"), "100 + 20", "what the line has left")
+  t.equal(credit(cut, "20", "1000", "-1"), "0 + 0")
+  t.equal(credit({}, "20", "1000", "-1"), "malformed items/0/what")
+  t.equal(credit(cut, "-100", "-10", "99", [["1", "-99"]]), "99 + -11", "a tax that takes all back")
   t.end()
 })

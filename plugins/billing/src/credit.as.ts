@@ -99,7 +99,8 @@ export function credited(list: PriceList, invoice: DocumentInput, before: Array<
     if (isLimited && net.add(tax).compare(most) > 0) {
       if (!policies.isNoteCut) return refused(ProblemKind.overCredited, path, `${net.add(tax).toString()} is more than the ${most.toString()} that were paid and not given back`)
       // Only of nets: as much of it as, with its tax, was paid.
-      net = draft.round(most.div(Exact.one.add(rates[at])), `${path}/net`).min(given)
+      const gross = Exact.one.add(rates[at])
+      net = gross.isPositive ? draft.round(most.div(gross), `${path}/net`).min(given) : given
       tax = most.sub(net).min(leftTaxes[at])
       net = most.sub(tax)
       left[at] = left[at].add(given).sub(net)
