@@ -15,7 +15,7 @@ const gapMsMax = 5
 const workMin = 1e11
 
 const runs: ReadonlyArray<readonly [EngineName, guests: string]> = [
-  ["node", String(runsOf(8, 20))],
+  ["node", String(runsOf(4, 20))],
   ["deno", "4"],
   ["bun", "4"],
 ]
