@@ -515,3 +515,46 @@ t.test("what is given back of an invoice may be bounded by what was paid", (t) =
   t.equal(credit(cut, "-100", "-10", "99", [["1", "-99"]]), "99 + -11", "a tax that takes all back")
   t.end()
 })
+
+t.test("taxes that are in a price and take all of it back leave no price", (t) => {
+  for (const rounds of ["net", "tax", "lineNet", "unit"])
+    for (const [rate, refused] of [
+      ["-99.99", false],
+      ["-100", true],
+      ["-120", true],
+    ] as const) {
+      const line = {
+        title: "",
+        value: { tag: "priced" as const, val: [decimal("2"), decimal("50"), decimal("1")] as const },
+        currency: "",
+        adjustments: [],
+        taxes: Uint32Array.of(0),
+        span: undefined,
+      }
+      const tax = { code: "t", rate: decimal(rate), treatment: "standard" as const, neverIncluded: false }
+      const document = {
+        currency: "EUR",
+        lines: [line],
+        discounts: [],
+        adjustments: [],
+        taxes: [tax],
+        rates: [],
+        balances: [],
+        rounding: decimal("0"),
+        paid: decimal("0"),
+      }
+      const compiled = rules.compile(listOf([], { policies: { "tax.prices": "inclusive", "tax.inclusiveRounds": rounds } }))
+      const wanted = refused ? "malformed lines/0/taxes" : "accepted"
+      t.equal(
+        kindOf(() => rules.call(`${at}#[method]catalogue.assemble`, [compiled, document] as never)),
+        wanted,
+        `${rounds}, ${rate} %`,
+      )
+      t.equal(
+        kindOf(() => rules.call(`${at}#[method]catalogue.credit`, [compiled, document, [], [{ line: 0, what: { tag: "rest" } }]] as never)),
+        wanted,
+        `credit, ${rounds}, ${rate} %`,
+      )
+    }
+  t.end()
+})

@@ -115,6 +115,11 @@ export class Draft {
   private line(line: DocumentLine, path: string): Exact {
     this.checkTaxes(line.taxes, path)
     if (this.problem !== null) return Exact.zero
+    // A price is divided by this where its taxes are in it.
+    if (this.policies.areTaxesIncluded && !Exact.one.add(this.included(line.taxes)).isPositive) {
+      this.fail(ProblemKind.malformed, `${path}/taxes`, "Taxes that are in a price come to more than -100 % of it")
+      return Exact.zero
+    }
     let value = Exact.zero
     if (line.value.isAmount) value = this.read(line.value.asAmount, `${path}/value`)
     else {
