@@ -1,6 +1,5 @@
 /** Nodes in processes of their own that share a cap, one of which is killed, and one's clock is an hour ahead. What the books say afterwards. */
 import { type ChildProcess, spawn } from "node:child_process"
-import { once } from "node:events"
 import { fileURLToPath } from "node:url"
 import type { Cap } from "../../../runtime/billing/cap.ts"
 import { checkCaps, useOfCap } from "../../../runtime/billing/reserve.ts"
@@ -33,8 +32,13 @@ export async function course(store: Store, address: string, cap: Cap, environmen
       text += data.toString()
       if (text.endsWith("\n")) resolve(text)
     })
-    child.once("exit", () => resolve(text))
-    return { child, first: promise }
+    const exit = new Promise<void>((ended) =>
+      child.once("exit", () => {
+        resolve(text)
+        ended()
+      }),
+    )
+    return { child, first: promise, exit }
   }
   try {
     // Some of the cap is held by a node that dies with it.
@@ -46,10 +50,10 @@ export async function course(store: Store, address: string, cap: Cap, environmen
     }
     const lost = (await useOfCap(books, cap)).held
     dying.child.kill("SIGKILL")
-    await once(dying.child, "exit")
+    await dying.exit
     const nodes = [begin(64, "fine"), begin(64, "late"), begin(64, "fine")]
     const said = await Promise.all(nodes.map(async ({ first }) => Number((await first).split(" ")[1])))
-    await Promise.all(nodes.map(({ child }) => (child.exitCode === null ? once(child, "exit") : undefined)))
+    await Promise.all(nodes.map(({ exit }) => exit))
     const { held, used } = await useOfCap(books, cap)
     return { said: said.reduce((sum, one) => sum + one, 0), used, held, lost, drift: await checkCaps(books) }
   } finally {

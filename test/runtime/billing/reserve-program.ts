@@ -20,6 +20,8 @@ await using reserver = new Reserver({ store, entity: "acme" }, { expiryMs: 1_500
 const cap = capOf(BigInt(upTo))
 let used = 0
 const pause = (ms: number) => new Promise((resume) => setTimeout(resume, ms))
+// What only holds waits for nothing that would keep its process.
+const alive = mode === "hold" ? setTimeout(() => undefined, 60_000) : undefined
 await Promise.all(
   Array.from({ length: Number(callers) }, async () => {
     // Refused for longer than it takes until the dead one's comes back.
@@ -42,11 +44,8 @@ await Promise.all(
         await pause(200)
       }
     }
-    if (mode === "hold") {
-      writeSync(1, `held ${used}\n`)
-      await new Promise((resume) => setTimeout(resume, 60_000))
-    }
   }),
 )
+clearTimeout(alive)
 await reserver.close()
 writeSync(1, `used ${used}\n`)
