@@ -126,17 +126,36 @@ export async function subscribe(billing: Billing, given: AgreementValue, { isTri
 
 /**
  * Changes a subscription, in time that is not billed yet: plan, quantity, pause, resume, cancel, zone. The same change again is the same one.
- * @throws BillingError `Input`, `Unknown`, `Rules` for what the price list cannot do, `Zone`, `Contended`
+ * @throws BillingError `Input`, also where another goes on from it by another price list; `Unknown`, `Rules` for what the price list cannot do, `Zone`, `Contended`
  */
 export async function changeSubscription(billing: Billing, id: string, given: ChangeValue, { isTried = false }: Trial = {}): Promise<SubscriptionValue> {
   const change = checkedInput("change", checkedChange, given)
+  return changed(billing, id, change, { isTried, isRefusedOnceMoved: true })
+}
+
+/** When a subscription's successor begins. */
+const movedAt = ({ changes, successor }: Pick<SubscriptionValue, "changes" | "successor">): bigint | undefined =>
+  successor === undefined ? undefined : changes.find(({ what }) => what === "cancel")?.at
+
+async function changed(
+  billing: Billing,
+  id: string,
+  change: ChangeValue,
+  { isRefusedOnceMoved, isTried }: { readonly isRefusedOnceMoved: boolean; readonly isTried: boolean },
+): Promise<SubscriptionValue> {
   for (let attempts = 0; attempts < billing.limits.attempts; attempts++) {
     const row = await get(billing, kinds.subscription, id)
-    const changed = await withChange(billing, row.value, change)
-    if (isTried || changed === row.value) return changed
+    const end = movedAt(row.value)
+    // Its successor was agreed upon by what was in force then, and would not have it.
+    if (isRefusedOnceMoved && end !== undefined && !row.value.changes.some((one) => equalChanges(one, change))) {
+      const detail = `from ${instantText(end)} on it goes on as "${row.value.successor}", and stays as it is until then: change that`
+      throw new BillingError("Input", { what: "change", detail })
+    }
+    const value = await withChange(billing, row.value, change)
+    if (isTried || value === row.value) return value
     try {
-      await billing.store.apply([asRead(billing, kinds.subscription, id, row), put(billing, kinds.subscription, id, changed)])
-      return changed
+      await billing.store.apply([asRead(billing, kinds.subscription, id, row), put(billing, kinds.subscription, id, value)])
+      return value
     } catch (error) {
       if (!isConflict(error)) throw error
     }
@@ -151,23 +170,19 @@ async function withChange(billing: Billing, subscription: SubscriptionValue, cha
   if (subscription.changes.some((one) => equalChanges(one, change))) return subscription
   if (subscription.changes.length >= recordLimits.changesMax)
     throw new BillingError("Input", { what: "change", detail: `a subscription has at most ${recordLimits.changesMax} changes` })
-  const { next, successor } = subscription
-  const over = successor === undefined ? undefined : subscription.changes.find(({ what }) => what === "cancel")
-  if (over !== undefined && change.at >= over.at)
-    throw new BillingError("Input", { what: "change", detail: `from ${instantText(over.at)} on it goes on as "${successor}": change that` })
   // What was billed as it was then stays so.
-  const from = next?.start ?? undefined
+  const from = subscription.next?.start
   if (from === undefined) throw new BillingError("Input", { what: "change", detail: "the subscription has ended, and all of it is billed" })
   if (change.at < from && !(change.at < subscription.start))
     throw new BillingError("Input", { what: "change", detail: `it is at ${instantText(change.at)}, and what was before ${instantText(from)} is billed` })
   const changes = [...subscription.changes, change].toSorted((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0))
-  const changed = { ...subscription, changes }
+  const after = { ...subscription, changes }
   const table = await priceTable(billing, subscription.catalogue, await accountOf(billing, subscription.account))
   // The period that is under way may end otherwise now.
-  const period = await periodAt(billing, table, changed, from)
+  const period = await periodAt(billing, table, after, from)
   if (period === undefined)
     throw new BillingError("Rules", { kind: "outside-period", path: "change", detail: "The subscription would have ended before what is billed" })
-  return { ...changed, next: period }
+  return { ...after, next: period }
 }
 
 /** What is in force of a subscription at an instant: a change at its period's end waits for that. */
@@ -218,10 +233,17 @@ async function succession(billing: Billing, before: SubscriptionValue, change: P
       what: "change",
       detail: `the subscription has changes from ${instantText(start)} on, or is cancelled: those are of the old price list`,
     })
+  const waits = before.changes.find(({ at, atPeriodEnd }) => atPeriodEnd === true && at >= of.start && at < start && start < of.end)
+  if (waits !== undefined)
+    throw new BillingError("Input", {
+      what: "change",
+      detail: `a change (${waits.what}) waits for the end of the subscription's period, ${instantText(of.end)}: move it at that end (atPeriodEnd), or later`,
+    })
   const ended = { ...(await withChange(billing, before, { what: "cancel", at: start })), successor: change.as ?? followingId(before) }
   const terms = termsAt(before, change.atPeriodEnd === true ? { start, end: start } : of, start)
   const zone = (await billing.zone(before.zone)).zone
   const anchorDay = before.anchorDay ?? new Date(localDay(zone, before.start) * 86_400_000).getUTCDate()
+  const isZoneLater = ({ at, atPeriodEnd, what }: ChangeValue): boolean => what === "zone" && (at > start || (at === start && atPeriodEnd === true))
   const fresh: SubscriptionValue = {
     id: ended.successor,
     account: before.account,
@@ -232,7 +254,7 @@ async function succession(billing: Billing, before: SubscriptionValue, change: P
     anchorDay,
     quantities: change.quantities ?? terms.quantities,
     zone: terms.zone,
-    changes: [...(terms.isPaused ? [{ what: "pause", at: start } as const] : []), ...before.changes.filter(({ at, what }) => at > start && what === "zone")],
+    changes: [...(terms.isPaused ? [{ what: "pause", at: start } as const] : []), ...before.changes.filter(isZoneLater)],
     next: null,
     sequence: 0,
     predecessor: before.id,
@@ -287,8 +309,13 @@ export async function changePriceList(billing: Billing, id: string, given: Price
 export async function moveAccount(billing: Billing, account: string, zone: string, at: bigint): Promise<void> {
   await billing.zone(zone)
   const row = await get(billing, kinds.account, account)
-  for await (const { id, value } of subscriptionsOf(billing, account))
-    if (value.next !== null) await changeSubscription(billing, id, { what: "zone", zone, at })
+  const change = checkedInput("change", checkedChange, { what: "zone", zone, at })
+  // What has a successor by then is changed as that; one that begins later lives in the zone from its start on.
+  for await (const { id, value } of subscriptionsOf(billing, account)) {
+    const end = movedAt(value)
+    if (value.next !== null && (end === undefined || at < end))
+      await changed(billing, id, at < value.start ? { ...change, at: value.start } : change, { isRefusedOnceMoved: false, isTried: false })
+  }
   if (row.value.zone !== zone)
     await billing.store.apply([asRead(billing, kinds.account, account, row), put(billing, kinds.account, account, { ...row.value, zone })])
 }

@@ -11,6 +11,7 @@ import {
   instantText,
   invoiceOf,
   issue,
+  moveAccount,
   openBilling,
   projectionOf,
   putAccount,
@@ -189,5 +190,36 @@ t.test("what cannot be moved is refused, and nothing is half made", async (t) =>
   await t.rejects(move({ at: at("2026-01-25") }), { code: "STELE-BIL-0016", message: /is billed/ })
   t.notOk((await subscriptionOf(billing, "s")).successor)
   await t.rejects(subscriptionOf(billing, "s.2"), { code: "STELE-BIL-0014" })
+  await billing.close()
+})
+
+t.test("terms are not lost beside a move: what has a successor is changed as that, and what waits for a period's end is waited for", async (t) => {
+  const { billing, fresh, run, store } = await opened("2026-01-01")
+  await run()
+  const seats = (quantity: string, time: string, atPeriodEnd = false) =>
+    ({ what: "quantity", charge: "seats", quantity, at: at(time), ...(atPeriodEnd ? { atPeriodEnd } : {}) }) as const
+  await changeSubscription(billing, "s", seats("5", "2026-01-10", true))
+  const move = { catalogue: fresh.digest, plan: "team", at: at("2026-01-16") }
+  await t.rejects(changePriceList(billing, "s", move), { code: "STELE-BIL-0016", message: /a change \(quantity\) waits for .*2026-02-01/ })
+  await changePriceList(billing, "s", { ...move, atPeriodEnd: true })
+  for (const change of [seats("10", "2026-01-20"), { what: "pause", at: at("2026-01-20") }, { what: "cancel", at: at("2026-01-20") }] as const)
+    for (const isTried of [true, false])
+      await t.rejects(changeSubscription(billing, "s", change, { isTried }), { code: "STELE-BIL-0016", message: /from 2026-02-01.* goes on as "s\.2"/ })
+  const before = await subscriptionOf(billing, "s")
+  t.strictSame(await changeSubscription(billing, "s", seats("5", "2026-01-10", true)), before, "one that it had is the same again")
+  // Zones are the account's: both live in them, and afterwards the successor alone.
+  await moveAccount(billing, "ada", "Europe/Vienna", at("2026-01-20"))
+  await moveAccount(billing, "ada", "UTC", at("2026-02-20"))
+  const zonesIn = async (id: string) => (await subscriptionOf(billing, id)).changes.flatMap((one) => (one.what === "zone" ? [one.zone] : []))
+  t.strictSame([await zonesIn("s"), await zonesIn("s.2")], [["Europe/Vienna"], ["Europe/Vienna", "UTC"]])
+  await changeSubscription(billing, "s.2", seats("7", "2026-02-10", true))
+  store.set("2026-02-02")
+  t.strictSame(await run(), [
+    ["s.2.20260201.0", "67.00", "team/base 62.00", "team/seats 5.00"],
+    ["s.20260101.1", "0.00"],
+  ])
+  store.set("2026-03-02")
+  t.strictSame(await run(), [["s.2.20260201.1", "69.00", "team/base 62.00", "team/seats 7.00"]])
+  t.strictSame(await checkLedger(billing), [])
   await billing.close()
 })
