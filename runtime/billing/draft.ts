@@ -44,7 +44,7 @@ export interface Drawn {
   readonly last: SpanValue | undefined
   readonly subscription: Row<SubscriptionValue>
   readonly account: Row<AccountValue>
-  /** Of each period that is rated, by its key: as it was read, and as it is once this is issued. */
+  /** Of each period that is rated, by its key: as it was read, and as it is once this is issued, but for this invoice's id. */
   readonly periods: ReadonlyArray<{ readonly key: string; readonly before: Row<BilledValue> | undefined; readonly after: BilledValue }>
   /** The account's balance at the version it was read, where some of it is taken. */
   readonly wallet: Wallet | undefined
@@ -94,7 +94,8 @@ async function rate(
   startLevels: ReadonlyMap<string, string>,
 ): Promise<Part | undefined> {
   const { account, billing, subscription, table, zones } = drawing
-  const tenants = tenantsOf(account)
+  // Who has another account's tenant now has not been billed of it then, and who had it has.
+  const tenants = before?.tenants ?? tenantsOf(account)
   const span = spanOf(subscription, period)
   const plans = meterPlans(table)
   const levels = plans.flatMap(({ id, level }, meter) => {
@@ -148,6 +149,7 @@ async function rate(
         isClosed: kind !== "opening",
         billed: added(before?.billed ?? [], lines),
         invoices: before?.invoices ?? [],
+        ...(kind === "opening" ? {} : { tenants }),
         fingerprint,
         levels: plans.flatMap(({ id, level, scale }) => {
           if (level === undefined || kind === "opening") return []
@@ -297,13 +299,12 @@ export async function draw(billing: Billing, id: string, { isEarly = false }: { 
   const document = wallet === undefined ? plain : { ...plain, balances: [{ id: "wallet", amount: wallet.amount }] }
   const totals = wallet === undefined ? gross : await assemble(document)
   const invoice = invoiceIdOf(id, of, sequence)
-  const ofThis = periods.map(({ after, before, key }) => ({ key, before, after: { ...after, invoices: [...after.invoices, invoice] } }))
   return {
     subscription,
     account,
     next: following,
     last: next !== null && following === undefined ? next : undefined,
-    periods: ofThis,
+    periods,
     wallet,
     late: late?.version,
     draft: {

@@ -114,6 +114,13 @@ function afterwards({ last, next, subscription }: Drawn): SubscriptionValue {
   return { ...rest, next: next ?? null, sequence: rest.sequence + 1, ...(last === undefined ? {} : { last }) }
 }
 
+/** What is kept of the periods that were rated, by an invoice or by none. */
+const periodOperations = (billing: Billing, periods: Drawn["periods"], ...ids: ReadonlyArray<string>): ReadonlyArray<Operation> =>
+  periods.flatMap(({ after, before, key }) => [
+    asRead(billing, kinds.billed, key, before),
+    put(billing, kinds.billed, key, { ...after, invoices: [...after.invoices, ...ids] }),
+  ])
+
 /** All rows of an issue but those that say under which number. */
 function issueOperations(billing: Billing, drawn: Drawn, invoice: InvoiceValue): ReadonlyArray<Operation> {
   const { account, late, periods, subscription, wallet } = drawn
@@ -124,7 +131,7 @@ function issueOperations(billing: Billing, drawn: Drawn, invoice: InvoiceValue):
     { ...asRead(billing, kinds.subscription, subscription.value.id, subscription) },
     asRead(billing, kinds.account, account.value.id, account),
     { op: "require", ...rowAt(billing.entity, lateKey(account.value.id)), version: late },
-    ...periods.flatMap(({ after, before, key }) => [asRead(billing, kinds.billed, key, before), put(billing, kinds.billed, key, after)]),
+    ...periodOperations(billing, periods, id),
     ...(wallet === undefined
       ? []
       : [{ op: "require" as const, ...rowAt(billing.entity, balanceKey(walletAccount(account.value.id), invoice.currency)), version: wallet.version }]),
@@ -236,14 +243,16 @@ async function draftedOtherwise(billing: Billing, draft: DraftValue): Promise<Dr
   return digest === draftDigest(draft) ? undefined : { digest, payable: kept.value.totals.payable }
 }
 
-/** A subscription begins, and nothing is due in advance; or it has ended, and nothing has come late: no document says so. */
+/** A subscription begins, and nothing is due in advance; or it has ended, and nothing that came late has a price: no document says so. */
 async function skip(billing: Billing, drawn: Drawn): Promise<Issued | undefined> {
-  const { account, draft, late, subscription } = drawn
+  const { account, draft, late, periods, subscription } = drawn
   const { id } = subscription.value
   try {
     await billing.store.apply([
       asRead(billing, kinds.subscription, id, subscription),
       { op: "require", ...rowAt(billing.entity, lateKey(account.value.id)), version: late },
+      // A level that came late goes on in whatever follows.
+      ...periodOperations(billing, periods),
       put(billing, kinds.subscription, id, afterwards(drawn)),
       remove(billing, kinds.draft.prefix + draft.id),
     ])

@@ -26,6 +26,8 @@ export const BilledPeriod = Schema.Struct({
   isClosed: Schema.Boolean,
   billed: Schema.Array(Billed),
   invoices: Schema.Array(InvoiceId),
+  /** Whose usage it was billed of. Not there while it is open, nor in rows of before this was kept: those of the account stand for them. */
+  tenants: Schema.optionalKey(Schema.Array(Schema.String)),
   /** Of what was recorded for its time when it was rated last. */
   fingerprint: Schema.String,
   /** Of meters whose quantity is a level: what it was when the period began, and when it ended. */

@@ -329,6 +329,51 @@ t.test("`issue()` keeps to the draft that was shown, or says what a kept one had
   await billing.close()
 })
 
+t.test("a period is rated again of the tenants that it was billed of", async (t) => {
+  const { billing, store } = await opened("2026-01-01")
+  const of = (id: string, tenants?: readonly [string]) =>
+    putAccount(billing, { id, zone: "UTC", currency: "USD", ...(tenants === undefined ? {} : { tenants }) })
+  await of("ada", ["ta"])
+  await of("bob")
+  const { digest } = await addCatalogue(
+    billing,
+    JSON.stringify({
+      name: "plain",
+      version: "1",
+      currency: "USD",
+      units: { call: { exponent: 0 } },
+      meters: [{ id: "calls", unit: "call", aggregation: "sum", event: "call" }],
+      plans: [
+        { id: "a", interval: { unit: "month", count: 1 }, align: "calendar", charges: [{ id: "calls", meter: "calls", price: { model: "unit", price: "1" } }] },
+      ],
+    }),
+  )
+  for (const account of ["ada", "bob"]) await subscribe(billing, { id: `${account}-s`, account, catalogue: digest, plan: "a", start: at("2026-01-01") })
+  const run = async () => {
+    const { failed, issued } = await runBilling(billing)
+    t.strictSame(failed, [])
+    const all = await Promise.all(issued.toSorted().map((one) => invoiceOf(billing, one)))
+    return all.map(({ invoice }) => [invoice.subscription.id, ...invoice.lines.map(({ amount, rating }) => `${invoice.ratings[rating]?.kind} ${amount}`)])
+  }
+  await run()
+  store.set("2026-02-01T03:00:00Z")
+  await keep(store, "ta", calls("ta", "2026-01-05", "2026-01-10", 100))
+  t.strictSame(await run(), [
+    ["ada-s", "closing 100.00"],
+    ["bob-s", "closing 0.00"],
+  ])
+  await of("ada")
+  await of("bob", ["ta"])
+  await keep(store, "ta", calls("ta", "2026-01-11", "2026-01-12", 5, 2))
+  store.set("2026-03-01T03:00:00Z")
+  await keep(store, "ta", calls("ta", "2026-02-11", "2026-02-12", 7, 3))
+  t.strictSame(await run(), [
+    ["ada-s", "late 5.00", "closing 0.00"],
+    ["bob-s", "closing 7.00"],
+  ])
+  await billing.close()
+})
+
 t.test("an invoice of less than nothing is credit, which the next one takes", async (t) => {
   const { billing, store } = await opened("2026-01-01")
   const { first } = await january(billing, store, "executions-2025", "professional", async () => undefined)

@@ -171,6 +171,23 @@ t.test("an anchored plan keeps its day, a pause stays one, and a level goes on w
   await billing.close()
 })
 
+t.test("a level that came too late to cost anything on its own list goes on in the next one", async (t) => {
+  const { billing, fresh, run, store } = await opened("2026-01-01")
+  await run()
+  store.set("2026-01-20")
+  await changePriceList(billing, "s", { catalogue: fresh.digest, plan: "team", at: at("2026-01-20"), atPeriodEnd: true })
+  store.set("2026-02-01T03:00:00Z")
+  await run()
+  await record(billing, { account: "ada", id: "l", at: at("2026-01-31T23:59:59Z"), name: "stored", quantity: "2" })
+  store.set("2026-03-09")
+  // No document of a second of it; 2 GB for all of February.
+  t.strictSame(await run(), [["s.2.20260201.1", "124.00", "team/stored 62.00", "team/base 62.00"]])
+  t.notOk((await subscriptionOf(billing, "s")).last)
+  store.set("2026-04-01T03:00:00Z")
+  t.strictSame(await run(), [["s.2.20260301.2", "124.00", "team/stored 62.00", "team/base 62.00"]])
+  await billing.close()
+})
+
 t.test("what cannot be moved is refused, and nothing is half made", async (t) => {
   const { billing, fresh, store } = await opened("2026-01-01")
   await issue(billing, "s")
