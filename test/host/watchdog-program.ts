@@ -102,7 +102,7 @@ function nest() {
     const outerAtMs = nowMs() - startMs
     return { trapped: innerTrapped && outerTrapped && innerStopped && dog!.pop(), innerAtMs, outerAtMs, outerStoppedThen }
   }
-  return { shorter: run(80, 30), longer: run(40, 10_000) }
+  return { shorter: run(600, 30), longer: run(40, 10_000) }
 }
 
 if (!isMainThread) {

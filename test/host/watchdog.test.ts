@@ -229,9 +229,9 @@ for (const engine of engines) {
     }
     const { shorter, longer } = await answer<{ readonly shorter: Nest; readonly longer: Nest }>(engine, "watchdog-program.ts", ["nest"])
     t.ok(shorter.trapped)
-    t.ok(shorter.innerAtMs >= 30 && shorter.innerAtMs < 80, `inner at ${shorter.innerAtMs}`)
+    t.ok(shorter.innerAtMs >= 30 && shorter.innerAtMs < 600, `inner at ${shorter.innerAtMs}`)
     t.notOk(shorter.outerStoppedThen)
-    t.ok(shorter.outerAtMs >= 80)
+    t.ok(shorter.outerAtMs >= 600)
     t.ok(longer.trapped)
     t.ok(longer.innerAtMs >= 40 && longer.innerAtMs < 5_000, "the outer deadline bounds the inner call")
     t.ok(longer.outerStoppedThen)
