@@ -1,10 +1,10 @@
 /** Credit notes: what is given back of an invoice, by the rules, with a number of its own. An invoice is cancelled by one over all of it. */
 import { BillingError } from "../../schemas/error/billing.ts"
-import type { CreditItem, CreditLine } from "../../schemas/wit/stele/billing.gen.ts"
+import type { CreditItem, CreditLine, Decimal, DocumentInput } from "../../schemas/wit/stele/billing.gen.ts"
 import type { Operation } from "../port/store.ts"
 import type { Billing } from "./billing.ts"
 import { priceTable } from "./catalogue.ts"
-import { decimal, decimalText } from "./decimal.ts"
+import { coefficientOf, decimal, decimalText } from "./decimal.ts"
 import { nextNumber } from "./document-number.ts"
 import { dueKey, minorUnits, transactionOf } from "./invoice.ts"
 import { ledgerOperations } from "./ledger.ts"
@@ -64,11 +64,14 @@ const idPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 export const creditsOf = (billing: Billing, { credits }: StateValue): Promise<ReadonlyArray<CreditValue>> =>
   Promise.all(credits.map(async (id) => (await get(billing, kinds.credit, id)).value))
 
-/** Tax of a credit by its codes: a line's is split by the rates that it has, as the rules allocate. */
+/**
+ * Tax of a credit by its codes: a line's is split by the rates that it has, as the rules allocate. Where one is withheld and another is not, parts are larger than the whole, and nothing
+ * is allocated: each is its rate of the net, and the last is what is left.
+ */
 async function taxesOf(table: PriceTable, { document, exponent }: InvoiceValue, lines: ReadonlyArray<CreditLine>): Promise<ReadonlyMap<string, bigint>> {
   const sums = new Map<string, bigint>()
   const add = (code: string, amount: bigint): void => void sums.set(code, (sums.get(code) ?? 0n) + amount)
-  for (const { line, tax } of lines) {
+  for (const { line, net, tax } of lines) {
     const amount = minorUnits(decimalText(tax), exponent)
     const taxes = (document.lines[line]?.taxes ?? []).flatMap((place) => {
       const one = document.taxes[place]
@@ -80,11 +83,29 @@ async function taxesOf(table: PriceTable, { document, exponent }: InvoiceValue, 
       add(only.code, amount)
       continue
     }
+    if (taxes.some(({ rate }) => rate.startsWith("-")) && taxes.some(({ rate }) => !rate.startsWith("-"))) {
+      const base = minorUnits(decimalText(net), exponent)
+      let left = amount
+      for (const [place, { code, rate }] of taxes.entries()) {
+        const part = place === taxes.length - 1 ? left : percentOf(base, decimalIn(rate))
+        add(code, part)
+        left -= part
+      }
+      continue
+    }
     const shares = taxes.map(({ code, rate }) => ({ weight: decimalIn(rate.replace(/^-/, "")), key: code }))
     const parts = await table.ask((catalogue) => table.rules.ask("[method]catalogue.allocate", [catalogue, tax, shares]))
     for (const { amount: part, part: place } of parts) add((taxes[place] as { readonly code: string }).code, minorUnits(decimalText(part), exponent))
   }
   return sums
+}
+
+/** Halves away from 0. */
+function percentOf(base: bigint, rate: Decimal): bigint {
+  const exact = base * coefficientOf(rate)
+  const by = 10n ** BigInt(rate.scale + 2)
+  const size = ((exact < 0n ? -exact : exact) + by / 2n) / by
+  return exact < 0n ? -size : size
 }
 
 interface Read {
@@ -112,18 +133,22 @@ const least = (a: bigint, b: bigint): bigint => (a < b ? a : b)
 
 /**
  * Where a credit goes: off what is owed, and of what was paid to the wallet. What rounding or a discount left of the invoice nobody has given, so it is not given
- * back: it is left of what is credited last. A cancelled invoice gives back what was given, whatever its lines add up to.
+ * back: it is left of what is credited last, as is given back with it what rounding took. What lines below 0 gave was the buyer's: it paid the others, and comes back with them. A cancelled
+ * invoice gives back what was given, whatever its lines add up to.
  */
 function placed(
   { exponent, totals }: InvoiceValue,
   {
     credit,
     given,
+    credited,
     isCancelled,
     owed,
     whole,
   }: {
     readonly credit: bigint
+    /** By the notes before, as their lines add up. */
+    readonly credited: bigint
     /** By the notes before. */
     readonly given: bigint
     readonly isCancelled: boolean
@@ -136,12 +161,47 @@ function placed(
   const taken = sum(totals.taken.flat().map(units))
   const paid = units(totals.payable) + taken
   const left = sum(whole) - paid
-  const most = sum(whole.filter((amount) => amount > 0n)) - left - given
-  const give = isCancelled ? paid - given : left > 0n ? least(credit, most) : credit
+  const all = sum(whole.filter((amount) => amount > 0n))
+  const most = all - left - given
+  const isLast = credit > 0n && credited + credit === all
+  const give = isCancelled ? paid - given : isLast ? most : left > 0n ? least(credit, most) : credit
   const settled = isCancelled ? owed : owed === 0n ? 0n : least(give, owed)
   const isRounding = units(totals.gross) === paid - units(totals.payableRounding)
   return { settled, wallet: give - settled, rest: [isRounding ? "rounding" : left > 0n ? "expense/discounts" : "revenue/sales", give - credit] }
 }
+
+/** What was booked of an invoice and not credited since. */
+async function leftOf(
+  table: PriceTable,
+  invoice: InvoiceValue,
+  credited: ReadonlyArray<CreditLine>,
+): Promise<{ readonly net: bigint; readonly taxes: ReadonlyMap<string, bigint> }> {
+  const { document, exponent, totals } = invoice
+  const units = (text: string): bigint => minorUnits(text, exponent)
+  const taxes = new Map<string, bigint>()
+  const add = (code: string, amount: bigint): void => void taxes.set(code, (taxes.get(code) ?? 0n) + amount)
+  for (const { amount, tax } of totals.taxes) add((document.taxes[tax] as { readonly code: string }).code, units(amount))
+  for (const [code, amount] of await taxesOf(table, invoice, credited)) add(code, -amount)
+  return { net: units(totals.net) - sum(credited.map((line) => units(decimalText(line.net)))), taxes }
+}
+
+const isBelow = ({ amount }: InvoiceValue["document"]["lines"][number]): boolean => amount.startsWith("-")
+
+/** Lines below 0 as a document in which they are above it, and nothing else is: rules give back no less than nothing. Discounts and balances take nothing of them. */
+function mirrored(document: DocumentInput): DocumentInput {
+  const zero = decimal(0n, 0)
+  const lines = document.lines.map((line) => {
+    const amount = line.value.tag === "amount" ? line.value.val : zero
+    const value = coefficientOf(amount) < 0n ? decimal(-coefficientOf(amount), amount.scale) : zero
+    return { ...line, value: { tag: "amount" as const, val: value } }
+  })
+  return { ...document, lines, discounts: [], balances: [] }
+}
+const negated = ({ line, net, tax, title }: CreditLine): CreditLine => ({
+  ...{ line, title },
+  net: decimal(-coefficientOf(net), net.scale),
+  tax: decimal(-coefficientOf(tax), tax.scale),
+})
 
 /** The note as it would be, and its bookings. */
 async function drawNote(billing: Billing, { invoice, state }: Read, { id, items, reason }: CreditOrder, isCancelled: boolean) {
@@ -153,24 +213,31 @@ async function drawNote(billing: Billing, { invoice, state }: Read, { id, items,
   const taken = sum(invoice.totals.taken.flat().map((text) => minorUnits(text, invoice.exponent)))
   const paid = minorUnits(invoice.totals.payable, invoice.exponent) + taken - owed
   const document = { ...documentForRules(invoice.document), paid: decimal(paid, invoice.exponent) }
-  const credit = (after: ReadonlyArray<CreditLine>, of: ReadonlyArray<CreditItem>): Promise<ReadonlyArray<CreditLine>> =>
-    table.ask((catalogue) => table.rules.ask("[method]catalogue.credit", [catalogue, document, after, of]))
-  const lines = await credit(credited, items.map(itemOf))
-  const whole = await credit(
-    [],
-    invoice.lines.map((_, line) => ({ line, what: { tag: "rest" } })),
-  )
+  const credit = (of: DocumentInput, after: ReadonlyArray<CreditLine>, what: ReadonlyArray<CreditItem>): Promise<ReadonlyArray<CreditLine>> =>
+    table.ask((catalogue) => table.rules.ask("[method]catalogue.credit", [catalogue, of, after, what]))
+  const restOf = (isWanted: (line: InvoiceValue["document"]["lines"][number]) => boolean): ReadonlyArray<CreditItem> =>
+    invoice.document.lines.flatMap((one, line) => (isWanted(one) ? [{ line, what: { tag: "rest" } } as const] : []))
+  const isAbove = (one: InvoiceValue["document"]["lines"][number]): boolean => !isBelow(one)
+  const whole = await credit(document, [], restOf(isAbove))
+  const below = restOf(isBelow)
+  const takenBack = below.length === 0 ? [] : (await credit(mirrored(document), [], below)).map(negated)
+  const lines = isCancelled
+    ? [...(await credit(document, credited, restOf(isAbove))), ...takenBack].toSorted((a, b) => a.line - b.line)
+    : await credit(document, credited, items.map(itemOf))
   const units = (text: string): bigint => minorUnits(text, invoice.exponent)
   const text = (amount: bigint): string => decimalText(decimal(amount, invoice.exponent))
-  const net = sum(lines.map((line) => units(decimalText(line.net))))
-  const tax = sum(lines.map((line) => units(decimalText(line.tax))))
-  const taxes = await taxesOf(table, invoice, lines)
+  // What is cancelled takes back all that was booked, however its lines round.
+  const { net, taxes } = isCancelled
+    ? await leftOf(table, invoice, credited)
+    : { net: sum(lines.map((line) => units(decimalText(line.net)))), taxes: await taxesOf(table, invoice, lines) }
+  const tax = sum([...taxes.values()])
   const { rest, settled, wallet } = placed(invoice, {
     credit: net + tax,
+    credited: sum(before.map((note) => units(note.total))),
     given: sum(before.map((note) => units(note.settled) + units(note.wallet))),
     isCancelled,
     owed,
-    whole: whole.map((line) => units(decimalText(line.net)) + units(decimalText(line.tax))),
+    whole: [...whole, ...takenBack].map((line) => units(decimalText(line.net)) + units(decimalText(line.tax))),
   })
   return {
     /** Nothing is owed any more. */

@@ -4,6 +4,7 @@ import {
   addCatalogue,
   type Billing,
   cancelInvoice,
+  changeSubscription,
   creditInvoice,
   creditNotes,
   documentNumbered,
@@ -150,6 +151,84 @@ t.test("an invoice that was rounded up is cancelled to nothing owed", async (t) 
   t.match(invoice?.totals, { gross: "15.64", payable: "15.65" })
   t.match(await cancelInvoice(billing, invoice?.id ?? "", "x"), { total: "15.64", settled: "15.65", wallet: "0.00" })
   for (const name of ["receivable/ada", "wallet/ada", "rounding", "revenue/sales", "tax/vat"]) t.equal(await balanceOf(billing, name, "EUR"), 0n, name)
+  t.strictSame(await checkLedger(billing), [])
+  await billing.close()
+})
+
+t.test("an invoice that was rounded up and is credited line by line is paid: the last gives back what rounding took", async (t) => {
+  const list = JSON.parse(mixed) as Record<string, unknown>
+  list["policies"] = { "payable.increment": "0.05", "payable.mode": "up" }
+  const { billing } = await opened({ taxes: [vat] }, {}, JSON.stringify(list))
+  const { digest } = await addCatalogue(billing, JSON.stringify(list))
+  await subscribe(billing, { id: "d", account: "ada", catalogue: digest, plan: "small", start: at("2026-01-01"), quantities: { seats: "1.01" } })
+  const { invoice } = await issue(billing, "d")
+  const id = invoice?.id ?? ""
+  t.match(invoice?.totals, { gross: "15.64", payable: "15.65" })
+  const part = (line: number) => creditInvoice(billing, { id: `line-${line}`, invoice: id, reason: "x", items: [{ line, what: "rest" }] })
+  t.match(await part(0), { total: "12.00", settled: "12.00" })
+  t.match(await part(1), { total: "3.64", settled: "3.65", wallet: "0.00" })
+  t.equal((await invoiceOf(billing, id)).state.status, "paid")
+  for (const name of ["receivable/ada", "wallet/ada", "rounding", "revenue/sales", "tax/vat"]) t.equal(await balanceOf(billing, name, "EUR"), 0n, name)
+  t.strictSame(await checkLedger(billing), [])
+  await billing.close()
+})
+
+t.test("an invoice with a line below 0 is credited by its other lines, and cancelled with it", async (t) => {
+  const accounts = ["receivable/ada", "wallet/ada", "revenue/sales", "tax/vat"] as const
+  for (const how of ["cancelled", "cancelled after a part", "line by line"] as const) {
+    const { billing, store } = await opened({ taxes: [vat] })
+    const first = await issued(billing)
+    await store.apply([...(await paidOperations(billing, first.id, await billing.now()))])
+    const before = await Promise.all(accounts.map((name) => balanceOf(billing, name, "EUR")))
+    await changeSubscription(billing, "s", { what: "quantity", charge: "seats", quantity: "1", at: at("2026-01-16T12:00:00Z") })
+    store.set("2026-02-01T03:00:00Z")
+    const invoice = await issued(billing)
+    const below = invoice.lines.findIndex(({ amount }) => amount.startsWith("-"))
+    t.match([invoice.lines[below]?.amount, invoice.totals], ["-3.10", { net: "9.90", tax: "1.98", payable: "11.88" }])
+    const give = (id: string, line: number, amount?: string) =>
+      creditInvoice(billing, {
+        ...{ id, invoice: invoice.id, reason: "x" },
+        items: [amount === undefined ? { line, what: "rest" } : { line, what: "amount", amount }],
+      })
+    const above = invoice.lines.flatMap(({ amount }, line) => (Number(amount) > 0 ? [line] : []))
+    await t.rejects(give("below", below), { code: "STELE-BIL-0002", message: /not negative/ })
+    if (how === "line by line") {
+      const notes = []
+      for (const line of above) notes.push(await give(`line-${line}`, line))
+      // 15.60 of lines above 0: 11.88 are owed, and 3.72 were the buyer's before.
+      t.match(
+        notes.map(({ settled, total, wallet }) => [total, settled, wallet]),
+        [
+          ["12.00", "11.88", "0.12"],
+          ["3.60", "0.00", "3.60"],
+        ],
+      )
+      t.equal((await invoiceOf(billing, invoice.id)).state.status, "paid")
+      t.equal(await balanceOf(billing, "wallet/ada", "EUR"), -372n)
+    } else {
+      if (how === "cancelled after a part") t.match(await give("part", above[0] ?? 0, "4"), { total: "4.80", settled: "4.80" })
+      const note = await cancelInvoice(billing, invoice.id, "never used")
+      const total = how === "cancelled" ? "11.88" : "7.08"
+      t.match(note, { total, settled: total, wallet: "0.00" })
+      t.match(
+        note.lines.find(({ line }) => line === below),
+        { net: "-3.1", tax: "-0.62" },
+      )
+      t.strictSame(await Promise.all(accounts.map((name) => balanceOf(billing, name, "EUR"))), before)
+    }
+    t.strictSame(await checkLedger(billing), [])
+    await billing.close()
+  }
+})
+
+t.test("a tax that is withheld is given back with its sign", async (t) => {
+  const { billing } = await opened({ taxes: [vat, { code: "withheld", rate: "-10", treatment: "standard" }] })
+  const invoice = await issued(billing)
+  t.match(invoice.totals, { net: "19.00", tax: "1.90" })
+  await creditInvoice(billing, { id: "a", invoice: invoice.id, reason: "x", items: [{ line: 0, what: "amount", amount: "4" }] })
+  t.strictSame([await balanceOf(billing, "tax/vat", "EUR"), await balanceOf(billing, "tax/withheld", "EUR")], [-300n, 150n])
+  await creditInvoice(billing, { id: "b", invoice: invoice.id, reason: "x", items: invoice.lines.map((_, line) => ({ line, what: "rest" }) as const) })
+  for (const name of ["receivable/ada", "revenue/sales", "tax/vat", "tax/withheld"]) t.equal(await balanceOf(billing, name, "EUR"), 0n, name)
   t.strictSame(await checkLedger(billing), [])
   await billing.close()
 })
