@@ -69,7 +69,8 @@ export interface Billing extends Books, AsyncDisposable {
   now(): Promise<bigint>
   /** @throws BillingError `Zone` */
   zone(name: string): Promise<KnownZone>
-  rate: NonNullable<BillingOptions["rates"]>
+  /** Undefined where no rates were given: then accounts are billed in their price lists' currency alone. */
+  readonly rate: BillingOptions["rates"] | undefined
   /** Lets go of the rules; host and store stay open. */
   close(): Promise<void>
 }
@@ -117,7 +118,7 @@ export function openBilling({ host, store, entity, series = "INV", clock, zones,
       }
       return found
     },
-    rate: rates ?? (async () => undefined),
+    rate: rates,
     close: () => components.close(),
     [Symbol.asyncDispose]: () => components.close(),
   }

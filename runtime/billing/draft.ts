@@ -190,7 +190,7 @@ async function documentOf(drawing: Drawing, lines: ReadonlyArray<LineValue>, per
   const { currency } = table.description
   const rates: Array<DocumentValue["rates"][number]> = []
   if (currency !== account.currency) {
-    const rate = await billing.rate(currency, account.currency, now)
+    const rate = await billing.rate?.(currency, account.currency, now)
     if (rate === undefined) throw new BillingError("Rate", { source: currency, currency: account.currency, account: account.id })
     rates.push({ source: currency, value: rate.value, note: rate.note })
   }
@@ -239,9 +239,17 @@ async function inherited(billing: Billing, { id, predecessor }: SubscriptionValu
   return new Map(levels.map(({ end, meter }) => [meter, end]))
 }
 
+/** A period that has not begun is no invoice's, however early one is wanted: asked for once more it would be the next period's. */
+async function notBegun(billing: Billing, subscription: SubscriptionValue, next: SpanValue): Promise<BillingError> {
+  const last = (await earlier(billing, subscription)).at(-1)?.value.invoices.at(-1)
+  const number = last === undefined ? undefined : (await find(billing, kinds.invoice, last))?.value.number
+  const before = number === undefined ? "" : `, and what was before is billed by ${number}`
+  return new BillingError("NotDue", { subscription: subscription.id, detail: `its next period begins at ${instantText(next.start)}${before}` })
+}
+
 /**
  * Draws up the next invoice of a subscription.
- * @throws BillingError `Unknown`, `NotDue` before the period's end and the grace after it, `Rules`, `RulesStopped`, `Rate`, `Zone`
+ * @throws BillingError `Unknown`, `NotDue` before the period's end and the grace after it (early: before its start), `Rules`, `RulesStopped`, `Rate`, `Zone`
  */
 export async function draw(billing: Billing, id: string, { isEarly = false }: { readonly isEarly?: boolean } = {}): Promise<Drawn> {
   const subscription = await get(billing, kinds.subscription, id)
@@ -253,6 +261,7 @@ export async function draw(billing: Billing, id: string, { isEarly = false }: { 
   const now = await billing.now()
   if (!isEarly && now < due)
     throw new BillingError("NotDue", { subscription: id, detail: `it is due at ${instantText(due)}, and now it is ${instantText(now)}` })
+  if (next !== null && next.start > now) throw await notBegun(billing, subscription.value, next)
   const account = await get(billing, kinds.account, subscription.value.account)
   // Before any usage is read.
   const late = await textAt(billing, lateKey(account.value.id))

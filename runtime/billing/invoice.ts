@@ -167,7 +167,7 @@ export interface Drafted {
 }
 
 export interface IssueOptions {
-  /** Now, although the period is not over. */
+  /** Now, although the period is not over. One that has not begun is refused: asked for twice, nothing is billed twice. */
   readonly isEarly?: boolean
   /** Digest of the draft that was shown: what differs from it is refused. Without it whatever is due is issued, and what a kept draft had otherwise is said. */
   readonly draft?: string

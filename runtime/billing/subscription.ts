@@ -9,7 +9,7 @@ import type { Billing, KnownZone } from "./billing.ts"
 import { priceTable } from "./catalogue.ts"
 import { readDecimal } from "./decimal.ts"
 import type { PriceTable } from "./price-table.ts"
-import { all, asRead, find, get, kinds, put, putText, type Row, type SpanValue, type SubscriptionValue } from "./record.ts"
+import { type AccountValue, all, asRead, find, get, kinds, put, putText, type Row, type SpanValue, type SubscriptionValue } from "./record.ts"
 import { localDay } from "./zones.ts"
 import { textOf } from "../port/place.ts"
 import { isConflict, rowsOf } from "./rows.ts"
@@ -93,17 +93,29 @@ export function isRatedAgain({ limits }: Pick<Billing, "limits">, { last, next }
   return of !== undefined && period.end + BigInt(limits.lateMs) * 1_000n > of.end
 }
 
+/** Before a month of usage waits for a rate that never comes. @throws BillingError `Rate` */
+function checkCurrency({ rate }: Billing, { currency, id }: AccountValue, { description }: PriceTable): void {
+  if (rate === undefined && description.currency !== currency) throw new BillingError("Rate", { source: description.currency, currency, account: id })
+}
+
+/**
+ * When what is to end at an instant ends. A period that was opened is there: what ends as it begins does so at its first microsecond, and what was billed ahead
+ * of it is given back.
+ */
+const endsAt = ({ next, sequence }: SubscriptionValue, at: bigint): bigint => (next !== null && sequence > 0 && at === next.start ? at + 1n : at)
+
 /** Whether two agreements are the same. */
 const isSame = (a: SubscriptionValue, b: SubscriptionValue): boolean => Schema.toEquivalence(Agreement)(a, b)
 
 /**
  * Makes a subscription. Made again with the same content it is the same one.
- * @throws BillingError `Input`, `Unknown` for account or price list, `Taken`, `Rules` (`end-before-start`, `unknown-plan`, …), `Zone`
+ * @throws BillingError `Input`, `Rate` for a price list in another currency where no rates are, `Unknown` for account or price list, `Taken`, `Rules` (`end-before-start`, `unknown-plan`, …), `Zone`
  */
 export async function subscribe(billing: Billing, given: AgreementValue, { isTried = false }: Trial = {}): Promise<SubscriptionValue> {
   const agreement = checkedInput("subscription", checkedAgreement, given)
   const account = await accountOf(billing, agreement.account)
   const table = await priceTable(billing, agreement.catalogue, account)
+  checkCurrency(billing, account, table)
   const fresh: SubscriptionValue = { ...agreement, zone: account.zone, changes: [], next: null, sequence: 0 }
   const next = await periodAt(billing, table, fresh, agreement.start)
   if (next === undefined) throw new BillingError("Rules", { kind: "outside-period", path: "subscription/start", detail: "No period begins with it" })
@@ -126,7 +138,7 @@ export async function subscribe(billing: Billing, given: AgreementValue, { isTri
 
 /**
  * Changes a subscription, in time that is not billed yet: plan, quantity, pause, resume, cancel, zone. The same change again is the same one.
- * @throws BillingError `Input`, also where another goes on from it by another price list; `Unknown`, `Rules` for what the price list cannot do, `Zone`, `Contended`
+ * @throws BillingError `Input` for time that is billed (its fix says from when on), also where another goes on from it by another price list; `Unknown`, `Rules` for what the price list cannot do, `Zone`, `Contended`
  */
 export async function changeSubscription(billing: Billing, id: string, given: ChangeValue, { isTried = false }: Trial = {}): Promise<SubscriptionValue> {
   const change = checkedInput("change", checkedChange, given)
@@ -165,8 +177,25 @@ async function changed(
 
 const equalChanges = Schema.toEquivalence(Change)
 
+/** A change at the end of the period that was closed last, though it was closed early, is one at the next one's start. */
+async function placedChange(billing: Billing, table: PriceTable, subscription: SubscriptionValue, change: ChangeValue): Promise<ChangeValue> {
+  const { next, sequence } = subscription
+  if (next === null || sequence === 0) return change
+  const { atPeriodEnd, ...rest } = change
+  if (atPeriodEnd === true && change.at < next.start) {
+    const closed = await periodAt(billing, table, subscription, next.start - 1n)
+    if (closed === undefined || change.at < closed.start) return change
+    const at = change.what === "cancel" ? endsAt(subscription, next.start) : next.start
+    return { ...rest, at }
+  }
+  return change.what === "cancel" && atPeriodEnd !== true ? { ...change, at: endsAt(subscription, change.at) } : change
+}
+
 /** The subscription with a change in its place; the same object where it has it already. */
-async function withChange(billing: Billing, subscription: SubscriptionValue, change: ChangeValue): Promise<SubscriptionValue> {
+async function withChange(billing: Billing, subscription: SubscriptionValue, given: ChangeValue): Promise<SubscriptionValue> {
+  if (subscription.changes.some((one) => equalChanges(one, given))) return subscription
+  const table = await priceTable(billing, subscription.catalogue, await accountOf(billing, subscription.account))
+  const change = await placedChange(billing, table, subscription, given)
   if (subscription.changes.some((one) => equalChanges(one, change))) return subscription
   if (subscription.changes.length >= recordLimits.changesMax)
     throw new BillingError("Input", { what: "change", detail: `a subscription has at most ${recordLimits.changesMax} changes` })
@@ -174,14 +203,21 @@ async function withChange(billing: Billing, subscription: SubscriptionValue, cha
   const from = subscription.next?.start
   if (from === undefined) throw new BillingError("Input", { what: "change", detail: "the subscription has ended, and all of it is billed" })
   if (change.at < from && !(change.at < subscription.start))
-    throw new BillingError("Input", { what: "change", detail: `it is at ${instantText(change.at)}, and what was before ${instantText(from)} is billed` })
+    throw new BillingError("Input", {
+      what: "change",
+      detail: `it is at ${instantText(change.at)}, and what was before ${instantText(from)} is billed`,
+      fix: `the earliest that is not billed is --at ${instantText(from)}`,
+    })
   const changes = [...subscription.changes, change].toSorted((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0))
   const after = { ...subscription, changes }
-  const table = await priceTable(billing, subscription.catalogue, await accountOf(billing, subscription.account))
   // The period that is under way may end otherwise now.
   const period = await periodAt(billing, table, after, from)
   if (period === undefined)
-    throw new BillingError("Rules", { kind: "outside-period", path: "change", detail: "The subscription would have ended before what is billed" })
+    throw new BillingError("Input", {
+      what: "change",
+      detail: `the subscription would have ended by ${instantText(from)}, when its next period begins`,
+      fix: `the earliest that it can end is --at ${instantText(from + 1n)}`,
+    })
   return { ...after, next: period }
 }
 
@@ -219,13 +255,17 @@ function followingId({ id, predecessor }: SubscriptionValue): string {
   return number === undefined ? `${id}.2` : `${base}.${Number(number) + 1}`
 }
 
+/** Where nothing lay between, `endsAt` has moved it. */
+const endsAsGiven = (start: bigint, at: bigint): boolean => start === at || start === at + 1n
+
 /** Both as they would be. */
 async function succession(billing: Billing, before: SubscriptionValue, change: PriceListChangeValue): Promise<Succession> {
   const account = await accountOf(billing, before.account)
   const [old, table] = [await priceTable(billing, before.catalogue, account), await priceTable(billing, change.catalogue, account)]
   const of = await periodAt(billing, old, before, change.at)
   if (of === undefined) throw new BillingError("Input", { what: "change", detail: "the subscription has ended by then" })
-  const start = change.atPeriodEnd === true ? of.end : change.at
+  checkCurrency(billing, account, table)
+  const start = endsAt(before, change.atPeriodEnd === true ? of.end : change.at)
   // What takes effect when the period ends does so for the successor, too.
   const later = before.changes.filter(({ at, what }) => at >= start && what !== "zone")
   if (later.length > 0 || before.changes.some(({ what }) => what === "cancel"))
@@ -277,7 +317,8 @@ export async function changePriceList(billing: Billing, id: string, given: Price
     if (known !== undefined) {
       const successor = (await get(billing, kinds.subscription, known)).value
       const isAsGiven = successor.catalogue === change.catalogue && successor.plan === change.plan && (change.as ?? known) === known
-      if (isAsGiven && (change.atPeriodEnd === true ? successor.start > change.at : successor.start === change.at)) return { ended: row.value, successor }
+      if (isAsGiven && (change.atPeriodEnd === true ? successor.start > change.at : endsAsGiven(successor.start, change.at)))
+        return { ended: row.value, successor }
       throw new BillingError("Taken", { what: "subscription", id, detail: `"${known}" goes on from it with another price list: change that` })
     }
     const made = await succession(billing, row.value, change)

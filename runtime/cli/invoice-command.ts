@@ -53,7 +53,7 @@ const issue = Command.make(
   "issue",
   {
     subscription: Argument.String("SUBSCRIPTION").pipe(Argument.withDescription("A subscription's id")),
-    early: isOn("early", "Now, although its period is not over, or the grace after it"),
+    early: isOn("early", "Now, although its period is not over, or the grace after it; one that has not begun is refused"),
     draft: text("draft", "DIGEST", "Only if it is still what --dry-run showed under this digest"),
     dryRun: isOn("dry-run", "Show what would be issued, and write nothing"),
     ...booksFlags,
@@ -61,7 +61,7 @@ const issue = Command.make(
   action(async (flags) => (await import("./invoice.ts")).issueInvoice(flags)),
 ).pipe(
   Command.withDescription(
-    "Rate the period that is due and issue its invoice, with its number and its bookings, all at once. Issued again it is the same invoice.",
+    "Rate the period that is due and issue its invoice, with its number and its bookings, all at once. A period is issued once: asked for again before the next one is due, it is refused with the number that it has.",
   ),
   Command.withShortDescription("Issue the next invoice of a subscription"),
   Command.withExamples([
@@ -217,7 +217,10 @@ const add = Command.make(
   "add",
   {
     id,
-    currency: Flag.String("currency").pipe(Flag.withMetavar("CODE"), Flag.withDescription("Of its invoices, such as EUR")),
+    currency: Flag.String("currency").pipe(
+      Flag.withMetavar("CODE"),
+      Flag.withDescription("Of its invoices, such as EUR: that of the price lists that it is subscribed to"),
+    ),
     zone: Flag.String("zone").pipe(
       Flag.withMetavar("NAME"),
       Flag.withDefault("UTC"),
@@ -234,7 +237,7 @@ const add = Command.make(
 ).pipe(
   Command.withDescription("Add an account, or change what is said of one: all of it, from its next invoice on."),
   Command.withShortDescription("Add an account, or change it"),
-  Command.withExamples([{ command: "stele account add ada --currency EUR --zone Europe/Vienna --tax vat=20" }]),
+  Command.withExamples([{ command: "stele account add ada --currency USD --zone Europe/Vienna --tax vat=20" }]),
 )
 const accountList = Command.make(
   "list",
@@ -284,7 +287,7 @@ const change = Command.make(
     resume: isOn("resume", "It is due again"),
     cancel: isOn("cancel", "It ends"),
     at: text("at", "DAY", "From when on: 2026-11-01, or an instant such as 2026-10-31T23:00:00Z, in UTC (default: now)"),
-    atPeriodEnd: isOn("at-period-end", "When the period ends that this lies in"),
+    atPeriodEnd: isOn("at-period-end", "When the period ends that this lies in, also where that one is billed already"),
     as: text("as", "ID", "With --prices: the id of the subscription that goes on (default: ID.2)"),
     dryRun: isOn("dry-run", "Say what it would be, and change nothing"),
     ...booksFlags,
@@ -305,7 +308,7 @@ export const account = Command.make("account").pipe(
   Command.withDescription("Whoever is billed: accounts of a seller's books, and what they are subscribed to."),
   Command.withShortDescription("Add, list and show accounts; subscribe, change"),
   Command.withSubcommands([add, accountList, accountShow, subscribe, change]),
-  Command.withExamples([{ command: "stele account add ada --currency EUR" }, { command: "stele account show ada" }]),
+  Command.withExamples([{ command: "stele account add ada --currency USD" }, { command: "stele account show ada" }]),
 )
 
 export const estimate = Command.make(

@@ -135,13 +135,13 @@ export class BillingError extends family("BillingError", {
     message: (d) => `Cannot use the ${d.what} "${d.id}": ${d.detail}`,
     fix: () => "take another id, or give the content that was given before",
   }),
-  Input: reason<{ readonly what: string; readonly detail: string }>({
+  Input: reason<{ readonly what: string; readonly detail: string; readonly fix?: string }>({
     code: "STELE-BIL-0016",
     status: 400,
     exit: 2,
     isRetryable: false,
     message: (d) => `Cannot use the ${d.what}: ${d.detail}`,
-    fix: () => "correct what the message names; schemas/billing has the shapes",
+    fix: (d) => d.fix ?? "correct what the message names; schemas/billing has the shapes",
   }),
   Catalogue: reason<{ readonly problems: ReadonlyArray<{ readonly kind: string; readonly path: string; readonly message: string }> }>({
     code: "STELE-BIL-0017",
@@ -229,8 +229,9 @@ export class BillingError extends family("BillingError", {
     status: 422,
     exit: 1,
     isRetryable: false,
-    message: (d) => `Cannot bill "${d.account}" in ${d.currency}: there is no rate of ${d.source}`,
-    fix: () => "give a rate by the option rates, or bill in the price list's currency",
+    message: (d) => `Cannot bill "${d.account}" in ${d.currency}: the price list is in ${d.source}, and there is no rate between them`,
+    fix: (d) =>
+      `take a price list in ${d.currency}, or bill in ${d.source}: stele account add ${d.account} --currency ${d.source}; a program gives rates to openBilling`,
   }),
   Contended: reason<{ readonly what: string; readonly attempts: number }>({
     code: "STELE-BIL-0028",

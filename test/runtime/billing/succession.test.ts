@@ -11,6 +11,7 @@ import {
   instantText,
   invoiceOf,
   issue,
+  type Issued,
   moveAccount,
   openBilling,
   projectionOf,
@@ -238,5 +239,60 @@ t.test("terms are not lost beside a move: what has a successor is changed as tha
   store.set("2026-03-02")
   t.strictSame(await run(), [["s.2.20260201.1", "69.00", "team/base 62.00", "team/seats 7.00"]])
   t.strictSame(await checkLedger(billing), [])
+  await billing.close()
+})
+
+t.test("an early invoice closes the period that runs, once, and what is to end with that period ends", async (t) => {
+  const early = async () => {
+    const { billing, fresh } = await opened("2026-01-01")
+    await issue(billing, "s")
+    const issueEarly = (): Promise<Issued> => issue(billing, "s", { isEarly: true })
+    t.match(await issueEarly(), { isNew: true, invoice: { number: "INV-000002", totals: { payable: "31.00" } } })
+    await t.rejects(issueEarly(), {
+      code: "STELE-BIL-0026",
+      message: /next period begins at 2026-02-01T00:00:00Z, and what was before is billed by INV-000002$/,
+    })
+    t.equal((await subscriptionOf(billing, "s")).sequence, 2, "nothing is billed ahead")
+    return { billing, fresh }
+  }
+  const now = at("2026-01-01T00:01:00Z")
+  const [cancelled, moved, upgraded] = [await early(), await early(), await early()]
+  await t.rejects(changeSubscription(cancelled.billing, "s", { what: "cancel", at: now }), {
+    code: "STELE-BIL-0016",
+    reason: { fix: "the earliest that is not billed is --at 2026-02-01T00:00:00Z" },
+  })
+  const end = at("2026-02-01T00:00:00.000001Z")
+  const ended = await changeSubscription(cancelled.billing, "s", { what: "cancel", at: now, atPeriodEnd: true })
+  t.strictSame(ended.changes, [{ what: "cancel", at: end }])
+  t.strictSame(await changeSubscription(cancelled.billing, "s", { what: "cancel", at: now, atPeriodEnd: true }), ended, "the same again is known")
+  t.strictSame(await changeSubscription(cancelled.billing, "s", { what: "cancel", at: at("2026-02-01") }), ended, "as it begins")
+  const order = { catalogue: moved.fresh.digest, plan: "team", at: now, atPeriodEnd: true }
+  const both = await changePriceList(moved.billing, "s", order)
+  t.match(both, { ended: { changes: [{ what: "cancel", at: end }] }, successor: { id: "s.2", start: end } })
+  t.strictSame(await changePriceList(moved.billing, "s", order), both)
+  const more = await changeSubscription(upgraded.billing, "s", { what: "quantity", charge: "seats", quantity: "3", at: now, atPeriodEnd: true })
+  t.strictSame(more.changes, [{ what: "quantity", charge: "seats", quantity: "3", at: at("2026-02-01") }])
+  for (const [of, payable] of [
+    [cancelled, ["-31.00"]],
+    [moved, ["31.00", "62.00", "-31.00"]],
+    [upgraded, ["37.00"]],
+  ] as const) {
+    const store = of.billing.store as ReturnType<typeof storeAt>
+    store.set("2026-03-01T03:00:00Z")
+    const { failed, issued } = await runBilling(of.billing)
+    const found = await Promise.all(issued.toSorted().map(async (id) => (await invoiceOf(of.billing, id)).invoice.totals.payable))
+    t.strictSame([failed, found], [[], payable], "what was billed ahead comes back")
+    await of.billing.close()
+  }
+})
+
+t.test("a subscription to a price list in another currency is refused where no rates were given", async (t) => {
+  const { billing, old } = await opened("2026-01-01")
+  await putAccount(billing, { id: "eve", zone: "UTC", currency: "USD" })
+  const agreement = { id: "e", account: "eve", catalogue: old.digest, plan: "team", start: at("2026-01-01") }
+  await t.rejects(subscribe(billing, agreement), { code: "STELE-BIL-0027", message: /"eve" in USD: the price list is in EUR/ })
+  const rated = openBilling({ host, store: billing.store, entity: "acme", rates: async () => undefined })
+  t.match(await subscribe(rated, agreement), { id: "e" }, "a rate may be there when it is billed")
+  await rated.close()
   await billing.close()
 })
