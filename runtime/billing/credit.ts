@@ -5,7 +5,7 @@ import type { Operation } from "../port/store.ts"
 import type { Billing } from "./billing.ts"
 import { priceTable } from "./catalogue.ts"
 import { coefficientOf, decimal, decimalText } from "./decimal.ts"
-import { nextNumber } from "./document-number.ts"
+import { documentNumbered, nextNumber } from "./document-number.ts"
 import { dueKey, minorUnits, transactionOf } from "./invoice.ts"
 import { ledgerOperations } from "./ledger.ts"
 import { decimalIn, documentForRules } from "./plain.ts"
@@ -30,6 +30,17 @@ export interface CreditOrder {
   readonly invoice: string
   readonly reason: string
   readonly items: ReadonlyArray<CreditPart>
+}
+
+/** A note over nothing would take a number. @throws BillingError `Input` */
+function checkPart(part: CreditPart): void {
+  const much = part.what === "amount" ? part.amount : part.what === "quantity" ? part.quantity : undefined
+  if (much !== undefined && coefficientOf(decimalIn(much)) === 0n)
+    throw new BillingError("Input", {
+      what: "credit",
+      detail: `nothing of line ${part.line + 1} is given back`,
+      fix: "give more than 0 back of each line that is named",
+    })
 }
 
 const itemOf = (part: CreditPart): CreditItem => {
@@ -293,6 +304,7 @@ export async function cancelInvoice(billing: Billing, id: string, reason: string
 
 async function credit(billing: Billing, order: CreditOrder, becomes: "cancelled" | undefined, isTried: boolean): Promise<CreditValue | DrawnNote> {
   if (!idPattern.test(order.id)) throw new BillingError("Input", { what: "credit", detail: "its id is 1 to 64 letters, digits, dots, dashes and underscores" })
+  for (const part of order.items) checkPart(part)
   const id = `${order.invoice}:${order.id}`
   for (let attempts = 0; attempts < billing.limits.attempts; attempts++) {
     const found = await read(billing, order.invoice)
@@ -345,3 +357,10 @@ async function credit(billing: Billing, order: CreditOrder, becomes: "cancelled"
 /** Credit notes of an invoice, in the order of their issue. @throws BillingError `Unknown` */
 export const creditNotes = async (billing: Billing, invoice: string): Promise<ReadonlyArray<CreditValue>> =>
   creditsOf(billing, (await read(billing, invoice)).state.value)
+
+/** A credit note by its number, or its id; undefined where there is none. */
+export async function findCreditNote(billing: Billing, number: string): Promise<CreditValue | undefined> {
+  const [, series, n] = /^(CN-.+)-(\d{6,12})$/.exec(number) ?? []
+  const id = series === undefined ? number : await documentNumbered(billing, series, Number(n))
+  return id === undefined || !id.includes(":") ? undefined : (await find(billing, kinds.credit, id))?.value
+}

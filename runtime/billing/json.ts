@@ -1,12 +1,13 @@
 /** Invoices as JSON, the same wherever they are shown. */
 import * as Schema from "effect/Schema"
 import { instantText } from "../../schemas/billing/instant.ts"
-import { Draft, Invoice } from "../../schemas/billing/invoice.ts"
+import { CreditNote, Draft, Invoice } from "../../schemas/billing/invoice.ts"
 import type { InvoiceAndState } from "./invoice.ts"
 import type { NotProjected, Projection } from "./projection.ts"
 
 export const encodeInvoice = Schema.encodeSync(Invoice)
 export const encodeDraft = Schema.encodeSync(Draft)
+export const encodeCreditNote = Schema.encodeSync(CreditNote)
 
 /** All of an invoice, by its schema, and what became of it. */
 export const invoiceJson = ({ invoice, state }: InvoiceAndState): object => ({

@@ -44,7 +44,17 @@ export { type Behind, type BehindPart, usageBehind, usageBehindPart } from "./dr
 export { accountUsage, type DayOfUsage, type UsageOfDays } from "./usage.ts"
 export { type NotProjected, type Projection, projectionMethod, projectionOf } from "./projection.ts"
 export { type EventValue, record, type Recorded } from "./event.ts"
-export { cancelInvoice, creditInvoice, creditNotes, type CreditOrder, type CreditPart, type CreditValue, type DrawnNote, type Tried } from "./credit.ts"
+export {
+  cancelInvoice,
+  creditInvoice,
+  creditNotes,
+  findCreditNote,
+  type CreditOrder,
+  type CreditPart,
+  type CreditValue,
+  type DrawnNote,
+  type Tried,
+} from "./credit.ts"
 export { runBilling, type RunOptions, type RunReport, serveBilling, type ServeOptions } from "./run.ts"
 export { documentNumbered, lastNumber } from "./document-number.ts"
 export { namedPriceList, namedPriceLists } from "./price-list.ts"

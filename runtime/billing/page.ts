@@ -1,7 +1,7 @@
 /** An invoice as a page of its own: to read on a screen, light or dark, and to print. No script, no network. */
 import { groupedText } from "./decimal.ts"
-import type { InvoiceAndState } from "./invoice.ts"
-import { instantText } from "../../schemas/billing/instant.ts"
+import type { CreditValue } from "./credit.ts"
+import type { Days, Shown } from "./shown.ts"
 
 const { createHash } = process.getBuiltinModule("node:crypto")
 
@@ -22,8 +22,6 @@ th[scope=col]:nth-child(n+4),td:nth-child(n+4){text-align:right}tfoot td,tfoot t
 small{color:GrayText;overflow-wrap:anywhere}a{color:LinkText}a:focus-visible{outline:2px solid}
 @media print{:root{color-scheme:light;font-size:11pt}body{margin:0;max-width:none}a{color:inherit;text-decoration:none}tr{break-inside:avoid}thead{display:table-header-group}nav{display:none}@page{margin:18mm}}`
 
-const day = (instant: bigint): string => instantText(instant).slice(0, 10)
-
 /** A whole document with this body. */
 export function page(title: string, body: string, css = style): Page {
   const hash = createHash("sha256").update(css).digest("base64")
@@ -33,13 +31,15 @@ export function page(title: string, body: string, css = style): Page {
   }
 }
 
+const dash = " – "
+
 /** @param recordsOf where the records behind a line are, by its place; nothing is linked where not said */
-export function invoicePage({ invoice, state }: InvoiceAndState, recordsOf?: (line: number) => string): Page {
+export function invoicePage({ days, invoice, notes, state, titles }: Shown, recordsOf?: (line: number) => string): Page {
   const { account, catalogue, currency, document, lines, totals } = invoice
-  const rows = lines.map(({ amount, attribute, meter, quantity, span, title }, i) => {
-    const name = escapeHtml(title) + (attribute === undefined ? "" : `, ${escapeHtml(attribute)}`)
+  const rows = lines.map(({ amount, meter, quantity, span }, i) => {
+    const name = escapeHtml(titles[i] ?? "")
     const linked = recordsOf === undefined || meter === undefined ? name : `<a href="${escapeHtml(recordsOf(i))}">${name}</a>`
-    return `<tr><td>${i + 1}</td><td>${linked}</td><td>${day(span.start)} – ${day(span.end)}</td><td>${groupedText(quantity)}</td><td>${groupedText(amount)}</td></tr>`
+    return `<tr><td>${i + 1}</td><td>${linked}</td><td>${days.span(span, dash)}</td><td>${groupedText(quantity)}</td><td>${groupedText(amount)}</td></tr>`
   })
   const sums: ReadonlyArray<readonly [string, string]> = [
     ["Net", totals.net],
@@ -51,11 +51,41 @@ export function invoicePage({ invoice, state }: InvoiceAndState, recordsOf?: (li
   const foot = sums.map(
     ([name, amount]) => `<tr><th scope="row" colspan="4">${escapeHtml(name)}</th><td>${groupedText(amount)} ${escapeHtml(currency)}</td></tr>`,
   )
+  const credited = notes
+    .map(
+      ({ issuedAt, number, total }) => `<dt>Credited</dt><dd>${groupedText(total)} ${escapeHtml(currency)} by ${escapeHtml(number)}, ${days.of(issuedAt)}</dd>`,
+    )
+    .join("")
   return page(
     `Invoice ${invoice.number}`,
     `<main><h1>Invoice ${escapeHtml(invoice.number)}</h1><dl><dt>To</dt><dd>${escapeHtml(account.title ?? account.id)}</dd><dt>From</dt><dd>${escapeHtml(invoice.entity)}</dd>
-<dt>Period</dt><dd>${day(invoice.period.start)} – ${day(invoice.period.end)}</dd><dt>Issued</dt><dd>${day(invoice.issuedAt)}</dd><dt>Due</dt><dd>${day(invoice.dueAt)}</dd><dt>Status</dt><dd>${state.status}</dd></dl>
+<dt>Period</dt><dd>${days.span(invoice.period, dash)}</dd><dt>Issued</dt><dd>${days.of(invoice.issuedAt)}</dd><dt>Due</dt><dd>${days.of(invoice.dueAt)}</dd><dt>Status</dt><dd>${state?.status ?? "draft"}</dd>${credited}</dl>
 <div class="wide"><table><caption>Lines, in ${escapeHtml(currency)}</caption><thead><tr><th scope="col">No</th><th scope="col">What</th><th scope="col">Time</th><th scope="col">Quantity</th><th scope="col">Amount</th></tr></thead><tbody>${rows.join("")}</tbody><tfoot>${foot.join("")}</tfoot></table></div>
 <p><small>Price list ${escapeHtml(catalogue.name)} ${escapeHtml(catalogue.version)}, ${escapeHtml(catalogue.digest)}. Rules ${escapeHtml(invoice.rules)}.</small></p></main>`,
+  )
+}
+
+/** A credit note as a page to print. */
+export function creditPage(
+  { account, currency, entity, invoiceNumber, issuedAt, lines, net, number, reason, settled, tax, total, wallet }: CreditValue,
+  days: Days,
+): Page {
+  const rows = lines.map(
+    ({ line, net: of, tax: its, title }) =>
+      `<tr><td>${line + 1}</td><td>${escapeHtml(title)}</td><td></td><td>${groupedText(of)}</td><td>${groupedText(its)}</td></tr>`,
+  )
+  const sums = [
+    ["Net", net],
+    ["Tax", tax],
+    ["Total", total],
+    ["Off what was owed", settled],
+    ["Kept for the next invoice", wallet],
+  ] as const
+  const foot = sums.map(([name, amount]) => `<tr><th scope="row" colspan="4">${name}</th><td>${groupedText(amount)} ${escapeHtml(currency)}</td></tr>`)
+  return page(
+    `Credit note ${number}`,
+    `<main><h1>Credit note ${escapeHtml(number)}</h1><dl><dt>To</dt><dd>${escapeHtml(account)}</dd><dt>From</dt><dd>${escapeHtml(entity)}</dd>
+<dt>Of invoice</dt><dd>${escapeHtml(invoiceNumber)}</dd><dt>Issued</dt><dd>${days.of(issuedAt)}</dd><dt>Reason</dt><dd>${escapeHtml(reason)}</dd></dl>
+<div class="wide"><table><caption>What is given back, in ${escapeHtml(currency)}</caption><thead><tr><th scope="col">Line</th><th scope="col">What</th><th scope="col"></th><th scope="col">Net</th><th scope="col">Tax</th></tr></thead><tbody>${rows.join("")}</tbody><tfoot>${foot.join("")}</tfoot></table></div></main>`,
   )
 }

@@ -23,6 +23,7 @@ export const booksFlags = {
 }
 
 const number = Argument.String("NUMBER").pipe(Argument.withDescription("An invoice's number, such as INV-000002, or its id"))
+const documentNumber = Argument.String("NUMBER").pipe(Argument.withDescription("An invoice's number, such as INV-000002, or a credit note's, CN-INV-000001"))
 
 const list = Command.make(
   "list",
@@ -33,19 +34,22 @@ const list = Command.make(
 const show = Command.make(
   "show",
   {
-    number,
+    number: documentNumber,
     line: text("line", "N", "One line alone: how it came about, step by step"),
     records: isOn("records", "With --line: print the usage records and events behind it, as JSON lines"),
     ...booksFlags,
   },
   action(async (flags) => (await import("./invoice.ts")).show(flags)),
 ).pipe(
-  Command.withDescription("Show an invoice, how one of its lines came about, or the usage records behind that line."),
+  Command.withDescription(
+    "Show an invoice with its credit notes, how one of its lines came about, the usage records behind that line, or a credit note. Days are of the account's zone; a span's last day is in it.",
+  ),
   Command.withShortDescription("Show an invoice, a line of it, the records behind it"),
   Command.withExamples([
     { command: "stele invoice show INV-000002" },
     { command: "stele invoice show INV-000002 --line 3", description: "Which price made it of which usage" },
     { command: "stele invoice show INV-000002 --line 3 --records", description: "The usage records behind it" },
+    { command: "stele invoice show CN-INV-000001", description: "A credit note" },
   ]),
 )
 
@@ -73,7 +77,7 @@ const issue = Command.make(
 const exportCommand = Command.make(
   "export",
   {
-    number,
+    number: documentNumber,
     as: Flag.String("as").pipe(
       Flag.withMetavar("FORM"),
       Flag.withDefault("json"),
@@ -132,7 +136,11 @@ const credit = Command.make(
   "credit",
   {
     number,
-    line: many("line", "N=AMOUNT", "What is given back: 2=5.00 of the second line, or 2 for all that is left of it; repeat for more"),
+    line: many(
+      "line",
+      "N=AMOUNT",
+      "What is given back: 2=5.00 of the second line, net, to which its tax is added, or 2 for all that is left of it; repeat for more",
+    ),
     as: Flag.String("as").pipe(Flag.withMetavar("ID"), Flag.withDescription("The credit's id: given again it is the same one")),
     reason,
     dryRun,

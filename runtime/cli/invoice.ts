@@ -7,8 +7,10 @@ import { priceTable } from "../billing/catalogue.ts"
 import { groupedText } from "../billing/decimal.ts"
 import {
   type Billing,
+  type CreditValue,
   draftDigest,
   draw,
+  findCreditNote,
   instantText,
   type InvoiceAndState,
   invoiceNumbered,
@@ -20,9 +22,10 @@ import {
   runBilling,
   subscriptionsOf,
 } from "../billing/mod.ts"
-import { encodeDraft, encodeInvoice, invoiceJson, invoiceSummary } from "../billing/json.ts"
-import { invoicePage } from "../billing/page.ts"
+import { encodeCreditNote, encodeDraft, encodeInvoice, invoiceJson, invoiceSummary } from "../billing/json.ts"
+import { creditPage, invoicePage } from "../billing/page.ts"
 import { lineForRules } from "../billing/plain.ts"
+import { daysOf, type Days, type Shown, shownOf } from "../billing/shown.ts"
 import { verifyBundle } from "../billing/verify.ts"
 import { type BooksFlags, openBooks } from "./books.ts"
 import { bytesText } from "./quantity.ts"
@@ -41,13 +44,14 @@ export interface ExportFlags extends NumberFlags {
   readonly output: string | undefined
 }
 
-const day = (instant: bigint): string => instantText(instant).slice(0, 10)
 const money = (amount: string, currency: string): string => `${groupedText(amount)} ${currency}`
 
 export async function list({ account, ...flags }: BooksFlags & { readonly account: string | undefined }): Promise<void> {
   await using books = await openBooks(flags)
   const all: Array<InvoiceAndState> = []
   for await (const one of invoices(books.billing, account === undefined ? {} : { account })) all.push(one)
+  // Read by id, which begins with the subscription's.
+  all.sort(({ invoice: a }, { invoice: b }) => (a.issuedAt === b.issuedAt ? (a.number < b.number ? -1 : 1) : a.issuedAt < b.issuedAt ? -1 : 1))
   if (flags.json) {
     return printLine(
       JSON.stringify({
@@ -56,14 +60,13 @@ export async function list({ account, ...flags }: BooksFlags & { readonly accoun
     )
   }
   if (all.length === 0) return printLine("No invoices")
-  const rows = all.map(({ invoice, state }) => [
-    invoice.number,
-    escapeText(invoice.account.id),
-    `${day(invoice.period.start)} to ${day(invoice.period.end)}`,
-    money(invoice.totals.payable, invoice.currency),
-    state.status,
-    day(invoice.dueAt),
-  ])
+  const rows = await Promise.all(
+    all.map(async ({ invoice, state }) => {
+      const days = await daysOf(books.billing, invoice.account.zone)
+      const payable = money(invoice.totals.payable, invoice.currency)
+      return [invoice.number, escapeText(invoice.account.id), days.span(invoice.period), payable, state.status, days.of(invoice.dueAt)]
+    }),
+  )
   for (const line of table([["number", "account", "period", "payable", "status", "due"], ...rows], columns(process.stdout), 0, [out.cyan])) printLine(line)
 }
 
@@ -109,15 +112,12 @@ async function showLine(billing: Billing, { invoice }: InvoiceAndState, flags: S
 }
 
 /** With its state, or as a draft. */
-export function invoiceLines(
-  { invoice, state }: Pick<InvoiceAndState, "invoice"> & { readonly state: InvoiceAndState["state"] | undefined },
-  width: number,
-): ReadonlyArray<string> {
+export function invoiceLines({ days, invoice, notes, state, titles }: Shown, width: number): ReadonlyArray<string> {
   const { currency, totals } = invoice
   const rows = invoice.lines.map((line, i) => [
     String(i + 1),
-    `${escapeText(line.title)}${line.attribute === undefined ? "" : `, ${escapeText(line.attribute)}`}`,
-    `${day(line.span.start)} to ${day(line.span.end)}`,
+    escapeText(titles[i] ?? ""),
+    days.span(line.span),
     groupedText(line.quantity),
     groupedText(line.amount),
   ])
@@ -134,8 +134,9 @@ export function invoiceLines(
     ...table(
       [
         ["account", escapeText(invoice.account.title ?? invoice.account.id)],
-        ["period", `${day(invoice.period.start)} to ${day(invoice.period.end)}`],
-        state === undefined ? ["issued", "not yet"] : ["issued", `${day(invoice.issuedAt)}, due ${day(invoice.dueAt)}, ${state.status}`],
+        ["period", `${days.span(invoice.period)}, days of ${invoice.account.zone}`],
+        state === undefined ? ["issued", "not yet"] : ["issued", `${days.of(invoice.issuedAt)}, due ${days.of(invoice.dueAt)}, ${state.status}`],
+        ...notes.map(({ issuedAt, number, total }) => ["credited", `${money(total, currency)} by ${number}, ${days.of(issuedAt)}`]),
         ["price list", `${escapeText(invoice.catalogue.name)} ${escapeText(invoice.catalogue.version)}`],
       ],
       width,
@@ -149,13 +150,55 @@ export function invoiceLines(
   ]
 }
 
+function creditLines(
+  { account, currency, invoiceNumber, issuedAt, lines, net, number, reason, settled, tax, total, wallet }: CreditValue,
+  days: Days,
+  width: number,
+) {
+  const sums = [
+    ["net", net],
+    ["tax", tax],
+    ["total", total],
+    ["off the debt", settled],
+    ["to wallet", wallet],
+  ] as const
+  const amounts = Math.max(...sums.map(([, amount]) => groupedText(amount).length))
+  const facts = [
+    ["account", escapeText(account)],
+    ["of invoice", invoiceNumber],
+    ["issued", days.of(issuedAt)],
+    ["reason", escapeText(reason)],
+  ]
+  const rows = lines.map(({ line, net: of, tax: its, title }) => [String(line + 1), escapeText(title), groupedText(of), groupedText(its)])
+  return [
+    out.bold(`Credit note ${number}`),
+    ...table(facts, width, 0, [out.dim]),
+    "",
+    ...table([["", "line", "net", "tax"], ...rows], Number.MAX_SAFE_INTEGER, 0),
+    "",
+    ...sums.map(([name, amount]) => `${name.padEnd(12)} ${groupedText(amount).padStart(amounts)} ${currency}`),
+  ]
+}
+
+/** The days of the account as its invoice had it. */
+const daysOfNote = async (billing: Billing, { invoice }: CreditValue): Promise<Days> =>
+  daysOf(billing, (await invoiceOf(billing, invoice)).invoice.account.zone)
+
 export async function show(flags: ShowFlags): Promise<void> {
   await using books = await openBooks(flags)
+  const note = await findCreditNote(books.billing, flags.number)
+  if (note !== undefined) {
+    if (flags.line !== undefined || flags.records)
+      throw new ConfigError("Usage", { detail: "A credit note is shown whole", advice: `stele invoice show ${note.invoiceNumber} --line ${flags.line ?? "1"}` })
+    if (flags.json) return printLine(JSON.stringify(encodeCreditNote(note)))
+    for (const line of creditLines(note, await daysOfNote(books.billing, note), columns(process.stdout))) printLine(line)
+    return
+  }
   const one = await invoiceNumbered(books.billing, flags.number)
   if (flags.line !== undefined) return await showLine(books.billing, one, flags)
   if (flags.records) throw new ConfigError("Usage", { detail: "Missing flag --line", advice: `stele invoice show ${flags.number} --line 1 --records` })
   if (flags.json) return printLine(JSON.stringify(invoiceJson(one)))
-  for (const line of invoiceLines(one, columns(process.stdout))) printLine(line)
+  for (const line of invoiceLines(await shownOf(books.billing, one), columns(process.stdout))) printLine(line)
 }
 
 export interface IssueFlags extends BooksFlags {
@@ -171,7 +214,7 @@ async function showDraft(billing: Billing, { early, subscription, ...flags }: Is
   const digest = draftDigest(draft)
   if (flags.json) return printLine(JSON.stringify({ wouldIssue: encodeDraft(draft), digest }))
   const at = { ...draft, number: "(draft)", series: "", issuedAt: 0n, dueAt: 0n, next: null }
-  for (const line of invoiceLines({ invoice: at, state: undefined }, columns(process.stdout))) printLine(line)
+  for (const line of invoiceLines(await shownOf(billing, { invoice: at, state: undefined }), columns(process.stdout))) printLine(line)
   printLine("")
   printLine(`Issue it as it is: ${out.cyan(`stele invoice issue ${subscription}${early ? " --early" : ""} --draft ${digest}`)}`)
 }
@@ -191,7 +234,8 @@ export async function issueInvoice(flags: IssueFlags): Promise<void> {
   }
   if (invoice === undefined) return printLine("Nothing is due: the period is closed without an invoice")
   if (drafted !== undefined) noteLine(`The draft that was kept had it otherwise: ${money(drafted.payable, invoice.currency)}`)
-  printLine(`${isNew ? "Issued" : "Was issued as"} ${invoice.number}: ${money(invoice.totals.payable, invoice.currency)}, due ${day(invoice.dueAt)}`)
+  const due = (await daysOf(books.billing, invoice.account.zone)).of(invoice.dueAt)
+  printLine(`${isNew ? "Issued" : "Was issued as"} ${invoice.number}: ${money(invoice.totals.payable, invoice.currency)}, due ${due}`)
 }
 
 const cell = (text: string): string => {
@@ -247,6 +291,8 @@ export async function exportInvoice(flags: ExportFlags): Promise<void> {
   if (form === "bundle" && flags.output === undefined)
     throw new ConfigError("Usage", { detail: "A bundle is no text", advice: `stele invoice export ${flags.number} --as bundle -o ${flags.number}.bundle` })
   await using books = await openBooks(flags)
+  const note = await findCreditNote(books.billing, flags.number)
+  if (note !== undefined) return await exportNote(books.billing, note, form, flags)
   const one = await invoiceNumbered(books.billing, flags.number)
   const path = flags.output
   if (form === "bundle" && path !== undefined) {
@@ -256,10 +302,22 @@ export async function exportInvoice(flags: ExportFlags): Promise<void> {
     else printLine(`Wrote ${escapeText(path)}, ${bytesText(size)} ${out.dim(`sha256 ${digest}`)}`)
     return
   }
-  const text = form === "csv" ? invoiceCsv(one) : form === "html" ? invoicePage(one).body : JSON.stringify(invoiceJson(one), undefined, 2)
+  const text = form === "csv" ? invoiceCsv(one) : form === "html" ? invoicePage(await shownOf(books.billing, one)).body : jsonText(invoiceJson(one))
+  await putOut(text, flags)
+}
+
+const jsonText = (of: unknown): string => JSON.stringify(of, undefined, 2)
+
+async function exportNote(billing: Billing, note: CreditValue, form: (typeof forms)[number], flags: ExportFlags): Promise<void> {
+  if (form === "csv" || form === "bundle")
+    throw new ConfigError("Option", { option: "--as", expected: "json or html for a credit note", actual: JSON.stringify(form) })
+  await putOut(form === "html" ? creditPage(note, await daysOfNote(billing, note)).body : jsonText(encodeCreditNote(note)), flags)
+}
+
+async function putOut(text: string, { json, output: path }: ExportFlags): Promise<void> {
   if (path === undefined) return printLine(text)
   const size = await written(path, (write) => write(new TextEncoder().encode(`${text}\n`)))
-  if (flags.json) printLine(JSON.stringify({ file: path, bytes: size }))
+  if (json) printLine(JSON.stringify({ file: path, bytes: size }))
   else printLine(`Wrote ${escapeText(path)}, ${bytesText(size)}`)
 }
 

@@ -2,7 +2,8 @@
 import { ConfigError } from "../../schemas/error/config.ts"
 import { escapeText } from "../../host/port/log.ts"
 import { groupedText } from "../billing/decimal.ts"
-import { accountOf, accountUsage, type Billing, instantText, projectionMethod, projectionOf } from "../billing/mod.ts"
+import { accountOf, accountUsage, type Billing, projectionMethod, projectionOf } from "../billing/mod.ts"
+import { type Days, daysOf as daysOfZone } from "../billing/shown.ts"
 import { dayInZone } from "../billing/usage.ts"
 import { projectionJson } from "../billing/json.ts"
 import { dayText } from "../port/usage.ts"
@@ -53,7 +54,7 @@ function usedLines({ days, events, total }: Used, width: number): ReadonlyArray<
 
 type Found = Awaited<ReturnType<typeof projectionOf>>
 
-function costLines(found: Found, width: number): ReadonlyArray<string> {
+function costLines(found: Found, days: Days, width: number): ReadonlyArray<string> {
   return found.flatMap((one) => {
     if ("error" in one) return ["", out.bold(one.subscription), ...wrap(`It cannot be projected: ${one.error.message} (${one.error.code})`, width)]
     const now = new Map(one.soFar.lines.map((line) => [JSON.stringify([line.charge, line.attribute]), line]))
@@ -67,7 +68,7 @@ function costLines(found: Found, width: number): ReadonlyArray<string> {
     )
     return [
       "",
-      `${out.bold(one.subscription)} ${escapeText(one.plan)}, ${instantText(one.span.start).slice(0, 10)} to ${instantText(one.span.end).slice(0, 10)}, in ${one.currency}`,
+      `${out.bold(one.subscription)} ${escapeText(one.plan)}, ${days.span(one.span)}, in ${one.currency}`,
       ...table(
         [["", "so far", "would cost", "by its end", "will cost"], ...rows, ["total", "", groupedText(one.soFar.total), "", groupedText(one.projected.total)]],
         Number.MAX_SAFE_INTEGER,
@@ -110,6 +111,6 @@ export async function usageOfAccount(flags: AccountUsageFlags): Promise<void> {
   const width = columns(process.stdout)
   printLine(out.dim(`days of ${used.zone}`))
   for (const line of usedLines(used, width)) printLine(line)
-  for (const line of costLines(projected, width)) printLine(line)
+  for (const line of costLines(projected, await daysOfZone(billing, used.zone), width)) printLine(line)
   if (projected.length > 0) for (const line of ["", ...wrap(projectionMethod, width)]) printLine(line === "" ? line : out.dim(line))
 }

@@ -5,6 +5,7 @@ import type { Behind } from "../billing/drill.ts"
 import type { InvoiceAndState } from "../billing/invoice.ts"
 import { escapeHtml, type Page, page } from "../billing/page.ts"
 import { type NotProjected, type Projection, projectionMethod, type Quoted } from "../billing/projection.ts"
+import type { Days } from "../billing/shown.ts"
 import type { DayOfUsage, UsageOfDays } from "../billing/usage.ts"
 import { msOf } from "../port/usage.ts"
 import { uuidText } from "../storage/usage.ts"
@@ -74,7 +75,6 @@ function accountPage({ account, base, isOperator, title }: Where, part: Part, he
 
 const more = (href: string | undefined): string =>
   href === undefined ? "" : `<nav aria-label="Pages"><a rel="next" href="${escapeHtml(href)}">Next page</a></nav>`
-const day = (at: bigint): string => instantText(at).slice(0, 10)
 const minute = (at: bigint): string => `${instantText(at).slice(0, 16).replace("T", " ")} UTC`
 
 export function accountsPage(base: string, accounts: ReadonlyArray<{ readonly id: string; readonly title: string }>, next: string | undefined): Page {
@@ -185,7 +185,7 @@ function costChart({ currency, projected: at, soFar, subscription }: Projection,
 
 const lineKey = ({ attribute, charge }: Quoted["lines"][number]): string => JSON.stringify([charge, attribute])
 
-function projected(one: Projection | NotProjected, place: number): string {
+function projected(one: Projection | NotProjected, place: number, days: Days): string {
   if ("error" in one)
     return `<section><h2>${escapeHtml(one.subscription)}</h2><p>It cannot be projected: ${escapeHtml(one.error.message)} (${escapeHtml(one.error.code)})</p></section>`
   const { currency, plan, projected: at, soFar, span, subscription, until } = one
@@ -209,7 +209,7 @@ function projected(one: Projection | NotProjected, place: number): string {
       .filter(({ charge }) => !already.has(charge))
       .map((one) => `<p>${overageText(one)} by its end${isRefused(one) ? ", which would be refused" : ", which is billed"}</p>`),
   ]
-  return `<section><h2>${escapeHtml(subscription)}</h2><dl><dt>Plan</dt><dd>${escapeHtml(plan)}</dd><dt>Period</dt><dd>${minute(span.start)} – ${minute(span.end)}</dd><dt>Counted until</dt><dd>${minute(until)}</dd></dl>${costChart(one, `cost-${place + 1}`)}${table(
+  return `<section><h2>${escapeHtml(subscription)}</h2><dl><dt>Plan</dt><dd>${escapeHtml(plan)}</dd><dt>Period</dt><dd>${days.span(span, " – ")}</dd><dt>Counted until</dt><dd>${minute(until)}</dd></dl>${costChart(one, `cost-${place + 1}`)}${table(
     `Cost in ${currency}`,
     [{ name: "what" }, number("used so far"), number("would cost"), number("by its end"), number("will cost")],
     rows,
@@ -217,20 +217,20 @@ function projected(one: Projection | NotProjected, place: number): string {
   )}${beyond.join("")}</section>`
 }
 
-export const projectionPage = (where: Where, found: ReadonlyArray<Projection | NotProjected>): Page =>
+export const projectionPage = (where: Where, found: ReadonlyArray<Projection | NotProjected>, days: Days): Page =>
   accountPage(
     where,
     "projection",
     "Projected cost",
-    `<p>${escapeHtml(projectionMethod)}</p>${found.length === 0 ? "<p>No subscription has a period under way.</p>" : found.map(projected).join("")}`,
+    `<p>${escapeHtml(projectionMethod)}</p>${found.length === 0 ? "<p>No subscription has a period under way.</p>" : found.map((one, place) => projected(one, place, days)).join("")}`,
   )
 
-export function invoicesPage(where: Where, invoices: ReadonlyArray<InvoiceAndState>, next: string | undefined): Page {
+export function invoicesPage(where: Where, invoices: ReadonlyArray<InvoiceAndState>, days: Days, next: string | undefined): Page {
   const rows = invoices.map(({ invoice, state }): ReadonlyArray<Cell> => [
     { text: invoice.number, href: `${accountPath(where.base, where.account)}/invoices/${encodeURIComponent(invoice.number)}` },
-    `${day(invoice.period.start)} – ${day(invoice.period.end)}`,
-    day(invoice.issuedAt),
-    day(invoice.dueAt),
+    days.span(invoice.period, " – "),
+    days.of(invoice.issuedAt),
+    days.of(invoice.dueAt),
     state.status,
     { number: `${groupedText(invoice.totals.payable)} ${invoice.currency}` },
   ])

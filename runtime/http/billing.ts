@@ -18,6 +18,7 @@ import { type Behind, usageBehindPart } from "../billing/drill.ts"
 import { type InvoiceAndState, invoiceNumbered, invoicesPart } from "../billing/invoice.ts"
 import { invoiceJson, invoiceSummary, projectionJson } from "../billing/json.ts"
 import { invoicePage, type Page } from "../billing/page.ts"
+import { daysOf, shownOf } from "../billing/shown.ts"
 import { projectionMethod, projectionOf } from "../billing/projection.ts"
 import { kinds } from "../billing/record.ts"
 import { accountUsage, dayInZone } from "../billing/usage.ts"
@@ -318,8 +319,9 @@ class HttpBilling implements BillingService {
     const account = await this.#account(asking)
     decodeQuery(NoQuery, asking.query, [])
     const found = await projectionOf(this.#billing, account.id, this.#now())
+    const days = await daysOf(this.#billing, account.zone)
     return {
-      page: () => projectionPage(this.#where(account, asking), found),
+      page: () => projectionPage(this.#where(account, asking), found, days),
       json: () => ({ account: account.id, method: projectionMethod, subscriptions: found.map(projectionJson) }),
     }
   }
@@ -329,8 +331,9 @@ class HttpBilling implements BillingService {
     const { after } = decodeQuery(PageQuery, asking.query, [])
     const part = await invoicesPart(this.#billing, account.id, { after, countMax: this.limits.pageMax })
     const next = this.#next(`${accountPath(this.#base, account.id)}/invoices`, asking, part.next)
+    const days = await daysOf(this.#billing, account.zone)
     return {
-      page: () => invoicesPage(this.#where(account, asking), part.invoices, next),
+      page: () => invoicesPage(this.#where(account, asking), part.invoices, days, next),
       json: () => ({ invoices: part.invoices.map(invoiceSummary), next: next ?? null }),
       next,
     }
@@ -352,7 +355,8 @@ class HttpBilling implements BillingService {
     const account = await this.#account(asking)
     decodeQuery(NoQuery, asking.query, [])
     const found = await this.#found(account, asking)
-    return { page: () => invoicePage(found, (line) => this.#usagePath(found, line)), json: () => invoiceJson(found) }
+    const seen = await shownOf(this.#billing, found)
+    return { page: () => invoicePage(seen, (line) => this.#usagePath(found, line)), json: () => invoiceJson(found) }
   }
 
   #usagePath({ invoice }: InvoiceAndState, line: number): string {

@@ -79,6 +79,8 @@ t.test("a draft is shown and issued as it was shown; money moves once, and a dry
   const credit = ["invoice", "credit", "INV-000003", "--line", "1=9", "--as", "gift", "--reason", "A gift"] as const
   t.match(json(...credit, "--dry-run"), { wouldCredit: { total: "9.00", settled: "9.00", wallet: "0.00", lines: [{ line: 1 }] } })
   t.match(json(...credit), { credit: { number: "CN-INV-000001", total: "9.00" } })
+  t.match(json("invoice", "show", "CN-INV-000001"), { number: "CN-INV-000001", invoiceNumber: "INV-000003", total: "9.00" })
+  t.match(stele("invoice", "show", "INV-000003").stdout, /credited +9\.00 USD by CN-INV-000001/)
   const pay = ["invoice", "pay", "INV-000003", "--provider", "test"] as const
   t.match(stele(...pay, "--dry-run").stdout, /^Would charge 90.00 USD for INV-000003 by the provider "test"$/m)
   t.match(stele(...pay).stdout, /^Charged 90.00 USD .*which moves no money$/m)

@@ -88,7 +88,7 @@ async function stopping(billing: Billing, catalogue: string, times: number): Pro
       left--
       // `drop`s and the like have no name here: only calls that rate are stopped.
       // A short call may be over before a busy machine's watchdog looks: it is made until one is stopped, and the instance goes.
-      while (left < 0 || times > 1) await rules.plugin.call(`stele:billing/charging#${String(method)}` as never, args, { deadlineMs: 1e-9 })
+      if (left < 0 || times > 1) for (;;) await rules.plugin.call(`stele:billing/charging#${String(method)}` as never, args, { deadlineMs: 1e-9 })
     } else if (left >= times) left--
     return ask(method, args)
   }) as typeof rules.ask
