@@ -1,8 +1,10 @@
 /** The arguments of a call as words of a command line: JSON or WAVE by the parameter's type, `@FILE`, or `-` for stdin. */
 import { readFile } from "node:fs/promises"
+import { ConfigError } from "../../schemas/error/config.ts"
 import { PluginError } from "../../schemas/error/plugin.ts"
 import { WitError } from "../../schemas/error/wit.ts"
 import { fromJson } from "../../schemas/value/json.ts"
+import { quote } from "../../schemas/value/form.ts"
 import { fromWave } from "../../schemas/value/wave.ts"
 import { isTextFunction } from "./extism.ts"
 import type { FunctionType, ValueType } from "../../schemas/wit/model.ts"
@@ -12,6 +14,27 @@ export type ReadInput = (source: string) => Promise<Uint8Array>
 
 /** What the system's codes mean to a person. */
 const unreadable: Readonly<Record<string, string>> = { EISDIR: "it is a folder", EACCES: "permission is denied" }
+const unwritable: typeof unreadable = { ...unreadable, ENOENT: "its folder is not there", ENOTDIR: "what should be its folder is a file" }
+
+/** What the system refused of a file that is to be read, as a typed error. */
+export function refusedRead(source: string, cause: unknown): PluginError {
+  const { code, message } = cause as NodeJS.ErrnoException
+  return code === "ENOENT"
+    ? new PluginError("NotFound", { source }, { cause })
+    : new PluginError("Unreadable", { source, detail: unreadable[code ?? ""] ?? message }, { cause })
+}
+
+/** What the system refused of the file of `--output`. */
+export const refusedWrite = (output: string, cause: unknown): ConfigError =>
+  new ConfigError(
+    "Option",
+    {
+      option: "--output",
+      expected: "a file that can be written",
+      actual: `${quote(output, 200)} (${unwritable[(cause as NodeJS.ErrnoException).code ?? ""] ?? (cause as Error).message})`,
+    },
+    { cause },
+  )
 
 /** A file, or standard input for `-`, whole. */
 export const readInput: ReadInput = async (source) => {
@@ -23,9 +46,7 @@ export const readInput: ReadInput = async (source) => {
   try {
     return new Uint8Array(await readFile(source))
   } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException
-    if (code === "ENOENT") throw new PluginError("NotFound", { source }, { cause })
-    throw new PluginError("Unreadable", { source, detail: unreadable[code ?? ""] ?? message }, { cause })
+    throw refusedRead(source, cause)
   }
 }
 

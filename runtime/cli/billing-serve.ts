@@ -8,6 +8,9 @@ import { type BooksFlags, openBooks } from "./books.ts"
 import { parsePort, untilTold } from "./serve.ts"
 import { noteLine, printLine } from "./terminal.ts"
 
+const { statSync } = process.getBuiltinModule("node:fs")
+const { dirname } = process.getBuiltinModule("node:path")
+
 export interface PagesFlags extends BooksFlags {
   readonly port: string | undefined
   readonly host: string | undefined
@@ -30,6 +33,13 @@ function tokensOf(flags: PagesFlags): { readonly tokens: Readonly<Record<string,
     const [, account, file] = /^([^=]+)=(.+)$/.exec(text) ?? []
     if (account === undefined || file === undefined)
       throw new ConfigError("Option", { option: "--account", expected: "ID=FILE, the file of a token for that account", actual: quote(text, 100) })
+    const [there, folder] = [file, dirname(file)].map((path) => statSync(path, { throwIfNoEntry: false })?.isDirectory())
+    if (there === true || folder !== true)
+      throw new ConfigError("Option", {
+        option: "--account",
+        expected: "ID=FILE, a file in a folder that is there",
+        actual: `${quote(text, 100)} (${there === true ? "it is a folder" : "its folder is not there"})`,
+      })
     return [keepToken(file).token, account]
   })
   const file = tokenFile(process.env)

@@ -1,5 +1,5 @@
 /** `stele invoice list|show|issue|export|verify`: invoices of a seller's books, and bundles of anybody's. */
-import { open, rename, rm } from "node:fs/promises"
+import { open, rename, rm, stat } from "node:fs/promises"
 import { ConfigError } from "../../schemas/error/config.ts"
 import { escapeText } from "../../host/port/log.ts"
 import { bundleOf, recordsBehind } from "../billing/bundle.ts"
@@ -27,6 +27,7 @@ import { creditPage, invoicePage } from "../billing/page.ts"
 import { lineForRules } from "../billing/plain.ts"
 import { daysOf, type Days, type Shown, shownOf } from "../billing/shown.ts"
 import { verifyBundle } from "../billing/verify.ts"
+import { refusedRead, refusedWrite } from "./argument.ts"
 import { type BooksFlags, openBooks } from "./books.ts"
 import { bytesText } from "./quantity.ts"
 import { at } from "./report.ts"
@@ -265,7 +266,13 @@ export const invoiceCsv = ({ invoice }: InvoiceAndState): string => {
 /** Writes a file that is there whole or not at all. */
 async function written(path: string, work: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>): Promise<number> {
   const draft = `${path}.${process.pid}.part`
-  const file = await open(draft, "w")
+  const refuse = (cause: unknown): never => {
+    throw refusedWrite(path, cause)
+  }
+  // What is no file takes none: said before anything is made.
+  const there = await stat(path).catch(() => undefined)
+  if (there?.isDirectory() === true) refuse(Object.assign(new Error(), { code: "EISDIR" }))
+  const file = await open(draft, "w").catch(refuse)
   let size = 0
   try {
     await work(async (bytes) => {
@@ -274,7 +281,7 @@ async function written(path: string, work: (write: (bytes: Uint8Array) => Promis
     })
     await file.sync()
     await file.close()
-    await rename(draft, path)
+    await rename(draft, path).catch(refuse)
     return size
   } catch (error) {
     await file.close()
@@ -321,7 +328,18 @@ async function putOut(text: string, { json, output: path }: ExportFlags): Promis
   else printLine(`Wrote ${escapeText(path)}, ${bytesText(size)}`)
 }
 
+/** Opened once before: what the system says of a file is not said of a bundle. */
+async function mustBeFile(file: string): Promise<void> {
+  try {
+    await (await open(file, "r")).close()
+    if ((await stat(file)).isDirectory()) throw Object.assign(new Error(), { code: "EISDIR" })
+  } catch (cause) {
+    throw refusedRead(file, cause)
+  }
+}
+
 export async function verify({ file, digest, json }: { readonly file: string; readonly digest: string | undefined; readonly json: boolean }): Promise<void> {
+  await mustBeFile(file)
   const found = await at({ file }, () =>
     withProgress(`Verifying ${file}`, json, () => verifyBundle(file, digest === undefined ? {} : { digest: digest.replace(/^sha256:/, "") })),
   )

@@ -12,6 +12,7 @@ import type { ExternType, FunctionType, World } from "../../schemas/wit/model.ts
 import { parseWit, type Resolve, selectWorld } from "../../schemas/wit/parse/mod.ts"
 import { declarations } from "../../schemas/wit/typescript.ts"
 import { readWit } from "../wit/read.ts"
+import { refusedWrite } from "./argument.ts"
 import { nameOf } from "./call.ts"
 import { look } from "./inspect.ts"
 import { printLine } from "./terminal.ts"
@@ -86,15 +87,7 @@ export async function types(flags: TypesFlags): Promise<void> {
   try {
     await writeFile(output, text)
   } catch (cause) {
-    throw new ConfigError(
-      "Option",
-      {
-        option: "--output",
-        expected: "a file that can be written",
-        actual: `${quote(output, 200)} (${(cause as NodeJS.ErrnoException).code ?? "no reason given"})`,
-      },
-      { cause },
-    )
+    throw refusedWrite(output, cause)
   }
   if (json) printLine(JSON.stringify({ written: output }))
 }

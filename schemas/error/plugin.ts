@@ -64,7 +64,7 @@ export class PluginError extends family("PluginError", {
     exit: 4,
     isRetryable: false,
     message: (d) => `Cannot load "${d.source}": not found`,
-    fix: () => "check the path; a digest must be in the blob store of this host",
+    fix: (d) => (/^sha256:[0-9a-f]/.test(d.source) ? "store its bytes on this host first: host.store(bytes)" : "check the path"),
   }),
   HostCall: reason<{ readonly export: string; readonly import: string; readonly detail: string }>({
     code: "STELE-PLG-0009",

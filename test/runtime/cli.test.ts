@@ -169,7 +169,13 @@ const bad: ReadonlyArray<Bad> = [
   { what: "a command is misspelt", args: ["cal"], code: "STELE-CFG-0003", exit: 2, says: ['did you mean "call"'] },
   { what: "a flag is misspelt", args: ["call", greeter, "greet", "x", "--grnat", "log"], code: "STELE-CFG-0003", exit: 2, says: ['did you mean "--grant"'] },
   { what: "what to explain is misspelt", args: ["explain", "memoryByteMax"], code: "STELE-CFG-0003", exit: 2, says: ['did you mean "memoryBytesMax"'] },
-  { what: "types cannot be written", args: ["types", greeter, "-o", "nowhere/there.d.ts"], code: "STELE-CFG-0002", exit: 2, says: ["--output", "ENOENT"] },
+  {
+    what: "types cannot be written",
+    args: ["types", greeter, "-o", "nowhere/there.d.ts"],
+    code: "STELE-CFG-0002",
+    exit: 2,
+    says: ["--output", "its folder is not there"],
+  },
 ]
 
 for (const { what, args, code, exit, says } of bad) {

@@ -159,6 +159,11 @@ t.test("an invoice is exported as JSON, CSV, HTML and a bundle, and verified", a
   bytes[700] = (bytes[700] as number) ^ 1
   await writeFile(bundle, bytes)
   t.match(jsonError(stele("invoice", "verify", bundle, "--json")), { code: "STELE-BIL-0029" })
+  t.match(stele("invoice", "export", "INV-000002", "-o", join(folder, "no/such.html")), { code: 2, stderr: /CFG-0002.*its folder is not there/s })
+  t.match(stele("invoice", "export", "INV-000002", "-o", folder), { code: 2, stderr: /CFG-0002.*it is a folder/s })
+  t.match(stele("invoice", "verify", join(folder, "none.bundle")), { code: 4, stderr: /PLG-0008.*fix: +check the path$/ms })
+  t.match(stele("invoice", "verify", folder), { stderr: /PLG-0013.*it is a folder/s })
+  t.match(stele("invoice", "serve", "--account", `carl=${join(folder, "no/such.token")}`), { code: 2, stderr: /its folder is not there/ })
   t.match(stele("invoice", "export", "INV-000002", "--as", "bundle"), { code: 2, stderr: /-o INV-000002\.bundle/ })
 })
 
