@@ -72,7 +72,7 @@ export class PriceTable {
 const matchesMax = 4_096
 
 const shapeIn = Schema.decodeUnknownOption(Schema.fromJsonString(Shape))
-function shapeOf(text: string): Shape | undefined {
+export function shapeOf(text: string): Shape | undefined {
   return Option.getOrUndefined(shapeIn(text))
 }
 

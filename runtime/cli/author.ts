@@ -35,13 +35,22 @@ export function problemLines({ file, line, column, message, excerpt, fix }: Prob
   ]
 }
 
+/** Errors whose places were shown. */
+const shown = new WeakSet<Error>()
+
+/** Shows the places of a file's problems, once. */
+export function showPlaces(error: unknown): void {
+  if (!(error instanceof AuthorError) || error.reason._tag !== "File" || shown.has(error)) return
+  shown.add(error)
+  for (const problem of error.reason.problems) for (const line of problemLines(problem, err)) noteLine(line)
+}
+
 /** Shows the places of a file's problems before the error itself is shown. */
 export async function withPlaces<A>(json: boolean, work: () => Promise<A>): Promise<A> {
   try {
     return await work()
   } catch (error) {
-    if (!json && error instanceof AuthorError && error.reason._tag === "File")
-      for (const problem of error.reason.problems) for (const line of problemLines(problem, err)) noteLine(line)
+    if (!json) showPlaces(error)
     throw error
   }
 }

@@ -9,6 +9,7 @@ import { Host as Hosts } from "../mod.ts"
 import { type StoreLimitOptions, storeLimits } from "../port/limits.ts"
 import { defaultStorage } from "../storage/default.ts"
 import { openStorage } from "../storage/storage.ts"
+import { refuseMissing } from "./storage.ts"
 
 export interface BooksFlags {
   readonly storage: string | undefined
@@ -21,7 +22,6 @@ export interface BooksFlags {
   readonly json: boolean
 }
 
-/** Opens the books; rules and store are let go of with them. */
 /** `PORT.NAME=NUMBER`, each over the default. */
 function limitsOf(given: ReadonlyArray<string>): StoreLimitOptions {
   const found: Record<string, Record<string, number>> = {}
@@ -38,17 +38,18 @@ function limitsOf(given: ReadonlyArray<string>): StoreLimitOptions {
   return found
 }
 
-export async function openBooks({
-  entity,
-  objects,
-  plugin,
-  storage,
-  storageKey,
-  storeLimit = [],
-}: BooksFlags): Promise<{ readonly billing: Billing } & AsyncDisposable> {
+/**
+ * Opens the books; rules and store are let go of with them.
+ * @param isThere whoever looks at books makes none: their store must be there
+ */
+export async function openBooks(
+  { entity, objects, plugin, storage, storageKey, storeLimit = [] }: BooksFlags,
+  isThere?: "there",
+): Promise<{ readonly billing: Billing } & AsyncDisposable> {
   const address = storage ?? defaultStorage(process.env)
   if (address === undefined || address === "memory")
     throw new ConfigError("Usage", { detail: "Cannot tell where the books are kept", advice: "name a store: --storage sqlite:PATH" })
+  if (isThere !== undefined) refuseMissing(address)
   const kept = await openStorage(address, { objects, storageKey, limits: limitsOf(storeLimit) })
   const { store } = kept
   try {
@@ -76,9 +77,9 @@ export function parseInstant(option: string, text: string): bigint {
   return found
 }
 
-/** `NAME=NUMBER`. */
+/** `NAME=NUMBER`, of which none is below 0. */
 export function parseNumber(option: string, text: string, example: string): readonly [name: string, number: string] {
-  const found = /^([^=]+)=(-?(?:0|[1-9]\d*)(?:\.\d{1,18})?)$/.exec(text)
-  if (found === null) throw new ConfigError("Option", { option, expected: `NAME=NUMBER such as ${example}`, actual: quote(text, 100) })
+  const found = /^([^=]+)=((?:0|[1-9]\d*)(?:\.\d{1,18})?)$/.exec(text)
+  if (found === null) throw new ConfigError("Option", { option, expected: `NAME=NUMBER such as ${example}, of 0 or more`, actual: quote(text, 100) })
   return [found[1] as string, found[2] as string]
 }

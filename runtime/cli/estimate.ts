@@ -4,8 +4,9 @@ import { closest } from "../../schemas/value/closest.ts"
 import { quote } from "../../schemas/value/form.ts"
 import { escapeText } from "../../host/port/log.ts"
 import { decimalText, groupedText, plainText, readDecimal } from "../billing/decimal.ts"
+import { shapeOf } from "../billing/price-table.ts"
 import { parseNumber } from "./books.ts"
-import { compileList, openRules, readList, withListPlaces } from "./price-list.ts"
+import { checkCharges, checkPlan, compileList, openRules, readList, withListPlaces } from "./price-list.ts"
 import { out, printLine, table } from "./terminal.ts"
 
 export interface EstimateFlags {
@@ -20,7 +21,8 @@ export interface EstimateFlags {
 export const estimate = ({ plan, plugin, prices, quantity, meter: amounts, json }: EstimateFlags): Promise<void> =>
   withListPlaces(json, async () => {
     await using opened = await openRules(plugin)
-    const { catalogue, description } = await compileList(opened.rules, await readList(prices))
+    const { catalogue, description, text: list } = await compileList(opened.rules, await readList(prices))
+    checkPlan(plan, description.plans)
     const meters = description.meters.map(({ id }) => id)
     const used = amounts.map((text) => {
       const [name, amount] = parseNumber("--meter", text, "executions=120000")
@@ -36,6 +38,11 @@ export const estimate = ({ plan, plugin, prices, quantity, meter: amounts, json 
       const [name, amount] = parseNumber("--quantity", text, "seats=5")
       return [name, readDecimal(amount) as NonNullable<ReturnType<typeof readDecimal>>] as const
     })
+    checkCharges(
+      counts.map(([name]) => name),
+      shapeOf(list),
+      plan,
+    )
     const { lines, overages, total } = await opened.rules.ask("[method]catalogue.estimate", [
       catalogue,
       plan,

@@ -51,8 +51,13 @@ export function showingOf(words: ReadonlyArray<string>): Showing {
 /** Shows an error: a box on stderr, or JSON on stdout. Loaded when needed: a good call shows none. */
 export async function showError(error: unknown, { isJson, isDebug }: Showing): Promise<ExitCode> {
   const { asSteleError, errorJson, errorLines } = await import("./report.ts")
-  if (isJson) printLine(JSON.stringify(errorJson(error, isDebug)))
-  else for (const line of errorLines(error, err, columns(process.stderr), isDebug)) noteLine(line)
+  if (isJson) {
+    printLine(JSON.stringify(errorJson(error, isDebug)))
+    return asSteleError(error).exitCode
+  }
+  // Places in files, such as those of a stele.json that a command on books has read.
+  if (asSteleError(error).code === "STELE-AUT-0001") (await import("./author.ts")).showPlaces(error)
+  for (const line of errorLines(error, err, columns(process.stderr), isDebug)) noteLine(line)
   return asSteleError(error).exitCode
 }
 

@@ -225,25 +225,18 @@ const add = Command.make(
   "add",
   {
     id,
-    currency: Flag.String("currency").pipe(
-      Flag.withMetavar("CODE"),
-      Flag.withDescription("Of its invoices, such as EUR: that of the price lists that it is subscribed to"),
-    ),
-    zone: Flag.String("zone").pipe(
-      Flag.withMetavar("NAME"),
-      Flag.withDefault("UTC"),
-      Flag.withDescription("What days and months are, such as Europe/Vienna (default: UTC)"),
-    ),
+    currency: text("currency", "CODE", "Of its invoices, such as EUR, as the price lists have that it is subscribed to; a new account needs one"),
+    zone: text("zone", "NAME", "What days and months are, such as Europe/Vienna (default: UTC)"),
     title: text("title", "TEXT", "What its invoices call it"),
     tenant: many("tenant", "NAME", "A tenant whose usage is billed to it; repeat for more (default: the one of its id)"),
-    tax: many("tax", "CODE=PERCENT", "A tax on its lines, such as vat=20; repeat for more"),
+    tax: many("tax", "CODE=PERCENT", "A tax on its lines, such as vat=20; repeat for more; none takes them away"),
     dueDays: text("due-days", "DAYS", "From an invoice's issue until it is due (default: 14)"),
     dryRun: isOn("dry-run", "Check it, and keep nothing"),
     ...booksFlags,
   },
   action(async (flags) => (await import("./account.ts")).add(flags)),
 ).pipe(
-  Command.withDescription("Add an account, or change what is said of one: all of it, from its next invoice on."),
+  Command.withDescription("Add an account, or change what is said of one, from its next invoice on: what is not given stays as it is."),
   Command.withShortDescription("Add an account, or change it"),
   Command.withExamples([{ command: "stele account add ada --currency USD --zone Europe/Vienna --tax vat=20" }]),
 )

@@ -6,6 +6,7 @@ import { bundleOf, recordsBehind } from "../billing/bundle.ts"
 import { priceTable } from "../billing/catalogue.ts"
 import { groupedText } from "../billing/decimal.ts"
 import {
+  accountOf,
   type Billing,
   type CreditValue,
   draftDigest,
@@ -48,7 +49,9 @@ export interface ExportFlags extends NumberFlags {
 const money = (amount: string, currency: string): string => `${groupedText(amount)} ${currency}`
 
 export async function list({ account, ...flags }: BooksFlags & { readonly account: string | undefined }): Promise<void> {
-  await using books = await openBooks(flags)
+  await using books = await openBooks(flags, "there")
+  // One that is not there has no invoices in another way than one that has none.
+  if (account !== undefined) await accountOf(books.billing, account)
   const all: Array<InvoiceAndState> = []
   for await (const one of invoices(books.billing, account === undefined ? {} : { account })) all.push(one)
   // Read by id, which begins with the subscription's.
@@ -186,7 +189,7 @@ const daysOfNote = async (billing: Billing, { invoice }: CreditValue): Promise<D
   daysOf(billing, (await invoiceOf(billing, invoice)).invoice.account.zone)
 
 export async function show(flags: ShowFlags): Promise<void> {
-  await using books = await openBooks(flags)
+  await using books = await openBooks(flags, "there")
   const note = await findCreditNote(books.billing, flags.number)
   if (note !== undefined) {
     if (flags.line !== undefined || flags.records)
@@ -222,7 +225,7 @@ async function showDraft(billing: Billing, { early, subscription, ...flags }: Is
 
 export async function issueInvoice(flags: IssueFlags): Promise<void> {
   const { draft, early, subscription } = flags
-  await using books = await openBooks(flags)
+  await using books = await openBooks(flags, "there")
   if (flags.dryRun) return await showDraft(books.billing, flags)
   const found = await withProgress(`Rating ${subscription}`, flags.json, () =>
     issue(books.billing, subscription, { isEarly: early, ...(draft === undefined ? {} : { draft }) }),
@@ -297,7 +300,7 @@ export async function exportInvoice(flags: ExportFlags): Promise<void> {
   if (form === undefined) throw new ConfigError("Option", { option: "--as", expected: forms.join(", "), actual: JSON.stringify(flags.as) })
   if (form === "bundle" && flags.output === undefined)
     throw new ConfigError("Usage", { detail: "A bundle is no text", advice: `stele invoice export ${flags.number} --as bundle -o ${flags.number}.bundle` })
-  await using books = await openBooks(flags)
+  await using books = await openBooks(flags, "there")
   const note = await findCreditNote(books.billing, flags.number)
   if (note !== undefined) return await exportNote(books.billing, note, form, flags)
   const one = await invoiceNumbered(books.billing, flags.number)
@@ -305,8 +308,11 @@ export async function exportInvoice(flags: ExportFlags): Promise<void> {
   if (form === "bundle" && path !== undefined) {
     let digest = ""
     const size = await written(path, async (write) => void (digest = await bundleOf(books.billing, one.invoice.id, write)))
-    if (flags.json) printLine(JSON.stringify({ bundle: path, bytes: size, sha256: digest }))
-    else printLine(`Wrote ${escapeText(path)}, ${bytesText(size)} ${out.dim(`sha256 ${digest}`)}`)
+    if (flags.json) printLine(JSON.stringify({ bundle: path, bytes: size, digest }))
+    else {
+      printLine(`Wrote ${escapeText(path)}, ${bytesText(size)}`)
+      printLine(out.dim(`digest ${digest}, of all in it up to its last part, which says it: invoice verify --digest wants it`))
+    }
     return
   }
   const text = form === "csv" ? invoiceCsv(one) : form === "html" ? invoicePage(await shownOf(books.billing, one)).body : jsonText(invoiceJson(one))
@@ -347,12 +353,12 @@ export async function verify({ file, digest, json }: { readonly file: string; re
   if (json) {
     const { currency, id, number, totals } = invoice
     return printLine(
-      JSON.stringify({ verified: true, invoice: { id, number, payable: totals.payable, currency }, lines, rows, sums, parts, rules, sha256: found.digest }),
+      JSON.stringify({ verified: true, invoice: { id, number, payable: totals.payable, currency }, lines, rows, sums, parts, rules, digest: found.digest }),
     )
   }
   printLine(`${out.green("verified")} invoice ${escapeText(invoice.number)}, ${money(invoice.totals.payable, invoice.currency)}`)
   printLine(out.dim(`${lines} lines computed anew from ${groupedText(String(rows))} rows and ${sums} sums, by ${rules}`))
-  printLine(out.dim(`sha256 ${found.digest}`))
+  printLine(out.dim(`digest ${found.digest}, of all in it up to its last part, which says it`))
 }
 
 /** What a run would bill now, and what one has billed. */

@@ -1,4 +1,5 @@
 /** `stele invoice pay|credit|cancel` and `stele payout`: commands that move money, or take back what was billed. */
+import { BillingError } from "../../schemas/error/billing.ts"
 import { ConfigError } from "../../schemas/error/config.ts"
 import { quote } from "../../schemas/value/form.ts"
 import { escapeText } from "../../host/port/log.ts"
@@ -33,7 +34,7 @@ const money = (units: bigint, exponent: number, currency: string): string => `${
 
 export async function pay({ dryRun, number, provider, ...flags }: ProviderFlags & { readonly number: string }): Promise<void> {
   const payments = providerOf(provider)
-  await using books = await openBooks(flags)
+  await using books = await openBooks(flags, "there")
   const { invoice, state } = await invoiceNumbered(books.billing, number)
   const due = await dueOf(books.billing, invoice, state)
   const amount = decimalText(decimal(due, invoice.exponent))
@@ -68,6 +69,17 @@ function partOf(text: string): CreditPart {
     throw new ConfigError("Option", { option: "--line", expected: "a line's number such as 2, or an amount of it such as 2=5.00", actual: quote(text, 60) })
   const place = Number(line) - 1
   return amount === undefined ? { line: place, what: "rest" } : { line: place, what: "amount", amount }
+}
+
+/** The rules count lines from 0, and people from 1. */
+async function countedFromOne<A>(work: () => Promise<A>): Promise<A> {
+  try {
+    return await work()
+  } catch (error) {
+    if (!(error instanceof BillingError) || error.reason._tag !== "Rules" || error.reason.kind !== "over-credited") throw error
+    const detail = error.reason.detail.replace(/ of line (\d+)$/, (_, line: string) => ` of line ${Number(line) + 1}`)
+    throw new BillingError("Rules", { ...error.reason, detail }, { cause: error })
+  }
 }
 
 type Drawn = Omit<CreditValue, "number" | "series" | "issuedAt"> & Partial<Pick<CreditValue, "number">>
@@ -107,13 +119,17 @@ export async function credit({
       detail: "Missing flag --line",
       advice: `stele invoice credit ${number} --line 1=5.00; stele invoice cancel ${number} credits all of it`,
     })
-  await using books = await openBooks(flags)
+  await using books = await openBooks(flags, "there")
   const { invoice } = await invoiceNumbered(books.billing, number)
-  printNote(await creditInvoice(books.billing, { id: as, invoice: invoice.id, reason, items }, { isTried: flags.dryRun }), flags)
+  const beyond = items.find(({ line: place }) => place >= invoice.lines.length)
+  if (beyond !== undefined)
+    throw new ConfigError("Option", { option: "--line", expected: `a line's number from 1 to ${invoice.lines.length}`, actual: String(beyond.line + 1) })
+  const order = { id: as, invoice: invoice.id, reason, items }
+  printNote(await countedFromOne(() => creditInvoice(books.billing, order, { isTried: flags.dryRun })), flags)
 }
 
 export async function cancel({ number, reason, ...flags }: MoneyFlags & { readonly number: string; readonly reason: string }): Promise<void> {
-  await using books = await openBooks(flags)
+  await using books = await openBooks(flags, "there")
   const { invoice } = await invoiceNumbered(books.billing, number)
   printNote(await cancelInvoice(books.billing, invoice.id, reason, { isTried: flags.dryRun }), flags)
 }

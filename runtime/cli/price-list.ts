@@ -1,11 +1,15 @@
 /** Price lists as commands read them: a file, standard input or a name; compiled by the rules in force; what is wrong where it is. */
 import { access } from "node:fs/promises"
 import { AuthorError, type Problem as Place } from "../../schemas/error/author.ts"
+import { ConfigError } from "../../schemas/error/config.ts"
 import { BillingError } from "../../schemas/error/billing.ts"
 import { PluginError } from "../../schemas/error/plugin.ts"
+import { closest } from "../../schemas/value/closest.ts"
+import { quote } from "../../schemas/value/form.ts"
 import type { Catalogue, Description, Problem } from "../../schemas/wit/stele/billing.gen.ts"
 import { type Located, locate } from "../author/located.ts"
 import { namedPriceList, namedPriceLists } from "../billing/price-list.ts"
+import type { shapeOf } from "../billing/price-table.ts"
 import { Mistakes, Rules } from "../billing/rules.ts"
 import { Host } from "../mod.ts"
 import { configuredPlugins } from "../plugins/configuration.ts"
@@ -98,6 +102,24 @@ export async function compileList(rules: Rules, list: ListText): Promise<Compile
     if (!(error instanceof Mistakes)) throw error
     throw new BillingError("PriceList", { file: list.file, problems: placed(list, error.problems) }, { cause: error })
   }
+}
+
+/** @throws BillingError `Rules` of the kind `unknown-plan`, with the plans that there are */
+export function checkPlan(plan: string, plans: ReadonlyArray<string>): void {
+  if (!plans.includes(plan))
+    throw new BillingError("Rules", { kind: "unknown-plan", path: "plan", detail: `There is no plan ${quote(plan, 64)}, but ${plans.join(", ")}` })
+}
+
+/** Numbers are of charges that have one: those that no meter counts. What rules of somebody's own read, they know alone. @throws ConfigError `Usage` */
+export function checkCharges(names: ReadonlyArray<string>, shape: ReturnType<typeof shapeOf>, plan: string): void {
+  const charges = shape?.plans.find(({ id }) => id === plan)?.charges.flatMap(({ id, meter }) => (meter === undefined ? [id] : []))
+  const unknown = names.find((name) => charges?.includes(name) === false)
+  if (charges === undefined || unknown === undefined) return
+  const [near] = closest(unknown, charges)
+  throw new ConfigError("Usage", {
+    detail: `The plan ${quote(plan, 64)} has no charge ${quote(unknown, 64)} with a number`,
+    advice: near !== undefined ? `did you mean "${near}"` : charges.length === 0 ? "leave out --quantity" : `it has ${charges.join(", ")}`,
+  })
 }
 
 /** Shows the places of a refusal before the error itself is shown. */

@@ -20,7 +20,8 @@ import { openStorage } from "../storage/storage.ts"
 import type { Store } from "../port/store.ts"
 import { readInput } from "./argument.ts"
 import { parseNumber } from "./books.ts"
-import { compileList, openRules, readList, withListPlaces } from "./price-list.ts"
+import { checkCharges, checkPlan, compileList, openRules, readList, withListPlaces } from "./price-list.ts"
+import { refuseMissing } from "./storage.ts"
 import { out, printLine, table, withProgress } from "./terminal.ts"
 
 export interface SimulateFlags {
@@ -115,7 +116,8 @@ interface Simulated {
 
 async function simulated(billing: Billing, rules: Rules, file: string, flags: SimulateFlags, plan: string): Promise<Simulated> {
   const list = await readList(file)
-  await compileList(rules, list)
+  const { description } = await compileList(rules, list)
+  checkPlan(plan, description.plans)
   const priced = await PriceTable.open(rules, `sha256:${createHash("sha256").update(list.text).digest("hex")}`, list.text)
   const start = readInstant(`${flags.month}-01`)
   if (start === undefined) throw new ConfigError("Option", { option: "--month", expected: "a month such as 2026-10", actual: quote(flags.month, 40) })
@@ -124,6 +126,11 @@ async function simulated(billing: Billing, rules: Rules, file: string, flags: Si
     const [name, amount] = parseNumber("--quantity", text, "seats=5")
     return [name, readDecimal(amount) as NonNullable<ReturnType<typeof readDecimal>>] as const
   })
+  checkCharges(
+    quantities.map(([name]) => name),
+    priced.shape,
+    plan,
+  )
   const zones = [zone.zone]
   const date = Number(start / 86_400_000_000n)
   const [year = 0, month = 0] = flags.month.split("-").map(Number)
@@ -195,6 +202,7 @@ async function opened(flags: SimulateFlags): Promise<{ readonly store: Store; re
       detail: "Cannot tell which usage is meant",
       advice: "name events: --events FILE; or a store's: --storage sqlite:PATH --tenant NAME",
     })
+  refuseMissing(flags.storage)
   const kept = await openStorage(flags.storage, { objects: flags.objects, storageKey: flags.storageKey })
   if (kept.store !== undefined) return { store: kept.store, close: kept.close }
   await kept.close()

@@ -89,7 +89,7 @@ async function daysOf(billing: Billing, { account, fromDay, toDay }: AccountUsag
 }
 
 export async function usageOfAccount(flags: AccountUsageFlags): Promise<void> {
-  await using books = await openBooks(flags)
+  await using books = await openBooks(flags, "there")
   const { billing } = books
   const now = await billing.now()
   const used = await accountUsage(billing, flags.account, await daysOf(billing, flags, now))

@@ -3,6 +3,13 @@ import { family, reason } from "./family.ts"
 
 const count = (n: number, thing: string): string => `${n} ${thing}${n === 1 ? "" : "s"}`
 
+/** The command that lists what there is of a kind. */
+const lists: Readonly<Record<string, string>> = {
+  invoice: "stele invoice list",
+  subscription: "stele account show ACCOUNT",
+  "price list": "stele prices list",
+}
+
 /** What billing refuses: price lists, what the rules say of them, and what cannot be carried over from another system; transactions of the ledger. */
 export class BillingError extends family("BillingError", {
   PriceList: reason<{ readonly file: string; readonly problems: ReadonlyArray<Problem & { readonly kind: string; readonly path: string }> }>({
@@ -125,7 +132,7 @@ export class BillingError extends family("BillingError", {
     exit: 4,
     isRetryable: false,
     message: (d) => `Cannot find the ${d.what} "${d.id}" in the books of "${d.entity}"`,
-    fix: () => "correct the id; what is there is listed by accounts, subscriptions and invoices",
+    fix: (d) => `correct the id; what is there: ${lists[d.what] ?? "stele account list"}`,
   }),
   Taken: reason<{ readonly what: string; readonly id: string; readonly detail: string }>({
     code: "STELE-BIL-0015",

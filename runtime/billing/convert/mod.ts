@@ -10,8 +10,8 @@ import { type Exponent, fromStripe } from "./stripe.ts"
 export const formats = ["stripe", "lago"] as const
 export type Format = (typeof formats)[number]
 
-/** Digits of a currency, which the rules know. */
-const digits =
+/** Digits of a currency, which the rules know; undefined for what is none. */
+export const digitsBy =
   (rules: Rules): Exponent =>
   async (currency) => {
     try {
@@ -30,7 +30,7 @@ const digits =
 export async function convert(rules: Rules, from: Format, text: string, file: string, leaveOut: ReadonlyArray<string> = []): Promise<Catalogue> {
   const located = locate(text, file)
   const carry = new Carry(located, leaveOut)
-  const list = from === "stripe" ? await fromStripe(carry, located.value, digits(rules), file) : await fromLago(carry, located.value, digits(rules))
+  const list = from === "stripe" ? await fromStripe(carry, located.value, digitsBy(rules), file) : await fromLago(carry, located.value, digitsBy(rules))
   if (carry.problems.length > 0) throw new BillingError("Inconvertible", { from, file, problems: carry.problems })
   return list
 }

@@ -50,7 +50,13 @@ t.test("prices, an account and a subscription are added, and shown again", async
     subscription: { id: "ada-professional", plan: "professional", sequence: 0 },
   })
   t.match(stele("account", "show", "ada").stdout, /^ada-professional professional: .* is next, invoice 0$/m)
-  t.match(stele("account", "show", "eve"), { code: 4, stderr: /There is no account "eve"|Cannot find/ })
+  const add = (...args: ReadonlyArray<string>) => stele("account", "add", "ada", "--dry-run", ...args)
+  t.match(stele("account", "add", "eve", "--currency", "eur"), { code: 2, stderr: /a code of ISO 4217 such as EUR, or the unit of a price list/ })
+  t.match(stele("account", "add", "eve", "--currency", "EUR", "--tax", "vat=-20"), { code: 2, stderr: /PERCENT from 0 to 100/ })
+  t.equal(add("--zone", "Europe/Vienna", "--tax", "none").stdout, "Would change ada: zone UTC -> Europe/Vienna, taxes vat 20 % -> none\n")
+  t.equal(add("--currency", "USD").stdout, "ada is so already\n", "what is not given stays as it is")
+  t.match(stele(...agreed, "--as", "x", "--quantity", "seats=3"), { code: 2, stderr: /no charge "seats" with a number/ })
+  t.match(stele("account", "show", "eve"), { code: 4, stderr: /Cannot find the account "eve".*stele account list/s })
 })
 
 t.test("invoices are issued, listed, shown down to the records behind a line", async (t) => {
@@ -81,6 +87,9 @@ t.test("a draft is shown and issued as it was shown; money moves once, and a dry
   t.match(json(...credit), { credit: { number: "CN-INV-000001", total: "9.00" } })
   t.match(json("invoice", "show", "CN-INV-000001"), { number: "CN-INV-000001", invoiceNumber: "INV-000003", total: "9.00" })
   t.match(stele("invoice", "show", "INV-000003").stdout, /credited +9\.00 USD by CN-INV-000001/)
+  const beyond = (line: string) => stele("invoice", "credit", "INV-000003", "--line", line, "--as", "more", "--reason", "More").stderr
+  t.match(beyond("1=500"), /90(\.00)? that are left of line 1$/m)
+  t.match(beyond("99=1"), /Cannot use 99 as "--line": expected a line's number from 1 to/)
   const pay = ["invoice", "pay", "INV-000003", "--provider", "test"] as const
   t.match(stele(...pay, "--dry-run").stdout, /^Would charge 90.00 USD for INV-000003 by the provider "test"$/m)
   t.match(stele(...pay).stdout, /^Charged 90.00 USD .*which moves no money$/m)
@@ -88,6 +97,12 @@ t.test("a draft is shown and issued as it was shown; money moves once, and a dry
 
 t.test("a subscription is changed by a command, first as a trial", async (t) => {
   t.match(json("prices", "add", "units-2025"), { added: { name: "units-2025" } })
+  const bob = ["account", "change", "bob-professional"] as const
+  t.match(stele(...bob, "--resume"), { code: 2, stderr: /bob-professional is not paused then/ })
+  t.match(
+    stele(...bob, "--cancel", "--at-period-end", "--at", day(next), "--dry-run").stdout,
+    /^Would change .* is next, invoice 1, cancelled, ends at [-\d]+T00:00:00Z$/m,
+  )
   const move = ["account", "change", "bob-professional", "--prices", "units-2025", "--plan", "starter", "--at-period-end"] as const
   const at = ["--at", day(next)] as const
   t.match(json(...move, ...at, "--dry-run"), { wouldEnd: { successor: "bob-professional.2" }, successor: { plan: "starter", predecessor: "bob-professional" } })
@@ -121,6 +136,19 @@ t.test("`stele usage --account` says what was used by day, and what it will have
   t.match(shown, /^ada-professional professional, .* in USD$/m)
 })
 
+t.test("a store or an account that is not there is no empty one, and is not made; what is wrong in stele.json is shown where", async (t) => {
+  const typo = join(folder, "typo.db")
+  t.match(stele("invoice", "list", "--storage", `sqlite:${typo}`), { code: 69, stderr: /typo\.db/ })
+  const month10 = ["--plan", "professional", "--month", "2026-10", "--tenant", "ada"]
+  t.match(stele("prices", "simulate", "executions-2025", ...month10, "--storage", `sqlite:${typo}`), { code: 69, stderr: /typo\.db/ })
+  await t.rejects(readFile(typo), { code: "ENOENT" })
+  t.match(stele("invoice", "list", "--account", "nope"), { code: 4, stderr: /Cannot find the account "nope"/ })
+  await writeFile(join(folder, "stele.json"), '{"plugins":{"billing":5}}')
+  const broken = run(["prices", "check", "executions-2025"], { cwd: folder })
+  t.match(broken, { code: 3, stderr: /^stele\.json:1:\d+ .*AUT-0001/s })
+  await rm(join(folder, "stele.json"))
+})
+
 t.test("`stele invoice serve` shows the books to whoever has a token, by a browser's password, too", async (t) => {
   const file = join(folder, "ada.token")
   const server = begin("invoice", "serve", "--port", "0", "--account", `ada=${file}`, "--json")
@@ -152,8 +180,8 @@ t.test("an invoice is exported as JSON, CSV, HTML and a bundle, and verified", a
   t.match(page, /<h1>Invoice INV-000002<\/h1>.*<dd>Ada &amp; Co<\/dd>/s)
   t.notMatch(page, /<script|https?:/)
   const bundle = join(folder, "2.bundle")
-  const { sha256 } = json("invoice", "export", "INV-000002", "--as", "bundle", "-o", bundle) as { readonly sha256: string }
-  t.match(json("invoice", "verify", bundle, "--digest", sha256), { verified: true, invoice: { number: "INV-000002" }, sums: 4 })
+  const { digest } = json("invoice", "export", "INV-000002", "--as", "bundle", "-o", bundle) as { readonly digest: string }
+  t.match(json("invoice", "verify", bundle, "--digest", digest), { verified: true, digest, invoice: { number: "INV-000002" }, sums: 4 })
   t.match(stele("invoice", "verify", bundle).stdout, /^verified invoice INV-000002, /)
   const bytes = await readFile(bundle)
   bytes[700] = (bytes[700] as number) ^ 1
@@ -178,7 +206,13 @@ t.test("`stele estimate` says what usage would cost, and what is beyond a bound"
     /community\/executions: 500 beyond 1,000, which would be refused/,
   )
   t.match(stele("estimate", "executions-2025", "--plan", "professional", "--meter", "execution=1"), { code: 2, stderr: /did you mean "executions"/ })
-  t.match(jsonError(stele("estimate", "executions-2025", "--plan", "gold", "--json")), { code: "STELE-BIL-0002" })
+  t.match(jsonError(stele("estimate", "executions-2025", "--plan", "gold", "--json")), {
+    code: "STELE-BIL-0002",
+    message: /community, professional, enterprise$/,
+  })
+  const professional = ["estimate", "executions-2025", "--plan", "professional"] as const
+  t.match(stele(...professional, "--meter", "executions=-5"), { code: 2, stderr: /of 0 or more/ })
+  t.match(stele(...professional, "--quantity", "seats=3"), { code: 2, stderr: /no charge "seats" with a number.*it has base/s })
 })
 
 t.test("`stele prices simulate` rates a stored month and events of a file, and tells two lists apart", async (t) => {
