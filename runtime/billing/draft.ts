@@ -86,13 +86,7 @@ interface Part {
 }
 
 /** Rates one period: undefined where there is nothing new of one that was billed. */
-async function rate(
-  drawing: Drawing,
-  kind: Kind,
-  period: SpanValue,
-  before: BilledValue | undefined,
-  startLevels: ReadonlyMap<string, string>,
-): Promise<Part | undefined> {
+async function rate(drawing: Drawing, kind: Kind, period: SpanValue, before: BilledValue | undefined, startLevels: Levels): Promise<Part | undefined> {
   const { account, billing, subscription, table, zones } = drawing
   // Who has another account's tenant now has not been billed of it then, and who had it has.
   const tenants = before?.tenants ?? tenantsOf(account)
@@ -156,7 +150,7 @@ async function rate(
           const start = startLevels.get(id) ?? "0"
           const come = read?.levels.get(id)
           const end = level === "latest" ? (come ?? start) : decimalText(decimal(atScale(start, scale) + atScale(come ?? "0", scale), scale))
-          return [{ meter: id, start, end }]
+          return [{ meter: id, start, end, ...(level === "latest" && come !== undefined ? { isSet: true } : {}) }]
         }),
       },
     }
@@ -225,18 +219,59 @@ async function earlier(billing: Billing, { id, next }: SubscriptionValue): Promi
   return found
 }
 
+type Levels = ReadonlyMap<string, string>
+
+const endsOf = ({ levels }: Pick<BilledValue, "levels">): Levels => new Map(levels.map(({ end, meter }) => [meter, end]))
+
+/** Levels at the end of a period that is not rated again, where it began with others than it was billed with: what it changed is changed still. */
+function passedOn(table: PriceTable, levels: Levels, kept: BilledValue["levels"]): Levels {
+  const found = new Map(levels)
+  for (const { id, level, scale } of meterPlans(table)) {
+    const own = kept.find(({ meter }) => meter === id)
+    if (level === undefined || own === undefined) continue
+    const start = levels.get(id) ?? "0"
+    const isSet = own.isSet === true || own.end !== own.start
+    if (level === "latest") found.set(id, isSet ? own.end : start)
+    else found.set(id, decimalText(decimal(atScale(own.end, scale) + atScale(start, scale) - atScale(own.start, scale), scale)))
+  }
+  return found
+}
+
+/** Rates periods again, as long as they are, and answers with the levels that they end with. */
+async function rateAgain(
+  drawing: Drawing,
+  rows: ReadonlyArray<Row<BilledValue>>,
+  from: Levels,
+  take: (part: Part, row: Row<BilledValue>) => void,
+): Promise<Levels> {
+  let levels = from
+  for (const row of rows) {
+    const { period } = row.value
+    const part = isRatedAgain(drawing.billing, drawing.subscription, period) ? await rate(drawing, "late", period, row.value, levels) : undefined
+    if (part !== undefined) take(part, row)
+    levels = part === undefined ? passedOn(drawing.table, levels, row.value.levels) : endsOf(part.after)
+  }
+  return levels
+}
+
 /**
- * Levels of meters at a subscription's start: where its predecessor ended, which is therefore billed before it.
- * @throws BillingError `NotDue`
+ * Levels of meters at a subscription's start: where its predecessor ended, which is therefore billed before it. What has come late of that one and is billed
+ * by its last invoice counts here already: this one's first periods may be rated no more by then.
+ * @throws BillingError `NotDue`, and as `draw`
  */
-async function inherited(billing: Billing, { id, predecessor }: SubscriptionValue): Promise<ReadonlyMap<string, string>> {
+async function inherited({ account, billing, now, subscription: { id, predecessor } }: Drawing): Promise<Levels> {
   if (predecessor === undefined) return new Map()
   const before = await find(billing, kinds.subscription, predecessor)
-  if (before !== undefined && before.value.next !== null)
-    throw new BillingError("NotDue", { subscription: id, detail: `"${predecessor}", which it goes on from, is billed before it` })
-  let levels: BilledValue["levels"] = []
-  for await (const { value } of all(billing, kinds.billed, `${predecessor}/`)) levels = value.levels
-  return new Map(levels.map(({ end, meter }) => [meter, end]))
+  if (before === undefined) return new Map()
+  if (before.value.next !== null) throw new BillingError("NotDue", { subscription: id, detail: `"${predecessor}", which it goes on from, is billed before it` })
+  const drawing = await drawingOf(billing, account, before.value, now)
+  return rateAgain(drawing, await earlier(billing, before.value), await inherited(drawing), () => undefined)
+}
+
+/** @throws BillingError `Unknown`, `Rules`, `Zone` */
+async function drawingOf(billing: Billing, account: AccountValue, subscription: SubscriptionValue, now: bigint): Promise<Drawing> {
+  const table = await priceTable(billing, subscription.catalogue, account)
+  return { billing, table, account, subscription, zones: await zonesOf(billing, subscription), now }
 }
 
 /** A period that has not begun is no invoice's, however early one is wanted: asked for once more it would be the next period's. */
@@ -265,9 +300,8 @@ export async function draw(billing: Billing, id: string, { isEarly = false }: { 
   const account = await get(billing, kinds.account, subscription.value.account)
   // Before any usage is read.
   const late = await textAt(billing, lateKey(account.value.id))
-  const table = await priceTable(billing, subscription.value.catalogue, account.value)
-  const zones = await zonesOf(billing, subscription.value)
-  const drawing: Drawing = { billing, table, account: account.value, subscription: subscription.value, zones, now }
+  const drawing = await drawingOf(billing, account.value, subscription.value, now)
+  const { table, zones } = drawing
   const periods: Array<{ key: string; before: Row<BilledValue> | undefined; after: BilledValue }> = []
   const parts: Array<Part> = []
   const take = (part: Part | undefined, before: Row<BilledValue> | undefined): void => {
@@ -280,13 +314,7 @@ export async function draw(billing: Billing, id: string, { isEarly = false }: { 
     following = next
     take(await rate(drawing, "opening", next, undefined, new Map()), undefined)
   } else {
-    const rows = await earlier(billing, subscription.value)
-    let levels = await inherited(billing, subscription.value)
-    for (const row of rows) {
-      const part = isRatedAgain(billing, subscription.value, row.value.period) ? await rate(drawing, "late", row.value.period, row.value, levels) : undefined
-      take(part, row)
-      levels = new Map((part?.after ?? row.value).levels.map(({ end, meter }) => [meter, end]))
-    }
+    const levels = await rateAgain(drawing, await earlier(billing, subscription.value), await inherited(drawing), take)
     if (next !== null) {
       const own = await findBilled(billing, id, next)
       take(await rate(drawing, "closing", next, own?.value, levels), own)

@@ -30,8 +30,8 @@ export const BilledPeriod = Schema.Struct({
   tenants: Schema.optionalKey(Schema.Array(Schema.String)),
   /** Of what was recorded for its time when it was rated last. */
   fingerprint: Schema.String,
-  /** Of meters whose quantity is a level: what it was when the period began, and when it ended. */
-  levels: Schema.Array(Schema.Struct({ meter: Schema.String, start: Decimal, end: Decimal })),
+  /** Of meters whose quantity is a level: what it was when the period began, and when it ended; `isSet` where the period itself says what it was last. */
+  levels: Schema.Array(Schema.Struct({ meter: Schema.String, start: Decimal, end: Decimal, isSet: Schema.optionalKey(Schema.Boolean) })),
 })
 
 export const RunState = Schema.Struct({

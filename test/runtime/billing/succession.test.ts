@@ -172,6 +172,41 @@ t.test("an anchored plan keeps its day, a pause stays one, and a level goes on w
   await billing.close()
 })
 
+t.test("a level that comes late, before a price list changed at once, is billed by both lists as one in time is", async (t) => {
+  const stored = async (lateAt: string) => {
+    const { billing, fresh, run, store } = await opened("2026-01-01")
+    await run()
+    store.set("2026-01-11")
+    await changePriceList(billing, "s", { catalogue: fresh.digest, plan: "team", at: at("2026-01-16") })
+    const found: Array<string> = []
+    for (const time of [
+      "2026-01-11",
+      "2026-01-16T03:00:00Z",
+      "2026-02-01T03:00:00Z",
+      "2026-03-01T03:00:00Z",
+      "2026-03-09",
+      "2026-04-01T03:00:00Z",
+      "2026-05-01T03:00:00Z",
+    ]) {
+      store.set(time)
+      for (const [id, , ...lines] of await run()) for (const line of lines) if (line.startsWith("team/stored")) found.push(`${id} ${line.slice(12)}`)
+      if (time === lateAt) await record(billing, { account: "ada", id: "l", at: at("2026-01-10"), name: "stored", quantity: "2" })
+    }
+    await billing.close()
+    return found
+  }
+  // 2 GB for 6 and 16 of 31 days, then for months.
+  const months = ["s.2.20260301.3 62.00", "s.2.20260401.4 62.00"]
+  t.strictSame(await stored("2026-01-11"), ["s.20260101.1 12.00", "s.2.20260101.1 32.00", "s.2.20260201.2 62.00", ...months])
+  t.strictSame(await stored("2026-01-16T03:00:00Z"), ["s.2.20260101.1 32.00", "s.2.20260201.2 62.00", "s.20260101.2 12.00", ...months])
+  t.strictSame(await stored("2026-02-01T03:00:00Z"), ["s.2.20260201.2 32.00", "s.2.20260201.2 62.00", "s.20260101.2 12.00", ...months])
+  t.strictSame(
+    await stored("2026-03-01T03:00:00Z"),
+    ["s.20260101.2 12.00", "s.2.20260301.3 62.00", ...months],
+    "the list that follows rates its January no more, and February again",
+  )
+})
+
 t.test("a level that came too late to cost anything on its own list goes on in the next one", async (t) => {
   const { billing, fresh, run, store } = await opened("2026-01-01")
   await run()
