@@ -27,13 +27,28 @@ import {
   textAt,
   timeKey,
 } from "./record.ts"
-import { meterPlans } from "./source.ts"
+import { removedOf } from "./removed.ts"
+import { countsCalls, meterPlans } from "./source.ts"
 import { Rating } from "./rating.ts"
 import { dueAt, endOf, forRules, isRatedAgain, periodAt, tablesOf, zonesOf } from "./subscription.ts"
 import { type Wallet, walletOf } from "./wallet.ts"
 
 type Kind = "closing" | "opening" | "late"
 type RatingValue = DraftValue["ratings"][number]
+
+/** A period of which something has come late that is not billed: records of a tenant were removed, and what is left is less than what it was billed of. */
+export interface Unrated {
+  readonly period: SpanValue
+  readonly tenant: string
+}
+
+export interface DrawnPeriod {
+  readonly key: string
+  readonly before: Row<BilledValue> | undefined
+  readonly after: BilledValue
+  /** Where nothing of it is on the invoice, although something came: which tenant's records were removed. */
+  readonly removedOf: string | undefined
+}
 
 /** A draft, and all that it rests on: conditions of its issue. */
 export interface Drawn {
@@ -45,7 +60,7 @@ export interface Drawn {
   readonly subscription: Row<SubscriptionValue>
   readonly account: Row<AccountValue>
   /** Of each period that is rated, by its key: as it was read, and as it is once this is issued, but for this invoice's id. */
-  readonly periods: ReadonlyArray<{ readonly key: string; readonly before: Row<BilledValue> | undefined; readonly after: BilledValue }>
+  readonly periods: ReadonlyArray<DrawnPeriod>
   /** The account's balance at the version it was read, where some of it is taken. */
   readonly wallet: Wallet | undefined
   /** Of the row that an event of a period that is over writes. */
@@ -80,12 +95,18 @@ const isWhole = ({ changes, start, trialEnd }: SubscriptionValue, period: SpanVa
   !changes.some(({ at, what }) => what === "plan" && at > period.start && at < period.end)
 
 interface Part {
-  readonly rating: RatingValue
+  /** Undefined where it cannot be rated again, since records of a tenant were removed. */
+  readonly rating: RatingValue | undefined
+  readonly removedOf?: string
   readonly lines: ReadonlyArray<Line>
   readonly after: BilledValue
 }
 
-/** Rates one period: undefined where there is nothing new of one that was billed. */
+/**
+ * Rates one period: undefined where there is nothing new of one that was billed. Of a price list that counts calls it is rated by all of its records or not
+ * at all: what is left of them would give back what was rightly billed.
+ * @throws BillingError `Removed` of one that is closed
+ */
 async function rate(drawing: Drawing, kind: Kind, period: SpanValue, before: BilledValue | undefined, startLevels: Levels): Promise<Part | undefined> {
   const { account, billing, subscription, table, zones } = drawing
   // Who has another account's tenant now has not been billed of it then, and who had it has.
@@ -121,6 +142,27 @@ async function rate(drawing: Drawing, kind: Kind, period: SpanValue, before: Bil
       kind === "opening" || span.end <= span.start
         ? undefined
         : await readUsage(billing, { table, account: account.id, tenants, span, isWhole: isWhole(subscription, period) }, rating)
+    const isRemoved = kind === "late" && before?.records !== undefined && read !== undefined && read.records < before.records
+    const removed =
+      read === undefined || !plans.some((_, meter) => countsCalls(table, meter))
+        ? undefined
+        : ((await removedOf(billing, tenants, span)) ?? (isRemoved ? tenants.join(", ") : undefined))
+    if (removed !== undefined && kind === "closing")
+      throw new BillingError("Removed", { subscription: subscription.id, tenant: removed, start: instantText(span.start), end: instantText(span.end) })
+    const levelsNow = plans.flatMap(({ id, level, scale }, meter): BilledValue["levels"] => {
+      if (level === undefined || kind === "opening") return []
+      const start = startLevels.get(id) ?? "0"
+      // Of calls whose records are gone, as they were.
+      if (removed !== undefined && countsCalls(table, meter))
+        return (before?.levels ?? [])
+          .filter((one) => one.meter === id)
+          .map((one) => ({ ...one, start, end: passedOn(table, startLevels, [one]).get(id) ?? start }))
+      const come = read?.levels.get(id)
+      const end = level === "latest" ? (come ?? start) : decimalText(decimal(atScale(start, scale) + atScale(come ?? "0", scale), scale))
+      return [{ meter: id, start, end, ...(level === "latest" && come !== undefined ? { isSet: true } : {}) }]
+    })
+    if (removed !== undefined && before !== undefined)
+      return { rating: undefined, removedOf: removed, lines: [], after: { ...before, tenants, fingerprint, levels: levelsNow } }
     const found = await rating.finish(kind !== "opening")
     const lines = found.filter(({ amount, meter }) => {
       // What is due in advance is fixed; usage is billed when its period closes, and a late line where it changes something.
@@ -143,15 +185,9 @@ async function rate(drawing: Drawing, kind: Kind, period: SpanValue, before: Bil
         isClosed: kind !== "opening",
         billed: added(before?.billed ?? [], lines),
         invoices: before?.invoices ?? [],
-        ...(kind === "opening" ? {} : { tenants }),
+        ...(kind === "opening" ? {} : { tenants, records: read?.records ?? 0 }),
         fingerprint,
-        levels: plans.flatMap(({ id, level, scale }) => {
-          if (level === undefined || kind === "opening") return []
-          const start = startLevels.get(id) ?? "0"
-          const come = read?.levels.get(id)
-          const end = level === "latest" ? (come ?? start) : decimalText(decimal(atScale(start, scale) + atScale(come ?? "0", scale), scale))
-          return [{ meter: id, start, end, ...(level === "latest" && come !== undefined ? { isSet: true } : {}) }]
-        }),
+        levels: levelsNow,
       },
     }
   } finally {
@@ -302,12 +338,13 @@ export async function draw(billing: Billing, id: string, { isEarly = false }: { 
   const late = await textAt(billing, lateKey(account.value.id))
   const drawing = await drawingOf(billing, account.value, subscription.value, now)
   const { table, zones } = drawing
-  const periods: Array<{ key: string; before: Row<BilledValue> | undefined; after: BilledValue }> = []
-  const parts: Array<Part> = []
+  const periods: Array<DrawnPeriod> = []
+  const parts: Array<{ readonly rating: RatingValue; readonly lines: ReadonlyArray<Line> }> = []
   const take = (part: Part | undefined, before: Row<BilledValue> | undefined): void => {
     if (part === undefined) return
-    parts.push(part)
-    periods.push({ key: billedKey(id, part.after.period), before, after: part.after })
+    const { after, lines, rating } = part
+    if (rating !== undefined) parts.push({ rating, lines })
+    periods.push({ key: billedKey(id, after.period), before, after, removedOf: part.removedOf })
   }
   let following: SpanValue | undefined
   if (next !== null && sequence === 0) {

@@ -8,7 +8,7 @@ import { BillingError } from "../../schemas/error/billing.ts"
 import type { Operation } from "../port/store.ts"
 import type { Billing } from "./billing.ts"
 import { coefficientOf } from "./decimal.ts"
-import { draw, type Drawn } from "./draft.ts"
+import { draw, type Drawn, type Unrated } from "./draft.ts"
 import { lateKey } from "./event.ts"
 import { documentNumbered, isNumberTaken, nextNumber } from "./document-number.ts"
 import { type Posting, type Transaction, ledgerOperations } from "./ledger.ts"
@@ -116,9 +116,9 @@ function afterwards({ last, next, subscription }: Drawn): SubscriptionValue {
 
 /** What is kept of the periods that were rated, by an invoice or by none. */
 const periodOperations = (billing: Billing, periods: Drawn["periods"], ...ids: ReadonlyArray<string>): ReadonlyArray<Operation> =>
-  periods.flatMap(({ after, before, key }) => [
+  periods.flatMap(({ after, before, key, removedOf }) => [
     asRead(billing, kinds.billed, key, before),
-    put(billing, kinds.billed, key, { ...after, invoices: [...after.invoices, ...ids] }),
+    put(billing, kinds.billed, key, { ...after, invoices: removedOf === undefined ? [...after.invoices, ...ids] : after.invoices }),
   ])
 
 /** All rows of an issue but those that say under which number. */
@@ -173,14 +173,20 @@ export interface IssueOptions {
   readonly draft?: string
 }
 
+/** Periods of which something has come late and nothing is billed. */
+const unratedOf = ({ periods }: Drawn): { readonly unrated?: ReadonlyArray<Unrated> } => {
+  const unrated = periods.flatMap(({ after: { period }, removedOf }) => (removedOf === undefined ? [] : [{ period, tenant: removedOf }]))
+  return unrated.length === 0 ? {} : { unrated }
+}
+
 /** What an issue came to: no invoice where a subscription begins and nothing is due in advance, and where one has ended and nothing has come late. */
 export type Issued =
-  | { readonly invoice: InvoiceValue; readonly isNew: boolean; readonly drafted?: Drafted }
-  | { readonly invoice: undefined; readonly isNew: false }
+  | { readonly invoice: InvoiceValue; readonly isNew: boolean; readonly drafted?: Drafted; readonly unrated?: ReadonlyArray<Unrated> }
+  | { readonly invoice: undefined; readonly isNew: false; readonly unrated?: ReadonlyArray<Unrated> }
 
 /**
  * Issues the next invoice of a subscription. Several nodes may do so at once: one of them writes it, the others answer with what it wrote.
- * @throws BillingError `NotDue`, `DraftDiffers`, `Rules`, `RulesStopped`, `Rate`, `Contended`; StorageError. Nothing is written then
+ * @throws BillingError `NotDue`, `Removed`, `DraftDiffers`, `Rules`, `RulesStopped`, `Rate`, `Contended`; StorageError. Nothing is written then
  */
 export async function issue(billing: Billing, subscription: string, { draft: shown, ...options }: IssueOptions = {}): Promise<Issued> {
   let wanted: string | undefined
@@ -223,7 +229,7 @@ async function issueDrawn(billing: Billing, drawn: Drawn): Promise<Issued | unde
     }
     try {
       await billing.store.apply([...numbering.operations(invoice.id), ...issueOperations(billing, drawn, invoice)])
-      return { invoice, isNew: true, ...(drafted === undefined ? {} : { drafted }) }
+      return { invoice, isNew: true, ...(drafted === undefined ? {} : { drafted }), ...unratedOf(drawn) }
     } catch (error) {
       if (!isConflict(error)) throw error
       // Another invoice has got the number, or this very one.
@@ -256,7 +262,7 @@ async function skip(billing: Billing, drawn: Drawn): Promise<Issued | undefined>
       put(billing, kinds.subscription, id, afterwards(drawn)),
       remove(billing, kinds.draft.prefix + draft.id),
     ])
-    return { invoice: undefined, isNew: false }
+    return { invoice: undefined, isNew: false, ...unratedOf(drawn) }
   } catch (error) {
     if (isConflict(error)) return undefined
     throw error

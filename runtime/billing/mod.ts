@@ -19,7 +19,7 @@ export {
   type SubscriptionValue,
   type Succession,
 } from "./subscription.ts"
-export { draw, type Drawn } from "./draft.ts"
+export { draw, type Drawn, type DrawnPeriod, type Unrated } from "./draft.ts"
 export {
   draftDigest,
   type Drafted,

@@ -28,6 +28,8 @@ export const BilledPeriod = Schema.Struct({
   invoices: Schema.Array(InvoiceId),
   /** Whose usage it was billed of. Not there while it is open, nor in rows of before this was kept: those of the account stand for them. */
   tenants: Schema.optionalKey(Schema.Array(Schema.String)),
+  /** How many usage records that were: they become more and, where nothing removes them, never fewer. */
+  records: Schema.optionalKey(Schema.Int),
   /** Of what was recorded for its time when it was rated last. */
   fingerprint: Schema.String,
   /** Of meters whose quantity is a level: what it was when the period began, and when it ended; `isSet` where the period itself says what it was last. */

@@ -7,6 +7,7 @@ import { SteleError } from "../../schemas/error/family.ts"
 import { lead } from "../service/lease.ts"
 import { pause } from "../storage/pause.ts"
 import type { Billing } from "./billing.ts"
+import type { Unrated } from "./draft.ts"
 import { type Drafted, issue, markOverdue } from "./invoice.ts"
 import { asRead, find, kinds, put, type SubscriptionValue } from "./record.ts"
 import { isConflict, tenantOf } from "./rows.ts"
@@ -18,6 +19,8 @@ export interface RunReport {
   readonly issued: ReadonlyArray<string>
   /** Those of them that a kept draft had otherwise. */
   readonly redrawn: ReadonlyArray<Drafted & { readonly invoice: string }>
+  /** Periods of which something came late that is on no invoice: the records of a tenant, by which it would be rated again, were removed. Said once. */
+  readonly unrated: ReadonlyArray<Unrated & { readonly subscription: string }>
   /** Subscriptions that could not be billed, and why: each is tried again by the next run. */
   readonly failed: ReadonlyArray<{ readonly subscription: string; readonly error: SteleError }>
   /** Tenants whose storage could not be measured, and why. */
@@ -34,6 +37,7 @@ export interface RunOptions {
 interface Written {
   readonly issued: Array<string>
   readonly redrawn: Array<RunReport["redrawn"][number]>
+  readonly unrated: Array<RunReport["unrated"][number]>
 }
 
 /** Bills one subscription until nothing of it is due: after a pause of months that is an invoice for each. */
@@ -45,11 +49,12 @@ async function billUp(
 ): Promise<void> {
   // What that gives back is taken by this one's invoice, and its levels go on here.
   if (predecessor !== undefined) await billUp(billing, { id: predecessor }, written, signal)
-  const { issued, redrawn } = written
+  const { issued, redrawn, unrated } = written
   const isEnded = (): boolean => signal?.aborted === true
   while (!isEnded()) {
     try {
       const found = await issue(billing, id)
+      unrated.push(...(found.unrated ?? []).map((one) => ({ subscription: id, ...one })))
       if (!found.isNew) continue
       issued.push(found.invoice.id)
       if (found.drafted !== undefined) redrawn.push({ invoice: found.invoice.id, ...found.drafted })
@@ -66,7 +71,7 @@ async function billUp(
  */
 export async function runBilling(billing: Billing, { signal }: RunOptions = {}): Promise<RunReport> {
   const now = await billing.now()
-  const written: Written = { issued: [], redrawn: [] }
+  const written: Written = { issued: [], redrawn: [], unrated: [] }
   const failed: Array<{ readonly subscription: string; readonly error: SteleError }> = []
   const unsampled = await sampleStorage(billing, now)
   const source = subscriptionsOf(billing)

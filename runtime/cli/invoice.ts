@@ -22,6 +22,7 @@ import {
   dueAt,
   runBilling,
   subscriptionsOf,
+  type Unrated,
 } from "../billing/mod.ts"
 import { encodeCreditNote, encodeDraft, encodeInvoice, invoiceJson, invoiceSummary } from "../billing/json.ts"
 import { creditPage, invoicePage } from "../billing/page.ts"
@@ -223,6 +224,11 @@ async function showDraft(billing: Billing, { early, subscription, ...flags }: Is
   printLine(`Issue it as it is: ${out.cyan(`stele invoice issue ${subscription}${early ? " --early" : ""} --draft ${digest}`)}`)
 }
 
+const unratedJson = ({ period: { end, start }, tenant }: Unrated) => ({ start: instantText(start), end: instantText(end), tenant })
+
+const noteUnrated = (subscription: string, { end, start, tenant }: ReturnType<typeof unratedJson>): void =>
+  noteLine(`${subscription}: what came late of ${start} to ${end} is not billed: retention has removed records of ${escapeText(tenant)} of that time`)
+
 export async function issueInvoice(flags: IssueFlags): Promise<void> {
   const { draft, early, subscription } = flags
   await using books = await openBooks(flags, "there")
@@ -232,10 +238,12 @@ export async function issueInvoice(flags: IssueFlags): Promise<void> {
   )
   const { invoice, isNew } = found
   const drafted = found.invoice === undefined ? undefined : found.drafted
+  const unrated = (found.unrated ?? []).map(unratedJson)
   if (flags.json) {
     const all = invoice === undefined ? null : invoiceJson(await invoiceOf(books.billing, invoice.id))
-    return printLine(JSON.stringify({ invoice: all, isNew, ...(drafted === undefined ? {} : { drafted }) }))
+    return printLine(JSON.stringify({ invoice: all, isNew, ...(drafted === undefined ? {} : { drafted }), unrated }))
   }
+  for (const one of unrated) noteUnrated(subscription, one)
   if (invoice === undefined) return printLine("Nothing is due: the period is closed without an invoice")
   if (drafted !== undefined) noteLine(`The draft that was kept had it otherwise: ${money(drafted.payable, invoice.currency)}`)
   const due = (await daysOf(books.billing, invoice.account.zone)).of(invoice.dueAt)
@@ -378,7 +386,7 @@ export async function runDue({ dryRun, ...flags }: BooksFlags & { readonly dryRu
     for (const line of table([["subscription", "account", "due since"], ...rows], columns(process.stdout), 0, [out.cyan])) printLine(line)
     return
   }
-  const { failed, issued, overdue, redrawn, unsampled } = await withProgress("Billing", flags.json, () => runBilling(billing))
+  const { failed, issued, overdue, redrawn, unrated, unsampled } = await withProgress("Billing", flags.json, () => runBilling(billing))
   if (failed.length > 0) process.exitCode = 1
   if (flags.json) {
     const problem = ({ code, message }: { readonly code: string; readonly message: string }): object => ({ code, message })
@@ -387,6 +395,7 @@ export async function runDue({ dryRun, ...flags }: BooksFlags & { readonly dryRu
         issued,
         redrawn,
         overdue,
+        unrated: unrated.map((one) => ({ subscription: one.subscription, ...unratedJson(one) })),
         failed: failed.map(({ error, subscription }) => ({ subscription, error: problem(error) })),
         unsampled: unsampled.map(({ error, tenant }) => ({ tenant, error: problem(error) })),
       }),
@@ -394,6 +403,7 @@ export async function runDue({ dryRun, ...flags }: BooksFlags & { readonly dryRu
   }
   printLine(`Issued ${issued.length} invoices, ${overdue.length} became overdue`)
   for (const { invoice, payable } of redrawn) noteLine(`${invoice}: the draft that was kept had ${payable} payable`)
+  for (const one of unrated) noteUnrated(one.subscription, unratedJson(one))
   for (const { error, subscription } of failed) noteLine(`${subscription}: ${error.code} ${escapeText(error.message)}`)
   for (const { error, tenant } of unsampled) noteLine(`storage of ${escapeText(tenant)} is not counted: ${error.code} ${escapeText(error.message)}`)
 }

@@ -331,4 +331,14 @@ export class BillingError extends family("BillingError", {
       `Cannot issue the invoice "${d.invoice}" as it was shown: that was ${d.shown.slice(0, 19)}…, and by now it is ${d.digest.slice(0, 19)}… with ${d.payable} ${d.currency} payable`,
     fix: () => "look at it again: usage, terms or a balance have changed since; then issue what is shown then",
   }),
+  Removed: reason<{ readonly subscription: string; readonly tenant: string; readonly start: string; readonly end: string }>({
+    code: "STELE-BIL-0038",
+    status: 409,
+    exit: 6,
+    isRetryable: false,
+    message: (d) =>
+      `Cannot bill the subscription "${d.subscription}" from ${d.start} to ${d.end}: retention has removed usage records of the tenant "${d.tenant}" of that time`,
+    fix: () =>
+      "bill that tenant's calls by hand: take it from the account, issue, and give it back. Keep records (ageMsMax, bytesMax of a store's usage) until their period is billed and 35 days more",
+  }),
 }) {}

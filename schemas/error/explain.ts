@@ -121,6 +121,7 @@ const explanations: Readonly<Record<string, string>> = {
     "The provider's answer did not come, or is still to come. Each payment has one key, under which the provider does it once, however often it is asked.",
   "STELE-BIL-0036": "A refund is at most what was paid less what was given back before.",
   "STELE-BIL-0037": "What is issued is what is due when it is issued; whoever names the draft that he was shown gets that or nothing.",
+  "STELE-BIL-0038": "A price list that counts calls is applied to all records of a period or to none: what retention has left of them would bill too little.",
   "STELE-CAP-0001": "The text is not a grant: `stele explain grants` lists the grammar.",
   "STELE-CAP-0002": "The plugin imports an interface that no capability of this host serves.",
   "STELE-CAP-0003": "The plugin asked for a capability it was not granted; everything is denied by default.",

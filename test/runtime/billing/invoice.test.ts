@@ -2,7 +2,8 @@
 import { readFile } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
 import t from "tap"
-import type { UsageEntry } from "../../../runtime/port/usage.ts"
+import { firstId, type UsageEntry } from "../../../runtime/port/usage.ts"
+import { tenantBytes } from "../../../runtime/storage/usage.ts"
 import {
   accountOfTenant,
   addCatalogue,
@@ -329,25 +330,24 @@ t.test("`issue()` keeps to the draft that was shown, or says what a kept one had
   await billing.close()
 })
 
+const perCall = JSON.stringify({
+  name: "plain",
+  version: "1",
+  currency: "USD",
+  units: { call: { exponent: 0 } },
+  meters: [{ id: "calls", unit: "call", aggregation: "sum", event: "call" }],
+  plans: [
+    { id: "a", interval: { unit: "month", count: 1 }, align: "calendar", charges: [{ id: "calls", meter: "calls", price: { model: "unit", price: "1" } }] },
+  ],
+})
+
 t.test("a period is rated again of the tenants that it was billed of", async (t) => {
   const { billing, store } = await opened("2026-01-01")
   const of = (id: string, tenants?: readonly [string]) =>
     putAccount(billing, { id, zone: "UTC", currency: "USD", ...(tenants === undefined ? {} : { tenants }) })
   await of("ada", ["ta"])
   await of("bob")
-  const { digest } = await addCatalogue(
-    billing,
-    JSON.stringify({
-      name: "plain",
-      version: "1",
-      currency: "USD",
-      units: { call: { exponent: 0 } },
-      meters: [{ id: "calls", unit: "call", aggregation: "sum", event: "call" }],
-      plans: [
-        { id: "a", interval: { unit: "month", count: 1 }, align: "calendar", charges: [{ id: "calls", meter: "calls", price: { model: "unit", price: "1" } }] },
-      ],
-    }),
-  )
+  const { digest } = await addCatalogue(billing, perCall)
   for (const account of ["ada", "bob"]) await subscribe(billing, { id: `${account}-s`, account, catalogue: digest, plan: "a", start: at("2026-01-01") })
   const run = async () => {
     const { failed, issued } = await runBilling(billing)
@@ -371,6 +371,55 @@ t.test("a period is rated again of the tenants that it was billed of", async (t)
     ["ada-s", "late 5.00", "closing 0.00"],
     ["bob-s", "closing 7.00"],
   ])
+  await billing.close()
+})
+
+t.test("what retention has left of a period gives nothing back, and is not billed for all of it", async (t) => {
+  const { billing, store } = await opened("2026-01-01")
+  await putAccount(billing, { id: "ada", zone: "UTC", currency: "USD" })
+  const { digest } = await addCatalogue(billing, perCall)
+  await subscribe(billing, { id: "s", account: "ada", catalogue: digest, plan: "a", start: at("2026-01-01") })
+  const forget = (time: string) => store.apply([{ op: "forget", tenant: tenantBytes("ada"), beforeId: firstId(Number(at(time) / 1_000n)), countMax: 10_000 }])
+  const run = async () => {
+    const { failed, issued, unrated } = await runBilling(billing)
+    const all = await Promise.all(issued.map((one) => invoiceOf(billing, one)))
+    const lines = all.flatMap(({ invoice }) => invoice.lines.map(({ amount, rating }) => `${invoice.ratings[rating]?.kind} ${amount}`))
+    return {
+      lines,
+      failed: failed.map(({ error }) => error.code),
+      unrated: unrated.map(({ period, tenant }) => `${tenant} ${instantText(period.start).slice(0, 10)}`),
+    }
+  }
+  await run()
+  store.set("2026-02-01T03:00:00Z")
+  await keep(store, "ada", calls("ada", "2026-01-05", "2026-01-10", 100))
+  t.strictSame(await run(), { lines: ["closing 100.00"], failed: [], unrated: [] })
+  store.set("2026-03-01T03:00:00Z")
+  await forget("2026-01-08")
+  await keep(store, "ada", calls("ada", "2026-01-20", "2026-01-21", 2, 2))
+  await keep(store, "ada", calls("ada", "2026-02-02", "2026-02-21", 30, 3))
+  t.strictSame(await run(), { lines: ["closing 30.00"], failed: [], unrated: ["ada 2026-01-01"] }, "60 calls are gone, and 2 have come")
+  t.strictSame(
+    (await invoiceOf(billing, "s.20260201T000000Z.2")).invoice.ratings.map(({ kind }) => kind),
+    ["closing", "opening"],
+  )
+  t.equal(await balanceOf(billing, "wallet/ada", "USD"), 0n)
+  store.set("2026-04-01T03:00:00Z")
+  await keep(store, "ada", calls("ada", "2026-03-02", "2026-03-21", 40, 4))
+  await keep(store, "ada", calls("ada", "2026-02-22", "2026-02-23", 3, 5))
+  await forget("2026-02-01")
+  t.strictSame(await run(), { lines: ["late 3.00", "closing 40.00"], failed: [], unrated: [] }, "what was removed is before it")
+  store.set("2026-05-01T03:00:00Z")
+  await keep(store, "ada", calls("ada", "2026-04-02", "2026-04-21", 50, 6))
+  await forget("2026-04-10")
+  t.strictSame(await run(), { lines: [], failed: ["STELE-BIL-0038"], unrated: [] })
+  await putAccount(billing, { id: "ada", zone: "UTC", currency: "USD", tenants: ["by-hand"] })
+  t.strictSame(await run(), { lines: ["closing 0.00"], failed: [], unrated: [] })
+  await putAccount(billing, { id: "ada", zone: "UTC", currency: "USD" })
+  store.set("2026-06-01T03:00:00Z")
+  await keep(store, "ada", calls("ada", "2026-05-02", "2026-05-21", 60, 7))
+  t.strictSame(await run(), { lines: ["closing 60.00"], failed: [], unrated: [] })
+  t.strictSame(await checkLedger(billing), [])
   await billing.close()
 })
 
