@@ -88,17 +88,24 @@ function used({ cap, meter, sources }: Bound, entry: UsageEntry): bigint | undef
   return sum
 }
 
-/** The plan in force at an instant of a period. */
-function planAt({ changes, plan }: SubscriptionValue, { start }: SpanValue, at: bigint): string | undefined {
-  let found: string | undefined = plan
+/** The plan in force at an instant of a period, and since when its charges count usage of it: not before it was the plan, and not in a trial. */
+function planAt({ changes, plan, start: from, trialEnd = from }: SubscriptionValue, { start }: SpanValue, at: bigint): PlanSince | undefined {
+  let found: PlanSince | undefined = { plan, since: latest(start, from, trialEnd) }
   for (const change of changes) {
     const isInForce = change.atPeriodEnd === true ? change.at < start : change.at <= at
     if (!isInForce) continue
-    if (change.what === "plan") found = change.plan
+    if (change.what === "plan" && change.plan !== found?.plan) found = { plan: change.plan, since: latest(start, from, trialEnd, change.at) }
     else if (change.what === "cancel") found = undefined
   }
   return found
 }
+
+interface PlanSince {
+  readonly plan: string
+  readonly since: bigint
+}
+
+const latest = (...instants: ReadonlyArray<bigint>): bigint => instants.reduce((a, b) => (a > b ? a : b))
 
 interface BoundOfPlan {
   readonly charge: string
@@ -167,16 +174,15 @@ export function cappedAdmission(
       for await (const { value: subscription } of subscriptionsOf(billing, account)) {
         const table = await priceTable(billing, subscription.catalogue, owner)
         const period = await periodAt(billing, table, subscription, now)
-        const plan = period === undefined ? undefined : planAt(subscription, period, now)
-        if (period === undefined || plan === undefined || subscription.start > now) continue
+        const inForce = period === undefined ? undefined : planAt(subscription, period, now)
+        if (period === undefined || inForce === undefined || subscription.start > now) continue
         // What ends is another cap afterwards.
         untilMs = Math.min(untilMs, timeNow() + Number((period.end - now) / 1_000n))
         const sources = new Sources(table, meterPlans(table))
-        const start = subscription.start > period.start ? subscription.start : period.start
-        for (const { charge, meter, policy, upTo } of await boundsOf(table, plan)) {
+        for (const { charge, meter, policy, upTo } of await boundsOf(table, inForce.plan)) {
           const { scale, unit } = table.description.meters[meter] ?? { scale: 0, unit: "" }
           const cap: Cap = { account, charge: `${subscription.id}/${charge}`, period, upTo, scale, unit }
-          await beginCap(billing, cap, { account: owner, table, meter, span: { start, end: now } })
+          await beginCap(billing, cap, { account: owner, table, meter, span: { start: inForce.since, end: now } })
           bounds.push({ cap, policy, meter, sources })
         }
       }

@@ -9,7 +9,7 @@ import { cappedAdmission, type CapWarning } from "../../../runtime/billing/admis
 import { costOfCall } from "../../../runtime/billing/call-cost.ts"
 import { priceTable } from "../../../runtime/billing/catalogue.ts"
 import { decimal, decimalText, readDecimal } from "../../../runtime/billing/decimal.ts"
-import { addCatalogue, type Billing, openBilling, putAccount, subscribe } from "../../../runtime/billing/mod.ts"
+import { addCatalogue, type Billing, changeSubscription, openBilling, putAccount, subscribe } from "../../../runtime/billing/mod.ts"
 import { checkCaps, Reserver, useOfCap } from "../../../runtime/billing/reserve.ts"
 import { PluginError } from "../../../schemas/error/plugin.ts"
 import { writeGuests } from "../../host/embedding-guests.ts"
@@ -72,6 +72,39 @@ t.test("a cap begins with what was used of its period, once over all nodes, and 
   t.strictSame(await checkCaps(billing), [])
   await close()
 })
+
+for (const what of ["its plan began", "its trial ended"] as const)
+  t.test(`a cap begins with what was used since ${what}, as it is billed`, async (t) => {
+    const store = storeAt("2026-01-10")
+    const billing = openBilling({ host: core, store, entity: "acme" })
+    const plan = (id: string, upTo: string) => ({
+      ...{ id, interval: { unit: "month", count: 1 }, align: "calendar" },
+      charges: [{ id: "calls", meter: "calls", price: { model: "unit", price: "1" }, overage: { upTo, policy: "block" } }],
+    })
+    const list = {
+      ...{ name: "x", version: "1", currency: "EUR", units: { call: { exponent: 0 } } },
+      meters: [{ id: "calls", unit: "call", aggregation: "sum", event: "call" }],
+      plans: [plan("large", "1000"), plan("small", "100")],
+    }
+    const { digest } = await addCatalogue(billing, JSON.stringify(list))
+    await putAccount(billing, { id: "ada", zone: "UTC", currency: "EUR" })
+    const isPlan = what === "its plan began"
+    const trial = isPlan ? {} : { trialEnd: at("2026-01-08") }
+    await subscribe(billing, { id: "s", account: "ada", catalogue: digest, plan: isPlan ? "large" : "small", start: at("2026-01-01"), ...trial })
+    if (isPlan) await changeSubscription(billing, "s", { what: "plan", plan: "small", at: at("2026-01-08") })
+    await keep(store, "ada", calls("ada", "2026-01-02", "2026-01-07", 150, 3))
+    await keep(store, "ada", calls("ada", "2026-01-08", "2026-01-09", 60, 4))
+    const reserver = new Reserver(billing)
+    const port = cappedAdmission(billing, reserver)
+    const decision = await port.call({ plugin: `sha256:${"0".repeat(64)}`, tenant: "ada", export: "add" } as never, { deadlineMs: 1_000 } as never)
+    t.match(decision, { admit: true })
+    const period = { start: at("2026-01-01"), end: 0n }
+    t.equal((await useOfCap(billing, { account: "ada", charge: "s/small/calls", period, upTo: 100n, scale: 0, unit: "" })).used, 60n)
+    if ("settle" in decision) decision.settle?.({} as never, false)
+    await reserver.close()
+    t.strictSame(await checkCaps(billing), [])
+    await billing.close()
+  })
 
 t.test("a bound that only warns refuses nothing, and is said once", async (t) => {
   const warnings: Array<CapWarning> = []
