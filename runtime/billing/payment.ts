@@ -8,7 +8,7 @@ import type { Billing } from "./billing.ts"
 import { creditsOf, owedOf } from "./credit.ts"
 import { paidOperations, transactionOf } from "./invoice.ts"
 import { book, type Transaction } from "./ledger.ts"
-import { askProvider } from "./provider.ts"
+import { askProvider, checkProvider } from "./provider.ts"
 import { asRead, find, get, type InvoiceValue, kinds, put, type Row, type StateValue, type Value } from "./record.ts"
 import { isConflict } from "./rows.ts"
 import { walletAccount } from "./wallet.ts"
@@ -19,10 +19,21 @@ type PaymentValue = Value<typeof kinds.payment>
 export const dueOf = async (billing: Billing, invoice: InvoiceValue, state: StateValue): Promise<bigint> =>
   owedOf(invoice, state, await creditsOf(billing, state))
 
+/**
+ * What `payInvoice` would charge now: what is due, or what an attempt that nobody knows the end of was begun with.
+ * @throws BillingError `OtherProvider` where that was asked of another
+ */
+export async function chargeOf(billing: Billing, payments: Pick<PaymentPort, "name">, invoice: InvoiceValue, state: StateValue): Promise<bigint> {
+  const open = (await find(billing, kinds.payment, invoice.id))?.value
+  if (open?.status !== "asked") return dueOf(billing, invoice, state)
+  checkProvider("invoice", invoice.id, payments, open)
+  return open.amount
+}
+
 const keyOf = (billing: Billing, { attempt, invoice }: PaymentValue): string => `${billing.entity}/invoice/${invoice}/${attempt}`
 
 /** The attempt that is to be made, or goes on; undefined where nothing is to be paid. */
-async function asked(billing: Billing, invoice: InvoiceValue): Promise<Row<PaymentValue> | undefined> {
+async function asked(billing: Billing, { name }: PaymentPort, invoice: InvoiceValue): Promise<Row<PaymentValue> | undefined> {
   for (;;) {
     const [known, state] = await Promise.all([find(billing, kinds.payment, invoice.id), get(billing, kinds.state, invoice.id)])
     if (known?.value.status === "asked") return known
@@ -31,7 +42,7 @@ async function asked(billing: Billing, invoice: InvoiceValue): Promise<Row<Payme
     const amount = await dueOf(billing, invoice, state.value)
     const payment: PaymentValue = {
       ...{ invoice: invoice.id, attempt: (known?.value.attempt ?? 0) + 1, amount, currency: invoice.currency, at: await billing.now() },
-      ...{ status: "asked", answer: "" },
+      ...{ status: "asked", answer: "", provider: name },
     }
     try {
       const operations = [
@@ -55,14 +66,16 @@ export interface Paid {
 
 /**
  * Charges what is due of an invoice and makes it paid. Called again, on whatever node, after a crash or a lost answer, it goes on where it was: nothing is charged twice.
- * @throws BillingError `Declined`, after which the next call is a new attempt; `Unconfirmed`, to be called again; `State` for one that is cancelled; `Unknown`
+ * @throws BillingError `Declined`, after which the next call is a new attempt; `Unconfirmed`, to be called again; `OtherProvider` where another was asked and has not
+ * answered; `State` for one that is cancelled; `Unknown`
  */
 export async function payInvoice(billing: Billing, payments: PaymentPort, id: string): Promise<Paid> {
   const invoice = (await get(billing, kinds.invoice, id)).value
   const { number, account } = invoice
   for (;;) {
-    const row = await asked(billing, invoice)
+    const row = await asked(billing, payments, invoice)
     if (row === undefined) return { invoice: id, isNew: false }
+    checkProvider("invoice", id, payments, row.value)
     const { amount, attempt, at, currency } = row.value
     const memo = `Invoice ${number}`
     const answer = await askProvider("invoice", id, () =>

@@ -9,7 +9,7 @@ import type { Billing } from "./billing.ts"
 import { minorUnits } from "./invoice.ts"
 import { book, type Transaction } from "./ledger.ts"
 import { accountIn, balanceKey, balancePrefix, readBalance } from "./ledger-row.ts"
-import { askProvider } from "./provider.ts"
+import { askProvider, checkProvider } from "./provider.ts"
 import { all, asRead, find, kinds, put, type Row, type Value } from "./record.ts"
 import { isConflict, rowAt, rowsOf } from "./rows.ts"
 
@@ -32,7 +32,12 @@ export interface PaidOut {
 }
 
 /** Writes down a payout of what is owed; undefined where it is less than the threshold, or somebody else was faster. */
-async function begun(billing: Billing, creator: string, currency: string, threshold: bigint): Promise<Row<PayoutValue> | undefined> {
+async function begun(
+  billing: Billing,
+  { name }: PaymentPort,
+  { creator, currency }: Pick<PayoutValue, "creator" | "currency">,
+  threshold: bigint,
+): Promise<Row<PayoutValue> | undefined> {
   const key = balanceKey(`payable/${creator}`, currency)
   const id = idOf(creator, currency)
   const [known, balance] = await Promise.all([find(billing, kinds.payout, id), billing.store.ask({ ask: "get", ...rowAt(billing.entity, key) })])
@@ -40,7 +45,8 @@ async function begun(billing: Billing, creator: string, currency: string, thresh
   // What is owed is a credit. A creator who owes is below 0, and what he earns next makes up for it first.
   const amount = balance === undefined ? 0n : -readBalance(billing.entity, key, balance.value)
   if (balance === undefined || amount < threshold || amount <= 0n) return undefined
-  const value: PayoutValue = { creator, currency, sequence: (known?.value.sequence ?? 0) + 1, amount, at: await billing.now(), status: "asked", answer: "" }
+  const sequence = (known?.value.sequence ?? 0) + 1
+  const value: PayoutValue = { creator, currency, sequence, amount, at: await billing.now(), status: "asked", answer: "", provider: name }
   try {
     const answers: ReadonlyArray<unknown> = await billing.store.apply([
       asRead(billing, kinds.payout, id, known),
@@ -60,6 +66,7 @@ async function finish(billing: Billing, payments: PaymentPort, row: Row<PayoutVa
   const memo = `Payout ${sequence}`
   const idempotencyKey = `${billing.entity}/payout/${creator}/${currency}/${sequence}`
   try {
+    checkProvider("payout", id, payments, row.value)
     const answer = await askProvider("payout", id, () => payments.payout({ creator, amount, currency, idempotencyKey, memo }))
     const isDone = answer.outcome === "done"
     const detail = isDone ? answer.id : answer.detail
@@ -79,6 +86,8 @@ async function finish(billing: Billing, payments: PaymentPort, row: Row<PayoutVa
     // Another node has finished it.
     if (isConflict(error)) return undefined
     if (error instanceof BillingError && error.reason._tag === "Unconfirmed") return { creator, amount, status: "unconfirmed", detail: error.reason.detail }
+    // It is for the other to end; whoever else is owed something is paid.
+    if (error instanceof BillingError && error.reason._tag === "OtherProvider") return { creator, amount, status: "unconfirmed", detail: error.message }
     throw error
   }
 }
@@ -137,7 +146,7 @@ export async function payOut(
   for await (const { key } of rowsOf(billing, `${balancePrefix}payable/`)) {
     const found = accountIn(textOf(key))
     const creator = found.account.slice("payable/".length)
-    if (found.currency === currency && !seen.has(creator)) await take(await begun(billing, creator, currency, least))
+    if (found.currency === currency && !seen.has(creator)) await take(await begun(billing, payments, { creator, currency }, least))
   }
   return paid
 }

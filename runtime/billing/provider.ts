@@ -1,6 +1,6 @@
 /** Asking a payment provider for one thing until it answers, always under the same key. */
 import { BillingError } from "../../schemas/error/billing.ts"
-import type { PaymentOutcome } from "../port/payment.ts"
+import type { PaymentOutcome, PaymentPort } from "../port/payment.ts"
 
 export const providerLimits = {
   /** Times that a request without an answer is sent again. */
@@ -10,6 +10,11 @@ export const providerLimits = {
 }
 
 export type Settled = Extract<PaymentOutcome, { readonly outcome: "done" | "declined" }>
+
+/** Whoever goes on with what was asked of a provider has the same one. @throws BillingError `OtherProvider` */
+export function checkProvider(what: string, id: string, { name }: Pick<PaymentPort, "name">, { provider }: { readonly provider?: string }): void {
+  if (provider !== undefined && provider !== name) throw new BillingError("OtherProvider", { what, id, asked: provider, given: name })
+}
 
 /** @throws BillingError `Unconfirmed` where it is pending, or no answer came */
 export async function askProvider(what: string, id: string, ask: () => Promise<PaymentOutcome>, { pauseMs, triesMax } = providerLimits): Promise<Settled> {

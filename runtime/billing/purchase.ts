@@ -10,7 +10,7 @@ import { atScale, coefficientOf, decimal, decimalText } from "./decimal.ts"
 import { book, type Posting, type Transaction } from "./ledger.ts"
 import { decimalIn } from "./plain.ts"
 import type { PriceTable } from "./price-table.ts"
-import { askProvider } from "./provider.ts"
+import { askProvider, checkProvider } from "./provider.ts"
 import { asRead, find, get, kinds, put, type Row, type Value } from "./record.ts"
 import { isConflict } from "./rows.ts"
 
@@ -93,7 +93,7 @@ async function written(billing: Billing, id: string, row: Row<PurchaseValue> | u
 
 /**
  * Sells an artifact: charges the account, and books each one's part. Called again after whatever happened it goes on; nothing is charged twice.
- * @throws BillingError `Declined` (for good: another try is another purchase), `Unconfirmed`, `Taken` for an id with another content, `Rules`
+ * @throws BillingError `Declined` (for good: another try is another purchase), `Unconfirmed`, `OtherProvider`, `Taken` for an id with another content, `Rules`
  */
 export async function purchase(billing: Billing, payments: PaymentPort, table: PriceTable, request: PurchaseRequest): Promise<PurchaseValue> {
   const { id, shares, ...given } = request
@@ -105,12 +105,14 @@ export async function purchase(billing: Billing, payments: PaymentPort, table: P
       const parts = await partsOf(table, given.amount, given.exponent, weights)
       const [first, ...rest] = shares.map((share, place) => ({ ...share, amount: parts[place] ?? 0n }))
       if (first === undefined) throw new BillingError("Input", { what: "shares", detail: "there are none" })
-      row = await written(billing, id, undefined, { id, ...given, shares: [first, ...rest], at: await billing.now(), status: "asked", answer: "", refunds: [] })
+      const asked = { at: await billing.now(), status: "asked", answer: "", provider: payments.name, refunds: [] } as const
+      row = await written(billing, id, undefined, { id, ...given, shares: [first, ...rest], ...asked })
       if (row === undefined) continue
     }
     const { value } = row
     if (value.status === "done") return value
     if (value.status === "declined") throw new BillingError("Declined", { what: "purchase", id, detail: value.answer })
+    checkProvider("purchase", id, payments, value)
     const { account, amount, at, currency } = value
     const memo = `Purchase ${id}`
     const answer = await askProvider("purchase", id, () =>
@@ -144,7 +146,7 @@ function leftOf({ amount, refunds, shares }: PurchaseValue): { readonly amount: 
 
 /**
  * Gives back an amount of a purchase, or what is left of it. The same id again is the same refund.
- * @throws BillingError `Exceeds`, `Declined`, `Unconfirmed`, `State` for a purchase that is not paid, `Taken`, `Unknown`
+ * @throws BillingError `Exceeds`, `Declined`, `Unconfirmed`, `OtherProvider` where another charged it, `State` for a purchase that is not paid, `Taken`, `Unknown`
  */
 export async function refund(
   billing: Billing,
@@ -159,6 +161,8 @@ export async function refund(
     let known = row.value.refunds.find((one) => one.id === id)
     if (known !== undefined && asked !== undefined && asked !== known.amount)
       throw new BillingError("Taken", { what: "refund", id, detail: "it is one of another amount" })
+    // Who charged it gives it back.
+    if (known?.status !== "done") checkProvider("purchase", of, payments, row.value)
     if (known === undefined) {
       const left = leftOf(row.value)
       const amount = asked ?? left.amount

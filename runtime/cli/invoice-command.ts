@@ -167,7 +167,7 @@ export const payout = Command.make(
   "payout",
   {
     currency: Flag.String("currency").pipe(Flag.withMetavar("CODE"), Flag.withDescription("What is paid out, such as EUR")),
-    exponent: text("exponent", "DIGITS", "Digits after the currency's point (default 2)"),
+    exponent: text("exponent", "DIGITS", "Digits after the point (default those of ISO 4217)"),
     threshold: text("threshold", "AMOUNT", "What must be owed at least (default 100.00)"),
     provider,
     dryRun,

@@ -250,11 +250,9 @@ export async function issueInvoice(flags: IssueFlags): Promise<void> {
   printLine(`${isNew ? "Issued" : "Was issued as"} ${invoice.number}: ${money(invoice.totals.payable, invoice.currency)}, due ${due}`)
 }
 
-const cell = (text: string): string => {
-  // A cell that begins so is a formula to spreadsheets.
-  const safe = /^[=+\-@\t\r]/.test(text) && !/^-?\d+(\.\d+)?$/.test(text) ? `'${text}` : text
-  return /[",\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe
-}
+/** A number as it is, a text in quotes. What begins a cell so is a formula to spreadsheets, some of which begin cells after `;` and tabs, too. */
+const cell = (text: string): string =>
+  text === "" || /^-?\d+(\.\d+)?$/.test(text) ? text : `"${text.replace(/(^|[;\t\r\n])(?=\s*[=+\-@\t\r])/g, "$1'").replaceAll('"', '""')}"`
 
 export const invoiceCsv = ({ invoice }: InvoiceAndState): string => {
   const head = ["number", "line", "charge", "attribute", "title", "from", "to", "quantity", "amount", "currency", "meter"]
@@ -271,7 +269,7 @@ export const invoiceCsv = ({ invoice }: InvoiceAndState): string => {
     invoice.currency,
     line.meter ?? "",
   ])
-  return [head, ...rows].map((row) => row.map(cell).join(",")).join("\r\n")
+  return [head.join(","), ...rows.map((row) => row.map(cell).join(","))].join("\r\n")
 }
 
 /** Writes a file that is there whole or not at all. */

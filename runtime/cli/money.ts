@@ -6,8 +6,9 @@ import { escapeText } from "../../host/port/log.ts"
 import { cancelInvoice, creditInvoice, type CreditPart, type CreditValue } from "../billing/credit.ts"
 import { decimal, decimalText, groupedText } from "../billing/decimal.ts"
 import { invoiceNumbered, invoiceOf } from "../billing/invoice.ts"
-import { dueOf, payInvoice } from "../billing/payment.ts"
+import { chargeOf, payInvoice } from "../billing/payment.ts"
 import { TestPayments } from "../billing/payment-test.ts"
+import { digitsBy as digitsOf } from "../billing/convert/mod.ts"
 import { payOut, payoutLimits, payoutsDue } from "../billing/payout.ts"
 import type { PaymentPort } from "../port/payment.ts"
 import { type BooksFlags, openBooks } from "./books.ts"
@@ -36,7 +37,7 @@ export async function pay({ dryRun, number, provider, ...flags }: ProviderFlags 
   const payments = providerOf(provider)
   await using books = await openBooks(flags, "there")
   const { invoice, state } = await invoiceNumbered(books.billing, number)
-  const due = await dueOf(books.billing, invoice, state)
+  const due = await chargeOf(books.billing, payments, invoice, state)
   const amount = decimalText(decimal(due, invoice.exponent))
   const shown = money(due, invoice.exponent, invoice.currency)
   if (dryRun) {
@@ -143,11 +144,18 @@ export async function payout({
   ...flags
 }: ProviderFlags & { readonly currency: string; readonly exponent: string | undefined; readonly threshold: string | undefined }): Promise<void> {
   const payments = providerOf(provider)
-  const exponent = digits === undefined ? 2 : /^(?:\d|1[0-8])$/.test(digits) ? Number(digits) : -1
-  if (exponent < 0) throw new ConfigError("Option", { option: "--exponent", expected: "digits after the point, 0 to 18", actual: quote(digits ?? "", 20) })
+  const given = digits === undefined ? undefined : /^(?:\d|1[0-8])$/.test(digits) ? Number(digits) : -1
+  if (given === -1) throw new ConfigError("Option", { option: "--exponent", expected: "digits after the point, 0 to 18", actual: quote(digits ?? "", 20) })
   if (!/^\d{1,18}(?:\.\d{1,18})?$/.test(threshold))
     throw new ConfigError("Option", { option: "--threshold", expected: "an amount such as 100.00", actual: quote(threshold, 40) })
   await using books = await openBooks(flags)
+  const exponent = given ?? (await digitsOf(await books.billing.components.rulesOf(undefined, ""))(currency))
+  if (exponent === undefined)
+    throw new ConfigError("Option", {
+      option: "--exponent",
+      expected: "digits after the point of what is no currency of ISO 4217",
+      actual: quote(currency, 20),
+    })
   const terms = { currency, exponent, threshold }
   const found = dryRun ? await payoutsDue(books.billing, terms) : await payOut(books.billing, payments, terms)
   if (flags.json) {

@@ -8,6 +8,9 @@ const Status = Schema.Literals(["asked", "done", "declined"])
 /** What the provider named it, or why it declined; empty before. */
 const Answer = Schema.String
 
+/** Whom it was asked of, by the port's name: nobody else goes on with it. Rows that were written before there was this are anybody's. */
+const Provider = Schema.optionalKey(Schema.String)
+
 /** The newest attempt to have an invoice paid. */
 export const Payment = Schema.Struct({
   invoice: TransactionId,
@@ -17,6 +20,7 @@ export const Payment = Schema.Struct({
   at: LedgerInstant,
   status: Status,
   answer: Answer,
+  provider: Provider,
 })
 
 /** Who has a part of what an artifact was sold for: `payable/CREATOR`, `revenue/platform`. */
@@ -43,6 +47,7 @@ export const Purchase = Schema.Struct({
   at: LedgerInstant,
   status: Status,
   answer: Answer,
+  provider: Provider,
   refunds: Schema.Array(Refund),
 })
 
@@ -55,4 +60,5 @@ export const Payout = Schema.Struct({
   at: LedgerInstant,
   status: Status,
   answer: Answer,
+  provider: Provider,
 })

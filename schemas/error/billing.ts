@@ -341,4 +341,12 @@ export class BillingError extends family("BillingError", {
     fix: () =>
       "bill that tenant's calls by hand: take it from the account, issue, and give it back. Keep records (ageMsMax, bytesMax of a store's usage) until their period is billed and 35 days more",
   }),
+  OtherProvider: reason<{ readonly what: string; readonly id: string; readonly asked: string; readonly given: string }>({
+    code: "STELE-BIL-0039",
+    status: 409,
+    exit: 6,
+    isRetryable: false,
+    message: (d) => `Cannot go on with the ${d.what} "${d.id}" by the provider "${d.given}": it was asked of "${d.asked}", which may have moved the money`,
+    fix: (d) => `go on with it by "${d.asked}" until that answers`,
+  }),
 }) {}

@@ -122,6 +122,7 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-BIL-0036": "A refund is at most what was paid less what was given back before.",
   "STELE-BIL-0037": "What is issued is what is due when it is issued; whoever names the draft that he was shown gets that or nothing.",
   "STELE-BIL-0038": "A price list that counts calls is applied to all records of a period or to none: what retention has left of them would bill too little.",
+  "STELE-BIL-0039": "What was asked of a provider may be done there. Asked of another, it would be done twice, or be booked although nothing moved.",
   "STELE-CAP-0001": "The text is not a grant: `stele explain grants` lists the grammar.",
   "STELE-CAP-0002": "The plugin imports an interface that no capability of this host serves.",
   "STELE-CAP-0003": "The plugin asked for a capability it was not granted; everything is denied by default.",

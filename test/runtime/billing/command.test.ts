@@ -6,6 +6,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
 import { SqliteStore } from "../../../runtime/storage/sqlite/mod.ts"
+import { book } from "../../../runtime/billing/ledger.ts"
 import { jsonError, main, stele as run } from "../command-line.ts"
 import { calls, keep } from "./usage.ts"
 
@@ -93,6 +94,17 @@ t.test("a draft is shown and issued as it was shown; money moves once, and a dry
   const pay = ["invoice", "pay", "INV-000003", "--provider", "test"] as const
   t.match(stele(...pay, "--dry-run").stdout, /^Would charge 90.00 USD for INV-000003 by the provider "test"$/m)
   t.match(stele(...pay).stdout, /^Charged 90.00 USD .*which moves no money$/m)
+  // 500 of the smallest unit are 500 yen, and no unit of a price list has digits that everybody knows.
+  const books = await SqliteStore.open(path)
+  const postings = [
+    { account: "cash/test", currency: "JPY", amount: 500n },
+    { account: "payable/eve", currency: "JPY", amount: -500n },
+  ] as const
+  await book({ store: books, entity: "default" }, { id: "yen", at: 1n, memo: "", reference: { kind: "adjustment", id: "yen" }, postings })
+  await books.close()
+  const payout = ["payout", "--provider", "test", "--dry-run"] as const
+  t.match(json(...payout, "--currency", "JPY"), { wouldPayOut: [{ creator: "eve", amount: "500" }] })
+  t.match(stele(...payout, "--currency", "credits"), { code: 2, stderr: /--exponent/ })
 })
 
 t.test("a subscription is changed by a command, first as a trial", async (t) => {
@@ -173,7 +185,7 @@ t.test("an invoice is exported as JSON, CSV, HTML and a bundle, and verified", a
   t.match(JSON.parse(stele("invoice", "export", "INV-000002").stdout), { number: "INV-000002", state: { status: "issued" } })
   const csv = stele("invoice", "export", "INV-000002", "--as", "csv").stdout.trimEnd().split("\r\n")
   t.equal(csv[0], "number,line,charge,attribute,title,from,to,quantity,amount,currency,meter")
-  t.match(csv[1], /^INV-000002,1,professional\/base,,Professional,/)
+  t.match(csv[1], /^"INV-000002",1,"professional\/base",,"Professional",/)
   const html = join(folder, "invoice.html")
   t.equal(stele("invoice", "export", "INV-000002", "--as", "html", "-o", html).code, 0)
   const page = await readFile(html, "utf8")

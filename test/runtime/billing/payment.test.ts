@@ -22,7 +22,7 @@ import {
   putAccount,
   subscribe,
 } from "../../../runtime/billing/mod.ts"
-import { payInvoice } from "../../../runtime/billing/payment.ts"
+import { chargeOf, dueOf, payInvoice } from "../../../runtime/billing/payment.ts"
 import { TestPayments } from "../../../runtime/billing/payment-test.ts"
 import { payOut } from "../../../runtime/billing/payout.ts"
 import { purchase, refund, sharesOf } from "../../../runtime/billing/purchase.ts"
@@ -110,6 +110,23 @@ t.test("what is charged for an invoice that is paid otherwise meanwhile is the c
   t.strictSame(await payInvoice(billing, payments, id), { invoice: id, isNew: true })
   t.equal(await status(), "paid")
   t.equal(await balanceOf(billing, "wallet/ada", "USD"), -payable)
+  await sound(t, billing)
+})
+
+t.test("what was asked of one provider is never asked of another", async (t) => {
+  const { billing, id, payable, status } = await invoiced()
+  const [bank, other] = [new TestPayments("bank-a"), new TestPayments("bank-b")]
+  bank.next.push("after", "before", "before", "before")
+  t.equal(await codeOf(payInvoice(billing, bank, id)), "STELE-BIL-0035")
+  await t.rejects(payInvoice(billing, other, id), { code: "STELE-BIL-0039", message: /by the provider "bank-b": it was asked of "bank-a"/ })
+  const { invoice, state } = await invoiceOf(billing, id)
+  await t.rejects(chargeOf(billing, other, invoice, state), { code: "STELE-BIL-0039" })
+  await creditInvoice(billing, gift("a", id, "30"))
+  t.equal(await dueOf(billing, invoice, (await invoiceOf(billing, id)).state), payable - 3_000n)
+  t.equal(await chargeOf(billing, bank, invoice, state), payable, "what is pending is of the amount that it was begun with")
+  t.strictSame(await payInvoice(billing, bank, id), { invoice: id, isNew: true })
+  t.strictSame([await status(), other.journal, bank.journal.length], ["paid", [], 1])
+  t.strictSame(await payInvoice(billing, other, id), { invoice: id, isNew: false })
   await sound(t, billing)
 })
 
@@ -282,6 +299,34 @@ t.test("creators are paid from the threshold on, and what one owes after a refun
   t.strictSame(await payOut(billing, payments, { currency: "EUR", exponent: 2, threshold: "140.01" }), [])
   t.match(await payOut(billing, payments, { currency: "EUR", exponent: 2, threshold: "140.00" }), [{ amount: 14_000n, status: "done" }])
   t.equal(await balanceOf(billing, "payable/eve", "EUR"), 0n)
+  await sound(t, billing)
+})
+
+t.test("a purchase, its refunds and a payout stay with the provider that they were asked of", async (t) => {
+  const { billing, table } = await opened()
+  const [bank, other] = [new TestPayments("bank-a"), new TestPayments("bank-b")]
+  bank.next.push("late")
+  t.equal(await codeOf(purchase(billing, bank, table, sale("p1", 20_000n))), "STELE-BIL-0035")
+  t.equal(await codeOf(purchase(billing, other, table, sale("p1", 20_000n))), "STELE-BIL-0039")
+  await purchase(billing, bank, table, sale("p1", 20_000n))
+  t.equal((await purchase(billing, other, table, sale("p1", 20_000n))).status, "done")
+  t.equal(await codeOf(refund(billing, other, table, { purchase: "p1", id: "r1", amount: 100n })), "STELE-BIL-0039")
+  t.match(await refund(billing, bank, table, { purchase: "p1", id: "r1", amount: 100n }), { status: "done" })
+  await purchase(billing, other, table, sale("p2", 20_000n, sharesOf("joe")))
+  const run = (payments: TestPayments) => payOut(billing, payments, { currency: "EUR", exponent: 2 })
+  bank.next.push("late", "late")
+  t.match(await run(bank), [{ status: "unconfirmed" }, { status: "unconfirmed" }])
+  await purchase(billing, other, table, sale("p3", 20_000n, sharesOf("zoe")))
+  t.match(
+    (await run(other)).toSorted((a, b) => (a.creator < b.creator ? -1 : 1)),
+    [
+      { creator: "eve", status: "unconfirmed", detail: /asked of "bank-a"/ },
+      { creator: "joe", status: "unconfirmed" },
+      { creator: "zoe", status: "done" },
+    ],
+    "others are paid all the same",
+  )
+  t.match(await run(bank), [{ status: "done" }, { status: "done" }])
   await sound(t, billing)
 })
 
