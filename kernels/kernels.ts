@@ -538,10 +538,13 @@ export class Kernels {
     } else to.set(source)
     const isFinite = this.mode === "fast" || this.#module.areFiniteF32(from, outChannels * k) !== 0
     if (channels === 1 || !isFinite) return { shape, isPacked: false, weights: rows }
-    const panels = new Numbers(this.#memory, "f32", groups * Math.ceil(high / 6) * 6 * k)
-    this.#module.packConvolutionF32(panels.at, rows.at, outChannels, k, groups)
-    rows.free()
-    return { shape, isPacked: true, weights: panels }
+    try {
+      const panels = new Numbers(this.#memory, "f32", groups * Math.ceil(high / 6) * 6 * k)
+      this.#module.packConvolutionF32(panels.at, rows.at, outChannels, k, groups)
+      return { shape, isPacked: true, weights: panels }
+    } finally {
+      rows.free()
+    }
   }
 
   /** Images `[batch, in, …size]` to `[batch, out, …size]`, with a bias of each output channel and an activation. */
@@ -730,8 +733,14 @@ export class Kernels {
     this.#sizes("packMatrix8", { k, n })
     if (k > depthMax8) throw new KernelError("Shape", { kernel: "packMatrix8", operand: "k", expected: `at most ${depthMax8}`, found: String(k) })
     const from = this.#at("packMatrix8", "b", b, k * n, "i8")
-    const panels = new Numbers(this.#memory, "u8", Math.ceil(k / 2) * Math.ceil(n / 8) * 32)
     const sums = new Numbers(this.#memory, "i32", n)
+    let panels: Numbers<"u8">
+    try {
+      panels = new Numbers(this.#memory, "u8", Math.ceil(k / 2) * Math.ceil(n / 8) * 32)
+    } catch (error) {
+      sums.free()
+      throw error
+    }
     this.#module.packMatrixI8(panels.at, from, k, n, isTransposed ? 1 : 0)
     this.#module.columnSumsI8(sums.at, from, k, n, isTransposed ? 1 : 0)
     return { k, n, panels, sums }

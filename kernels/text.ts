@@ -63,7 +63,7 @@ export class LiteralSet {
   }
 
   free(): void {
-    for (const part of [this.set, ...this.#parts]) part.free()
+    for (const part of this.#parts) part.free()
   }
 
   [Symbol.dispose](): void {
@@ -128,10 +128,17 @@ export class TextKernels {
     // More places would fill the bitmap with grams of long literals.
     const stride = Math.min(shortest - size + 1, 16)
     const total = all.reduce((sum, { length }) => sum + length, 0)
+    const parts: Array<Numbers> = []
     const make = <T extends "u8" | "i32">(type: T, length: number): Numbers<T> => {
-      const made = new Numbers(this.#memory, type, length)
-      made.array.fill(0)
-      return made
+      try {
+        const made = new Numbers(this.#memory, type, length)
+        made.array.fill(0)
+        parts.push(made)
+        return made
+      } catch (error) {
+        for (const part of parts) part.free()
+        throw error
+      }
     }
     const [bitmap, heads, entries] = [make("u8", 8_192), make("i32", 4_096), make("i32", all.length * stride * 4)]
     const [places, contents, set] = [make("i32", all.length * 2), make("u8", total + 3), make("i32", 7)]
@@ -150,7 +157,12 @@ export class TextKernels {
         this.#module.addGram(set.at, gram, place, offset, index++)
       }
     })
-    return new LiteralSet(all.length, set, Math.max(...perGram.values()), [bitmap, heads, entries, places, contents])
+    return new LiteralSet(
+      all.length,
+      set,
+      [...perGram.values()].reduce((most, one) => Math.max(most, one), 0),
+      parts,
+    )
   }
 
   /** Every place of each literal, overlapping ones too, by place and then by literal. @throws KernelError `Freed`, `Memory` */

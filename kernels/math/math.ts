@@ -13,8 +13,8 @@ const power2 = (n: number): number => {
   return float[0] as number
 }
 
-/** Half to even. */
-function nearest(x: number): number {
+/** To a whole number, halves to even. */
+export function nearest(x: number): number {
   const low = Math.floor(x)
   const part = x - low
   if (part < 0.5) return low

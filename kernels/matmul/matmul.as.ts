@@ -1,7 +1,7 @@
 /** `C[m,n] = A[m,k] · B[k,n]`, by tiles. */
 import { mapF32 } from "../math/math.as"
 import { isFast } from "../simd.as"
-import { columns, copy, depthMax, packA, packB, panelA, panelB, rows, tile } from "../tile/tile.as"
+import { columns, copy, depthMax, highMax, packA, packB, panelA, panelB, rows, tile } from "../tile/tile.as"
 import { addF32 } from "../vector/vector.as"
 
 /**
@@ -18,9 +18,6 @@ export function packMatrixF32(to: usize, b: usize, k: i32, n: i32, isTransposed:
     to += (<usize>depth * <usize>wide) << 2
   }
 }
-
-/** Rows of A that are packed at a time: with a block of k they stay in the second cache. */
-@inline const highMax: i32 = 120
 
 /** Bytes that `matmulPackedF32` works in. */
 export function matmulScratch(): i32 {

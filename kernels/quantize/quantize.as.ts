@@ -2,10 +2,7 @@
  * Integers of 8 bits. A product adds 16-bit products of two neighbours of k at a time to 32 bits, exactly; panels are those of the floats
  * (`tile.as.ts`) with two integers of 16 bits in the place of each float.
  */
-
-@inline const rows = 6
-@inline const columns = 8
-@inline const highMax: i32 = 120
+import { columns, copy, highMax, panelB, rows } from "../tile/tile.as"
 
 /** `C[m,n]` of 32 bits `= A[m,k] · B[k,n]`, B packed by `packMatrixI8`. `scratch` holds `matmulScratchI8(k)` bytes. */
 export function matmulI8(c: usize, a: usize, packed: usize, m: i32, k: i32, n: i32, scratch: usize): void {
@@ -23,9 +20,8 @@ export function matmulI8(c: usize, a: usize, packed: usize, m: i32, k: i32, n: i
           tile(panel, b, pairs, to, <usize>n << 2)
           continue
         }
-        tile(panel, b, pairs, edge, columns * 4)
-        for (let i = 0; i < min(rows, high - row); i++)
-          memory.copy(to + ((<usize>i * <usize>n) << 2), edge + <usize>(i * columns * 4), <usize>min(columns, n - left) << 2)
+        tile(panel, b, pairs, edge, panelB)
+        copy(to, <usize>n << 2, edge, panelB, min(rows, high - row), min(columns, n - left))
       }
     }
   }

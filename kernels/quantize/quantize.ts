@@ -1,12 +1,5 @@
-/** What integers of 8 bits are computed as: sums are exact, and `nearest` rounds halves to even. */
-
-function nearest(x: number): number {
-  const low = Math.floor(x)
-  const part = x - low
-  if (part < 0.5) return low
-  if (part > 0.5) return low + 1
-  return low % 2 === 0 ? low : low + 1
-}
+/** What integers of 8 bits are computed as: sums are exact, and roundings are to the nearest, halves to even. */
+import { nearest } from "../math/math.ts"
 
 const saturated = (x: number): number => Math.min(127, Math.max(-128, x))
 

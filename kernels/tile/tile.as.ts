@@ -15,6 +15,9 @@ import { madd } from "../simd.as"
 /** Numbers of k in a block: panels of A and B are 6 and 8 times as many. */
 @inline export const depthMax: i32 = 384
 
+/** Rows of the left operand that are packed at a time: with a block of k they stay in the second cache. */
+@inline export const highMax: i32 = 120
+
 /** 6 × 8 numbers of C: `resume` goes on from those at `c`, else from 0. `stride` is the bytes from a row of C to the next. */
 export function tile(a: usize, b: usize, depth: i32, c: usize, stride: usize, resume: bool): void {
   const c1 = c + stride

@@ -545,6 +545,16 @@ t.test("nothing is left of what was freed", (t) => {
   t.end()
 })
 
+t.test("what was taken before memory was refused is given back", async (t) => {
+  const kernels = await openKernels({ bytesMax: 1 << 20 })
+  const weights = kernels.zeros(64 * 600)
+  const b = kernels.integers8(600 * 700)
+  const before = kernels.bytesUsed
+  t.throws(() => kernels.packConvolution(weights, { inChannels: 600, outChannels: 64, inSize: [9], kernel: [1] }), { code: "STELE-KRN-0005" })
+  t.throws(() => kernels.packMatrix8(b, { k: 600, n: 700 }), { code: "STELE-KRN-0005" })
+  t.equal(kernels.bytesUsed, before)
+})
+
 t.test("what an array is not is said with operand, expected and found", async (t) => {
   const kernels = await openKernels({ bytesMax: 1 << 20 })
   const [two, three] = [kernels.zeros(2), kernels.zeros(3)]
