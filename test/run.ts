@@ -10,6 +10,10 @@
  * (`test/seed.ts`). Words select files by path. The seconds of a file are followed by those of processors, where the
  * system tells them: its own, and those of the processes that it waited for.
  *
+ * In a short run of all files, up to three that failed run once more at the end, each alone: what fails beside other
+ * programs on a busy machine and passes by itself is told by name in the last lines, and counted as it was then. A longer
+ * list fails, and so does anything that fails twice; `--full` and runs of chosen files give no second try.
+ *
  * Tests' temporary folders lie in memory where there is enough of it, which spares them a third of their time: no test
  * can tell whether a disk has synced but that of power losses, which keeps its own record. With `--full` they lie on
  * the disk. What Node compiles is kept for the next process of the run.
@@ -241,6 +245,18 @@ const startedMs = performance.now()
 // One more than there are processors: many wait, for a disk, a server or a lease.
 await Promise.all(Array.from({ length: 1 + Math.max(2, availableParallelism()) }, () => work(queue, isFull ? [] : [tieringFlag])))
 await work(byTime.filter((file) => has(file, "@alone")))
+/** More files than these fail for a reason of their own. */
+const againMax = 3
+const failedFirst = outcomes.filter(({ failed }) => failed > 0)
+const passedAlone: Array<string> = []
+if (!isFull && words.length === 0 && failedFirst.length <= againMax)
+  for (const first of failedFirst) {
+    console.log(`once more, alone: ${first.file}`)
+    const second = await run(first.file)
+    show(second)
+    outcomes[outcomes.indexOf(first)] = second
+    if (second.failed === 0) passedAlone.push(first.file)
+  }
 await rm(temporary, { recursive: true, force: true })
 
 await mkdir(join(root, ".cache"), { recursive: true })
@@ -250,6 +266,7 @@ const failed = sum((outcome) => outcome.failed)
 if (files.length === 0) console.log(`No test file matches ${words.join(" ") || "test/**/*.test.ts"}`)
 const busyMs = outcomes.some((outcome) => outcome.busyMs !== undefined) ? sum((outcome) => outcome.busyMs ?? 0) : undefined
 console.log(`${files.length} files in ${secondsText(performance.now() - startedMs, busyMs)}`)
+if (passedAlone.length > 0) console.log(`Failed beside others, passed alone: ${passedAlone.join(", ")}`)
 if (failed > 0)
   console.log(
     `Failed with ${replay}: ${outcomes
