@@ -218,6 +218,16 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-ISO-0007": "A core module of a foreign ABI used a port that is not carried to isolates: its functions run where its memory is.",
   "STELE-ISO-0008":
     "A process of a plugin used its processor for seconds while no call ran in it: a guest that has taken over its engine does that. It was ended; the host's observer is told.",
+  "STELE-ACC-0001":
+    "Of the devices that there are, each refused the operation: it has no kernel for it there, computes in another mode, failed its self-test, rests after failures, or cannot hold its operands.",
+  "STELE-ACC-0002":
+    "A graphics card was reset or taken away, or the process that drives a device ended. What lay there only is computed again on another device.",
+  "STELE-ACC-0003": "A device refused its program or gave an error while it ran, and no other device could do the operation.",
+  "STELE-ACC-0004": "The memory of a device is bounded by itself and by what the embedder allows.",
+  "STELE-ACC-0005": "Each caller has a quota of bytes in buffers, of dispatches and of time that devices worked for it.",
+  "STELE-ACC-0006": "A run did not end in the time it was given. What the device has begun is not taken back, and its result is dropped.",
+  "STELE-ACC-0007": "The AbortSignal of the run was aborted.",
+  "STELE-ACC-0008": "A buffer was freed, or the accelerator closed, before this use of it.",
   "STELE-KRN-0001": "Kernels read and write as many numbers as they are told of; an operand of another length would be read beyond its end.",
   "STELE-KRN-0002": "Kernels are made for one type of number each, and convert nothing on their own.",
   "STELE-KRN-0003": "The sizes do not fit each other, or are no whole numbers that addresses of 32 bits hold.",
