@@ -14,6 +14,7 @@ import { KernelError } from "../schemas/error/kernel.ts"
 import { fromBase64 } from "../schemas/value/base64.ts"
 import { KernelMemory, Numbers } from "./memory/memory.ts"
 import type { Match } from "./search/literals.ts"
+import { maskBytes, planOf } from "./search/plan.ts"
 
 export interface TextKernelsOptions {
   /** Bytes of all arrays together; default 1 GiB, at most 4 GiB less 64 KiB. */
@@ -25,6 +26,8 @@ export const literalLimits = { literalsMax: 65_536, literalBytesMax: 65_536 } as
 
 type Bytes = Numbers<"u8">
 
+type Find = (set: number, text: number, n: number, from: number, out: number, capacity: number, entriesMax: number) => number
+
 interface Exports {
   readonly indexOf: (at: number, n: number, literal: number, length: number, from: number) => number
   readonly isUtf8: (at: number, n: number) => number
@@ -33,7 +36,8 @@ interface Exports {
   readonly keccakF1600x2: (states: number) => void
   readonly sha256Batch: (out: number, messages: number, length: number, count: number) => void
   readonly addGram: (set: number, gram: number, literal: number, place: number, index: number) => void
-  readonly findLiterals: (set: number, text: number, n: number, from: number, out: number, capacity: number, entriesMax: number) => number
+  readonly findLiterals: Find
+  readonly findFew: Find
 }
 
 /** @throws KernelError `Engine` without WebAssembly SIMD, `Shape` of `bytesMax` */
@@ -49,14 +53,17 @@ export async function openTextKernels({ bytesMax = 1 << 30 }: TextKernelsOptions
 /** Literals made ready for a search. */
 export class LiteralSet {
   readonly count: number
+  /** How they are searched for: by half bytes at every place, or by grams at some. */
+  readonly by: "halves" | "grams"
   /** @internal */
   readonly set: Numbers<"i32">
   /** @internal Most matches that one gram can have. */
   readonly most: number
   readonly #parts: ReadonlyArray<Numbers>
 
-  constructor(count: number, set: Numbers<"i32">, most: number, parts: ReadonlyArray<Numbers>) {
+  constructor(count: number, by: "halves" | "grams", set: Numbers<"i32">, most: number, parts: ReadonlyArray<Numbers>) {
     this.count = count
+    this.by = by
     this.set = set
     this.most = most
     this.#parts = parts
@@ -114,19 +121,17 @@ export class TextKernels {
   }
 
   /**
-   * Literals for many searches, of at least one byte each. The shortest decides how fast: of every `shortest - 3` bytes of a text one place is looked at.
+   * Literals for many searches, of at least one byte each. Up to some dozens are found 16 places of a text at once; of more, or of long ones, one place of every
+   * `shortest - 3` is looked at. Where the first four bytes are those of literals, these are compared: at most all bytes of all of them, at each such place.
    * @throws KernelError `Shape` for none, an empty or a too long one, `Memory`
    */
   literals(all: ReadonlyArray<Uint8Array>): LiteralSet {
     const { literalBytesMax, literalsMax } = literalLimits
     const refuse = (expected: string, found: string) => new KernelError("Shape", { kernel: "literals", operand: "literals", expected, found })
     if (all.length === 0 || all.length > literalsMax) throw refuse(`1 to literalsMax (${literalsMax}) literals`, `${all.length} literals`)
-    const shortest = all.reduce((least, { length }) => Math.min(least, length), Number.POSITIVE_INFINITY)
     for (const { length } of all)
       if (length < 1 || length > literalBytesMax) throw refuse(`literals of 1 to literalBytesMax (${literalBytesMax}) bytes`, `one of ${length} bytes`)
-    const size = Math.min(4, shortest)
-    // More places would fill the bitmap with grams of long literals.
-    const stride = Math.min(shortest - size + 1, 16)
+    const { halves, size, stride } = planOf(all)
     const total = all.reduce((sum, { length }) => sum + length, 0)
     const parts: Array<Numbers> = []
     const make = <T extends "u8" | "i32">(type: T, length: number): Numbers<T> => {
@@ -141,8 +146,9 @@ export class TextKernels {
       }
     }
     const [bitmap, heads, entries] = [make("u8", 8_192), make("i32", 4_096), make("i32", all.length * stride * 4)]
-    const [places, contents, set] = [make("i32", all.length * 2), make("u8", total + 3), make("i32", 7)]
-    set.array.set([size === 4 ? -1 : 2 ** (8 * size) - 1, stride, bitmap.at, heads.at, entries.at, places.at, 0])
+    const [places, contents, masks, set] = [make("i32", all.length * 2), make("u8", total + 3), make("u8", maskBytes), make("i32", 9)]
+    set.array.set([size === 4 ? -1 : 2 ** (8 * size) - 1, stride, bitmap.at, heads.at, entries.at, places.at, 0, masks.at, halves?.depth ?? 0])
+    if (halves !== undefined) masks.array.set(halves.masks)
     const perGram = new Map<number, number>()
     let at = 0
     let index = 0
@@ -159,6 +165,7 @@ export class TextKernels {
     })
     return new LiteralSet(
       all.length,
+      halves === undefined ? "grams" : "halves",
       set,
       [...perGram.values()].reduce((most, one) => Math.max(most, one), 0),
       parts,
@@ -172,9 +179,10 @@ export class TextKernels {
     const capacity = Math.max(matchesMax, 8 * literals.most)
     const out = new Numbers(this.#memory, "i32", capacity * 2)
     const found: Array<Match> = []
+    const search = literals.by === "halves" ? this.#module.findFew : this.#module.findLiterals
     try {
       for (let from = 0; from >= 0; from = literals.set.array[6] as number) {
-        const count = this.#module.findLiterals(literals.set.at, at, text.length, from, out.at, capacity, literals.most)
+        const count = search(literals.set.at, at, text.length, from, out.at, capacity, literals.most)
         const { array } = out
         for (let i = 0; i < count; i++) found.push({ at: array[2 * i] as number, literal: array[2 * i + 1] as number })
       }

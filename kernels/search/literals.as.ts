@@ -7,11 +7,11 @@
  */
 
 /** Of a gram: 16 bits for the bitmap, and the upper 12 of them for the heads of lists. */
-@inline function hashOf(gram: u32): u32 {
+@inline export function hashOf(gram: u32): u32 {
   return (gram * 0x9e3779b1) >> 16
 }
 
-@inline function isMarked(bitmap: usize, hash: u32): u32 {
+@inline export function isMarked(bitmap: usize, hash: u32): u32 {
   return (<u32>load<u8>(bitmap + (hash >> 3)) >> (hash & 7)) & 1
 }
 
@@ -30,7 +30,7 @@ export function addGram(set: usize, gram: u32, literal: i32, place: i32, index: 
 }
 
 /** Writes literal and place of what a gram at `from` belongs to; answers how many are written then. */
-function compare(set: usize, text: usize, n: i32, from: i32, gram: u32, out: usize, count: i32): i32 {
+export function compare(set: usize, text: usize, n: i32, from: i32, gram: u32, out: usize, count: i32): i32 {
   for (let index = load<i32>(load<usize>(set, 12) + (<usize>(hashOf(gram) >> 4) << 2)); index != 0; ) {
     const entry = load<usize>(set, 16) + (<usize>(index - 1) << 4)
     index = load<i32>(entry, 12)

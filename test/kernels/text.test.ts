@@ -153,13 +153,15 @@ t.test("one literal, as Buffer.indexOf", (t) => {
   t.end()
 })
 
-t.test("many literals: every place, overlapping ones too", (t) => {
+t.test("literals, few and many: every place, overlapping ones too, whichever way they are searched for", (t) => {
   const random = new Random(seed + 5)
   let found = 0
+  const ways = { halves: 0, grams: 0 }
   for (let round = 0; round < rounds; round++) {
-    const kinds = random.pick([2, 3, 256])
-    const shortest = random.whole(1, 9)
-    const all = Array.from({ length: random.pick([1, 2, 8, 60]) }, () => randomBytes(random, random.whole(shortest, shortest + 8), kinds))
+    // Of two letters nearly every place is like a literal's beginning; of 26 nearly none.
+    const kinds = random.pick([2, 3, 26, 256])
+    const shortest = random.whole(1, 9) + random.pick([0, 0, 9])
+    const all = Array.from({ length: random.pick([1, 2, 8, 16, 24, 40, 64, 65]) }, () => randomBytes(random, random.whole(shortest, shortest + 8), kinds))
     const bytes = randomBytes(random, random.whole(0, 300), kinds)
     // Some of them are there for sure, at the very end too.
     for (let i = 0; i < 4; i++) {
@@ -168,18 +170,55 @@ t.test("many literals: every place, overlapping ones too", (t) => {
     }
     using text = kernels.bytes(bytes)
     using literals = kernels.literals(all)
+    ways[literals.by]++
     const expected = matches(bytes, all)
     found += expected.length
     const got = kernels.find(text, literals)
     if (JSON.stringify(got) !== JSON.stringify(expected))
-      t.fail(`${all.length} literals of ${shortest} and more: ${got.length} matches, not ${expected.length}`)
+      t.fail(`${all.length} literals of ${shortest} and more by ${literals.by}: ${got.length} matches, not ${expected.length}`)
   }
   t.ok(found > rounds, `${found} matches`)
-  // More matches than one call gives, of literals that are the same or parts of each other.
-  const same = ["a", "a", "aa", "aaa"].map((one) => new TextEncoder().encode(one))
-  using text = kernels.bytes(new Uint8Array(10_000).fill(97))
-  using literals = kernels.literals(same)
-  t.equal(kernels.find(text, literals).length, 10_000 + 10_000 + 9_999 + 9_998)
+  t.ok(ways.halves > rounds / 5 && ways.grams > rounds / 5, JSON.stringify(ways))
+  t.end()
+})
+
+t.test("more matches than one call gives, of literals that are the same or parts of each other", (t) => {
+  const size = 10_000
+  using text = kernels.bytes(new Uint8Array(size).fill(97))
+  for (let shortest = 1; shortest <= 7; shortest++) {
+    const lengths = [shortest, shortest, shortest + 1, shortest + 2]
+    // Others make it many.
+    for (const others of [0, 100]) {
+      using literals = kernels.literals([
+        ...lengths.map((length) => new Uint8Array(length).fill(97)),
+        ...Array.from({ length: others }, (_, i) => Uint8Array.from({ length: shortest + 3 }, (_, place) => (place === i % (shortest + 3) ? 98 + i : 97))),
+      ])
+      t.equal(
+        kernels.find(text, literals).length,
+        lengths.reduce((sum, length) => sum + size - length + 1, 0),
+        `${shortest} and more, ${literals.by}`,
+      )
+    }
+  }
+  t.end()
+})
+
+t.test("literals whose beginning is everywhere are compared at every place, and found where they are", (t) => {
+  const size = 200_000
+  const bytes = new Uint8Array(size).fill(97)
+  const places = [63, 64, 100_001, size - 8]
+  for (const at of places) bytes[at + 7] = 98
+  const wanted = Uint8Array.from({ length: 8 }, (_, i) => (i < 7 ? 97 : 98))
+  using text = kernels.bytes(bytes)
+  for (const others of [0, 200]) {
+    using literals = kernels.literals([wanted, ...Array.from({ length: others }, (_, i) => Uint8Array.from([97, 97, 97, 97, 99 + (i % 100), i, 1, 2]))])
+    t.strictSame(
+      kernels.find(text, literals).map(({ at }) => at),
+      // Of two that are side by side the second has no seven letters before it.
+      places.filter((at) => at !== 64),
+      literals.by,
+    )
+  }
   t.end()
 })
 
