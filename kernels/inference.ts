@@ -12,6 +12,7 @@ export interface InferenceModule extends Record<`${BinaryName}F32`, Binary> {
   readonly compareF32: (order: number, out: number, x: number, y: number, n: number) => void
   readonly compareBitsF32: (order: number, out: number, x: number, y: number, n: number) => void
   readonly mapF32: (map: number, out: number, x: number, n: number) => void
+  readonly mapWithF32: (map: number, out: number, x: number, n: number, a: number, b: number) => void
   readonly sumF32: (x: number, n: number) => number
   readonly meanF32: (x: number, n: number) => number
   readonly dotF32: (x: number, y: number, n: number) => number

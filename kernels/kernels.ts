@@ -18,7 +18,7 @@ import { fromBase64 } from "../schemas/value/base64.ts"
 import type { ConvolutionShape, Size } from "./convolve/convolve.ts"
 import type { InferenceModule } from "./inference.ts"
 import { type IntegerName, integerNames } from "./integer/integer.ts"
-import { type MapName, mapNames } from "./math/math.ts"
+import { type MapName, mapNames, type MapWithName, mapWithNames } from "./math/math.ts"
 import { bytesMaxOfAll, KernelMemory, Numbers, type NumberType } from "./memory/memory.ts"
 import { type BinaryName, type ComparisonName, comparisonNames } from "./vector/vector.ts"
 
@@ -148,6 +148,13 @@ export async function openKernels({ bytesMax = 1 << 30, mode = "bitexact" }: Ker
 const three = (of: ReadonlyArray<number> | undefined, other: number): Size => {
   const [a = other, b = other, c = other] = [...Array<number>(Math.max(0, 3 - (of?.length ?? 0))).fill(other), ...(of ?? [])]
   return [a, b, c]
+}
+
+const parametersOf: Readonly<Record<MapWithName, ReadonlyArray<number>>> = {
+  leakyRelu: [0.01],
+  elu: [1],
+  hardSigmoid: [0.2, 0.5],
+  clip: [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY],
 }
 
 const volume = ([d, h, w]: Size): number => d * h * w
@@ -320,6 +327,26 @@ export class Kernels {
   map(name: MapName, out: Floats, x: Floats): void {
     const n = out.length
     this.#module.mapF32(this.#map(name), this.#at(name, "out", out, n), this.#at(name, "x", x, n), n)
+  }
+
+  /**
+   * `out = f(x, …parameters)`: `leakyRelu` with its slope (default 0.01), `elu` with its factor (1), `hardSigmoid` with factor and term (0.2 and 0.5),
+   * `clip` with its ends (-∞ and ∞); `out` may be `x`.
+   */
+  mapWith(name: MapWithName, out: Floats, x: Floats, parameters: ReadonlyArray<number> = []): void {
+    const place = mapWithNames.indexOf(name)
+    if (place < 0) throw new KernelError("Unknown", { what: "function", name, known: mapWithNames.join(", ") })
+    const defaults = parametersOf[name]
+    if (parameters.length > defaults.length)
+      throw new KernelError("Shape", {
+        kernel: name,
+        operand: "parameters",
+        expected: `at most ${defaults.length} numbers`,
+        found: `${parameters.length} numbers`,
+      })
+    const [a = 0, b = 0] = defaults.map((other, i) => parameters[i] ?? other)
+    const n = out.length
+    this.#module.mapWithF32(mapNames.length + place, this.#at(name, "out", out, n), this.#at(name, "x", x, n), n, a, b)
   }
 
   /** In 32 lanes; of nothing 0. */

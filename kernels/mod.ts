@@ -18,7 +18,7 @@ export {
 } from "./kernels.ts"
 export type { ConvolutionShape } from "./convolve/convolve.ts"
 export type { IntegerName } from "./integer/integer.ts"
-export type { MapName } from "./math/math.ts"
+export type { MapName, MapWithName } from "./math/math.ts"
 export type { Numbers, NumberType } from "./memory/memory.ts"
 export type { ComparisonName } from "./vector/vector.ts"
 export { KernelError } from "../schemas/error/kernel.ts"

@@ -2,7 +2,7 @@
  * Elementary functions by fixed algorithms: additions, multiplications, divisions and roundings that are the same everywhere, never an engine's own.
  * Largest errors in units in the last place are those of the reference (`math.ts`), whose bits these are in `bitexact`.
  */
-import { settled } from "../simd.as"
+import { settled, settledScalar } from "../simd.as"
 
 /** `2ⁿ` for whole numbers from -126 to 127. */
 @inline function power2(n: v128): v128 {
@@ -139,7 +139,107 @@ import { settled } from "../simd.as"
   return v128.bitselect(f32x4.splat(-0.0), y, f32x4.eq(x, f32x4.splat(-Infinity)))
 }
 
-/** Functions by number: what `mapF32` and the ends of other kernels take. */
+/** `log` of one double. */
+function logOf(x: f64): f64 {
+  return f64x2.extract_lane(log2x(f64x2.splat(x)), 0)
+}
+
+@inline const log2e: f64 = 1.4426950408889634
+/** ln 2 in two parts (fdlibm, `e_exp.c`): a whole number of 20 bits times the first is exact. */
+@inline const ln2High: f64 = 6.93147180369123816490e-1
+@inline const ln2Low: f64 = 1.90821492927058770002e-10
+
+/** `exp(t) - part · 2ⁿ`, from -200 to 200, with n the whole number next to t / ln 2: a part of 0 gives `exp`. Taylor's series to degree 11 leaves less than 7e-15. */
+@inline function expOf(t: f64, isLessOne: bool): f64 {
+  const limited = min<f64>(max<f64>(t, -200), 200)
+  const n = nearest<f64>(limited * log2e)
+  const r = limited - n * ln2High - n * ln2Low
+  let p: f64 = 1.0 / 39916800
+  p = p * r + 1.0 / 3628800
+  p = p * r + 1.0 / 362880
+  p = p * r + 1.0 / 40320
+  p = p * r + 1.0 / 5040
+  p = p * r + 1.0 / 720
+  p = p * r + 1.0 / 120
+  p = p * r + 1.0 / 24
+  p = p * r + 1.0 / 6
+  p = p * r + 0.5
+  const scale = reinterpret<f64>((<i64>n + 1023) << 52)
+  return scale * (p * (r * r) + r) + (isLessOne ? scale - 1 : scale)
+}
+
+function expDouble(t: f64): f64 {
+  return expOf(t, false)
+}
+
+/** Without the loss that `exp(t) - 1` has next to 0. */
+function expLessOne(t: f64): f64 {
+  return expOf(t, true)
+}
+
+/** `log(1 + exp(x))` as `max(x, 0) + log(1 + e)` with `e = exp(-|x|)`, whose logarithm loses nothing where e is small. */
+function softplus(x: f32): f32 {
+  const e = expDouble(-abs<f64>(x))
+  const u = e + 1
+  return <f32>(max<f64>(x, 0) + (u == 1 ? e : (logOf(u) * e) / (u - 1)))
+}
+
+/** Bits of 4 / π, from the first one on, in steps of eight: a float's 24 bits times three of them, 32 bits apart, are its quarters of a turn. */
+@inline const quarters: StaticArray<u32> = [
+  0xa2, 0xa2f9, 0xa2f983, 0xa2f9836e, 0xf9836e4e, 0x836e4e44, 0x6e4e4415, 0x4e441529, 0x441529fc, 0x1529fc27, 0x29fc2757, 0xfc2757d1, 0x2757d1f5, 0x57d1f534,
+  0xd1f534dd, 0xf534ddc0, 0x34ddc0db, 0xddc0db62, 0xc0db6295, 0xdb629599, 0x6295993c, 0x95993c43, 0x993c4390, 0x3c439041,
+]
+
+/**
+ * `sin(x + turn · π / 2)`, in doubles that are rounded once. What is left of quarters of a turn is exact to 2⁻⁶⁰: up to 65536 by π / 2 in two parts
+ * (FreeBSD, `e_rem_pio2f.c`), beyond by the bits of 4 / π that count (Payne and Hanek 1983, as in glibc's `sinf`). Polynomials: FreeBSD, `k_sinf.c`, `k_cosf.c`.
+ */
+function sine(x: f32, turn: i32): f32 {
+  const a = abs<f32>(x)
+  if (!(a < Infinity)) return NaN
+  let n: i32
+  let r: f64
+  if (a < 65536) {
+    const k = nearest<f64>(<f64>a * 0.6366197723675814)
+    n = <i32>k
+    r = <f64>a - k * 1.57079631090164184570 - k * 1.58932547735281966916e-8
+  } else {
+    const bits = reinterpret<u32>(a)
+    const at = changetype<usize>(quarters) + (<usize>((bits >> 26) & 15) << 2)
+    const m = ((bits & 0x7fffff) | 0x800000) << ((bits >> 23) & 7)
+    const left = (((<u64>m * load<u32>(at, 32)) >> 32) | (<u64>(m * load<u32>(at)) << 32)) + <u64>m * load<u32>(at, 16)
+    const whole = (left + (1 << 61)) >> 62
+    n = <i32>whole
+    r = <f64>(<i64>(left - (whole << 62))) * 3.4061215800865545e-19
+  }
+  n += turn
+  const z = r * r
+  const w = z * z
+  const y = (n & 1) == 0
+    ? r + z * r * (z * 0.008333329385889463 - 0.16666666641626524) + z * r * w * (z * 2.718311493989822e-6 - 1.9839334836096632e-4)
+    : z * -0.499999997251031 + 1 + w * 0.04166662332373906 + w * z * (z * 2.439044879627741e-5 - 0.001388676377460993)
+  const isNegative = ((n & 2) != 0) != (turn == 0 && reinterpret<i32>(x) < 0)
+  return <f32>(isNegative ? -y : y)
+}
+
+/** As IEEE 754-2019 has `pow`: 1 of whatever to 0 and of 1 to whatever, else NaN of a NaN; in doubles, rounded once. */
+export function pow(x: f32, y: f32): f32 {
+  if (y == 0 || x == 1) return 1
+  if (x != x || y != y) return NaN
+  const a = abs<f32>(x)
+  const isWhole = y == trunc<f32>(y)
+  let value: f32
+  if (a == 0 || a == Infinity) value = (a == 0) == (y > 0) ? 0 : Infinity
+  else if (a == 1) value = 1
+  // A product with an infinite power is infinite, and taken for the end of the range.
+  else value = <f32>expDouble(<f64>y * logOf(a))
+  if (reinterpret<i32>(x) >= 0) return value
+  // Of numbers from 2²⁴ on all are even.
+  if (isWhole) return abs<f32>(y) < 16777216 && (<i32>y & 1) != 0 ? -value : value
+  return a == 0 || a == Infinity ? value : NaN
+}
+
+/** Functions by number: what `mapF32` and the ends of other kernels take; those from `leakyRelu` on have parameters. */
 export const enum Map {
   none,
   relu,
@@ -154,9 +254,41 @@ export const enum Map {
   sqrt,
   abs,
   neg,
+  sign,
+  floor,
+  ceil,
+  round,
+  trunc,
+  softsign,
+  softplus,
+  selu,
+  sin,
+  cos,
+  leakyRelu,
+  elu,
+  hardSigmoid,
+  clip,
 }
 
-@inline function image(map: Map, x: v128): v128 {
+/** The places where x is not below 0 as they are, and the others from `other`. */
+@inline function wherePositive(x: v128, other: v128): v128 {
+  return v128.bitselect(x, other, f32x4.ge(x, f32x4.splat(0)))
+}
+
+/** -1, 1, or the zero or NaN that it is. */
+@inline function sign4(x: v128): v128 {
+  const one = v128.or(f32x4.splat(1), v128.and(x, i32x4.splat(0x80000000)))
+  return v128.bitselect(one, x, f32x4.gt(f32x4.abs(x), f32x4.splat(0)))
+}
+
+/** Of what is infinite its sign. */
+@inline function softsign4(x: v128): v128 {
+  const a = f32x4.abs(x)
+  const y = f32x4.div(x, f32x4.add(a, f32x4.splat(1)))
+  return v128.bitselect(sign4(x), y, f32x4.eq(a, f32x4.splat(Infinity)))
+}
+
+@inline function image(map: Map, x: v128, a: f32, b: f32): v128 {
   if (map == Map.relu) return f32x4.max(x, f32x4.splat(0))
   if (map == Map.sigmoid) return sigmoid4(x)
   if (map == Map.tanh) return tanh4(x)
@@ -169,43 +301,114 @@ export const enum Map {
   if (map == Map.sqrt) return f32x4.sqrt(x)
   if (map == Map.abs) return f32x4.abs(x)
   if (map == Map.neg) return f32x4.neg(x)
+  if (map == Map.sign) return sign4(x)
+  if (map == Map.floor) return f32x4.floor(x)
+  if (map == Map.ceil) return f32x4.ceil(x)
+  if (map == Map.round) return f32x4.nearest(x)
+  if (map == Map.trunc) return f32x4.trunc(x)
+  if (map == Map.softsign) return softsign4(x)
+  if (map == Map.leakyRelu) return wherePositive(x, f32x4.mul(x, f32x4.splat(a)))
+  if (map == Map.hardSigmoid)
+    return f32x4.max(f32x4.min(f32x4.add(f32x4.mul(x, f32x4.splat(a)), f32x4.splat(b)), f32x4.splat(1)), f32x4.splat(0))
+  if (map == Map.clip) return f32x4.min(f32x4.max(x, f32x4.splat(a)), f32x4.splat(b))
   return x
 }
 
-@inline function each(map: Map, out: usize, x: usize, n: i32): void {
-  for (; n >= 4; n -= 4, out += 16, x += 16) v128.store(out, settled(image(map, v128.load(x))))
-  for (; n > 0; n--, out += 4, x += 4) v128.store_lane<f32>(out, settled(image(map, v128.load32_zero(x))), 0)
+/** Four at a time; of the last, whole words are read, and written what is asked for. */
+@inline function each(map: Map, out: usize, x: usize, n: i32, a: f32, b: f32): void {
+  for (; n > 0; n -= 4, out += 16, x += 16) {
+    const y = settled(image(map, v128.load(x), a, b))
+    if (n >= 4) v128.store(out, y)
+    else partial(out, y, n)
+  }
 }
 
-/** `out[i] = f(x[i])`; `out` may be `x`. */
+/** The first of four. */
+function partial(out: usize, y: v128, n: i32): void {
+  v128.store_lane<f32>(out, y, 0)
+  if (n > 1) v128.store_lane<f32>(out, y, 1, 4)
+  if (n > 2) v128.store_lane<f32>(out, y, 2, 8)
+}
+
+@inline function one(map: Map, x: f32, a: f32): f32 {
+  if (map == Map.softplus) return softplus(x)
+  if (map == Map.sin) return sine(x, 0)
+  if (map == Map.cos) return sine(x, 1)
+  // Factors of Klambauer et al. 2017, "Self-Normalizing Neural Networks".
+  if (map == Map.selu) return <f32>((x >= 0 ? <f64>x : expLessOne(x) * <f64>1.6732632423543772) * <f64>1.0507009873554805)
+  return x >= 0 ? x : <f32>(<f64>a * expLessOne(x))
+}
+
+/** In doubles, one by one. */
+@inline function eachOne(map: Map, out: usize, x: usize, n: i32, a: f32): void {
+  for (; n > 0; n--, out += 4, x += 4) {
+    const value = load<f32>(x)
+    store<f32>(out, value == value ? settledScalar(one(map, value, a)) : NaN)
+  }
+}
+
+/** `out[i] = f(x[i])` for a function without parameters; `out` may be `x`. */
 export function mapF32(map: i32, out: usize, x: usize, n: i32): void {
+  mapWithF32(map, out, x, n, 0, 0)
+}
+
+/** `out[i] = f(x[i], a, b)`: slope of `leakyRelu`, factor of `elu`, factor and term of `hardSigmoid`, ends of `clip`. */
+export function mapWithF32(map: i32, out: usize, x: usize, n: i32, a: f32, b: f32): void {
   switch (map) {
     case Map.none:
-      return each(Map.none, out, x, n)
+      return each(Map.none, out, x, n, a, b)
     case Map.relu:
-      return each(Map.relu, out, x, n)
+      return each(Map.relu, out, x, n, a, b)
     case Map.sigmoid:
-      return each(Map.sigmoid, out, x, n)
+      return each(Map.sigmoid, out, x, n, a, b)
     case Map.tanh:
-      return each(Map.tanh, out, x, n)
+      return each(Map.tanh, out, x, n, a, b)
     case Map.gelu:
-      return each(Map.gelu, out, x, n)
+      return each(Map.gelu, out, x, n, a, b)
     case Map.geluTanh:
-      return each(Map.geluTanh, out, x, n)
+      return each(Map.geluTanh, out, x, n, a, b)
     case Map.silu:
-      return each(Map.silu, out, x, n)
+      return each(Map.silu, out, x, n, a, b)
     case Map.exp:
-      return each(Map.exp, out, x, n)
+      return each(Map.exp, out, x, n, a, b)
     case Map.log:
-      return each(Map.log, out, x, n)
+      return each(Map.log, out, x, n, a, b)
     case Map.erf:
-      return each(Map.erf, out, x, n)
+      return each(Map.erf, out, x, n, a, b)
     case Map.sqrt:
-      return each(Map.sqrt, out, x, n)
+      return each(Map.sqrt, out, x, n, a, b)
     case Map.abs:
-      return each(Map.abs, out, x, n)
+      return each(Map.abs, out, x, n, a, b)
     case Map.neg:
-      return each(Map.neg, out, x, n)
+      return each(Map.neg, out, x, n, a, b)
+    case Map.sign:
+      return each(Map.sign, out, x, n, a, b)
+    case Map.floor:
+      return each(Map.floor, out, x, n, a, b)
+    case Map.ceil:
+      return each(Map.ceil, out, x, n, a, b)
+    case Map.round:
+      return each(Map.round, out, x, n, a, b)
+    case Map.trunc:
+      return each(Map.trunc, out, x, n, a, b)
+    case Map.softsign:
+      return each(Map.softsign, out, x, n, a, b)
+    case Map.softplus:
+      return eachOne(Map.softplus, out, x, n, a)
+    case Map.selu:
+      return eachOne(Map.selu, out, x, n, a)
+    case Map.sin:
+      return eachOne(Map.sin, out, x, n, a)
+    case Map.cos:
+      return eachOne(Map.cos, out, x, n, a)
+    case Map.leakyRelu:
+      return each(Map.leakyRelu, out, x, n, a, b)
+    case Map.elu:
+      return eachOne(Map.elu, out, x, n, a)
+    case Map.hardSigmoid:
+      return each(Map.hardSigmoid, out, x, n, a, b)
+    case Map.clip:
+      return each(Map.clip, out, x, n, a, b)
     default:
       unreachable()
   }

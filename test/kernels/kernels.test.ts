@@ -2,7 +2,7 @@
 import t from "tap"
 import { convolve } from "../../kernels/convolve/convolve.ts"
 import { type Convolution, type Floats, type Kernels, openKernels } from "../../kernels/kernels.ts"
-import { maps, mapNames } from "../../kernels/math/math.ts"
+import { maps, mapNames, mapsWith, mapWithNames } from "../../kernels/math/math.ts"
 import { matmul } from "../../kernels/matmul/matmul.ts"
 import { batchNorm, layerNorm, logSoftmax, rmsNorm, softmax } from "../../kernels/normalize/normalize.ts"
 import { integerNames, integers } from "../../kernels/integer/integer.ts"
@@ -79,6 +79,14 @@ t.test("element by element", (t) => {
     for (const name of mapNames) {
       exact.map(name, out, a)
       check(name, x.map(maps[name]))
+    }
+    for (const name of mapWithNames) {
+      const [p, q] = [Math.fround(random.word() / 2 ** 30 - 2), Math.fround(random.word() / 2 ** 30 - 2)]
+      exact.mapWith(name, out, a, name === "leakyRelu" || name === "elu" ? [p] : [p, q])
+      check(
+        name,
+        x.map((value) => mapsWith[name](value, p, q)),
+      )
     }
     // In place.
     exact.add(a, a, b)

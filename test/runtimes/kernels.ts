@@ -5,7 +5,7 @@
 import type * as KernelsModule from "../../kernels/mod.ts"
 import type { Floats } from "../../kernels/mod.ts"
 import { comparisonNames } from "../../kernels/vector/vector.ts"
-import { mapNames } from "../../kernels/math/math.ts"
+import { mapNames, mapWithNames } from "../../kernels/math/math.ts"
 import { Random, randomFloats } from "../kernels/random-floats.ts"
 
 export async function kernelBits({ openKernels }: typeof KernelsModule): Promise<ReadonlyArray<string>> {
@@ -75,5 +75,9 @@ export async function kernelBits({ openKernels }: typeof KernelsModule): Promise
     made(7 * 301, (out) => kernels.layerNorm(out, rows, 301)),
     made(7 * 301, (out) => kernels.rmsNorm(out, rows, 301)),
   ])
+  await group(
+    "mapWith",
+    mapWithNames.map((name) => made(n, (out) => kernels.mapWith(name, out, x))),
+  )
   return lines
 }
