@@ -24,3 +24,22 @@ export type { ComparisonName } from "./vector/vector.ts"
 export { KernelError } from "../schemas/error/kernel.ts"
 export { type LiteralSet, literalLimits, openTextKernels, type TextKernels, type TextKernelsOptions } from "./text.ts"
 export type { Match } from "./search/literals.ts"
+export {
+  Accelerator,
+  type Batch,
+  type CutOver,
+  type DeviceStatus,
+  type Measurement,
+  openAccelerator,
+  type Quota,
+  type Receipt,
+  type Run,
+  type RunOptions,
+} from "./accelerate/accelerator.ts"
+export type { ComputeBuffer, ComputeBuffers } from "./accelerate/buffer.ts"
+export { type AcceleratorOptions, type ChooseOptions, ownSources, type Remembered } from "./accelerate/core.ts"
+export type { Calibration, Correction, Prediction } from "./accelerate/cost.ts"
+export type { Absent, Device, DeviceArray, DeviceKind, DeviceSource, Dispatch, MemoryInfo } from "./accelerate/device.ts"
+export { type Operation, operations, type Shape } from "./accelerate/operation.ts"
+export { type Candidate, explainPlan, type Plan } from "./accelerate/plan.ts"
+export { AccelerateError } from "../schemas/error/accelerate.ts"

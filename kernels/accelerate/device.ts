@@ -66,9 +66,13 @@ export interface Device {
   synchronize(): Promise<void>
   memory(): MemoryInfo
   /** Every place of each literal in a text, by place and then by literal. Missing where the device searches no text. */
-  search?(text: Uint8Array, literals: ReadonlyArray<Uint8Array>): Promise<ReadonlyArray<Match>>
+  search?(
+    text: Uint8Array,
+    literals: ReadonlyArray<Uint8Array>,
+    options?: { readonly deadlineMs?: number; readonly signal?: AbortSignal },
+  ): Promise<ReadonlyArray<Match>>
   /** Why this search cannot be done there, or undefined. */
-  refuseSearch?(text: { readonly bytes: number }, literals: ReadonlyArray<Uint8Array>): string | undefined
+  refuseSearch?(bytes: number, literals: ReadonlyArray<Uint8Array>): string | undefined
   /** Resolves with a reason when it is gone for good; a device that is closed need not tell. */
   readonly lost?: Promise<string>
   /** Frees everything; again does nothing. */

@@ -1,0 +1,127 @@
+/** Runs on one device: inputs are brought there, outputs stay there, and whoever waits waits no longer than was said. */
+import { AccelerateError } from "../../schemas/error/accelerate.ts"
+import type { ComputeBuffer, ComputeBuffers, Step } from "./buffer.ts"
+import type { Device, DeviceArray } from "./device.ts"
+import { type Operand, type Operation, sampleOf, type Shape } from "./operation.ts"
+
+/** Runs on a device that may be lost before their result is copied to the program, so that little has to be computed again. */
+const depthMax = 64
+
+/** How long a run may take, and who may end it. */
+export class Patience {
+  readonly #operation: string
+  readonly #now: () => number
+  readonly #endMs: number
+  readonly #deadlineMs: number
+  readonly #signal: AbortSignal | undefined
+
+  constructor(operation: string, now: () => number, deadlineMs = Number.POSITIVE_INFINITY, signal?: AbortSignal) {
+    this.#operation = operation
+    this.#now = now
+    this.#deadlineMs = deadlineMs
+    this.#endMs = now() + deadlineMs
+    this.#signal = signal
+  }
+
+  /** @throws AccelerateError `Aborted`, `Deadline` */
+  check(device?: Device): void {
+    if (this.#signal?.aborted === true) throw new AccelerateError("Aborted", { operation: this.#operation }, { cause: this.#signal.reason })
+    if (this.#now() >= this.#endMs)
+      throw new AccelerateError("Deadline", { operation: this.#operation, device: device?.name ?? "any device", deadlineMs: this.#deadlineMs })
+  }
+
+  /** Waits for a device; what it has begun goes on where the wait ends first. */
+  async wait(device: Device, work: Promise<unknown>): Promise<void> {
+    const signal = this.#signal
+    if (this.#endMs === Number.POSITIVE_INFINITY && signal === undefined) {
+      await work
+      return
+    }
+    let stop = (): void => undefined
+    const stopped = new Promise<void>((done) => {
+      const timer = this.#endMs === Number.POSITIVE_INFINITY ? undefined : setTimeout(done, Math.max(0, this.#endMs - this.#now()))
+      stop = () => {
+        clearTimeout(timer)
+        done()
+      }
+      signal?.addEventListener("abort", stop, { once: true })
+    })
+    try {
+      // What fails after the wait has ended is nobody's any more.
+      work.catch(() => undefined)
+      await Promise.race([work, stopped])
+      this.check(device)
+    } finally {
+      stop()
+      signal?.removeEventListener("abort", stop)
+    }
+  }
+}
+
+/** Brings inputs to a device, runs, and leaves the outputs there. */
+export async function runOn(device: Device, steps: ReadonlyArray<Step>, given: ReadonlySet<ComputeBuffer>, patience: Patience): Promise<void> {
+  const isShared = device.view !== undefined
+  const made: Array<ComputeBuffer> = []
+  const place = (buffer: ComputeBuffer): DeviceArray => {
+    const array = device.allocate(buffer.type, buffer.length)
+    buffer.places.set(device, array)
+    made.push(buffer)
+    return array
+  }
+  try {
+    for (const buffer of given) {
+      if (buffer.places.has(device)) continue
+      const values = await buffer.valuesNow()
+      // What is computed from it may have to be computed again.
+      if (!isShared && buffer.made === undefined) buffer.keep(values)
+      if (!buffer.places.has(device)) device.copyToDevice(place(buffer), values)
+    }
+    const arraysOf = (buffers: ComputeBuffers): Record<string, DeviceArray> =>
+      Object.fromEntries(Object.entries(buffers).map(([operand, buffer]) => [operand, buffer.places.get(device) ?? place(buffer)]))
+    const list = steps.map(({ inputs, operation, outputs, shape }) => ({ operation, shape, inputs: arraysOf(inputs), outputs: arraysOf(outputs) }))
+    // A device that computes at once is asked one by one, so that a deadline is seen between them.
+    for (const part of isShared ? list.map((dispatch) => [dispatch]) : [list]) {
+      patience.check(device)
+      device.dispatch(part)
+    }
+    await patience.wait(device, device.synchronize())
+    if (isShared) return
+    const depth = 1 + Math.max(0, ...[...given].map((buffer) => buffer.depth))
+    for (const step of steps)
+      for (const output of Object.values(step.outputs)) {
+        output.made = step
+        output.depth = depth
+        if (depth >= depthMax) output.keep(await device.copyFromDevice(output.places.get(device) as DeviceArray))
+      }
+  } catch (error) {
+    for (const buffer of made) buffer.evict(device)
+    throw error
+  }
+}
+
+/** Times of one operation on a device, copies apart, for about `budgetMs`; the first run is not counted. */
+export async function timesOf(device: Device, operation: Operation, shape: Shape, budgetMs: number, now: () => number): Promise<ReadonlyArray<number>> {
+  const arrays: Array<DeviceArray> = []
+  const take = ({ length, type = "f32" }: Operand): DeviceArray => {
+    const made = device.allocate(type, length)
+    arrays.push(made)
+    return made
+  }
+  try {
+    const required = operation.inputs(shape).filter(({ isOptional }) => isOptional !== true)
+    const inputs = Object.fromEntries(required.map((operand) => [operand.name, take(operand)]))
+    for (const operand of required) device.copyToDevice(inputs[operand.name] as DeviceArray, sampleOf(operand))
+    const outputs = Object.fromEntries(operation.outputs(shape).map((operand) => [operand.name, take(operand)]))
+    const times: Array<number> = []
+    for (const endMs = now() + budgetMs; times.length < 4 || (now() < endMs && times.length < 1_000);) {
+      const startMs = now()
+      device.dispatch([{ operation, shape, inputs, outputs }])
+      await device.synchronize()
+      times.push(now() - startMs)
+      if (times.length === 1 && (times[0] as number) > budgetMs) return times
+    }
+    return times.slice(1)
+  } finally {
+    for (const array of arrays) array.free()
+  }
+}
