@@ -20,7 +20,7 @@ import type { InferenceModule } from "./inference.ts"
 import { type IntegerName, integerNames } from "./integer/integer.ts"
 import { type MapName, mapNames, type MapWithName, mapWithNames } from "./math/math.ts"
 import { bytesMaxOfAll, KernelMemory, Numbers, type NumberType } from "./memory/memory.ts"
-import { type BinaryName, type ComparisonName, comparisonNames } from "./vector/vector.ts"
+import { type ComparisonName, comparisonNames } from "./vector/vector.ts"
 
 /**
  * `bitexact`: the same bits on every engine and processor, those of the reference. `fast`: a multiplication and the addition after it may be one
@@ -241,36 +241,37 @@ export class Kernels {
     return of === undefined ? 0 : this.#at(kernel, operand, of, length)
   }
 
-  #binary(name: BinaryName, out: Floats, x: Floats, y: Floats): void {
-    const n = out.length
-    this.#module[`${name}F32`](this.#at(name, "out", out, n), this.#at(name, "x", x, n), this.#at(name, "y", y, n), n)
-  }
-
   /** `out = x + y`; `out` may be `x` or `y`, here and in the five that follow. */
   add(out: Floats, x: Floats, y: Floats): void {
-    this.#binary("add", out, x, y)
+    const n = out.length
+    this.#module.addF32(this.#at("add", "out", out, n), this.#at("add", "x", x, n), this.#at("add", "y", y, n), n)
   }
 
   sub(out: Floats, x: Floats, y: Floats): void {
-    this.#binary("sub", out, x, y)
+    const n = out.length
+    this.#module.subF32(this.#at("sub", "out", out, n), this.#at("sub", "x", x, n), this.#at("sub", "y", y, n), n)
   }
 
   mul(out: Floats, x: Floats, y: Floats): void {
-    this.#binary("mul", out, x, y)
+    const n = out.length
+    this.#module.mulF32(this.#at("mul", "out", out, n), this.#at("mul", "x", x, n), this.#at("mul", "y", y, n), n)
   }
 
   div(out: Floats, x: Floats, y: Floats): void {
-    this.#binary("div", out, x, y)
+    const n = out.length
+    this.#module.divF32(this.#at("div", "out", out, n), this.#at("div", "x", x, n), this.#at("div", "y", y, n), n)
   }
 
   /** The lesser of each two; NaN where one is, and -0 below +0. */
   min(out: Floats, x: Floats, y: Floats): void {
-    this.#binary("min", out, x, y)
+    const n = out.length
+    this.#module.minF32(this.#at("min", "out", out, n), this.#at("min", "x", x, n), this.#at("min", "y", y, n), n)
   }
 
   /** The greater of each two; NaN where one is, and +0 above -0. */
   max(out: Floats, x: Floats, y: Floats): void {
-    this.#binary("max", out, x, y)
+    const n = out.length
+    this.#module.maxF32(this.#at("max", "out", out, n), this.#at("max", "x", x, n), this.#at("max", "y", y, n), n)
   }
 
   /** `out = x + s`; `out` may be `x`. */

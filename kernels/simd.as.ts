@@ -21,6 +21,13 @@
   return v128.bitselect(v, i32x4.splat(nanBits), f32x4.eq(v, v))
 }
 
+/** Whether one of four vectors has a NaN, by their sum, in `bitexact`; also, now and then, where infinities or numbers near them meet. */
+@inline export function isUnsettled(a: v128, b: v128, c: v128, d: v128): bool {
+  if (isFast) return false
+  const sum = f32x4.add(f32x4.add(a, b), f32x4.add(c, d))
+  return v128.any_true(f32x4.ne(sum, sum))
+}
+
 @inline export function settledScalar(x: f32): f32 {
   if (isFast) return x
   return select(x, reinterpret<f32>(nanBits), x == x)
