@@ -2,7 +2,7 @@
 export * from "./vector/vector.as"
 export * from "./reduce/reduce.as"
 export * from "./matmul/matmul.as"
-export * from "./normalize/normalize.as"
+export { batchNormF32, layerNormF32, logSoftmaxF32, rmsNormF32, softmaxF32 } from "./normalize/normalize.as"
 export { mapF32, mapWithF32 } from "./math/math.as"
 export * from "./convolve/convolve.as"
 export * from "./pool/pool.as"

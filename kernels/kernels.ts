@@ -14,20 +14,17 @@
  * All are synchronous, allocate nothing while they compute, and write to their first operand, which may be one of the others only where that is said.
  */
 import { KernelError } from "../schemas/error/kernel.ts"
-import { fromBase64 } from "../schemas/value/base64.ts"
 import type { ConvolutionShape, Size } from "./convolve/convolve.ts"
 import type { InferenceModule } from "./inference.ts"
 import { type IntegerName, integerNames } from "./integer/integer.ts"
 import { type MapName, mapNames, type MapWithName, mapWithNames } from "./math/math.ts"
+import { mapNumber } from "./math/number.ts"
 import { bytesMaxOfAll, KernelMemory, Numbers, type NumberType } from "./memory/memory.ts"
+import { type Builds, instantiated, type Mode, modes } from "./memory/module.ts"
+import { addressOf, checkSizes, rowsOf } from "./memory/operand.ts"
 import { type ComparisonName, comparisonNames } from "./vector/vector.ts"
 
-/**
- * `bitexact`: the same bits on every engine and processor, those of the reference. `fast`: a multiplication and the addition after it may be one
- * rounding, and which NaN is written is the engine's choice.
- */
-export type Mode = "bitexact" | "fast"
-export const modes: ReadonlyArray<Mode> = ["bitexact", "fast"]
+export { type Mode, modes }
 
 export interface KernelsOptions {
   /** Default `bitexact`. */
@@ -126,35 +123,20 @@ export interface PackedConvolution {
   readonly weights: Floats
 }
 
+const builds: Builds = { bitexact: () => import("./inference.bitexact.gen.ts"), fast: () => import("./inference.fast.gen.ts") }
+
 /** Opens the kernels of a mode, in a memory of their own. @throws KernelError `Engine` without WebAssembly SIMD, `Unknown` mode, `Shape` of `bytesMax` */
 export async function openKernels({ bytesMax = 1 << 30, mode = "bitexact" }: KernelsOptions = {}): Promise<Kernels> {
   if (!modes.includes(mode)) throw new KernelError("Unknown", { what: "mode", name: mode, known: modes.join(", ") })
   if (!(Number.isSafeInteger(bytesMax) && bytesMax > 0 && bytesMax <= bytesMaxOfAll - 65_536))
     throw new KernelError("Shape", { kernel: "openKernels", operand: "bytesMax", expected: `1 to ${bytesMaxOfAll - 65_536} bytes`, found: String(bytesMax) })
-  const bytes = async (of: Mode): Promise<Uint8Array<ArrayBuffer>> => {
-    const { wasm } = of === "fast" ? await import("./inference.fast.gen.ts") : await import("./inference.bitexact.gen.ts")
-    return fromBase64(wasm) as Uint8Array<ArrayBuffer>
-  }
-  let module = await bytes(mode)
-  // Where an engine has no relaxed SIMD the exact build is as good as `fast` gets.
-  const isRelaxed = mode === "fast" && WebAssembly.validate(module)
-  if (mode === "fast" && !isRelaxed) module = await bytes("bitexact")
-  if (!WebAssembly.validate(module)) throw new KernelError("Engine", { detail: "this engine has no WebAssembly SIMD" })
   const memory = new KernelMemory(bytesMax)
-  const { instance } = await WebAssembly.instantiate(module, { env: { memory: memory.memory } })
-  return new Kernels(mode, memory, instance.exports as unknown as InferenceModule)
+  return new Kernels(mode, memory, await instantiated<InferenceModule>(builds, mode, memory.memory))
 }
 
 const three = (of: ReadonlyArray<number> | undefined, other: number): Size => {
   const [a = other, b = other, c = other] = [...Array<number>(Math.max(0, 3 - (of?.length ?? 0))).fill(other), ...(of ?? [])]
   return [a, b, c]
-}
-
-const parametersOf: Readonly<Record<MapWithName, ReadonlyArray<number>>> = {
-  leakyRelu: [0.01],
-  elu: [1],
-  hardSigmoid: [0.2, 0.5],
-  clip: [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY],
 }
 
 const volume = ([d, h, w]: Size): number => d * h * w
@@ -174,6 +156,11 @@ export class Kernels {
     this.#module = module
     this.#scratch = new Numbers(memory, "u8", Math.max(module.matmulScratch(), module.convolutionScratch()))
     this.#shape = new Numbers(memory, "i32", 26)
+  }
+
+  /** @internal What training shares. */
+  get parts(): { readonly memory: KernelMemory; readonly module: InferenceModule; readonly scratch: number } {
+    return { memory: this.#memory, module: this.#module, scratch: this.#scratch.at }
   }
 
   /** Bytes that arrays have, those of the kernels themselves among them. */
@@ -231,10 +218,7 @@ export class Kernels {
 
   /** Where an operand lies. */
   #at(kernel: string, operand: string, of: Numbers, length: number, type = "f32"): number {
-    if (of.type !== type) throw new KernelError("Type", { kernel, operand, expected: type, found: of.type })
-    if (of.length !== length) throw new KernelError("Length", { kernel, operand, expected: length, found: of.length })
-    if (!of.isIn(this.#memory)) throw new KernelError("Freed", { kernel, operand })
-    return of.at
+    return addressOf(this.#memory, kernel, operand, of, length, type)
   }
 
   #optional(kernel: string, operand: string, of: Floats | undefined, length: number): number {
@@ -335,19 +319,9 @@ export class Kernels {
    * `clip` with its ends (-∞ and ∞); `out` may be `x`.
    */
   mapWith(name: MapWithName, out: Floats, x: Floats, parameters: ReadonlyArray<number> = []): void {
-    const place = mapWithNames.indexOf(name)
-    if (place < 0) throw new KernelError("Unknown", { what: "function", name, known: mapWithNames.join(", ") })
-    const defaults = parametersOf[name]
-    if (parameters.length > defaults.length)
-      throw new KernelError("Shape", {
-        kernel: name,
-        operand: "parameters",
-        expected: `at most ${defaults.length} numbers`,
-        found: `${parameters.length} numbers`,
-      })
-    const [a = 0, b = 0] = defaults.map((other, i) => parameters[i] ?? other)
+    const [map, a, b] = mapNumber(name, parameters, mapWithNames)
     const n = out.length
-    this.#module.mapWithF32(mapNames.length + place, this.#at(name, "out", out, n), this.#at(name, "x", x, n), n, a, b)
+    this.#module.mapWithF32(map, this.#at(name, "out", out, n), this.#at(name, "x", x, n), n, a, b)
   }
 
   /** In 32 lanes; of nothing 0. */
@@ -382,9 +356,7 @@ export class Kernels {
   }
 
   #sizes(kernel: string, sizes: Readonly<Record<string, number>>): void {
-    for (const [operand, size] of Object.entries(sizes))
-      if (!(Number.isSafeInteger(size) && size >= 0 && size < 2 ** 31))
-        throw new KernelError("Shape", { kernel, operand, expected: "a whole number from 0 to 2147483647", found: String(size) })
+    checkSizes(kernel, sizes)
   }
 
   /** A right operand `[k, n]` (or `[n, k]`) as panels, once for many products. Free its `panels`. @throws KernelError `Memory` */
@@ -439,10 +411,7 @@ export class Kernels {
   }
 
   #rows(kernel: string, x: Floats | Integers, n: number): number {
-    this.#sizes(kernel, { n })
-    if (n === 0 ? x.length !== 0 : x.length % n !== 0)
-      throw new KernelError("Shape", { kernel, operand: "n", expected: `a divisor of the ${x.length} numbers of "x"`, found: String(n) })
-    return n === 0 ? 0 : x.length / n
+    return rowsOf(kernel, x, n)
   }
 
   /** Each row of `n` to a mean of 0 and a variance of 1, then `· gamma + beta`; `out` may be `x`. `epsilon` is added to the variance, default 1e-5. */
@@ -588,21 +557,22 @@ export class Kernels {
     const from = this.#at("convolve", "x", x, batch * inChannels * volume(inSize))
     const biasAt = this.#optional("convolve", "bias", bias, outChannels)
     const map = this.#map(activation)
-    this.#describe(shape)
+    this.describe(shape)
     const at = this.#at("convolve", "weights", weights, weights.length)
     if (isPacked) this.#module.convolveF32(to, from, at, biasAt, map, this.#shape.at, this.#scratch.at)
     else this.#module.convolveEachF32(to, from, at, biasAt, map, this.#shape.at)
   }
 
-  /** Writes a shape down for the module. */
-  #describe(
+  /** @internal Writes a shape down for a module, at what it answers. */
+  describe(
     { batch, dilation, groups, inChannels, inSize, isTransposed, kernel, outChannels, outSize, padding, stride }: ConvolutionShape,
     end: ReadonlyArray<number> = [0, 0, 0],
-  ): void {
+  ): number {
     this.#shape.array.set([
       ...[batch, inChannels, ...inSize, outChannels, ...kernel, ...outSize],
       ...[...stride, ...padding, ...dilation, groups, isTransposed ? 1 : 0, ...end],
     ])
+    return this.#shape.at
   }
 
   /**
@@ -616,7 +586,7 @@ export class Kernels {
     const end = three(of.padding?.slice(inSize.length), 0)
     const to = this.#at("pool", "out", out, planes * volume(shape.outSize))
     const from = this.#at("pool", "x", x, planes * volume(shape.inSize))
-    this.#describe(shape, end)
+    this.describe(shape, end)
     this.#module.poolF32(to, from, planes, this.#shape.at, kind === "mean" ? 1 : 0, of.isPadded === true ? 1 : 0)
   }
 

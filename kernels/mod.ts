@@ -18,10 +18,12 @@ export {
 } from "./kernels.ts"
 export type { ConvolutionShape } from "./convolve/convolve.ts"
 export type { IntegerName } from "./integer/integer.ts"
+export type { GradientName } from "./math/backward.ts"
 export type { MapName, MapWithName } from "./math/math.ts"
 export type { Numbers, NumberType } from "./memory/memory.ts"
 export type { ComparisonName } from "./vector/vector.ts"
 export { KernelError } from "../schemas/error/kernel.ts"
+export { type AdamOptions, type AdamState, type MomentumOptions, openTrainingKernels, type SgdOptions, type TrainingKernels } from "./training.ts"
 export { type LiteralSet, literalLimits, openTextKernels, type TextKernels, type TextKernelsOptions } from "./text.ts"
 export type { Match } from "./search/literals.ts"
 export {

@@ -32,3 +32,13 @@
   if (isFast) return x
   return select(x, reinterpret<f32>(nanBits), x == x)
 }
+
+/** Four numbers or, of the last ones, the first of them. */
+@inline export function loaded(at: usize, isWhole: bool): v128 {
+  return isWhole ? v128.load(at) : v128.load32_zero(at)
+}
+
+@inline export function stored(at: usize, v: v128, isWhole: bool): void {
+  if (isWhole) v128.store(at, v)
+  else v128.store_lane<f32>(at, v, 0)
+}

@@ -13,6 +13,7 @@
 import { KernelError } from "../schemas/error/kernel.ts"
 import { fromBase64 } from "../schemas/value/base64.ts"
 import { KernelMemory, Numbers } from "./memory/memory.ts"
+import { addressOf } from "./memory/operand.ts"
 import type { Match } from "./search/literals.ts"
 import { maskBytes, planOf } from "./search/plan.ts"
 
@@ -107,10 +108,7 @@ export class TextKernels {
   }
 
   #at(kernel: string, operand: string, of: Bytes, length = of.length): number {
-    if (of.type !== "u8") throw new KernelError("Type", { kernel, operand, expected: "u8", found: of.type })
-    if (of.length !== length) throw new KernelError("Length", { kernel, operand, expected: length, found: of.length })
-    if (!of.isIn(this.#memory)) throw new KernelError("Freed", { kernel, operand })
-    return of.at
+    return addressOf(this.#memory, kernel, operand, of, length, "u8")
   }
 
   /** The first place of a literal from `from` on, or -1, as `Buffer.indexOf`. */

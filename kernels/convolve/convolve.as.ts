@@ -1,41 +1,29 @@
 /**
  * Convolutions in one, two or three dimensions, as products of matrices whose right operand is never written down as a whole: panels of eight
  * outputs are gathered from the image while they are needed. What lies outside the image is no term of a sum; a zero in a panel is the same as
- * no term while weights are finite, and weights that are not go one by one.
- *
- * `shape` is 23 whole numbers: batch, input channels, input size (3), output channels, kernel size (3), output size (3), stride (3),
- * padding at the beginning (3), dilation (3), groups, and 1 where it is transposed. Images are `[batch, channel, …size]`, weights
- * `[output channel, input channel of the group, …kernel]`.
+ * no term while weights are finite, and weights that are not go one by one. `shape.as.ts` says what a shape is.
  */
 import { mapF32 } from "../math/math.as"
 import { isFast, madd } from "../simd.as"
 import { columns, copy, depthMax, packA, panelA, panelB, rows, tile } from "../tile/tile.as"
 import { addScalarF32 } from "../vector/vector.as"
-
-@inline const batchAt: usize = 0
-@inline const inChannelsAt: usize = 4
-@inline const inSizeAt: usize = 8
-@inline const outChannelsAt: usize = 20
-@inline const kernelAt: usize = 24
-@inline const outSizeAt: usize = 36
-@inline const strideAt: usize = 48
-@inline const paddingAt: usize = 60
-@inline const dilationAt: usize = 72
-@inline const groupsAt: usize = 84
-@inline const transposedAt: usize = 88
-
-@inline function field(shape: usize, at: usize): i32 {
-  return load<i32>(shape + at)
-}
-
-/** Numbers of a size of three. */
-@inline function volume(size: usize): i32 {
-  return load<i32>(size) * load<i32>(size, 4) * load<i32>(size, 8)
-}
-
-@inline function roundedUp(n: i32): i32 {
-  return ((n + rows - 1) / rows) * rows
-}
+import {
+  batchAt,
+  dilationAt,
+  field,
+  groupsAt,
+  inChannelsAt,
+  inSizeAt,
+  kernelAt,
+  outChannelsAt,
+  outSizeAt,
+  paddingAt,
+  placeOf,
+  roundedUp,
+  strideAt,
+  transposedAt,
+  volume,
+} from "./shape.as"
 
 /** Weights of all groups as panels of six output channels, block of k by block: `k` times the group's channels rounded up to six, a group. */
 export function packConvolutionF32(to: usize, weights: usize, outChannels: i32, k: i32, groups: i32): void {
@@ -58,18 +46,6 @@ export function areFiniteF32(x: usize, n: i32): bool {
 /** Bytes that `convolveF32` works in. */
 export function convolutionScratch(): i32 {
   return (depthMax * columns + rows * columns + 3 * columns) << 2
-}
-
-/** Where a tap of an output lies in the image, in one dimension; negative where it does not. */
-@inline function placeOf(output: i32, tap: i32, stride: i32, padding: i32, dilation: i32, size: i32, isTransposed: bool): i32 {
-  if (!isTransposed) {
-    const at = output * stride - padding + tap * dilation
-    return at < size ? at : -1
-  }
-  const from = output + padding - tap * dilation
-  if (from < 0 || from % stride != 0) return -1
-  const at = from / stride
-  return at < size ? at : -1
 }
 
 /** A panel of the eight outputs from `left` on: k from `at`, `depth` of them. `places` holds three whole numbers an output. */

@@ -48,11 +48,11 @@ import { settled, settledScalar } from "../simd.as"
 }
 
 /** What is true of two and two doubles, as one of four floats. */
-@inline function narrowed(low: v128, high: v128): v128 {
+@inline export function narrowed(low: v128, high: v128): v128 {
   return v128.shuffle<f64>(f32x4.demote_f64x2_zero(low), f32x4.demote_f64x2_zero(high), 0, 2)
 }
 
-@inline function upper(x: v128): v128 {
+@inline export function upper(x: v128): v128 {
   return f64x2.promote_low_f32x4(v128.shuffle<f64>(x, x, 1, 1))
 }
 
@@ -89,7 +89,7 @@ import { settled, settledScalar } from "../simd.as"
 }
 
 /** `erf` of two doubles: x · P(x²) / Q(x²), of a relative error below 2.4e-10 up to 3.95, where a float's is 1. */
-@inline function erf2(x: v128): v128 {
+@inline export function erf2(x: v128): v128 {
   const t = f64x2.mul(x, x)
   let p = f64x2.splat(-2.5999919519848394e-9)
   p = f64x2.add(f64x2.mul(p, t), f64x2.splat(8.186122127925233e-7))

@@ -91,7 +91,7 @@ const erfOver = [
 const erfUnder = [1.0670706113993376e-5, 0.00025998733934078035, 0.0036069265726906712, 0.03236993266200068, 0.1881579755325084, 0.6481647943646744, 1]
 
 /** A rational function that was fitted to `erf(x) / x` over x², of a relative error below 2.4e-10. */
-function erfDouble(x: number): number {
+export function erfDouble(x: number): number {
   if (Math.abs(x) >= 3.95) return Math.sign(x)
   const t = x * x
   const at = (terms: ReadonlyArray<number>): number => terms.reduce((sum, term) => sum * t + term)

@@ -4,7 +4,7 @@ import { dotF32, maxOfF32, sumF32 } from "../reduce/reduce.as"
 import { settled } from "../simd.as"
 
 /** `out[i] = (x[i] + shift) · scale`, with both roundings. */
-@inline function shifted(out: usize, x: usize, n: i32, shift: f32): void {
+@inline export function shifted(out: usize, x: usize, n: i32, shift: f32): void {
   const by = f32x4.splat(shift)
   for (; n >= 4; n -= 4, out += 16, x += 16) v128.store(out, f32x4.add(v128.load(x), by))
   for (; n > 0; n--, out += 4, x += 4) store<f32>(out, load<f32>(x) + shift)
@@ -63,7 +63,7 @@ export function logSoftmaxF32(out: usize, x: usize, rows: i32, n: i32, scratch: 
   }
 }
 
-@inline function inverse(variance: f32, epsilon: f32): f32 {
+@inline export function inverse(variance: f32, epsilon: f32): f32 {
   return <f32>1 / sqrt<f32>(variance + epsilon)
 }
 
@@ -77,7 +77,7 @@ export function layerNormF32(out: usize, x: usize, rows: i32, n: i32, gamma: usi
 }
 
 /** The mean of squares, in two roundings each in `bitexact`. */
-@inline function dotOfSquares(x: usize, n: i32): f32 {
+@inline export function dotOfSquares(x: usize, n: i32): f32 {
   return dotF32(x, x, n) / <f32>n
 }
 

@@ -18,7 +18,7 @@ export function logSoftmax(x: Float32Array): Float32Array {
   return shifted.map((value) => value - all)
 }
 
-const inverse = (variance: number, epsilon: number): number => f(1 / f(Math.sqrt(f(variance + f(epsilon)))))
+export const inverse = (variance: number, epsilon: number): number => f(1 / f(Math.sqrt(f(variance + f(epsilon)))))
 
 const scaled = (x: Float32Array, inv: number, gamma: Float32Array | undefined, beta: Float32Array | undefined): Float32Array =>
   x.map((value, i) => {

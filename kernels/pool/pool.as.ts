@@ -3,17 +3,7 @@
  * are not looked at: `planes` images lie one behind the other. What lies outside the image is in no window.
  */
 import { settledScalar } from "../simd.as"
-
-/** The first tap whose place is not before 0. */
-@inline function firstTap(first: i32, dilation: i32): i32 {
-  return first >= 0 ? 0 : (dilation - 1 - first) / dilation
-}
-
-/** One more than the last tap whose place is in the image. */
-@inline function endTap(first: i32, dilation: i32, size: i32, taps: i32): i32 {
-  const inside = first >= size ? 0 : (size - 1 - first) / dilation + 1
-  return inside < taps ? inside : taps
-}
+import { endTap, firstTap } from "./taps.as"
 
 /** `isMean`: the sum, ascending, divided by the taps in the image, or with `isPadded` by all of those within the image and its padding. */
 export function poolF32(out: usize, x: usize, planes: i32, shape: usize, isMean: bool, isPadded: bool): void {

@@ -1,6 +1,6 @@
 /**
- * Compiles the kernels' modules, each of one entry (`kernels/NAME.as.ts`): `inference.bitexact.gen.ts` and `text.gen.ts` with plain SIMD, and
- * `inference.fast.gen.ts` with relaxed SIMD too. A second line names the bytes of the sources, the compiler's version and this script by one digest, and the module by another: what is as it says is
+ * Compiles the kernels' modules, each of one entry (`kernels/NAME.as.ts`): `inference.bitexact.gen.ts`, `training.bitexact.gen.ts` and `text.gen.ts` with plain SIMD, and
+ * `inference.fast.gen.ts` and `training.fast.gen.ts` with relaxed SIMD too. A second line names the bytes of the sources, the compiler's version and this script by one digest, and the module by another: what is as it says is
  * left alone.
  *
  *     node runtime/build/kernels.ts
@@ -25,8 +25,13 @@ const folder = join(root, "kernels")
 const modules = {
   "inference.bitexact": { entry: "inference", features: ["simd"] },
   "inference.fast": { entry: "inference", features: ["simd", "relaxed-simd"] },
+  "training.bitexact": { entry: "training", features: ["simd"] },
+  "training.fast": { entry: "training", features: ["simd", "relaxed-simd"] },
   text: { entry: "text", features: ["simd"] },
 } as const
+
+/** Where a module's constants begin, in bytes: those of training lie in one memory with those of inference. The first 64 KiB are the modules' (`memory.ts`). */
+const constantsAt: Readonly<Record<string, number>> = { training: 32_768 }
 
 const digestOf = (bytes: Uint8Array | string): string => createHash("sha256").update(bytes).digest("hex")
 
@@ -38,6 +43,7 @@ async function compiled(name: string, features: ReadonlyArray<string>): Promise<
     [
       `kernels/${name}.as.ts`,
       ...["--baseDir", root, "--outFile", "kernels.wasm", "--runtime", "stub", "--noAssert", "--importMemory", "-O3", "--converge"],
+      ...["--memoryBase", String(constantsAt[name] ?? 0)],
       ...features.flatMap((feature) => ["--enable", feature]),
     ],
     {

@@ -3,12 +3,13 @@
  * were when they were last meant to change.
  */
 import type * as KernelsModule from "../../kernels/mod.ts"
-import type { Floats } from "../../kernels/mod.ts"
+import type { Floats, Kernels, TrainingKernels } from "../../kernels/mod.ts"
+import { gradientNames } from "../../kernels/math/backward.ts"
 import { comparisonNames } from "../../kernels/vector/vector.ts"
 import { mapNames, mapWithNames } from "../../kernels/math/math.ts"
 import { Random, randomFloats } from "../kernels/random-floats.ts"
 
-export async function kernelBits({ openKernels }: typeof KernelsModule): Promise<ReadonlyArray<string>> {
+export async function kernelBits({ openKernels, openTrainingKernels }: typeof KernelsModule): Promise<ReadonlyArray<string>> {
   const kernels = await openKernels()
   const random = new Random(54)
   const lines: Array<string> = []
@@ -79,5 +80,75 @@ export async function kernelBits({ openKernels }: typeof KernelsModule): Promise
     "mapWith",
     mapWithNames.map((name) => made(n, (out) => kernels.mapWith(name, out, x))),
   )
+  const training = await openTrainingKernels(kernels)
+  await group(
+    "gradients",
+    gradientNames.map((name) => made(n, (dx) => training.mapBackward(name, { dx }, { x, y: x, dy: y }))),
+  )
+  await group("train", trained(kernels, training, floats))
   return lines
+}
+
+/** What a few steps of a net of every kind of layer leave of its parameters. */
+function trained(kernels: Kernels, training: TrainingKernels, floats: (n: number, awkwardOf?: number) => Floats): ReadonlyArray<Floats | number> {
+  const [batch, channels, side] = [3, 5, 6]
+  const of = { batch, inChannels: 2, outChannels: channels, inSize: [11, 11], kernel: [3, 3], stride: [2, 2], padding: [1, 1, 1, 1] }
+  const pooling = { planes: batch * channels, inSize: [side, side], kernel: [2, 3], padding: [0, 1, 0, 0], stride: [2, 2] }
+  const [pixels, keys] = [batch * channels * side * side, channels * 3]
+  const shape = { heads: batch, queries: channels, keys: channels, d: 9 }
+  const dense = { m: batch * channels, k: 9, n: 4 }
+  const [places, labels] = [kernels.integers(batch), kernels.integers(dense.m)]
+  places.array.set([1, -1, 1])
+  labels.array.forEach((_, i) => (labels.array[i] = (i * 7) % 4))
+  const p = {
+    table: floats(4 * 242, 0),
+    w: floats(channels * 18, 0),
+    gamma: floats(channels, 0),
+    beta: floats(channels, 0),
+    norm: floats(9, 0),
+    v: floats(36, 0),
+  }
+  const names = Object.keys(p) as ReadonlyArray<keyof typeof p>
+  const zeros = () => Object.fromEntries(names.map((name) => [name, kernels.zeros(p[name].length)])) as Record<keyof typeof p, Floats>
+  const [d, velocities] = [zeros(), zeros()]
+  const states = names.map((name) => training.adamState(p[name].length))
+  const measured = { mean: kernels.zeros(channels), variance: kernels.zeros(channels) }
+  const arrays = (count: number, n: number) => Array.from({ length: count }, () => kernels.zeros(n))
+  const [x, dx] = arrays(2, batch * 242) as [Floats, Floats]
+  const [convolved, normed, dnormed] = arrays(3, pixels) as [Floats, Floats, Floats]
+  const [pooled, scaled, seen, dseen, dq, dk, dv] = arrays(7, batch * keys * 3) as [Floats, Floats, Floats, Floats, Floats, Floats, Floats]
+  const weights = kernels.zeros(batch * channels * channels)
+  const [out, dout] = arrays(2, dense.m * 4) as [Floats, Floats]
+  const losses: Array<number> = []
+  for (let step = 0; step < 4; step++) {
+    kernels.gather(x, p.table, places, 242)
+    const packed = kernels.packConvolution(p.w, of)
+    kernels.convolve(convolved, x, packed)
+    packed.weights.free()
+    training.batchStatistics(measured, convolved, { batch })
+    kernels.batchNorm(normed, convolved, { ...measured, gamma: p.gamma, beta: p.beta, batch })
+    kernels.map("relu", normed, normed)
+    kernels.pool(pooled, normed, step % 2 === 0 ? "max" : "mean", pooling)
+    kernels.layerNorm(scaled, pooled, 9, { gamma: p.norm })
+    training.attention({ out: seen, weights }, { q: scaled, k: pooled, v: scaled }, shape)
+    kernels.matmul(out, seen, p.v, dense)
+    losses.push(training.crossEntropy({ dx: dout }, { x: out, labels }, 4))
+    training.denseBackward({ dx: dseen, dw: d.v }, { x: seen, w: p.v, dy: dout }, dense)
+    training.attentionBackward({ dq, dk, dv }, { q: scaled, k: pooled, v: scaled, weights, dy: dseen }, shape)
+    kernels.add(dq, dq, dv)
+    training.layerNormBackward({ dx: dq, dgamma: d.norm }, { x: pooled, gamma: p.norm, dy: dq }, 9)
+    kernels.add(dq, dq, dk)
+    training.poolBackward({ dx: dnormed }, { x: normed, dy: dq }, step % 2 === 0 ? "max" : "mean", pooling)
+    training.mapBackward("relu", { dx: dnormed }, { y: normed, dy: dnormed })
+    training.batchNormBackward({ dx: dnormed, dgamma: d.gamma, dbeta: d.beta }, { ...measured, x: convolved, gamma: p.gamma, dy: dnormed }, { batch })
+    training.convolveBackward({ dx, dw: d.w }, { x, w: p.w, dy: dnormed }, of)
+    training.gatherBackward({ dx: d.table }, { places, dy: dx }, 242)
+    losses.push(training.clipByNorm(Object.values(d), 0.3))
+    names.forEach((name, i) => {
+      if (step === 0) training.sgd(p[name], d[name], { rate: 0.1 })
+      else if (step === 1) training.momentum(p[name], d[name], velocities[name], { rate: 0.1, isNesterov: true, decay: 0.01 })
+      else training.adam(p[name], d[name], states[i] as (typeof states)[number], { rate: 0.1, decay: 0.01, isDecoupled: step === 3 })
+    })
+  }
+  return [...Object.values(p), ...losses]
 }

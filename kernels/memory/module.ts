@@ -1,0 +1,24 @@
+/** Modules as they are shipped, and how one gets into a memory. */
+import { KernelError } from "../../schemas/error/kernel.ts"
+import { fromBase64 } from "../../schemas/value/base64.ts"
+
+/**
+ * `bitexact`: the same bits on every engine and processor, those of the reference. `fast`: a multiplication and the addition after it may be one
+ * rounding, and which NaN is written is the engine's choice.
+ */
+export type Mode = "bitexact" | "fast"
+export const modes: ReadonlyArray<Mode> = ["bitexact", "fast"]
+
+/** The two builds of a source, each loaded when it is asked for. */
+export type Builds = Readonly<Record<Mode, () => Promise<{ readonly wasm: string }>>>
+
+/** The exports of a source in the build of a mode. @throws KernelError `Engine` without WebAssembly SIMD */
+export async function instantiated<Exports>(builds: Builds, mode: Mode, memory: WebAssembly.Memory): Promise<Exports> {
+  const bytesOf = async (of: Mode) => fromBase64((await builds[of]()).wasm) as Uint8Array<ArrayBuffer>
+  let module = await bytesOf(mode)
+  // Where an engine has no relaxed SIMD the exact build is as good as `fast` gets.
+  if (mode === "fast" && !WebAssembly.validate(module)) module = await bytesOf("bitexact")
+  if (!WebAssembly.validate(module)) throw new KernelError("Engine", { detail: "this engine has no WebAssembly SIMD" })
+  const { instance } = await WebAssembly.instantiate(module, { env: { memory } })
+  return instance.exports as Exports
+}
