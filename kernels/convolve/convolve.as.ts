@@ -73,25 +73,33 @@ function gather(to: usize, shape: usize, image: usize, left: i32, at: i32, depth
     store<i32>(place, (pixel / outW) % outH, 4)
     store<i32>(place, pixel % outW, 8)
   }
-  // Eight neighbours of one row, a step of one apart, lie side by side in the image too.
-  const isRow = count == columns && !isTransposed && load<i32>(stride, 8) == 1 && load<i32>(places, 8) + columns <= outW
+  // Neighbours of one row meet rows of the image; where they are a step of one apart, they lie side by side in it too.
+  const isRow = load<i32>(places, 8) + count <= outW
+  const isSideBySide = count == columns && isRow && load<i32>(stride, 8) == 1
   let tapW = at % kW
   let tapH = (at / kW) % kH
   let tapD = (at / (kW * kH)) % kD
   let channel = image + ((<usize>(at / (kW * kH * kD)) * <usize>(inD * inH * inW)) << 2)
   for (; depth > 0; depth--, to += panelB) {
     if (isRow) {
-      const z = placeOf(load<i32>(places), tapD, load<i32>(stride), load<i32>(padding), load<i32>(dilation), inD, false)
-      const y = placeOf(load<i32>(places, 4), tapH, load<i32>(stride, 4), load<i32>(padding, 4), load<i32>(dilation, 4), inH, false)
-      const x = load<i32>(places, 8) - load<i32>(padding, 8) + tapW * load<i32>(dilation, 8)
-      const row = channel + (<usize>((z * inH + y) * inW + x) << 2)
+      const z = placeOf(load<i32>(places), tapD, load<i32>(stride), load<i32>(padding), load<i32>(dilation), inD, isTransposed)
+      const y = placeOf(load<i32>(places, 4), tapH, load<i32>(stride, 4), load<i32>(padding, 4), load<i32>(dilation, 4), inH, isTransposed)
+      const row = channel + (<usize>((z * inH + y) * inW) << 2)
+      const reach = tapW * load<i32>(dilation, 8) - load<i32>(padding, 8)
+      const x = load<i32>(places, 8) + (isTransposed ? -reach : reach)
       if (z < 0 || y < 0) {
         v128.store(to, f32x4.splat(0))
         v128.store(to, f32x4.splat(0), 16)
-      } else if (x >= 0 && x + columns <= inW) {
-        v128.store(to, v128.load(row))
-        v128.store(to, v128.load(row, 16), 16)
-      } else for (let i = 0; i < columns; i++) store<f32>(to + (<usize>i << 2), x + i >= 0 && x + i < inW ? load<f32>(row + (<usize>i << 2)) : 0)
+      } else if (isSideBySide && x >= 0 && x + columns <= inW) {
+        v128.store(to, v128.load(row + (<usize>x << 2)))
+        v128.store(to, v128.load(row + (<usize>x << 2), 16), 16)
+      } else
+        for (let i = 0; i < columns; i++) {
+          const from = isSideBySide
+            ? x + i
+            : placeOf(load<i32>(places, 8) + i, tapW, load<i32>(stride, 8), load<i32>(padding, 8), load<i32>(dilation, 8), inW, isTransposed)
+          store<f32>(to + (<usize>i << 2), i < count && from >= 0 && from < inW ? load<f32>(row + (<usize>from << 2)) : 0)
+        }
     } else
       for (let i = 0; i < columns; i++) {
         let value: f32 = 0
@@ -118,24 +126,35 @@ function gather(to: usize, shape: usize, image: usize, left: i32, at: i32, depth
 function one(shape: usize, image: usize, weights: usize, channels: i32, pixel: i32): f32 {
   const size = shape + inSizeAt
   const kernel = shape + kernelAt
-  const stride = shape + strideAt
+  const strides = shape + strideAt
   const padding = shape + paddingAt
   const dilation = shape + dilationAt
+  const inW = load<i32>(size, 8)
+  const strideW = load<i32>(strides, 8)
+  const padW = load<i32>(padding, 8)
+  const dilW = load<i32>(dilation, 8)
   const outH = load<i32>(shape + outSizeAt, 4)
   const outW = load<i32>(shape + outSizeAt, 8)
   const isTransposed = field(shape, transposedAt) != 0
+  const oz = pixel / (outW * outH)
+  const oy = (pixel / outW) % outH
+  const ox = pixel % outW
+  const taps = <usize>load<i32>(kernel, 8) << 2
   let sum = f32x4.splat(0)
   for (let channel = 0; channel < channels; channel++, image += <usize>volume(size) << 2)
-    for (let tapD = 0; tapD < load<i32>(kernel); tapD++)
-      for (let tapH = 0; tapH < load<i32>(kernel, 4); tapH++)
-        for (let tapW = 0; tapW < load<i32>(kernel, 8); tapW++, weights += 4) {
-          const z = placeOf(pixel / (outW * outH), tapD, load<i32>(stride), load<i32>(padding), load<i32>(dilation), load<i32>(size), isTransposed)
-          const y = placeOf((pixel / outW) % outH, tapH, load<i32>(stride, 4), load<i32>(padding, 4), load<i32>(dilation, 4), load<i32>(size, 4), isTransposed)
-          const x = placeOf(pixel % outW, tapW, load<i32>(stride, 8), load<i32>(padding, 8), load<i32>(dilation, 8), load<i32>(size, 8), isTransposed)
-          if (z < 0 || y < 0 || x < 0) continue
-          const from = image + (<usize>((z * load<i32>(size, 4) + y) * load<i32>(size, 8) + x) << 2)
-          sum = madd(v128.load32_zero(weights), v128.load32_zero(from), sum)
+    for (let tapD = 0; tapD < load<i32>(kernel); tapD++) {
+      const z = placeOf(oz, tapD, load<i32>(strides), load<i32>(padding), load<i32>(dilation), load<i32>(size), isTransposed)
+      for (let tapH = 0; tapH < load<i32>(kernel, 4); tapH++, weights += taps) {
+        const y = placeOf(oy, tapH, load<i32>(strides, 4), load<i32>(padding, 4), load<i32>(dilation, 4), load<i32>(size, 4), isTransposed)
+        if (z < 0 || y < 0) continue
+        const row = image + (<usize>((z * load<i32>(size, 4) + y) * inW) << 2)
+        for (let tapW = 0; tapW < load<i32>(kernel, 8); tapW++) {
+          const x = placeOf(ox, tapW, strideW, padW, dilW, inW, isTransposed)
+          if (x < 0) continue
+          sum = madd(v128.load32_zero(weights + (<usize>tapW << 2)), v128.load32_zero(row + (<usize>x << 2)), sum)
         }
+      }
+    }
   return f32x4.extract_lane(sum, 0)
 }
 
@@ -227,13 +246,16 @@ function depthwise(out: usize, image: usize, weights: usize, shape: usize): void
   const isTransposed = field(shape, transposedAt) != 0
   const padW = load<i32>(padding, 8)
   const dilW = load<i32>(dilation, 8)
-  const isRow = !isTransposed && load<i32>(strides, 8) == 1
+  const isRow = load<i32>(strides, 8) == 1
+  // What a tap reaches goes up, or down where it is transposed.
+  const step = isTransposed ? -(dilW << 2) : dilW << 2
   let pixel = 0
   for (let z = 0; z < outD; z++)
     for (let y = 0; y < outH; y++)
       for (let x = 0; x < outW; ) {
-        const first = x - padW
-        if (!isRow || first < 0 || x + 4 > outW || first + (kW - 1) * dilW + 4 > inW) {
+        const first = isTransposed ? x + padW : x - padW
+        const last = first + (kW - 1) * (isTransposed ? -dilW : dilW)
+        if (!isRow || min(first, last) < 0 || x + 4 > outW || max(first, last) + 4 > inW) {
           store<f32>(out + (<usize>pixel << 2), one(shape, image, weights, 1, pixel))
           x++
           pixel++
@@ -242,15 +264,15 @@ function depthwise(out: usize, image: usize, weights: usize, shape: usize): void
         let sum = f32x4.splat(0)
         let w = weights
         for (let tapD = 0; tapD < kD; tapD++) {
-          const inZ = placeOf(z, tapD, load<i32>(strides), load<i32>(padding), load<i32>(dilation), inD, false)
+          const inZ = placeOf(z, tapD, load<i32>(strides), load<i32>(padding), load<i32>(dilation), inD, isTransposed)
           for (let tapH = 0; tapH < kH; tapH++) {
-            const inY = placeOf(y, tapH, load<i32>(strides, 4), load<i32>(padding, 4), load<i32>(dilation, 4), inH, false)
+            const inY = placeOf(y, tapH, load<i32>(strides, 4), load<i32>(padding, 4), load<i32>(dilation, 4), inH, isTransposed)
             if (inZ < 0 || inY < 0) {
               w += <usize>kW << 2
               continue
             }
             let from = image + (<usize>((inZ * inH + inY) * inW + first) << 2)
-            for (let tapW = 0; tapW < kW; tapW++, w += 4, from += <usize>dilW << 2) sum = madd(v128.load32_splat(w), v128.load(from), sum)
+            for (let tapW = 0; tapW < kW; tapW++, w += 4, from += step) sum = madd(v128.load32_splat(w), v128.load(from), sum)
           }
         }
         v128.store(out + (<usize>pixel << 2), sum)
