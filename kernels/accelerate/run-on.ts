@@ -25,12 +25,16 @@ export class Patience {
 
   /** @throws AccelerateError `Aborted`, `Deadline` */
   check(device?: Device): void {
-    if (this.#signal?.aborted === true) throw new AccelerateError("Aborted", { operation: this.#operation }, { cause: this.#signal.reason })
-    if (this.#now() >= this.#endMs)
-      throw new AccelerateError("Deadline", { operation: this.#operation, device: device?.name ?? "any device", deadlineMs: this.#deadlineMs })
+    if (this.#signal?.aborted === true || this.#now() >= this.#endMs) this.#end(device)
   }
 
-  /** Waits for a device; what it has begun goes on where the wait ends first. */
+  #end(device: Device | undefined): never {
+    const operation = this.#operation
+    if (this.#signal?.aborted === true) throw new AccelerateError("Aborted", { operation }, { cause: this.#signal.reason })
+    throw new AccelerateError("Deadline", { operation, device: device?.name ?? "any device", deadlineMs: this.#deadlineMs })
+  }
+
+  /** Waits for a device; what it has begun goes on where the wait ends first. @throws (rejects) AccelerateError `Aborted`, `Deadline`, and as the work does */
   async wait(device: Device, work: Promise<unknown>): Promise<void> {
     const signal = this.#signal
     if (this.#endMs === Number.POSITIVE_INFINITY && signal === undefined) {
@@ -38,22 +42,20 @@ export class Patience {
       return
     }
     let stop = (): void => undefined
-    const stopped = new Promise<void>((done) => {
-      const timer = this.#endMs === Number.POSITIVE_INFINITY ? undefined : setTimeout(done, Math.max(0, this.#endMs - this.#now()))
-      stop = () => {
-        clearTimeout(timer)
-        done()
-      }
-      signal?.addEventListener("abort", stop, { once: true })
+    const stopped = new Promise<"stopped">((done) => {
+      stop = () => done("stopped")
     })
+    const timer = this.#endMs === Number.POSITIVE_INFINITY ? undefined : setTimeout(stop, Math.max(0, this.#endMs - this.#now()))
+    signal?.addEventListener("abort", stop, { once: true })
     try {
-      // What fails after the wait has ended is nobody's any more.
-      work.catch(() => undefined)
-      await Promise.race([work, stopped])
+      // A timer may be early by less than a clock shows: that it ended is what counts.
+      if ((await Promise.race([work, stopped])) === "stopped") this.#end(device)
       this.check(device)
     } finally {
-      stop()
+      clearTimeout(timer)
       signal?.removeEventListener("abort", stop)
+      // What fails after the wait has ended is nobody's any more.
+      work.catch(() => undefined)
     }
   }
 }
