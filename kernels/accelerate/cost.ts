@@ -167,30 +167,34 @@ export async function calibrate(
     // What only searches is launched by searching nothing.
     const least = can("add") ? (await prepare("add", 64)).run : async () => device.search?.(new Uint8Array(1), [new Uint8Array(1)])
     const startMs = now()
-    const launchMs = await sampled(0.1, least)
+    const launchMs = await sampled(0.05, least)
     const cell = take(1)
-    const readMs = await sampled(0.1, () => device.copyFromDevice(cell))
+    const readMs = await sampled(0.05, () => device.copyFromDevice(cell))
     freeAll()
 
     const page = new Float32Array(1 << 16)
     const large = take(page.length)
-    const upMs = await sampled(0.1, async () => {
+    const upMs = await sampled(0.05, async () => {
       device.copyToDevice(large, page)
       await device.synchronize()
     })
-    const downMs = await sampled(0.1, () => device.copyFromDevice(large))
+    const downMs = await sampled(0.05, () => device.copyFromDevice(large))
     freeAll()
 
     /** Sizes grow until the work is seen beside the launch. */
     const rateOf = async (name: string, first: number): Promise<number> => {
       if (!can(name)) return 0
-      const endMs = now() + budgetMs * 0.12
+      const endMs = now() + budgetMs * 0.14
+      // Engines compile what runs often once more, and better.
+      const warm = await prepare(name, first)
+      for (const warmMs = now() + budgetMs * 0.05; now() < warmMs;) await warm.run()
+      freeAll()
       for (let size = first; ; size *= 2) {
         const { run, work } = await prepare(name, size)
         const ms = Math.min(await timed(run), await timed(run))
         freeAll()
         // A small one says little; the time that growing it took says when to stop.
-        if (ms > 8 * launchMs + 0.2 || now() >= endMs) return work / Math.max(leastMs, ms - Math.min(launchMs, 0.9 * ms))
+        if (ms > 8 * launchMs + 0.2 || now() >= endMs) return work / Math.max(leastMs, ms - Math.min(launchMs, 0.5 * ms))
       }
     }
     const rates = {
@@ -204,8 +208,8 @@ export async function calibrate(
       measuredAt: new Date().toISOString(),
       launchMs,
       readMs,
-      upBytesPerMs: page.byteLength / Math.max(leastMs, upMs - Math.min(launchMs, 0.9 * upMs)),
-      downBytesPerMs: page.byteLength / Math.max(leastMs, downMs - Math.min(readMs, 0.9 * downMs)),
+      upBytesPerMs: page.byteLength / Math.max(leastMs, upMs - Math.min(launchMs, 0.5 * upMs)),
+      downBytesPerMs: page.byteLength / Math.max(leastMs, downMs - Math.min(readMs, 0.5 * downMs)),
       rates,
       searchBytesPerMs: await searchRate(device, timed),
       tookMs: now() - startMs,

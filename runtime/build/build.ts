@@ -1,6 +1,6 @@
 /**
  * Builds what is published into `dist/`:
- * - `mod.js effect.js host.js schemas.js http.js client.js billing.js kernels.js` and the chunks they share, so that a class is the same one whichever entry
+ * - `mod.js effect.js host.js schemas.js http.js client.js billing.js kernels.js accel.js` and the chunks they share, so that a class is the same one whichever entry
  *   it came from; `effect` stays an import, because its services must be the application's;
  * - `platform/browser-watchdog.js`, a thread's program for pages whose policy allows files of the site only;
  * - `platform/*.js`, chosen by the conditions of `#platform` in `dist/package.json` (the nearest `package.json` decides
@@ -39,6 +39,7 @@ const entries = {
   client: "runtime/http/client.ts",
   billing: "runtime/billing/mod.ts",
   kernels: "kernels/mod.ts",
+  accel: "runtime/accel/mod.ts",
 } as const
 const cli = "runtime/cli"
 

@@ -21,6 +21,7 @@ import {
   text,
   withUsage,
 } from "./flag.ts"
+import { accel } from "./accel-command.ts"
 import { author } from "./author-command.ts"
 import { account, estimate, invoice, payout } from "./invoice-command.ts"
 import { plugin } from "./plugin-command.ts"
@@ -285,6 +286,7 @@ export const stele = Command.make("stele").pipe(
     invoice,
     payout,
     storageCommands,
+    accel,
     doctor,
     buildInfo,
   ]),

@@ -1,0 +1,149 @@
+/** `stele accel`: which devices compute here, what each was measured to do, and which would be chosen for what. */
+import { ConfigError } from "../../schemas/error/config.ts"
+import { quote } from "../../schemas/value/form.ts"
+import { type Operation, operationOf, operations } from "../../kernels/accelerate/operation.ts"
+import { type Mode, modes } from "../../kernels/kernels.ts"
+import type { DeviceStatus, Measurement } from "../../kernels/accelerate/accelerator.ts"
+import { speedChart } from "../accel/chart.ts"
+import { openAccelerator } from "../accel/mod.ts"
+import { columns, noteLine, out, printLine, table } from "./terminal.ts"
+
+interface Common {
+  readonly mode: string | undefined
+  readonly json: boolean
+}
+
+function modeOf(mode: string | undefined): Mode {
+  const found = modes.find((known) => known === (mode ?? "bitexact"))
+  if (found === undefined) throw new ConfigError("Option", { option: "--mode", expected: modes.join(" or "), actual: quote(mode ?? "") })
+  return found
+}
+
+const figure = (value: number): string => (value >= 100 ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : value.toPrecision(2))
+
+function showStatus(devices: ReadonlyArray<DeviceStatus>): void {
+  const rows = devices.map(({ calibration, description, kind, mode, name, reason, state }) => {
+    const speed =
+      calibration === undefined
+        ? ""
+        : `: launch ${figure(calibration.launchMs * 1_000)} µs, read ${figure(calibration.readMs * 1_000)} µs, up ${figure(calibration.upBytesPerMs / 1e6)} GB/s, down ${figure(calibration.downBytesPerMs / 1e6)} GB/s, ${figure(calibration.rates.arithmetic / 1e6)} GFLOP/s, ${figure(calibration.rates.memory / 1e6)} GB/s in memory`
+    const what = state === "ready" ? `${description}, ${mode}${reason === undefined ? "" : ` (${reason})`}${speed}` : `${reason}`
+    return [name, kind, state, what]
+  })
+  const sign = (state: string): string => (state === "ready" ? out.green(state) : state === "resting" ? out.yellow(state) : out.dim(state))
+  for (const line of table(rows, columns(process.stdout), 0, [out.bold, out.dim, sign])) printLine(line)
+}
+
+export async function status({ json, mode }: Common): Promise<void> {
+  await using accelerator = await openAccelerator({ mode: modeOf(mode) })
+  const devices = accelerator.status()
+  if (json) printLine(JSON.stringify({ devices }))
+  else showStatus(devices)
+}
+
+export async function calibrateDevices({ device, json, mode }: Common & { readonly device: string | undefined }): Promise<void> {
+  await using accelerator = await openAccelerator({ mode: modeOf(mode) })
+  const devices = await accelerator.calibrate(device)
+  if (json) printLine(JSON.stringify({ devices }))
+  else showStatus(devices)
+}
+
+/** `NAME=NUMBER` and bare numbers, which are parameters in their order. */
+function shapeFrom(operation: Operation, words: ReadonlyArray<string>): Record<string, number> {
+  const shape: Record<string, number> = {}
+  let place = 0
+  for (const word of words) {
+    const [, given, text] = /^(?:([A-Za-z]+)=)?(.+)$/.exec(word) ?? []
+    const name = given ?? operation.parameters[place++]?.name
+    const value = Number(text)
+    if (name === undefined || text === undefined || text.trim() === "" || Number.isNaN(value))
+      throw new ConfigError("Usage", {
+        detail: `Cannot read ${quote(word)} as a size of ${operation.name}`,
+        advice: `give ${operation.parameters.map(({ name: known }) => known).join(" ")} as numbers in this order, or as NAME=NUMBER`,
+      })
+    shape[name] = value
+  }
+  return shape
+}
+
+export async function explainChoice({
+  device,
+  json,
+  mode,
+  operation: name,
+  sizes,
+}: Common & { readonly operation: string | undefined; readonly sizes: ReadonlyArray<string>; readonly device: string | undefined }): Promise<void> {
+  if (name === undefined) {
+    if (json)
+      printLine(
+        JSON.stringify({
+          operations: [...operations.values()].map(({ group, name: operation, parameters, summary }) => ({
+            ...{ operation, group, summary },
+            parameters: parameters.map(({ name: parameter, default: other }) => ({ name: parameter, isOptional: other !== undefined })),
+          })),
+        }),
+      )
+    else {
+      const rows = [...operations.values()].map(({ name: operation, parameters, summary }) => [
+        `${operation} ${parameters.map(({ name: parameter, default: other }) => (other === undefined ? parameter : `[${parameter}]`)).join(" ")}`,
+        summary,
+      ])
+      for (const line of table(rows, columns(process.stdout), 0, [out.bold])) printLine(line)
+    }
+    return
+  }
+  const operation = operationOf(name)
+  const shape = shapeFrom(operation, sizes)
+  await using accelerator = await openAccelerator({ mode: modeOf(mode) })
+  const choice = device === undefined ? {} : { device }
+  const plan = accelerator.plan(name, shape, choice)
+  if (json) printLine(JSON.stringify(plan))
+  else printLine(accelerator.explain(name, shape, choice))
+}
+
+const doublings = (from: number, to: number): ReadonlyArray<number> => {
+  const sizes: Array<number> = []
+  for (let size = from; size <= to; size *= 2) sizes.push(size)
+  return sizes
+}
+
+function sizesOf(operation: Operation, text: string | undefined): ReadonlyArray<number> {
+  if (text === undefined) return Object.keys(operation.scaled(8)).length === 1 ? doublings(256, 1 << 20) : doublings(8, 512)
+  const sizes = text.split(",").map(Number)
+  if (sizes.length === 0 || !sizes.every((size) => Number.isSafeInteger(size) && size > 0))
+    throw new ConfigError("Option", { option: "--sizes", expected: "whole numbers from 1, such as 64,128,256", actual: quote(text) })
+  return sizes
+}
+
+export async function measure({
+  json,
+  mode,
+  operation: name,
+  output,
+  sizes: text,
+}: Common & { readonly operation: string; readonly sizes: string | undefined; readonly output: string | undefined }): Promise<void> {
+  const operation = operationOf(name)
+  const sizes = sizesOf(operation, text)
+  await using accelerator = await openAccelerator({ mode: modeOf(mode) })
+  if (!json) noteLine(`Measuring ${name} of ${sizes.length} sizes; each takes up to 0.1 s a device`)
+  const measurements = await accelerator.benchmark(name, { sizes })
+  const cutOvers = accelerator.cutOvers(name, { most: Math.max(...sizes) })
+  const isArithmetic = operation.rate === "arithmetic"
+  if (output !== undefined)
+    await process
+      .getBuiltinModule("node:fs/promises")
+      .writeFile(output, speedChart({ operation: name, measurements, cutOvers, unit: isArithmetic ? "GFLOP/s" : "GB/s" }))
+  if (json) {
+    printLine(JSON.stringify({ operation: name, measurements, cutOvers, ...(output === undefined ? {} : { chart: output }) }))
+    return
+  }
+  const devices = [...new Set(measurements.map(({ device }) => device))]
+  const cell = (found: Measurement | undefined): string => (found === undefined ? "-" : figure(isArithmetic ? found.gigaflops : found.gigabytes))
+  const rows = [
+    [isArithmetic ? "GFLOP/s" : "GB/s", ...devices],
+    ...sizes.map((size) => [String(size), ...devices.map((device) => cell(measurements.find((of) => of.device === device && of.size === size)))]),
+  ]
+  for (const line of table(rows, columns(process.stdout), 0, [out.bold])) printLine(line)
+  for (const { device, from } of cutOvers) printLine(`from size ${from}: ${device}`)
+  if (output !== undefined) printLine(`chart: ${output}`)
+}
