@@ -70,9 +70,11 @@ export interface InferenceModule extends Record<`${BinaryName}F32`, Binary> {
   readonly binaryI32: (op: number, out: number, x: number, y: number, n: number) => void
   readonly divideI32: (out: number, x: number, y: number, n: number, isRest: number) => number
   readonly matmulScratchI8: (k: number) => number
-  readonly packMatrixI8: (to: number, b: number, k: number, n: number, isTransposed: number) => void
+  readonly byteProducts: () => number
+  readonly packedBytesI8: (k: number, n: number, way: number) => number
+  readonly packMatrixI8: (to: number, b: number, k: number, n: number, isTransposed: number, way: number) => void
   readonly columnSumsI8: (out: number, b: number, k: number, n: number, isTransposed: number) => void
-  readonly matmulI8: (c: number, a: number, packed: number, m: number, k: number, n: number, scratch: number) => void
+  readonly matmulI8: (c: number, a: number, packed: number, m: number, k: number, n: number, scratch: number, way: number) => void
   readonly requantizeI8: (out: number, acc: number, rows: number, n: number, bias: number, factors: number, zero: number) => void
   readonly quantizeI8: (out: number, x: number, n: number, scale: number, zero: number) => void
   readonly dequantizeI8: (out: number, x: number, n: number, scale: number, zero: number) => void

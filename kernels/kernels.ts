@@ -149,6 +149,8 @@ export class Kernels {
   readonly #scratch: Numbers<"u8">
   /** Of a convolution, for the module. */
   readonly #shape: Numbers<"i32">
+  /** How the processor multiplies integers of 8 bits, once it was asked. */
+  #way8: number | undefined
 
   constructor(mode: Mode, memory: KernelMemory, module: InferenceModule) {
     this.mode = mode
@@ -731,15 +733,16 @@ export class Kernels {
     this.#sizes("packMatrix8", { k, n })
     if (k > depthMax8) throw new KernelError("Shape", { kernel: "packMatrix8", operand: "k", expected: `at most ${depthMax8}`, found: String(k) })
     const from = this.#at("packMatrix8", "b", b, k * n, "i8")
+    const way = (this.#way8 ??= this.#module.byteProducts())
     const sums = new Numbers(this.#memory, "i32", n)
     let panels: Numbers<"u8">
     try {
-      panels = new Numbers(this.#memory, "u8", Math.ceil(k / 2) * Math.ceil(n / 8) * 32)
+      panels = new Numbers(this.#memory, "u8", this.#module.packedBytesI8(k, n, way))
     } catch (error) {
       sums.free()
       throw error
     }
-    this.#module.packMatrixI8(panels.at, from, k, n, isTransposed ? 1 : 0)
+    this.#module.packMatrixI8(panels.at, from, k, n, isTransposed ? 1 : 0, way)
     this.#module.columnSumsI8(sums.at, from, k, n, isTransposed ? 1 : 0)
     return { k, n, panels, sums }
   }
@@ -751,7 +754,7 @@ export class Kernels {
     const from = this.#at("matmul8", "a", a, m * k, "i8")
     const right = this.#at("matmul8", "b", panels, panels.length, "u8")
     const scratch = new Numbers(this.#memory, "u8", this.#module.matmulScratchI8(k))
-    this.#module.matmulI8(to, from, right, m, k, n, scratch.at)
+    this.#module.matmulI8(to, from, right, m, k, n, scratch.at, this.#way8 ?? 0)
     scratch.free()
   }
 

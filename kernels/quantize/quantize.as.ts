@@ -1,34 +1,49 @@
 /**
  * Integers of 8 bits. A product adds 16-bit products of two neighbours of k at a time to 32 bits, exactly; panels are those of the floats
- * (`tile.as.ts`) with two integers of 16 bits in the place of each float.
+ * (`tile.as.ts`) with two integers of 16 bits in the place of each float. In `fast`, where the processor does four neighbours of 8 bits exactly, `quads.as.ts`.
  */
+import { isFast } from "../simd.as"
 import { columns, copy, highMax, panelB, rows } from "../tile/tile.as"
+import { headBytes, packColumnQuads, packRowQuads, tileQuads } from "./quads.as"
+export { byteProducts } from "./quads.as"
 
-/** `C[m,n]` of 32 bits `= A[m,k] · B[k,n]`, B packed by `packMatrixI8`. `scratch` holds `matmulScratchI8(k)` bytes. */
-export function matmulI8(c: usize, a: usize, packed: usize, m: i32, k: i32, n: i32, scratch: usize): void {
-  const pairs = (k + 1) >> 1
-  const edge = scratch + <usize>(highMax * pairs * 4)
+/** Steps of k in a panel. */
+@inline function stepsOf(k: i32, way: i32): i32 {
+  return isFast && way != 0 ? (k + 3) >> 2 : (k + 1) >> 1
+}
+
+/**
+ * `C[m,n]` of 32 bits `= A[m,k] · B[k,n]`, B packed by `packMatrixI8` with the same `way`, 0 or that of `byteProducts`. `scratch` holds `matmulScratchI8(k)`
+ * bytes.
+ */
+export function matmulI8(c: usize, a: usize, packed: usize, m: i32, k: i32, n: i32, scratch: usize, way: i32): void {
+  const isQuads = isFast && way != 0
+  const steps = stepsOf(k, way)
+  const panelBytes = (isQuads ? headBytes : 0) + <usize>steps * rows * 4
+  const edge = scratch + panelBytes * (highMax / rows)
   for (let top = 0; top < m; top += highMax) {
     const high = min(highMax, m - top)
-    packRows(scratch, a + <usize>top * <usize>k, high, k)
+    const from = a + <usize>top * <usize>k
+    if (isQuads) packRowQuads(scratch, from, high, k, way)
+    else packRows(scratch, from, high, k)
     let b = packed
-    for (let left = 0; left < n; left += columns, b += (<usize>pairs * columns) << 2) {
+    for (let left = 0; left < n; left += columns, b += <usize>steps * panelB) {
       let panel = scratch
-      for (let row = 0; row < high; row += rows, panel += (<usize>pairs * rows) << 2) {
+      for (let row = 0; row < high; row += rows, panel += panelBytes) {
         const to = c + ((<usize>(top + row) * <usize>n + <usize>left) << 2)
-        if (row + rows <= high && left + columns <= n) {
-          tile(panel, b, pairs, to, <usize>n << 2)
-          continue
-        }
-        tile(panel, b, pairs, edge, panelB)
-        copy(to, <usize>n << 2, edge, panelB, min(rows, high - row), min(columns, n - left))
+        const isWhole = row + rows <= high && left + columns <= n
+        const at = isWhole ? to : edge
+        const stride = isWhole ? <usize>n << 2 : panelB
+        if (isQuads) tileQuads(panel, b, steps, at, stride)
+        else tile(panel, b, steps, at, stride)
+        if (!isWhole) copy(to, <usize>n << 2, edge, panelB, min(rows, high - row), min(columns, n - left))
       }
     }
   }
 }
 
 export function matmulScratchI8(k: i32): i32 {
-  return (highMax * ((k + 1) >> 1) + rows * columns) << 2
+  return (highMax * ((k + 1) >> 1) + highMax + rows * columns) << 2
 }
 
 /** Six rows of A, two k at a time, as 16 bits. */
@@ -43,10 +58,15 @@ function packRows(to: usize, a: usize, high: i32, k: i32): void {
       }
 }
 
-/** Eight columns of B, two k at a time, as 16 bits: `ceil(k / 2) · ceil(n / 8) · 32` bytes. `isTransposed`: B is kept as `[n, k]`. */
-export function packMatrixI8(to: usize, b: usize, k: i32, n: i32, isTransposed: bool): void {
+export function packedBytesI8(k: i32, n: i32, way: i32): i32 {
+  return stepsOf(k, way) * ((n + columns - 1) & -columns) * 4
+}
+
+/** Eight columns of B, two k at a time, as 16 bits, into `packedBytesI8`. `isTransposed`: B is kept as `[n, k]`. */
+export function packMatrixI8(to: usize, b: usize, k: i32, n: i32, isTransposed: bool, way: i32): void {
   const along: usize = isTransposed ? 1 : <usize>n
   const across: usize = isTransposed ? <usize>k : 1
+  if (isFast && way != 0) return packColumnQuads(to, b, k, n, along, across, way)
   for (let left = 0; left < n; left += columns)
     for (let at = 0; at < k; at += 2)
       for (let i = 0; i < columns; i++, to += 4) {

@@ -1,7 +1,9 @@
 /** Each kernel against its plain reference: equal bits in `bitexact`, a bound in `fast`, on random shapes and numbers of every kind. */
 import t from "tap"
 import { convolve } from "../../kernels/convolve/convolve.ts"
-import { type Convolution, type Floats, type Kernels, openKernels } from "../../kernels/kernels.ts"
+import { type Convolution, type Floats, Kernels, openKernels } from "../../kernels/kernels.ts"
+import type { InferenceModule } from "../../kernels/inference.ts"
+import { KernelMemory } from "../../kernels/memory/memory.ts"
 import { maps, mapNames, mapsWith, mapWithNames } from "../../kernels/math/math.ts"
 import { matmul } from "../../kernels/matmul/matmul.ts"
 import { batchNorm, layerNorm, logSoftmax, rmsNorm, softmax } from "../../kernels/normalize/normalize.ts"
@@ -34,16 +36,18 @@ t.test("element by element", (t) => {
   for (const n of lengths(random)) {
     const [x, y, z] = [randomFloats(random, n, 15), randomFloats(random, n, 15), randomFloats(random, n, 15)]
     const [a, b, c, out] = [exact.numbers(x), exact.numbers(y), exact.numbers(z), exact.zeros(n)]
+    const [relaxedA, relaxedB, relaxedOut] = [fast.numbers(x), fast.numbers(y), fast.zeros(n)]
     const check = (name: string, expected: ArrayLike<number>): void => {
       const found = difference(out.array, expected)
       if (found !== undefined) t.fail(`${name} of ${n} ${found}`)
     }
     for (const name of Object.keys(binary) as ReadonlyArray<BinaryName>) {
       exact[name](out, a, b)
-      check(
-        name,
-        x.map((value, i) => binary[name](value, y[i] as number)),
-      )
+      const expected = x.map((value, i) => binary[name](value, y[i] as number))
+      check(name, expected)
+      fast[name](relaxedOut, relaxedA, relaxedB)
+      const at = relaxedOut.array.findIndex((value, i) => !Object.is(value, expected[i]))
+      if (at >= 0) t.fail(`${name} of ${n}, fast, at ${at}`)
     }
     exact.fma(out, a, b, c)
     check(
@@ -95,7 +99,7 @@ t.test("element by element", (t) => {
       x.map((value, i) => binary.add(value, y[i] as number)),
     )
     if (found !== undefined) t.fail(`add in place of ${n} ${found}`)
-    freed(a, b, c, out)
+    freed(a, b, c, out, relaxedA, relaxedB, relaxedOut)
     masks.free()
     bits.free()
   }
@@ -485,6 +489,40 @@ t.test("integers of 32 bits", (t) => {
     if (out.array.some((value, i) => value !== (whole(z[i] as number) | 0))) t.fail(`integers of ${n}`)
     for (const one of [a, b, out]) one.free()
     floats.free()
+  }
+  t.pass()
+  t.end()
+})
+
+t.test("integers of 8 bits: products are exact whichever way the processor multiplies them", async (t) => {
+  const random = new Random(seed + 12)
+  const { wasm } = await import("../../kernels/inference.fast.gen.ts")
+  const module = Buffer.from(wasm, "base64")
+  if (!WebAssembly.validate(module)) return t.end()
+  const memory = new KernelMemory(1 << 22)
+  const { instance } = await WebAssembly.instantiate(module, { env: { memory: memory.memory } })
+  const exports = instance.exports as unknown as InferenceModule
+  const own = exports.byteProducts()
+  t.comment(`this processor's is ${["none", "signed", "unsigned"][own]}`)
+  // Of right ones from 0 to 127 signed and unsigned are the same, so a processor that has one can be asked for the other.
+  for (const way of own === 0 ? [0] : [0, 1, 2]) {
+    const kernels = new Kernels("fast", memory, { ...exports, byteProducts: () => way })
+    for (let round = 0; round < rounds * 2; round++) {
+      const [m, k, n] = [random.pick([1, 5, 6, 7, 12, 121]), random.whole(0, 70), random.pick([1, 7, 8, 9, 17])]
+      const x = Int8Array.from({ length: m * k }, () => (random.whole(0, 3) === 0 ? random.pick([-128, 127]) : random.word() & 255))
+      const y = Int8Array.from({ length: k * n }, () => (random.whole(0, 3) === 0 ? random.pick([-128, 127]) : random.word() & 255)).map((value) =>
+        // Asked for unsigned, 128 is added: what is 0 to 127 then is -128 to -1 before.
+        way === 0 || way === own ? value : way === 1 ? value & 127 : value | -128,
+      )
+      const [a, b, acc] = [kernels.integers8(m * k), kernels.integers8(k * n), kernels.integers(m * n)]
+      a.array.set(x)
+      b.array.set(y)
+      const packed = kernels.packMatrix8(b, { k, n })
+      kernels.matmul8(acc, a, packed, m)
+      const expected = matmulI8(x, y, m, k, n)
+      if (acc.array.some((value, i) => value !== expected[i])) t.fail(`way ${way}: [${m}, ${k}] · [${k}, ${n}]`)
+      for (const one of [a, b, acc, packed.panels, packed.sums]) one.free()
+    }
   }
   t.pass()
   t.end()
