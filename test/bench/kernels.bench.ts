@@ -5,10 +5,11 @@
  * GFLOP/s and GB/s are of the best of many short rounds, since whatever disturbs a round only slows it.
  */
 import { createHash, hash } from "node:crypto"
-import { type Floats, type Kernels, openKernels, openTextKernels } from "../../kernels/mod.ts"
+import { gzipSync } from "node:zlib"
+import { type Floats, type Kernels, openKernels, openTextKernels, openTrainingKernels } from "../../kernels/mod.ts"
 import { peak, peakOperations } from "./guest/peak.ts"
 import { figureRow, type Row, type Target } from "./measure.ts"
-import { type Peer, peers, type Work } from "./peers/kernels.ts"
+import { type DenseTraining, type Peer, peers, type Work } from "./peers/kernels.ts"
 
 type Say = (line: string) => void
 
@@ -270,6 +271,125 @@ async function rowRows({ fast, bitexact }: Readonly<Record<"bitexact" | "fast", 
   return [rateRow("softmax of rows of 1,024", "G numbers/s", rates(await least(works), rows * n), "fast", {})]
 }
 
+/** The same step in plain loops over rows, which engines do best. */
+function trainJs({ labels, parameters, rate, rows, sizes: [inputs, hidden, classes], x }: DenseTraining): Work {
+  const [w1, b1, w2, b2] = parameters.map((one) => one.slice()) as [Float32Array, Float32Array, Float32Array, Float32Array]
+  const [h, dh, out] = [new Float32Array(rows * hidden), new Float32Array(rows * hidden), new Float32Array(rows * classes)]
+  const [dw1, db1, dw2, db2] = [w1, b1, w2, b2].map((one) => new Float32Array(one.length)) as [Float32Array, Float32Array, Float32Array, Float32Array]
+  /** `c += a · b`, a by its places. */
+  const add = (c: Float32Array, a: Float32Array, b: Float32Array, m: number, k: number, n: number, across: number, along: number): void => {
+    for (let i = 0; i < m; i++)
+      for (let at = 0; at < k; at++) {
+        const value = a[i * across + at * along] as number
+        for (let j = 0; j < n; j++) c[i * n + j] = (c[i * n + j] as number) + value * (b[at * n + j] as number)
+      }
+  }
+  const columns = (to: Float32Array, of: Float32Array): void => of.forEach((value, i) => (to[i % to.length] = (to[i % to.length] as number) + value))
+  return () => {
+    for (const one of [dw1, db1, dw2, db2, dh]) one.fill(0)
+    for (let i = 0; i < rows; i++) {
+      h.set(b1, i * hidden)
+      out.set(b2, i * classes)
+    }
+    add(h, x, w1, rows, inputs, hidden, inputs, 1)
+    for (let i = 0; i < h.length; i++) if ((h[i] as number) < 0) h[i] = 0
+    add(out, h, w2, rows, hidden, classes, hidden, 1)
+    let loss = 0
+    for (let i = 0; i < rows; i++) {
+      const row = out.subarray(i * classes, (i + 1) * classes)
+      const most = Math.max(...row)
+      let sum = 0
+      for (let j = 0; j < classes; j++) sum += row[j] = Math.exp((row[j] as number) - most)
+      loss -= Math.log((row[labels[i] as number] as number) / sum) / rows
+      for (let j = 0; j < classes; j++) row[j] = ((row[j] as number) / sum - (j === labels[i] ? 1 : 0)) / rows
+    }
+    add(dw2, h, out, hidden, rows, classes, 1, hidden)
+    columns(db2, out)
+    for (let i = 0; i < rows; i++)
+      for (let j = 0; j < hidden; j++) {
+        let sum = 0
+        for (let at = 0; at < classes; at++) sum += (out[i * classes + at] as number) * (w2[j * classes + at] as number)
+        dh[i * hidden + j] = (h[i * hidden + j] as number) > 0 ? sum : 0
+      }
+    add(dw1, x, dh, inputs, rows, hidden, 1, inputs)
+    columns(db1, dh)
+    for (const [w, dw] of [
+      [w1, dw1],
+      [b1, db1],
+      [w2, dw2],
+      [b2, db2],
+    ] as const)
+      for (let i = 0; i < w.length; i++) w[i] = (w[i] as number) - rate * (dw[i] as number)
+    return loss
+  }
+}
+
+async function trainOurs(kernels: Kernels, { labels, parameters, rate, rows: m, sizes: [inputs, hidden, classes], x: values }: DenseTraining): Promise<Work> {
+  const training = await openTrainingKernels(kernels)
+  const [x, h, dh] = [kernels.numbers(values), kernels.zeros(m * hidden), kernels.zeros(m * hidden)]
+  const [out, dout, classOf] = [kernels.zeros(m * classes), kernels.zeros(m * classes), kernels.integers(m)]
+  classOf.array.set(labels)
+  const [w1, b1, w2, b2] = parameters.map((one) => kernels.numbers(one)) as [Floats, Floats, Floats, Floats]
+  const [dw1, db1, dw2, db2] = parameters.map((one) => kernels.zeros(one.length)) as [Floats, Floats, Floats, Floats]
+  const [first, second] = [
+    { m, k: inputs, n: hidden },
+    { m, k: hidden, n: classes },
+  ]
+  return () => {
+    kernels.matmul(h, x, w1, { ...first, bias: b1, activation: "relu" })
+    kernels.matmul(out, h, w2, { ...second, bias: b2 })
+    const loss = training.crossEntropy({ dx: dout }, { x: out, labels: classOf }, classes)
+    training.denseBackward({ dx: dh, dw: dw2, db: db2 }, { x: h, w: w2, dy: dout }, second)
+    training.mapBackward("relu", { dx: dh }, { y: h, dy: dh })
+    training.denseBackward({ dw: dw1, db: db1 }, { x, w: w1, dy: dh }, first)
+    training.sgd(w1, dw1, { rate })
+    training.sgd(b1, db1, { rate })
+    training.sgd(w2, dw2, { rate })
+    training.sgd(b2, db2, { rate })
+    return loss
+  }
+}
+
+async function trainingRows(modes: Readonly<Record<"bitexact" | "fast", Kernels>>, others: ReadonlyArray<Peer>): Promise<ReadonlyArray<Row>> {
+  const [rows, inputs, hidden, classes] = [256, 784, 512, 10]
+  const small = (n: number, by: number) => random(n).map((value) => value / by)
+  const of: DenseTraining = {
+    rows,
+    sizes: [inputs, hidden, classes],
+    rate: 0.01,
+    x: random(rows * inputs),
+    labels: Int32Array.from({ length: rows }, (_, i) => i % classes),
+    parameters: [small(inputs * hidden, 14), new Float32Array(hidden), small(hidden * classes, 11), new Float32Array(classes)],
+  }
+  const works: Record<string, Work> = { js: trainJs(of) }
+  for (const [mode, kernels] of Object.entries(modes)) works[mode] = await trainOurs(kernels, of)
+  for (const { name, train } of others) if (train !== undefined) works[name] = await train(of)
+  const begun = await Promise.all(Object.entries(works).map(async ([name, step]) => [name, await step()] as const))
+  const [, expected] = begun[0] as (typeof begun)[number]
+  for (const [name, loss] of begun) if (!(Math.abs(loss - expected) < 1e-4)) throw new Error(`${name} does another step: a loss of ${loss}, not ${expected}`)
+  // Forward, weights and, of the second layer, what it was given.
+  const operations = 2 * rows * (2 * inputs * hidden + 3 * hidden * classes)
+  const all = rates(await least(works, 8), operations)
+  const note = "784 inputs, 512 hidden numbers with relu, 10 classes, plain descent; tfjs-wasm by its operations one by one"
+  return [rateRow(`a training step of 256 × (784, 512, 10), ${(operations / 1e9).toFixed(2)} GFLOP`, "GFLOP/s", all, "fast", {}, note)]
+}
+
+/** What each module weighs. */
+async function sizeRows(): Promise<ReadonlyArray<Row>> {
+  const modules = {
+    "inference, bitexact": [await import("../../kernels/inference.bitexact.gen.ts"), 60],
+    "inference, fast": [await import("../../kernels/inference.fast.gen.ts"), 60],
+    "training, bitexact": [await import("../../kernels/training.bitexact.gen.ts"), undefined],
+    "training, fast": [await import("../../kernels/training.fast.gen.ts"), undefined],
+    "text and hashes": [await import("../../kernels/text.gen.ts"), 30],
+  } as const
+  return Object.entries(modules).map(([name, [{ wasm }, most]]) => {
+    const bytes = Buffer.from(wasm, "base64")
+    const [size, gzip] = [bytes.length / 1_000, gzipSync(bytes, { level: 9 }).length / 1_000]
+    return figureRow(`module of ${name}`, "KB", size, { gzip }, most === undefined ? [] : [{ name: "KB", ratio: size, atMost: most }])
+  })
+}
+
 /** The textbook automaton (Aho and Corasick 1975) as one table of states and bytes, which is its fastest form in JavaScript. */
 function automaton(literals: ReadonlyArray<Uint8Array>): (text: Uint8Array) => number {
   const next: Array<Int32Array> = [new Int32Array(256).fill(-1)]
@@ -447,6 +567,7 @@ export async function bench(say: Say): Promise<ReadonlyArray<Row>> {
   const modes = { bitexact: await openKernels({ mode: "bitexact" }), fast: await openKernels({ mode: "fast" }) }
   const others = await peers(say)
   const rows: Array<Row> = []
-  for (const measure of [matmulRows, integerRows, convolutionRows, vectorRows, nearestRows, rowRows, textRows]) rows.push(...(await measure(modes, others)))
+  for (const measure of [matmulRows, integerRows, convolutionRows, vectorRows, nearestRows, rowRows, trainingRows, textRows, sizeRows])
+    rows.push(...(await measure(modes, others)))
   return rows
 }

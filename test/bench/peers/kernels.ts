@@ -12,6 +12,16 @@ const here = (path: string): string => fileURLToPath(new URL(path, import.meta.u
 /** One piece of work that is ready: run it, and its result's first number. */
 export type Work = () => number | Promise<number>
 
+/** A net of two dense layers with relu between them, its data and where it begins: a step is forward, the mean cross entropy of a softmax, back, and `w -= rate · dw`. */
+export interface DenseTraining {
+  readonly rows: number
+  readonly sizes: readonly [inputs: number, hidden: number, classes: number]
+  readonly rate: number
+  readonly x: Float32Array
+  readonly labels: Int32Array
+  readonly parameters: readonly [w1: Float32Array, b1: Float32Array, w2: Float32Array, b2: Float32Array]
+}
+
 export interface Peer {
   readonly name: string
   readonly matmul?: (a: Float32Array, b: Float32Array, n: number) => Promise<Work>
@@ -19,6 +29,8 @@ export interface Peer {
   readonly matmul8?: (a: Int8Array, b: Int8Array, n: number) => Promise<Work>
   /** 3 × 3 with a border of 1. */
   readonly convolve?: (x: Float32Array, weights: Float32Array, channels: number, size: number) => Promise<Work>
+  /** Work is a step, and answers the loss before it. */
+  readonly train?: (of: DenseTraining) => Promise<Work>
   readonly dot?: (a: Float32Array, b: Float32Array) => () => number
 }
 
@@ -104,6 +116,29 @@ async function tensorflow(): Promise<Peer> {
         const [first] = out.dataSync()
         out.dispose()
         return first as number
+      }
+    },
+    // By hand: its own differentiation is not in the build for Node. These are the operations that it would choose.
+    train: async ({ labels, parameters, rate, rows, sizes: [inputs, hidden, classes], x: values }) => {
+      const x = tf.tensor2d(values, [rows, inputs])
+      const wanted = tf.cast(tf.oneHot(tf.tensor1d(labels, "int32"), classes), "float32")
+      const shapes = [[inputs, hidden], [hidden], [hidden, classes], [classes]]
+      let all = parameters.map((one, i) => tf.tensor(one, shapes[i]))
+      return () => {
+        const next = tf.tidy(() => {
+          const [w1, b1, w2, b2] = all
+          const h = tf.fused.matMul({ a: x, b: w1, bias: b1, activation: "relu" })
+          const p = tf.softmax(tf.fused.matMul({ a: h, b: w2, bias: b2 }))
+          const d = tf.div(tf.sub(p, wanted), rows)
+          const dh = tf.mul(tf.matMul(d, w2, false, true), tf.step(h))
+          const gradients = [tf.matMul(x, dh, true), tf.sum(dh, 0), tf.matMul(h, d, true), tf.sum(d, 0)]
+          const loss = tf.neg(tf.mean(tf.sum(tf.mul(wanted, tf.log(p)), 1)))
+          return [loss, ...all.map((w, i) => tf.sub(w, tf.mul(gradients[i], rate)))]
+        })
+        const [loss] = next[0].dataSync()
+        for (const one of [...all, next[0]]) one.dispose()
+        all = next.slice(1)
+        return loss as number
       }
     },
   }
