@@ -6,7 +6,7 @@ import { type Operand, type Operation, sampleOf, type Shape, shapeOf, type Value
 export function differenceOf(found: Values, expected: Values, tolerance: number): string | undefined {
   for (let i = 0; i < expected.length; i++) {
     const [value, wanted] = [found[i] as number, expected[i] as number]
-    const isSame = tolerance === 0 ? Object.is(value, wanted) : Math.abs(value - wanted) <= tolerance * Math.max(1, Math.abs(wanted))
+    const isSame = Object.is(value, wanted) || (tolerance > 0 && Math.abs(value - wanted) <= tolerance * Math.max(1, Math.abs(wanted)))
     if (!isSame) return `${value} at ${i}, not ${wanted}`
   }
   return undefined
