@@ -58,8 +58,38 @@ export interface InferenceModule extends Record<`${BinaryName}F32`, Binary> {
   readonly convolveEachF32: (out: number, x: number, weights: number, bias: number, activation: number, shape: number) => void
   readonly poolF32: (out: number, x: number, planes: number, shape: number, isMean: number, isPadded: number) => void
   readonly transpose32: (out: number, x: number, rows: number, columns: number) => void
-  readonly strided32: (out: number, x: number, shape: number, dimensions: number) => void
-  readonly gather32: (out: number, x: number, rows: number, size: number, places: number, count: number) => number
+  readonly copyStrided: (size: number, out: number, x: number, plan: number, rank: number) => void
+  readonly gather: (out: number, x: number, outer: number, size: number, bytes: number, places: number, count: number) => number
+  readonly broadcast: (
+    kind: number,
+    op: number,
+    size: number,
+    outSize: number,
+    out: number,
+    x: number,
+    y: number,
+    z: number,
+    plan: number,
+    rank: number,
+  ) => number
+  readonly foldRows: (
+    kind: number,
+    op: number,
+    size: number,
+    out: number,
+    x: number,
+    y: number,
+    rows: number,
+    n: number,
+    identity: number,
+    scratch: number,
+  ) => void
+  readonly rowsF32: (op: number, out: number, x: number, rows: number, n: number) => void
+  readonly placesOf: (type: number, isLeast: number, out: number, x: number, outer: number, n: number, inner: number) => void
+  readonly mapF64: (map: number, out: number, x: number, n: number) => void
+  readonly mapI32: (map: number, out: number, x: number, n: number) => void
+  readonly matmulF64: (c: number, a: number, b: number, m: number, k: number, n: number) => void
+  readonly castNumbers: (to: number, from: number, out: number, x: number, n: number, scratch: number) => void
   readonly topkF32: (values: number, places: number, x: number, n: number, k: number) => void
   readonly normsF32: (out: number, x: number, rows: number, n: number) => void
   readonly scoresF32: (out: number, x: number, rows: number, n: number, query: number, norms: number, queryNorm: number) => void

@@ -22,6 +22,11 @@ import { mapNumber } from "./math/number.ts"
 import { bytesMaxOfAll, KernelMemory, Numbers, type NumberType } from "./memory/memory.ts"
 import { type Builds, instantiated, type Mode, modes } from "./memory/module.ts"
 import { addressOf, checkSizes, rowsOf } from "./memory/operand.ts"
+import { Elements } from "./tensor/elements.ts"
+import { Folds } from "./tensor/folds.ts"
+import { Moves } from "./tensor/moves.ts"
+import { Operands } from "./tensor/operands.ts"
+import { type Tensor, volumeOf } from "./tensor/tensor.ts"
 import { type ComparisonName, comparisonNames } from "./vector/vector.ts"
 
 export { type Mode, modes }
@@ -143,6 +148,12 @@ const volume = ([d, h, w]: Size): number => d * h * w
 
 export class Kernels {
   readonly mode: Mode
+  /** Element by element over tensors of several types, whose shapes go together. */
+  readonly elements: Elements
+  /** Reductions of tensors over any dimensions. */
+  readonly folds: Folds
+  /** Tensors' numbers to other places. */
+  readonly moves: Moves
   readonly #memory: KernelMemory
   readonly #module: InferenceModule
   /** Panels and edges of products and convolutions. */
@@ -158,6 +169,10 @@ export class Kernels {
     this.#module = module
     this.#scratch = new Numbers(memory, "u8", Math.max(module.matmulScratch(), module.convolutionScratch()))
     this.#shape = new Numbers(memory, "i32", 26)
+    const operands = new Operands(memory, module)
+    this.elements = new Elements(operands)
+    this.folds = new Folds(operands)
+    this.moves = new Moves(operands)
   }
 
   /** @internal What training shares. */
@@ -210,6 +225,18 @@ export class Kernels {
     const made = this.#made("u16", length)
     made.array.fill(0)
     return made
+  }
+
+  /** A tensor of zeros, or of these numbers, which are converted as typed arrays do it. @throws KernelError `Memory`, `Shape` */
+  tensor<T extends NumberType>(type: T, shape: ReadonlyArray<number>, values?: ArrayLike<number>): Tensor<T> {
+    const numbers = this.#made(type, volumeOf(shape))
+    numbers.array.fill(0)
+    if (values !== undefined && values.length !== numbers.length) {
+      numbers.free()
+      throw new KernelError("Length", { kernel: "allocation", operand: "values", expected: numbers.length, found: values.length })
+    }
+    if (values !== undefined) numbers.array.set(values)
+    return { numbers, shape }
   }
 
   #made<T extends NumberType>(type: T, length: number): Numbers<T> {
@@ -603,32 +630,13 @@ export class Kernels {
    * @throws KernelError `Shape` for an order that is no permutation, or over 8 dimensions
    */
   permute(out: Floats, x: Floats, sizes: ReadonlyArray<number>, order: ReadonlyArray<number>): void {
-    const found = `[${order.join(", ")}]`
-    if (sizes.length > 8 || order.length !== sizes.length || sizes.some((_, i) => !order.includes(i)))
-      throw new KernelError("Shape", { kernel: "permute", operand: "order", expected: `a permutation of ${sizes.length} dimensions, at most 8`, found })
-    for (const size of sizes) this.#sizes("permute", { sizes: size })
-    const total = sizes.reduce((all, size) => all * size, 1)
-    const strides = sizes.map((_, i) => sizes.slice(i + 1).reduce((all, size) => all * size, 1))
-    const to = this.#at("permute", "out", out, total)
-    const from = this.#at("permute", "x", x, total)
-    this.#shape.array.set([...order.map((i) => sizes[i] as number), ...order.map((i) => strides[i] as number)])
-    this.#module.strided32(to, from, this.#shape.at, sizes.length)
+    this.moves.transpose({ numbers: out, shape: order.map((i) => sizes[i] ?? 0) }, { numbers: x, shape: sizes }, order)
   }
 
-  /** Rows of `size` numbers of `x`, by their places, negative ones from the end. @throws KernelError `Shape` for a place that is out of range */
+  /** Rows of `size` numbers of `x`, by their places, negative ones from the end. @throws KernelError `Index` for a place that is out of range */
   gather(out: Floats, x: Floats, places: Integers, size: number): void {
     const rows = this.#rows("gather", x, size)
-    const to = this.#at("gather", "out", out, places.length * size)
-    const bad = this.#module.gather32(
-      to,
-      this.#at("gather", "x", x, x.length),
-      rows,
-      size,
-      this.#at("gather", "places", places, places.length, "i32"),
-      places.length,
-    )
-    if (bad >= 0)
-      throw new KernelError("Shape", { kernel: "gather", operand: `places[${bad}]`, expected: `${-rows} to ${rows - 1}`, found: String(places.array[bad]) })
+    this.moves.gather({ numbers: out, shape: [places.length, size] }, { numbers: x, shape: [rows, size] }, { numbers: places, shape: [places.length] })
   }
 
   /** The greatest numbers of `x` and their places, as many as `values` has, the greatest first; a NaN is the greatest, and of equals the first comes first. */
@@ -720,12 +728,12 @@ export class Kernels {
     this.#module.binaryI32(op, this.#at(name, "out", out, n, "i32"), this.#at(name, "x", x, n, "i32"), this.#at(name, "y", y, n, "i32"), n)
   }
 
-  /** Quotients towards 0, or what is left of them; the least integer by -1 wraps. @throws KernelError `Shape` for a divisor that is 0 */
+  /** Quotients towards 0, or what is left of them; the least integer by -1 wraps. @throws KernelError `DivisionByZero` */
   divideIntegers(out: Integers, x: Integers, y: Integers, what: "quotient" | "rest" = "quotient"): void {
     const n = out.length
     const [to, from, by] = [this.#at("divide", "out", out, n, "i32"), this.#at("divide", "x", x, n, "i32"), this.#at("divide", "y", y, n, "i32")]
     const bad = this.#module.divideI32(to, from, by, n, what === "rest" ? 1 : 0)
-    if (bad >= 0) throw new KernelError("Shape", { kernel: "divideIntegers", operand: `y[${bad}]`, expected: "a number other than 0", found: "0" })
+    if (bad >= 0) throw new KernelError("DivisionByZero", { kernel: "divideIntegers", operand: "y", place: bad })
   }
 
   /** A right operand of 8 bits, `[k, n]` (or `[n, k]`), once for many products. Free its `panels` and `sums`. @throws KernelError `Memory`, `Shape` */

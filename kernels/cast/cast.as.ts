@@ -1,4 +1,5 @@
 /** Between types of numbers. Halves are kept as 16 bits. */
+import { isFast } from "../simd.as"
 
 /** Four halves, in the low bits of four words, as floats, exactly. */
 @inline function widened(h: v128): v128 {
@@ -51,4 +52,108 @@ export function floatToInt(out: usize, x: usize, n: i32): void {
 export function intToFloat(out: usize, x: usize, n: i32): void {
   for (; n >= 4; n -= 4, out += 16, x += 16) v128.store(out, f32x4.convert_i32x4_s(v128.load(x)))
   for (; n > 0; n--, out += 4, x += 4) v128.store_lane<f32>(out, f32x4.convert_i32x4_s(v128.load32_zero(x)), 0)
+}
+
+const enum Type {
+  f32,
+  f64,
+  u16,
+  i32,
+  i8,
+  u8,
+}
+
+/** A double as the float next to it towards 0, its last bit set where they differ: rounded once more to a half, it is what the double is rounded to. */
+@inline function toOdd(x: f64): f32 {
+  const y = <f32>x
+  if (<f64>y == x || y != y) return y
+  const bits = reinterpret<u32>(y) - (abs<f64>(<f64>y) > abs<f64>(x) ? 1 : 0)
+  return reinterpret<f32>(bits | 1)
+}
+
+@inline function widen<T>(out: usize, x: usize, n: i32): void {
+  for (; n > 0; n--, out += 8, x += sizeof<T>()) store<f64>(out, <f64>load<T>(x))
+}
+
+/** Towards 0, within `least` and `most`; NaN as 0. */
+@inline function whole<T>(out: usize, x: usize, n: i32, least: i32, most: i32): void {
+  for (; n > 0; n--, out += sizeof<T>(), x += 8) {
+    const v = i32x4.extract_lane(i32x4.trunc_sat_f64x2_s_zero(v128.load64_zero(x)), 0)
+    store<T>(out, <T>min<i32>(max<i32>(v, least), most))
+  }
+}
+
+/**
+ * Numbers of one type as those of another, through doubles, which hold all: to the nearest, halves to even, or towards 0 to whole numbers, of which those that are
+ * out of range are its ends and NaN 0. Types: 0 f32, 1 f64, 2 halves, 3 i32, 4 i8, 5 u8. `scratch` holds 512 bytes.
+ */
+export function castNumbers(to: i32, from: i32, out: usize, x: usize, n: i32, scratch: usize): void {
+  for (; n > 0; n -= 64) {
+    const count = min(n, 64)
+    switch (from) {
+      case Type.f32: {
+        widen<f32>(scratch, x, count)
+        x += 256
+        break
+      }
+      case Type.f64: {
+        memory.copy(scratch, x, <usize>count << 3)
+        x += 512
+        break
+      }
+      case Type.u16: {
+        for (let i = 0; i < count; i++, x += 2) store<f64>(scratch + (<usize>i << 3), <f64>f32x4.extract_lane(widened(i32x4.splat(load<u16>(x))), 0))
+        break
+      }
+      case Type.i32: {
+        widen<i32>(scratch, x, count)
+        x += 256
+        break
+      }
+      case Type.i8: {
+        widen<i8>(scratch, x, count)
+        x += 64
+        break
+      }
+      default: {
+        widen<u8>(scratch, x, count)
+        x += 64
+      }
+    }
+    switch (to) {
+      case Type.f32: {
+        for (let i = 0; i < count; i++, out += 4) {
+          const y = <f32>load<f64>(scratch + (<usize>i << 3))
+          store<f32>(out, isFast || y == y ? y : NaN)
+        }
+        break
+      }
+      case Type.f64: {
+        for (let i = 0; i < count; i++, out += 8) {
+          const y = load<f64>(scratch + (<usize>i << 3))
+          store<f64>(out, isFast || y == y ? y : NaN)
+        }
+        break
+      }
+      case Type.u16: {
+        for (let i = 0; i < count; i++, out += 2)
+          store<u16>(out, <u16>i32x4.extract_lane(narrowed(f32x4.splat(toOdd(load<f64>(scratch + (<usize>i << 3))))), 0))
+        break
+      }
+      case Type.i32: {
+        whole<i32>(out, scratch, count, i32.MIN_VALUE, i32.MAX_VALUE)
+        out += 256
+        break
+      }
+      case Type.i8: {
+        whole<i8>(out, scratch, count, -128, 127)
+        out += 64
+        break
+      }
+      default: {
+        whole<u8>(out, scratch, count, 0, 255)
+        out += 64
+      }
+    }
+  }
 }

@@ -49,6 +49,14 @@ export function binaryI32(op: i32, out: usize, x: usize, y: usize, n: i32): void
   }
 }
 
+/** `map`: 0 neg and 1 abs, of which the least stays itself, 2 sign, 3 not (1 of 0, else 0). */
+export function mapI32(map: i32, out: usize, x: usize, n: i32): void {
+  for (; n > 0; n--, out += 4, x += 4) {
+    const v = load<i32>(x)
+    store<i32>(out, map == 0 ? -v : map == 1 ? (v < 0 ? -v : v) : map == 2 ? i32(v > 0) - i32(v < 0) : i32(v == 0))
+  }
+}
+
 /** Quotients towards 0, and what is left of them where `isRest`; the least by -1 wraps. Answers the place of the first divisor that is 0, or -1. */
 export function divideI32(out: usize, x: usize, y: usize, n: i32, isRest: bool): i32 {
   for (let i = 0; i < n; i++, out += 4, x += 4, y += 4) {

@@ -4,7 +4,7 @@
  */
 import { KernelError } from "../../schemas/error/kernel.ts"
 
-const arrays = { f32: Float32Array, i32: Int32Array, u16: Uint16Array, i8: Int8Array, u8: Uint8Array } as const
+const arrays = { f32: Float32Array, f64: Float64Array, i32: Int32Array, u16: Uint16Array, i8: Int8Array, u8: Uint8Array } as const
 export type NumberType = keyof typeof arrays
 type ArrayOf<T extends NumberType> = InstanceType<(typeof arrays)[T]>
 

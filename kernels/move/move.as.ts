@@ -1,4 +1,4 @@
-/** Numbers of 32 bits to other places, whatever they are. */
+/** Numbers to other places, whatever they are. */
 
 /** `out[columns, rows]` of `x[rows, columns]`, in blocks of four by four. */
 export function transpose32(out: usize, x: usize, rows: i32, columns: i32): void {
@@ -35,53 +35,64 @@ export function transpose32(out: usize, x: usize, rows: i32, columns: i32): void
   }
 }
 
+@inline function row<T>(out: usize, x: usize, n: i32, outStep: usize, step: usize): void {
+  for (; n > 0; n--, out += outStep, x += step) store<T>(out, load<T>(x))
+}
+
 /**
- * `out`, side by side, of places in `x` that are `strides` numbers apart in each dimension: any permutation, broadcast (a stride of 0) or step. `shape` is `dimensions` sizes and as
- * many strides, and then as many words to count in.
+ * Numbers of `size` bytes from places in `x` to places in `out`: any permutation, broadcast (a stride of 0), step or part. `plan` is `rank` sizes, none of them
+ * 0, strides in bytes of `out` and of `x`, and words to count in; `rank` is at least 1.
  */
-export function strided32(out: usize, x: usize, shape: usize, dimensions: i32): void {
-  const sizes = shape
-  const strides = shape + (<usize>dimensions << 2)
-  const counters = strides + (<usize>dimensions << 2)
-  let total = 1
-  for (let i = 0; i < dimensions; i++) {
-    total *= load<i32>(sizes + (<usize>i << 2))
-    store<i32>(counters + (<usize>i << 2), 0)
-  }
-  if (total == 0) return
-  const last = <usize>(dimensions - 1) << 2
-  const inner = dimensions == 0 ? 1 : load<i32>(sizes + last)
-  const step: usize = dimensions == 0 ? 0 : <usize>load<i32>(strides + last) << 2
-  for (; total > 0; total -= inner) {
-    if (step == 4) {
-      memory.copy(out, x, <usize>inner << 2)
-      out += <usize>inner << 2
-    } else {
-      let from = x
-      for (let i = 0; i < inner; i++, out += 4, from += step) store<i32>(out, load<i32>(from))
-    }
-    for (let i = dimensions - 2; i >= 0; i--) {
+export function copyStrided(size: i32, out: usize, x: usize, plan: usize, rank: i32): void {
+  const bytes = <usize>rank << 2
+  const outs = plan + bytes
+  const strides = outs + bytes
+  const counters = strides + bytes
+  memory.fill(counters, 0, bytes)
+  const last = bytes - 4
+  const n = load<i32>(plan + last)
+  const outStep = load<i32>(outs + last)
+  const step = load<i32>(strides + last)
+  for (;;) {
+    // A call of the engine's own copy takes longer than a few numbers do.
+    if (step == size && outStep == size && n * size >= 64) memory.copy(out, x, <usize>(n * size))
+    else if (size == 4) row<u32>(out, x, n, outStep, step)
+    else if (size == 1) row<u8>(out, x, n, outStep, step)
+    else if (size == 2) row<u16>(out, x, n, outStep, step)
+    else row<u64>(out, x, n, outStep, step)
+    let i = rank - 2
+    for (; i >= 0; i--) {
       const at = <usize>i << 2
       const count = load<i32>(counters + at) + 1
-      x += <usize>load<i32>(strides + at) << 2
-      if (count < load<i32>(sizes + at)) {
+      out += load<i32>(outs + at)
+      x += load<i32>(strides + at)
+      if (count < load<i32>(plan + at)) {
         store<i32>(counters + at, count)
         break
       }
       store<i32>(counters + at, 0)
-      x -= <usize>(count * load<i32>(strides + at)) << 2
+      out -= count * load<i32>(outs + at)
+      x -= count * load<i32>(strides + at)
     }
+    if (i < 0) break
   }
 }
 
-/** Rows of `size` numbers by their places, negative ones from the end. Answers the first place in `places` that is out of range, or -1. */
-export function gather32(out: usize, x: usize, rows: i32, size: i32, places: usize, count: i32): i32 {
-  const bytes = <usize>size << 2
-  for (let i = 0; i < count; i++, out += bytes) {
-    let row = load<i32>(places + (<usize>i << 2))
-    if (row < 0) row += rows
-    if (row < 0 || row >= rows) return i
-    memory.copy(out, x + bytes * <usize>row, bytes)
+/**
+ * Blocks of `bytes` by their places along a dimension of `size`, negative ones from the end: `out[outer, count]` of `x[outer, size]`. Answers the first place
+ * in `places` that is out of range, or -1.
+ */
+export function gather(out: usize, x: usize, outer: i32, size: i32, bytes: i32, places: usize, count: i32): i32 {
+  for (let i = 0; i < count; i++) {
+    const place = load<i32>(places + (<usize>i << 2))
+    if (place < -size || place >= size) return i
   }
+  for (; outer > 0; outer--, x += <usize>size * <usize>bytes)
+    for (let i = 0; i < count; i++, out += bytes) {
+      const place = load<i32>(places + (<usize>i << 2))
+      const from = x + <usize>bytes * <usize>(place < 0 ? place + size : place)
+      if (bytes == 4) store<u32>(out, load<u32>(from))
+      else memory.copy(out, from, bytes)
+    }
   return -1
 }

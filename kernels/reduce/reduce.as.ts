@@ -145,3 +145,39 @@ export function argmaxF32(x: usize, n: i32): i32 {
   }
   return -1
 }
+
+/** Each of `rows` rows of `n` numbers to one. `op`: 0 sum, 1 mean, 2 greatest, 3 least. */
+export function rowsF32(op: i32, out: usize, x: usize, rows: i32, n: i32): void {
+  for (const step = <usize>n << 2; rows > 0; rows--, out += 4, x += step)
+    store<f32>(out, op == 0 ? sumF32(x, n) : op == 1 ? meanF32(x, n) : op == 2 ? maxOfF32(x, n) : minOfF32(x, n))
+}
+
+@inline function places<T>(isLeast: bool, out: usize, x: usize, outer: i32, n: i32, inner: i32): void {
+  const step = <usize>inner * sizeof<T>()
+  for (; outer > 0; outer--, x += step * <usize>(n - 1))
+    for (let i = 0; i < inner; i++, out += 4, x += sizeof<T>()) {
+      let found = load<T>(x)
+      let place = 0
+      let from = x
+      for (let at = 1; at < n; at++) {
+        from += step
+        const value = load<T>(from)
+        // A NaN is greater than all, and none comes before the first of equals.
+        const isBefore = isLeast ? value < found || (found != found && value == value) : value > found || (value != value && found == found)
+        if (!isBefore) continue
+        found = value
+        place = at
+      }
+      store<i32>(out, place)
+    }
+}
+
+/**
+ * Along the middle dimension of `[outer, n, inner]`, n at least 1, the place of the greatest or the least, the first of equals; a NaN is the greatest. `type`: 0 f32,
+ * 1 f64, 2 i32.
+ */
+export function placesOf(type: i32, isLeast: bool, out: usize, x: usize, outer: i32, n: i32, inner: i32): void {
+  if (type == 0) places<f32>(isLeast, out, x, outer, n, inner)
+  else if (type == 1) places<f64>(isLeast, out, x, outer, n, inner)
+  else places<i32>(isLeast, out, x, outer, n, inner)
+}

@@ -1,16 +1,23 @@
 /** What reductions are in `bitexact`: sums in 32 lanes, which are added by halves. */
 const f = Math.fround
 
-/** Adds what `at` gives for each place, in the one order of sums. */
-function laned(n: number, at: (i: number) => number): number {
-  const lanes = new Float32Array(32)
-  for (let i = 0; i < n; i++) lanes[i % 32] = (lanes[i % 32] as number) + at(i)
-  for (let half = 16; half >= 1; half /= 2) for (let i = 0; i < half; i++) lanes[i] = (lanes[i] as number) + (lanes[i + half] as number)
+const add = (x: number, y: number): number => f(x + y)
+
+/** Puts numbers together in the one order of sums. */
+export function laned(x: ArrayLike<number>, step: (a: number, b: number) => number, identity: number): number {
+  const lanes = Array<number>(32).fill(identity)
+  for (let i = 0; i < x.length; i++) lanes[i % 32] = step(lanes[i % 32] as number, x[i] as number)
+  for (let half = 16; half >= 1; half /= 2) for (let i = 0; i < half; i++) lanes[i] = step(lanes[i] as number, lanes[i + half] as number)
   return lanes[0] as number
 }
 
-export const sum = (x: Float32Array): number => laned(x.length, (i) => x[i] as number)
-export const dot = (x: Float32Array, y: Float32Array): number => laned(x.length, (i) => f((x[i] as number) * (y[i] as number)))
+export const sum = (x: Float32Array): number => laned(x, add, 0)
+export const dot = (x: Float32Array, y: Float32Array): number =>
+  laned(
+    x.map((value, i) => value * (y[i] as number)),
+    add,
+    0,
+  )
 /** Of nothing: NaN. */
 export const mean = (x: Float32Array): number => f(sum(x) / x.length)
 

@@ -203,34 +203,51 @@ const enum Order {
   ge,
 }
 
-@inline function holds(order: Order, x: v128, y: v128): v128 {
-  if (order == Order.lt) return f32x4.lt(x, y)
-  if (order == Order.le) return f32x4.le(x, y)
-  if (order == Order.eq) return f32x4.eq(x, y)
-  if (order == Order.ne) return f32x4.ne(x, y)
-  if (order == Order.gt) return f32x4.gt(x, y)
-  return f32x4.ge(x, y)
+@inline function holds<T>(order: Order, x: v128, y: v128): v128 {
+  if (order == Order.lt) return v128.lt<T>(x, y)
+  if (order == Order.le) return v128.le<T>(x, y)
+  if (order == Order.eq) return v128.eq<T>(x, y)
+  if (order == Order.ne) return v128.ne<T>(x, y)
+  if (order == Order.gt) return v128.gt<T>(x, y)
+  return v128.ge<T>(x, y)
 }
 
-@inline function masks(order: Order, out: usize, x: usize, y: usize, n: i32): void {
+@inline function masks<T>(order: Order, out: usize, x: usize, y: usize, n: i32): void {
   const one = i32x4.splat(1)
   const end = out + (<usize>n << 2)
-  for (; out + 16 <= end; out += 16, x += 16, y += 16) v128.store(out, v128.and(holds(order, v128.load(x), v128.load(y)), one))
+  for (; out + 16 <= end; out += 16, x += 16, y += 16) v128.store(out, v128.and(holds<T>(order, v128.load(x), v128.load(y)), one))
   for (; out < end; out += 4, x += 4, y += 4)
-    store<i32>(out, i32x4.extract_lane(holds(order, v128.load32_zero(x), v128.load32_zero(y)), 0) & 1)
+    store<i32>(out, i32x4.extract_lane(holds<T>(order, v128.load32_zero(x), v128.load32_zero(y)), 0) & 1)
+}
+
+@inline function compare<T>(order: i32, out: usize, x: usize, y: usize, n: i32): void {
+  switch (order) {
+    case Order.lt:
+      return masks<T>(Order.lt, out, x, y, n)
+    case Order.le:
+      return masks<T>(Order.le, out, x, y, n)
+    case Order.eq:
+      return masks<T>(Order.eq, out, x, y, n)
+    case Order.ne:
+      return masks<T>(Order.ne, out, x, y, n)
+    case Order.gt:
+      return masks<T>(Order.gt, out, x, y, n)
+    default:
+      return masks<T>(Order.ge, out, x, y, n)
+  }
 }
 
 /** Sixteen answers as bits, the first the lowest. */
 @inline function bits16(order: Order, x: usize, y: usize): i32 {
-  const a = i16x8.narrow_i32x4_s(holds(order, v128.load(x), v128.load(y)), holds(order, v128.load(x, 16), v128.load(y, 16)))
-  const b = i16x8.narrow_i32x4_s(holds(order, v128.load(x, 32), v128.load(y, 32)), holds(order, v128.load(x, 48), v128.load(y, 48)))
+  const a = i16x8.narrow_i32x4_s(holds<f32>(order, v128.load(x), v128.load(y)), holds<f32>(order, v128.load(x, 16), v128.load(y, 16)))
+  const b = i16x8.narrow_i32x4_s(holds<f32>(order, v128.load(x, 32), v128.load(y, 32)), holds<f32>(order, v128.load(x, 48), v128.load(y, 48)))
   return i8x16.bitmask(i8x16.narrow_i16x8_s(a, b))
 }
 
 @inline function bitmap(order: Order, out: usize, x: usize, y: usize, n: i32): void {
   for (; n >= 16; n -= 16, out += 2, x += 64, y += 64) store<u16>(out, <u16>bits16(order, x, y))
   for (let byte = 0, bit = 0; n > 0; n--, x += 4, y += 4) {
-    byte |= (i32x4.extract_lane(holds(order, v128.load32_zero(x), v128.load32_zero(y)), 0) & 1) << bit
+    byte |= (i32x4.extract_lane(holds<f32>(order, v128.load32_zero(x), v128.load32_zero(y)), 0) & 1) << bit
     bit = (bit + 1) & 7
     if (bit != 0 && n != 1) continue
     store<u8>(out, <u8>byte)
@@ -241,20 +258,10 @@ const enum Order {
 
 /** Masks of 0 and 1 as 32-bit integers. `order`: 0 lt, 1 le, 2 eq, 3 ne, 4 gt, 5 ge. */
 export function compareF32(order: i32, out: usize, x: usize, y: usize, n: i32): void {
-  switch (order) {
-    case Order.lt:
-      return masks(Order.lt, out, x, y, n)
-    case Order.le:
-      return masks(Order.le, out, x, y, n)
-    case Order.eq:
-      return masks(Order.eq, out, x, y, n)
-    case Order.ne:
-      return masks(Order.ne, out, x, y, n)
-    case Order.gt:
-      return masks(Order.gt, out, x, y, n)
-    default:
-      return masks(Order.ge, out, x, y, n)
-  }
+  compare<f32>(order, out, x, y, n)
+}
+export function compareI32(order: i32, out: usize, x: usize, y: usize, n: i32): void {
+  compare<i32>(order, out, x, y, n)
 }
 
 /** A bit an answer, the first the lowest of its byte: `ceil(n / 8)` bytes. */

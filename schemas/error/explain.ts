@@ -235,6 +235,8 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-KRN-0005": "Arrays share one memory, bounded so that a caller's mistake does not take the machine's. Freed arrays leave room for others.",
   "STELE-KRN-0006": "The names are in the message; there are no others.",
   "STELE-KRN-0007": "The kernels are WebAssembly with SIMD of 128 bits, which engines have had since 2021 (Chromium) to 2023 (Safari).",
+  "STELE-KRN-0008": "Integers have no infinity that a division by 0 could give; what was computed before it is in the output already.",
+  "STELE-KRN-0009": "Places are looked at before anything is copied: nothing was written.",
   "STELE-COM-0001":
     "Two plugins that call each other have no first one: nothing bounds how they enter each other but the limit on nested calls. The old component goes on serving.",
   "STELE-COM-0002": "A linked plugin serves an import by the interface of the same name that it exports, in a version that semver calls compatible.",

@@ -63,4 +63,20 @@ export class KernelError extends family("KernelError", {
     message: (d) => `Cannot open the kernels: ${d.detail}`,
     fix: () => "use an engine with WebAssembly SIMD: Node 24, Deno 2.9, Bun 1.4 or a browser of 2023",
   }),
+  DivisionByZero: reason<Operand & { readonly place: number }>({
+    code: "STELE-KRN-0008",
+    status: 400,
+    exit: 1,
+    isRetryable: false,
+    message: (d) => `Cannot run ${d.kernel}: number ${d.place} of the result divides by a 0 of "${d.operand}"`,
+    fix: (d) => `give "${d.operand}" no 0, or divide floats`,
+  }),
+  Index: reason<Operand & { readonly place: number; readonly found: number; readonly size: number }>({
+    code: "STELE-KRN-0009",
+    status: 400,
+    exit: 1,
+    isRetryable: false,
+    message: (d) => `Cannot run ${d.kernel}: "${d.operand}" has ${d.found} at ${d.place}, of a dimension of ${d.size}`,
+    fix: (d) => `give "${d.operand}" whole numbers from ${-d.size} to ${d.size - 1}, of which negative ones count from the end`,
+  }),
 }) {}

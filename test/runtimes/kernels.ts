@@ -3,9 +3,11 @@
  * were when they were last meant to change.
  */
 import type * as KernelsModule from "../../kernels/mod.ts"
-import type { Floats, Kernels, TrainingKernels } from "../../kernels/mod.ts"
+import type { Floats, Kernels, Numbers, NumberType, TrainingKernels } from "../../kernels/mod.ts"
 import { gradientNames } from "../../kernels/math/backward.ts"
 import { comparisonNames } from "../../kernels/vector/vector.ts"
+import { foldNames } from "../../kernels/tensor/folds.ts"
+import { operations } from "../../kernels/tensor/elements.ts"
 import { mapNames, mapWithNames } from "../../kernels/math/math.ts"
 import { Random, randomFloats } from "../kernels/random-floats.ts"
 
@@ -13,7 +15,7 @@ export async function kernelBits({ openKernels, openTrainingKernels }: typeof Ke
   const kernels = await openKernels()
   const random = new Random(54)
   const lines: Array<string> = []
-  const group = async (name: string, results: ReadonlyArray<Floats | number>): Promise<void> => {
+  const group = async (name: string, results: ReadonlyArray<Numbers | number>): Promise<void> => {
     const parts = results.map((one) => (typeof one === "number" ? Float32Array.of(one) : one.array.slice()))
     const bytes = new Uint8Array(await new Blob(parts).arrayBuffer())
     const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))
@@ -86,6 +88,51 @@ export async function kernelBits({ openKernels, openTrainingKernels }: typeof Ke
     gradientNames.map((name) => made(n, (dx) => training.mapBackward(name, { dx }, { x, y: x, dy: y }))),
   )
   await group("train", trained(kernels, training, floats))
+  // Of tensors, two whose shapes go together, of each type.
+  const [rank3, rank2] = [
+    [3, 5, 67],
+    [5, 1],
+  ] as const
+  const written = <T extends NumberType>(type: T, shape: ReadonlyArray<number>, run: (out: { numbers: Numbers<T>; shape: ReadonlyArray<number> }) => void) => {
+    const out = kernels.tensor(type, shape)
+    run(out)
+    return out.numbers
+  }
+  const tensors = (["f32", "f64", "i32", "u16"] as const).map((type) => {
+    const [a, b] = [kernels.tensor(type, rank3), kernels.tensor(type, rank2)]
+    for (const { numbers, shape } of [a, b]) kernels.elements.cast({ numbers, shape }, { numbers: floats(numbers.length), shape })
+    return { type, a, b }
+  })
+  await group(
+    "elements",
+    tensors.flatMap(({ a, b, type }) => {
+      const of = operations[type === "u16" ? "f32" : type].filter((name) => type !== "i32" || (name !== "div" && name !== "rem"))
+      const types = ["f32", "f64", "i32", "u16", "i8", "u8"] as const
+      return [
+        ...of.map((name) => written(type, rank3, (out) => kernels.elements.binary(name, out, a, b))),
+        ...comparisonNames.map((name) => written("i32", rank3, (out) => kernels.elements.compare(name, out, a, b))),
+        ...types.map((to) => written(to, rank3, (out) => kernels.elements.cast(out, a))),
+      ]
+    }),
+  )
+  await group(
+    "folds",
+    tensors.flatMap(({ a, type }) =>
+      foldNames
+        .filter((name) => type !== "i32" || name !== "mean")
+        .flatMap((name) => [
+          written(type, [5], (out) => kernels.folds.reduce(name, out, a, [0, 2])),
+          written(type, [67], (out) => kernels.folds.reduce(name, out, a, [0, 1])),
+        ]),
+    ),
+  )
+  await group(
+    "moves",
+    tensors.flatMap(({ a, type }) => [
+      written(type, [67, 3, 5], (out) => kernels.moves.transpose(out, a, [2, 0, 1])),
+      written(type, [4, 6, 67], (out) => kernels.moves.pad(out, a, [0, 1, 0], 2)),
+    ]),
+  )
   return lines
 }
 
