@@ -26,7 +26,15 @@ export type { FoldName } from "./tensor/folds.ts"
 export type { Tensor } from "./tensor/tensor.ts"
 export type { ComparisonName } from "./vector/vector.ts"
 export { KernelError } from "../schemas/error/kernel.ts"
-export { type AdamOptions, type AdamState, type MomentumOptions, openTrainingKernels, type SgdOptions, type TrainingKernels } from "./training.ts"
+export {
+  type AdamOptions,
+  type AdamState,
+  type MomentumOptions,
+  openTrainingKernels,
+  type RandomStream,
+  type SgdOptions,
+  type TrainingKernels,
+} from "./training.ts"
 export { type LiteralSet, literalLimits, openTextKernels, type TextKernels, type TextKernelsOptions } from "./text.ts"
 export type { Match } from "./search/literals.ts"
 export {

@@ -7,3 +7,4 @@ export { convolveWeightsF32, convolveWeightsEachF32, convolveWeightsScratch } fr
 export { poolBackwardF32 } from "./pool/backward.as"
 export { gatherBackwardF32 } from "./move/backward.as"
 export * from "./optimize/optimize.as"
+export { dropoutF32, uniformF32 } from "./random/random.as"

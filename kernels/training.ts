@@ -80,6 +80,10 @@ interface TrainingModule {
     c1: number,
     c2: number,
   ) => void
+  readonly uniformF32: (out: number, n: number, key: bigint, counter: bigint, upper: bigint, least: number, width: number, scratch: number) => void
+  readonly dropoutF32: (
+    ...addresses: [out: number, x: number, n: number, key: bigint, counter: bigint, upper: bigint, rate: number, factor: number, scratch: number]
+  ) => void
   readonly lerpF32: (y: number, x: number, n: number, weight: number) => void
 }
 
@@ -113,6 +117,14 @@ export interface AdamOptions extends SgdOptions {
   readonly epsilon?: number
   /** The decay takes `rate · decay · w` of the weights and is not in the gradient: AdamW. Default false. */
   readonly isDecoupled?: boolean
+}
+
+/** A place in the random numbers of a seed. */
+export interface RandomStream {
+  /** Of 64 bits: what is above them is not looked at. */
+  readonly seed: bigint
+  /** Of 128 bits: each is four numbers. Default 0. What a call answers is the next one. */
+  readonly counter?: bigint
 }
 
 /** What Adam keeps of parameters between steps. Who stores these arrays, and the parameters, goes on from there bit for bit. */
@@ -544,4 +556,35 @@ export class TrainingKernels {
     if (norm > most) for (const [at, n] of all) mulScalarF32(at, at, Math.fround(most) / norm, n)
     return norm
   }
+
+  /**
+   * Random numbers from `least` (default 0) to `most` (1), such as weights to begin with: Philox4x32-10 of seed and counter, the same in both modes.
+   * @returns the counter to go on with
+   */
+  uniform(out: Floats, { counter = 0n, least = 0, most = 1, seed }: RandomStream & { readonly least?: number; readonly most?: number }): bigint {
+    const n = out.length
+    const at = this.#at("uniform", "out", out, n)
+    const width = Math.fround(most) - Math.fround(least)
+    this.#within(16, (scratch) => this.#module.uniformF32(at, n, seed, counter, counter >> 64n, least, width, scratch.at))
+    return counterAfter(counter, n)
+  }
+
+  /**
+   * `x / (1 - rate)`, and 0 in the place of a part of `rate` of the numbers, which random ones choose. The gradient is the same call of dy, with the same counter. `out` may be `x`.
+   * @returns the counter to go on with
+   * @throws KernelError `Length`, `Shape` for a rate that is not from 0 to below 1
+   */
+  dropout(out: Floats, x: Floats, { counter = 0n, rate, seed }: RandomStream & { readonly rate: number }): bigint {
+    const kernel = "dropout"
+    if (!(rate >= 0 && Math.fround(rate) < 1))
+      throw new KernelError("Shape", { kernel, operand: "rate", expected: "a number from 0 to below 1", found: String(rate) })
+    const n = out.length
+    const [to, from] = [this.#at(kernel, "out", out, n), this.#at(kernel, "x", x, n)]
+    const factor = 1 / Math.fround(1 - Math.fround(rate))
+    this.#within(16, (scratch) => this.#module.dropoutF32(to, from, n, seed, counter, counter >> 64n, rate, factor, scratch.at))
+    return counterAfter(counter, n)
+  }
 }
+
+/** Four numbers a counter; of 128 bits. */
+const counterAfter = (counter: bigint, n: number): bigint => BigInt.asUintN(128, counter + BigInt(Math.ceil(n / 4)))

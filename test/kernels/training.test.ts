@@ -18,6 +18,7 @@ import {
 import { logSoftmax, softmax } from "../../kernels/normalize/normalize.ts"
 import * as optimize from "../../kernels/optimize/optimize.ts"
 import { poolBackward } from "../../kernels/pool/backward.ts"
+import { dropout, philox, uniform } from "../../kernels/random/random.ts"
 import { columnSums } from "../../kernels/reduce/columns.ts"
 import { mean } from "../../kernels/reduce/reduce.ts"
 import { type AdamState, openTrainingKernels, type TrainingKernels } from "../../kernels/training.ts"
@@ -485,6 +486,55 @@ t.test("optimisers, over several steps", (t) => {
       )
     }
   t.pass()
+  t.end()
+})
+
+t.test("random numbers: Philox4x32-10", (t) => {
+  // Random123 1.14, tests/kat_vectors: words of counter and key, the lowest first.
+  const all = (1n << 128n) - 1n
+  const hex = (of: ReadonlyArray<number>) => of.map((word) => word.toString(16).padStart(8, "0")).join(" ")
+  t.equal(hex(philox(0n, 0n)), "6627e8d5 e169c58d bc57ac4c 9b00dbd8")
+  t.equal(hex(philox(all & 0xffff_ffff_ffff_ffffn, all)), "408f276d 41c83b0e a20bc7c6 6d5451fd")
+  t.equal(hex(philox(0x299f31d0a4093822n, 0x0370734413198a2e85a308d3243f6a88n)), "d16cfe09 94fdcceb 5001e420 24126ea1")
+  const random = new Random(seed + 13)
+  const bits = (count: number) => Array.from({ length: count }, () => BigInt(random.word())).reduce((all, word) => (all << 32n) | word, 0n)
+  // Where the lower and the upper half of a counter end.
+  const ends = [0n, (1n << 32n) - 2n, (1n << 64n) - 2n, (1n << 64n) - 5n, (1n << 96n) - 1n, all - 1n]
+  for (const n of [...sizes, ...Array.from({ length: rounds }, () => random.whole(0, 100))]) {
+    const stream = { seed: bits(2), counter: random.whole(0, 1) === 0 ? bits(4) : random.pick(ends) }
+    const x = randomFloats(random, n, 5)
+    const rate = random.pick([0, 0.1, 0.5, 0.9])
+    const [least, most] = [random.whole(-9, 0) / 7, random.whole(0, 9) / 3]
+    const expected = { uniform: uniform(n, { ...stream, least, most }), dropped: dropout(x, { ...stream, rate }) }
+    compare(
+      t,
+      `${n} of ${stream.seed} from ${stream.counter}`,
+      expected,
+      (training, arrays) => {
+        const out = { uniform: arrays.out(n), dropped: arrays.of(x) }
+        const after = training.uniform(out.uniform, { ...stream, least, most })
+        if (after !== BigInt.asUintN(128, stream.counter + BigInt(Math.ceil(n / 4)))) t.fail(`the next counter is ${after}`)
+        if (training.dropout(out.dropped, out.dropped, { ...stream, rate }) !== after) t.fail("the next counter is another")
+        return out
+      },
+      { isAwkward: true },
+    )
+    if (n === 0) continue
+    // Both modes have the same.
+    const wanted = fast.kernels.zeros(n)
+    fast.uniform(wanted, { ...stream, least, most })
+    if (difference(wanted.array, expected.uniform) !== undefined) t.fail("fast has others")
+    freed(wanted)
+  }
+  const many = exact.kernels.zeros(40_000)
+  exact.uniform(many, { seed: 1n, least: -1, most: 3 })
+  t.ok(Math.abs(exact.kernels.mean(many) - 1) < 0.02, `a mean of ${exact.kernels.mean(many)}`)
+  exact.kernels.map("abs", many, many)
+  exact.dropout(many, many, { seed: 2n, rate: 0.25 })
+  const gone = many.array.reduce((count, value) => count + Number(value === 0), 0) / many.length
+  t.ok(Math.abs(gone - 0.25) < 0.01, `${gone} are gone`)
+  freed(many)
+  t.throws(() => exact.dropout(many, many, { seed: 0n, rate: 1 }), { code: "STELE-KRN-0003", message: /"rate" is 1, expected a number from 0 to below 1/ })
   t.end()
 })
 

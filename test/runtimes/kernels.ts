@@ -133,6 +133,10 @@ export async function kernelBits({ openKernels, openTrainingKernels }: typeof Ke
       written(type, [4, 6, 67], (out) => kernels.moves.pad(out, a, [0, 1, 0], 2)),
     ]),
   )
+  await group("random", [
+    made(n, (out) => training.uniform(out, { seed: 54n, counter: 2n ** 64n - 9n, least: -1 })),
+    made(n, (out) => training.dropout(out, x, { seed: 54n, rate: 0.3 })),
+  ])
   return lines
 }
 
