@@ -54,7 +54,9 @@ export interface InferenceModule extends Record<`${BinaryName}F32`, Binary> {
   readonly packConvolutionF32: (to: number, weights: number, outChannels: number, k: number, groups: number) => void
   readonly areFiniteF32: (x: number, n: number) => number
   readonly convolutionScratch: () => number
-  readonly convolveF32: (out: number, x: number, packed: number, bias: number, activation: number, shape: number, scratch: number) => void
+  readonly convolveF32: (
+    ...addresses: [out: number, x: number, packed: number, bias: number, activation: number, shape: number, scratch: number, first: number, last: number]
+  ) => void
   readonly convolveEachF32: (out: number, x: number, weights: number, bias: number, activation: number, shape: number) => void
   readonly poolF32: (out: number, x: number, planes: number, shape: number, isMean: number, isPadded: number) => void
   readonly transpose32: (out: number, x: number, rows: number, columns: number) => void

@@ -128,7 +128,8 @@ export interface PackedConvolution {
   readonly weights: Floats
 }
 
-const builds: Builds = { bitexact: () => import("./inference.bitexact.gen.ts"), fast: () => import("./inference.fast.gen.ts") }
+/** Of inference. */
+export const builds: Builds = { bitexact: () => import("./inference.bitexact.gen.ts"), fast: () => import("./inference.fast.gen.ts") }
 
 /** Opens the kernels of a mode, in a memory of their own. @throws KernelError `Engine` without WebAssembly SIMD, `Unknown` mode, `Shape` of `bytesMax` */
 export async function openKernels({ bytesMax = 1 << 30, mode = "bitexact" }: KernelsOptions = {}): Promise<Kernels> {
@@ -588,7 +589,7 @@ export class Kernels {
     const map = this.#map(activation)
     this.describe(shape)
     const at = this.#at("convolve", "weights", weights, weights.length)
-    if (isPacked) this.#module.convolveF32(to, from, at, biasAt, map, this.#shape.at, this.#scratch.at)
+    if (isPacked) this.#module.convolveF32(to, from, at, biasAt, map, this.#shape.at, this.#scratch.at, 0, volume(outSize))
     else this.#module.convolveEachF32(to, from, at, biasAt, map, this.#shape.at)
   }
 

@@ -11,20 +11,23 @@ import type { ElementType, Operation, Values } from "./operation.ts"
 class SimdDevice implements Device {
   readonly name: string
   readonly kind = "simd"
-  readonly description = "WebAssembly SIMD, one thread"
+  readonly description: string
   readonly fingerprint: string
   readonly mode
   readonly #kernels: Kernels
   readonly #bytesMax: number
   readonly #arrays = new Set<Numbers>()
+  readonly #end: () => Promise<void>
   #text: TextKernels | undefined
 
-  constructor(kernels: Kernels, bytesMax: number, fingerprint: string) {
+  constructor(kernels: Kernels, { bytesMax = 1 << 30, close = async () => undefined, description, fingerprint, name }: SimdOptions) {
     this.mode = kernels.mode
-    this.name = kernels.mode === "fast" ? "simd-fast" : "simd"
-    this.fingerprint = `${this.name} ${fingerprint}`
+    this.name = name
+    this.description = description
+    this.fingerprint = `${name} ${fingerprint}`
     this.#kernels = kernels
     this.#bytesMax = bytesMax
+    this.#end = close
   }
 
   refuse(operation: Operation): string | undefined {
@@ -88,6 +91,7 @@ class SimdDevice implements Device {
     for (const array of this.#arrays) array.free()
     this.#arrays.clear()
     this.#text = undefined
+    await this.#end()
   }
 }
 
@@ -95,10 +99,25 @@ const numbersOf = (array: DeviceArray): Numbers => (array as DeviceArray & { rea
 const numbered = (arrays: Readonly<Record<string, DeviceArray>>): Readonly<Record<string, Numbers>> =>
   Object.fromEntries(Object.entries(arrays).map(([name, array]) => [name, numbersOf(array)]))
 
+interface SimdOptions {
+  readonly name: string
+  readonly description: string
+  /** Engine and processor. */
+  readonly fingerprint: string
+  /** What the kernels were opened with; default 1 GiB. */
+  readonly bytesMax?: number | undefined
+  /** Ends what the kernels run on. */
+  readonly close?: () => Promise<void>
+}
+
+/** Kernels as a device, which is theirs from then on. */
+export const simdDevice = (kernels: Kernels, options: SimdOptions): Device => new SimdDevice(kernels, options)
+
 /** `fingerprint` names the engine and processor. */
 export async function openSimd({ fingerprint = "", ...options }: KernelsOptions & { readonly fingerprint?: string } = {}): Promise<Device | Absent> {
   try {
-    return new SimdDevice(await openKernels(options), options.bytesMax ?? 1 << 30, fingerprint)
+    const name = options.mode === "fast" ? "simd-fast" : "simd"
+    return simdDevice(await openKernels(options), { name, description: "WebAssembly SIMD, one thread", fingerprint, bytesMax: options.bytesMax })
   } catch (error) {
     if (error instanceof KernelError && error.reason._tag === "Engine") return { state: "absent", reason: error.reason.detail }
     throw error

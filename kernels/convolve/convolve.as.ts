@@ -164,8 +164,21 @@ function one(shape: usize, image: usize, weights: usize, channels: i32, pixel: i
   if (activation != 0 || (!isFast && bias == 0)) mapF32(activation, out, out, n)
 }
 
-/** By weights that `packConvolutionF32` packed, which are finite. `bias` is a number an output channel, or 0. */
-export function convolveF32(out: usize, x: usize, packed: usize, bias: usize, activation: i32, shape: usize, scratch: usize): void {
+/**
+ * By weights that `packConvolutionF32` packed, which are finite. `bias` is a number an output channel, or 0. Of each channel's outputs those from `first`, a
+ * multiple of eight, up to `last`.
+ */
+export function convolveF32(
+  out: usize,
+  x: usize,
+  packed: usize,
+  bias: usize,
+  activation: i32,
+  shape: usize,
+  scratch: usize,
+  first: i32,
+  last: i32,
+): void {
   const groups = field(shape, groupsAt)
   const channels = field(shape, inChannelsAt) / groups
   const high = field(shape, outChannelsAt) / groups
@@ -182,15 +195,15 @@ export function convolveF32(out: usize, x: usize, packed: usize, bias: usize, ac
     for (let group = 0; group < groups; group++, x += inSize) {
       for (let at = 0; at < k; at += depthMax) {
         const depth = min(depthMax, k - at)
-        for (let left = 0; left < n; left += columns) {
+        for (let left = first; left < last; left += columns) {
           gather(scratch, shape, x, left, at, depth, places)
           let panel = weights
           for (let row = 0; row < high; row += rows, panel += <usize>depth * panelA) {
             const to = out + stride * <usize>row + (<usize>left << 2)
-            if (row + rows <= high && left + columns <= n) tile(panel, scratch, depth, to, stride, at > 0)
+            if (row + rows <= high && left + columns <= last) tile(panel, scratch, depth, to, stride, at > 0)
             else {
               const part = min(rows, high - row)
-              const broad = min(columns, n - left)
+              const broad = min(columns, last - left)
               if (at > 0) copy(edge, panelB, to, stride, part, broad)
               tile(panel, scratch, depth, edge, panelB, at > 0)
               copy(to, stride, edge, panelB, part, broad)
@@ -200,8 +213,9 @@ export function convolveF32(out: usize, x: usize, packed: usize, bias: usize, ac
         weights += (<usize>tall * <usize>depth) << 2
       }
       for (let row = 0; row < high; row++, out += stride) {
-        if (k == 0) memory.fill(out, 0, stride)
-        finish(out, n, biases, activation)
+        const own = out + (<usize>first << 2)
+        if (k == 0) memory.fill(own, 0, <usize>(last - first) << 2)
+        finish(own, last - first, biases, activation)
         if (biases != 0) biases += 4
       }
     }

@@ -32,9 +32,11 @@ export class KernelMemory {
   readonly #free: Array<Part> = []
   #end = firstAt
 
-  constructor(bytesMax: number) {
+  /** A memory that threads share takes a module that imports such a one. */
+  constructor(bytesMax: number, { isShared = false }: { readonly isShared?: boolean } = {}) {
     this.bytesMax = bytesMax
-    this.memory = new WebAssembly.Memory({ initial: 2, maximum: Math.min(65_536, Math.ceil((firstAt + bytesMax + alignment) / pageBytes)) })
+    const maximum = Math.min(65_536, Math.ceil((firstAt + bytesMax + alignment) / pageBytes))
+    this.memory = new WebAssembly.Memory({ initial: 2, maximum, shared: isShared })
   }
 
   /** @throws KernelError `Memory` */

@@ -12,13 +12,18 @@ export const modes: ReadonlyArray<Mode> = ["bitexact", "fast"]
 /** The two builds of a source, each loaded when it is asked for. */
 export type Builds = Readonly<Record<Mode, () => Promise<{ readonly wasm: string }>>>
 
-/** The exports of a source in the build of a mode. @throws KernelError `Engine` without WebAssembly SIMD */
-export async function instantiated<Exports>(builds: Builds, mode: Mode, memory: WebAssembly.Memory): Promise<Exports> {
+/** The module of a source in the build of a mode. @throws KernelError `Engine` without WebAssembly SIMD */
+export async function moduleBytes(builds: Builds, mode: Mode): Promise<Uint8Array<ArrayBuffer>> {
   const bytesOf = async (of: Mode) => fromBase64((await builds[of]()).wasm) as Uint8Array<ArrayBuffer>
   let module = await bytesOf(mode)
   // Where an engine has no relaxed SIMD the exact build is as good as `fast` gets.
   if (mode === "fast" && !WebAssembly.validate(module)) module = await bytesOf("bitexact")
   if (!WebAssembly.validate(module)) throw new KernelError("Engine", { detail: "this engine has no WebAssembly SIMD" })
-  const { instance } = await WebAssembly.instantiate(module, { env: { memory } })
+  return module
+}
+
+/** The exports of a source in the build of a mode. @throws KernelError `Engine` without WebAssembly SIMD */
+export async function instantiated<Exports>(builds: Builds, mode: Mode, memory: WebAssembly.Memory): Promise<Exports> {
+  const { instance } = await WebAssembly.instantiate(await moduleBytes(builds, mode), { env: { memory } })
   return instance.exports as Exports
 }

@@ -11,8 +11,13 @@ import { type Accelerator, openAccelerator as openOver, type Quota } from "../..
 import { type AcceleratorOptions, ownSources } from "../../kernels/accelerate/core.ts"
 import type { DeviceSource } from "../../kernels/accelerate/device.ts"
 import { platform } from "../../host/platform/mod.ts"
+import { modes } from "../../kernels/kernels.ts"
+import { simdDevice } from "../../kernels/accelerate/simd.ts"
 import { version } from "../cli/version.ts"
 import { fileMemory, memoryPath } from "./memory.ts"
+import { openThreadedKernels } from "./threads.ts"
+
+export { openThreadedKernels, type ThreadedKernels, type ThreadsOptions, threadsMax } from "./threads.ts"
 
 export * from "../../kernels/mod.ts"
 
@@ -37,8 +42,26 @@ function processorFingerprint(): string {
   return [arch(), first?.model ?? "unknown processor", platform.name, process.versions[platform.name] ?? "", process.versions["v8"] ?? "", version()].join(" ")
 }
 
+/** SIMD on all processors, in each mode; a machine with one has nothing to share. */
+const threadSources = (fingerprint: string): ReadonlyArray<DeviceSource> =>
+  modes.map((mode) => {
+    const name = mode === "fast" ? "threads-fast" : "threads"
+    return {
+      name,
+      kind: "simd",
+      open: async () => {
+        if (process.getBuiltinModule("node:os").availableParallelism() < 2) return { state: "absent", reason: "this machine has one processor" }
+        const { close, kernels, threads } = await openThreadedKernels({ mode })
+        return simdDevice(kernels, { name, description: `WebAssembly SIMD, ${threads} threads`, fingerprint: `${threads} ${fingerprint}`, close })
+      },
+    }
+  })
+
 /** Devices of this machine, in no order. */
-export const machineSources = async (): Promise<ReadonlyArray<DeviceSource>> => [...nativeSources, ...ownSources(processorFingerprint())]
+export async function machineSources(): Promise<ReadonlyArray<DeviceSource>> {
+  const fingerprint = processorFingerprint()
+  return [...nativeSources, ...threadSources(fingerprint), ...ownSources(fingerprint)]
+}
 
 /** Opens the devices of this machine; where nothing is remembered of one it is measured, in 50 ms. @throws KernelError `Unknown` mode */
 export async function openAccelerator(options: MachineOptions = {}): Promise<Accelerator> {
