@@ -16,7 +16,9 @@ import { simdDevice } from "../../kernels/accelerate/simd.ts"
 import { version } from "../cli/version.ts"
 import { fileMemory, memoryPath } from "./memory.ts"
 import { openThreadedKernels } from "./threads.ts"
+import { enableTurbo } from "./turbo.ts"
 
+export { enableTurbo } from "./turbo.ts"
 export { openThreadedKernels, type ThreadedKernels, type ThreadsOptions, threadsMax } from "./threads.ts"
 
 export * from "../../kernels/mod.ts"
@@ -24,6 +26,10 @@ export * from "../../kernels/mod.ts"
 export interface MachineOptions extends Pick<AcceleratorOptions, "mode">, Quota {
   /** Where measurements are kept; default `accelerator.json` in the user's data folder. `undefined` keeps nothing. */
   readonly memoryPath?: string | undefined
+  /**
+   * Turns on V8's 256-bit vectors, for the whole process and for good (`enableTurbo`). Measurements are kept apart. Default false.
+   */
+  readonly turbo?: boolean
   /** More devices, before those of this machine. */
   readonly sources?: ReadonlyArray<DeviceSource>
 }
@@ -58,13 +64,14 @@ const threadSources = (fingerprint: string): ReadonlyArray<DeviceSource> =>
   })
 
 /** Devices of this machine, in no order. */
-export async function machineSources(): Promise<ReadonlyArray<DeviceSource>> {
-  const fingerprint = processorFingerprint()
+export async function machineSources({ turbo = false }: Pick<MachineOptions, "turbo"> = {}): Promise<ReadonlyArray<DeviceSource>> {
+  const fingerprint = `${processorFingerprint()}${turbo ? " turbo" : ""}`
   return [...nativeSources, ...threadSources(fingerprint), ...ownSources(fingerprint)]
 }
 
 /** Opens the devices of this machine; where nothing is remembered of one it is measured, in 50 ms. @throws KernelError `Unknown` mode */
 export async function openAccelerator(options: MachineOptions = {}): Promise<Accelerator> {
-  const { memoryPath: path = "memoryPath" in options ? undefined : memoryPath(), sources = [], ...rest } = options
-  return openOver({ ...rest, sources: [...sources, ...(await machineSources())], ...(path === undefined ? {} : { memory: fileMemory(path) }) })
+  const { memoryPath: path = "memoryPath" in options ? undefined : memoryPath(), sources = [], turbo = false, ...rest } = options
+  if (turbo) enableTurbo()
+  return openOver({ ...rest, sources: [...sources, ...(await machineSources({ turbo }))], ...(path === undefined ? {} : { memory: fileMemory(path) }) })
 }
