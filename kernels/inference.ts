@@ -95,6 +95,25 @@ export interface InferenceModule extends Record<`${BinaryName}F32`, Binary> {
   readonly topkF32: (values: number, places: number, x: number, n: number, k: number) => void
   readonly normsF32: (out: number, x: number, rows: number, n: number) => void
   readonly scoresF32: (out: number, x: number, rows: number, n: number, query: number, norms: number, queryNorm: number) => void
+  readonly vectorBytes: (rows: number, n: number) => number
+  readonly packVectorsI8: (bytes: number, factors: number, margins: number, x: number, rows: number, n: number) => void
+  readonly nearestScratch: (rows: number, n: number) => number
+  readonly nearestF32: (
+    values: number,
+    places: number,
+    x: number,
+    rows: number,
+    n: number,
+    query: number,
+    norms: number,
+    queryNorm: number,
+    isCosine: number,
+    bytes: number,
+    factors: number,
+    margins: number,
+    k: number,
+    scratch: number,
+  ) => void
   readonly halfToFloat: (out: number, x: number, n: number) => void
   readonly floatToHalf: (out: number, x: number, n: number) => void
   readonly floatToInt: (out: number, x: number, n: number) => void

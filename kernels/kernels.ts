@@ -118,6 +118,39 @@ export interface PackedMatrix8 {
   readonly sums: Integers
 }
 
+/** Vectors and what tells the nearest of them, by `packVectors`. */
+export class PackedVectors {
+  readonly x: Floats
+  readonly rows: number
+  /** Numbers of each. */
+  readonly n: number
+  /** @internal Each row as integers of 8 bits. */
+  readonly bytes: Numbers<"u8">
+  /** @internal Lengths, what the bytes count and how far they are away, a multiple of four rows each, one behind the other. */
+  readonly about: Floats
+
+  constructor(x: Floats, rows: number, n: number, bytes: Numbers<"u8">, about: Floats) {
+    this.x = x
+    this.rows = rows
+    this.n = n
+    this.bytes = bytes
+    this.about = about
+  }
+
+  /** Gives back what was made; the vectors themselves stay. */
+  free(): void {
+    this.bytes.free()
+    this.about.free()
+  }
+
+  [Symbol.dispose](): void {
+    this.free()
+  }
+}
+
+/** Numbers of a vector at most, so that a sum of products of 8 by 8 bits and more fits 32. */
+const vectorLengthMax = 65_536
+
 /** Products of two integers of 8 bits are below 2¹⁴: the sum of so many fits 32 bits. */
 const depthMax8 = 65_536
 
@@ -664,6 +697,51 @@ export class Kernels {
   norms(out: Floats, x: Floats, n: number): void {
     const rows = this.#rows("norms", x, n)
     this.#module.normsF32(this.#at("norms", "out", out, rows), this.#at("norms", "x", x, x.length), rows, n)
+  }
+
+  /**
+   * Rows of `n` numbers for many searches of the nearest. `x` is not copied and must stay as it is; a quarter of its bytes and 12 bytes a row are made beside it.
+   * @throws KernelError `Shape`, `Memory`
+   */
+  packVectors(x: Floats, n: number): PackedVectors {
+    const rows = this.#rows("packVectors", x, n)
+    if (n > vectorLengthMax)
+      throw new KernelError("Shape", { kernel: "packVectors", operand: "n", expected: `at most vectorLengthMax (${vectorLengthMax})`, found: String(n) })
+    const from = this.#at("packVectors", "x", x, rows * n)
+    const four = Math.ceil(rows / 4) * 4
+    const bytes = new Numbers(this.#memory, "u8", this.#module.vectorBytes(rows, n))
+    let about: Floats
+    try {
+      about = this.zeros(3 * four)
+    } catch (error) {
+      bytes.free()
+      throw error
+    }
+    this.#module.normsF32(about.at, from, rows, n)
+    this.#module.packVectorsI8(bytes.at, about.at + 4 * four, about.at + 8 * four, from, rows, n)
+    return new PackedVectors(x, rows, n, bytes, about)
+  }
+
+  /**
+   * What `scores` and then `topk` give, in a fraction of the time: the greatest cosines with the query, or dot products, and their rows, as many as `values` has.
+   * @throws KernelError `Length`, `Shape`, `Memory` for 12 bytes a row
+   */
+  nearest(values: Floats, places: Integers, vectors: PackedVectors, query: Floats, by: "cosine" | "dot" = "cosine"): void {
+    const { about, bytes, n, rows, x } = vectors
+    const k = values.length
+    if (k > rows) throw new KernelError("Shape", { kernel: "nearest", operand: "values", expected: `at most the ${rows} vectors`, found: `${k} numbers` })
+    if (by !== "cosine" && by !== "dot") throw new KernelError("Unknown", { what: "score", name: String(by), known: "cosine, dot" })
+    const four = Math.ceil(rows / 4) * 4
+    const to = this.#at("nearest", "values", values, k)
+    const at = this.#at("nearest", "places", places, k, "i32")
+    const [from, asked] = [this.#at("nearest", "x", x, rows * n), this.#at("nearest", "query", query, n)]
+    const packed = this.#at("nearest", "vectors", bytes, bytes.length, "u8")
+    const norms = this.#at("nearest", "vectors", about, 3 * four)
+    const own = Math.fround(Math.sqrt(this.#module.dotF32(asked, asked, n)))
+    const scratch = new Numbers(this.#memory, "u8", this.#module.nearestScratch(rows, n))
+    const isCosine = by === "cosine" ? 1 : 0
+    this.#module.nearestF32(to, at, from, rows, n, asked, norms, own, isCosine, packed, norms + 4 * four, norms + 8 * four, k, scratch.at)
+    scratch.free()
   }
 
   /**

@@ -13,6 +13,7 @@ export {
   type PackedConvolution,
   type PackedMatrix,
   type PackedMatrix8,
+  type PackedVectors,
   type Pooling,
   type ProductShape,
 } from "./kernels.ts"

@@ -1,5 +1,6 @@
 /** The k greatest of many, and the k nearest of many vectors. A NaN is greater than all; of equals the first comes first. */
 import { dotF32 } from "../reduce/reduce.as"
+import { settledScalar } from "../simd.as"
 
 /** Whether (x, i) comes before (y, j). */
 @inline function isBefore(x: f32, i: i32, y: f32, j: i32): bool {
@@ -74,7 +75,7 @@ export function scoresF32(out: usize, x: usize, rows: i32, n: i32, query: usize,
   for (const step = <usize>n << 2; rows > 0; rows--, out += 4, x += step) {
     let score = dotF32(x, query, n)
     if (norms != 0) {
-      score = score / (load<f32>(norms) * queryNorm)
+      score = settledScalar(score / (load<f32>(norms) * queryNorm))
       norms += 4
     }
     store<f32>(out, score)

@@ -406,6 +406,52 @@ t.test("the greatest and the nearest", (t) => {
   t.end()
 })
 
+t.test("the nearest of vectors made ready are those of all scores", (t) => {
+  const random = new Random(seed + 13)
+  for (let round = 0; round < rounds * 4; round++) {
+    const [rows, n] = [random.whole(0, 70), random.pick([1, 2, 15, 16, 17, 40, 129])]
+    const k = random.whole(0, Math.min(rows, random.pick([1, 10, 70])))
+    const [x, q] = [randomFloats(random, rows * n, random.pick([0, 0, 3])), randomFloats(random, n, round % 10 === 0 ? 10 : 0)]
+    // The same or nearly the same as another, nothing at all, and what floats hardly hold.
+    for (let row = 0; row < rows; row++) {
+      const one = x.subarray(row * n, (row + 1) * n)
+      const kind = random.whole(0, 15)
+      if (kind < 3) one.set(x.subarray(0, n))
+      if (kind === 3) one.set(x.subarray(0, n).map((value) => value * (1 + random.whole(-3, 3) * 2 ** -23)))
+      if (kind === 4) one.fill(0)
+      if (kind === 5) one.forEach((value, i) => (one[i] = value * random.pick([1e-30, 1e30])))
+      if (kind === 6) one[0] = 1e4
+    }
+    if (round % 4 === 0) x.forEach((value, i) => (x[i] = Math.round(value)))
+    if (round % 7 === 0) q.forEach((value, i) => (q[i] = value * random.pick([0, 1e-25, 1e25])))
+    for (const kernels of both) {
+      const [a, query, norms, scores] = [kernels.numbers(x), kernels.numbers(q), kernels.zeros(rows), kernels.zeros(rows)]
+      const [values, places, expected, at] = [kernels.zeros(k), kernels.integers(k), kernels.zeros(k), kernels.integers(k)]
+      const vectors = kernels.packVectors(a, n)
+      kernels.norms(norms, a, n)
+      for (const by of ["cosine", "dot"] as const) {
+        kernels.scores(scores, a, query, by === "cosine" ? norms : undefined)
+        kernels.topk(expected, at, scores)
+        kernels.nearest(values, places, vectors, query, by)
+        // Of NaN there is one in bitexact only.
+        const isOther = kernels === exact ? difference(values.array, expected.array) !== undefined : values.array.join() !== expected.array.join()
+        if (places.array.join() !== at.array.join() || isOther)
+          t.fail(`${k} nearest of ${rows} × ${n} by ${by}, ${kernels.mode}: ${places.array.join()}, not ${at.array.join()}`)
+      }
+      vectors.free()
+      freed(a, query, norms, scores, values, expected)
+      places.free()
+      at.free()
+    }
+  }
+  using x = exact.zeros(6)
+  using vectors = exact.packVectors(x, 2)
+  t.throws(() => exact.nearest(exact.zeros(4), exact.integers(4), vectors, exact.zeros(2)), { code: "STELE-KRN-0003", message: /at most the 3 vectors/ })
+  t.throws(() => exact.nearest(exact.zeros(1), exact.integers(1), vectors, exact.zeros(3)), { code: "STELE-KRN-0001", message: /"query"/ })
+  t.throws(() => exact.nearest(exact.zeros(1), exact.integers(1), vectors, exact.zeros(2), "angle" as never), { code: "STELE-KRN-0006" })
+  t.end()
+})
+
 t.test("attention is products, a softmax and products", (t) => {
   const random = new Random(seed + 8)
   for (let round = 0; round < rounds; round++) {
@@ -599,6 +645,7 @@ t.test("what was taken before memory was refused is given back", async (t) => {
   const before = kernels.bytesUsed
   t.throws(() => kernels.packConvolution(weights, { inChannels: 600, outChannels: 64, inSize: [9], kernel: [1] }), { code: "STELE-KRN-0005" })
   t.throws(() => kernels.packMatrix8(b, { k: 600, n: 700 }), { code: "STELE-KRN-0005" })
+  t.throws(() => kernels.packVectors(weights, 3), { code: "STELE-KRN-0005" })
   t.equal(kernels.bytesUsed, before)
 })
 
