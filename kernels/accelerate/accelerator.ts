@@ -15,7 +15,7 @@ import type { Mode } from "../kernels.ts"
 import type { Match } from "../search/literals.ts"
 import { type BufferOwner, ComputeBuffer, type ComputeBuffers, type Step } from "./buffer.ts"
 import { type AcceleratorOptions, type ChooseOptions, Core, detailOf, type Slot } from "./core.ts"
-import { type Calibration, cutOver, type Prediction, type Task, workMs } from "./cost.ts"
+import { type Calibration, cutOver, predict, type Prediction, type Task, workMs } from "./cost.ts"
 import type { Device, DeviceKind, MemoryInfo } from "./device.ts"
 import { type ElementType, type Operation, operationOf, type Shape, shapeOf, trafficOf, type Values, workOf } from "./operation.ts"
 import { explainPlan, type Plan } from "./plan.ts"
@@ -354,20 +354,29 @@ export class Accelerator {
   }
 
   /**
-   * Measured runs of an operation by size (`Operation.scaled`), on every device that can; a device that took more than `budgetMs` for a size is spared larger ones.
+   * Measured runs of an operation by size (`Operation.scaled`), on every device that can; a device that took more than `budgetMs` for a size is spared larger
+   * ones, and those of which one run is predicted to take more than `runMsMax` (default 10 s). Other work of this thread has its turn between sizes.
    * @throws (rejects) KernelError `Unknown`
    */
   async benchmark(
     name: string,
-    { budgetMs = 100, mode, sizes }: { readonly sizes: ReadonlyArray<number>; readonly budgetMs?: number; readonly mode?: Mode },
+    {
+      budgetMs = 100,
+      mode,
+      runMsMax = 10_000,
+      sizes,
+    }: { readonly sizes: ReadonlyArray<number>; readonly budgetMs?: number; readonly runMsMax?: number; readonly mode?: Mode },
   ): Promise<ReadonlyArray<Measurement>> {
     const operation = operationOf(name)
     const found: Array<Measurement> = []
-    for (const { device, source } of this.#core.slots) {
-      if (device === undefined || ((mode ?? this.#core.mode) === "bitexact" && device.mode !== "bitexact")) continue
-      for (const size of sizes) {
+    for (const { calibration, device, history, source } of this.#core.slots) {
+      if (device === undefined || calibration === undefined || ((mode ?? this.#core.mode) === "bitexact" && device.mode !== "bitexact")) continue
+      for (const size of sizes.toSorted((a, b) => a - b)) {
         const shape = shapeOf(operation, operation.scaled(size))
         if (device.refuse(operation, shape) !== undefined) continue
+        const tasks = [taskOf({ operation, shape })]
+        if (predict(calibration, history, tasks, { bytesUp: 0, bytesDown: 0 }).totalMs > runMsMax) continue
+        await new Promise((done) => setTimeout(done, 0))
         const times = await timesOf(device, operation, shape, budgetMs, this.#core.now)
         const medianMs = times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)] as number
         found.push({

@@ -4,8 +4,9 @@ import { quote } from "../../schemas/value/form.ts"
 import { type Operation, operationOf, operations } from "../../kernels/accelerate/operation.ts"
 import { type Mode, modes } from "../../kernels/kernels.ts"
 import type { DeviceStatus, Measurement } from "../../kernels/accelerate/accelerator.ts"
-import { speedChart } from "../accel/chart.ts"
+import { figure, speedChart } from "../accel/chart.ts"
 import { openAccelerator } from "../accel/mod.ts"
+import { refusedWrite } from "./argument.ts"
 import { columns, noteLine, out, printLine, table } from "./terminal.ts"
 
 interface Common {
@@ -18,8 +19,6 @@ function modeOf(mode: string | undefined): Mode {
   if (found === undefined) throw new ConfigError("Option", { option: "--mode", expected: modes.join(" or "), actual: quote(mode ?? "") })
   return found
 }
-
-const figure = (value: number): string => (value >= 100 ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : value.toPrecision(2))
 
 function showStatus(devices: ReadonlyArray<DeviceStatus>): void {
   const rows = devices.map(({ calibration, description, kind, mode, name, reason, state }) => {
@@ -48,18 +47,21 @@ export async function calibrateDevices({ device, json, mode }: Common & { readon
   else showStatus(devices)
 }
 
-/** `NAME=NUMBER` and bare numbers, which are parameters in their order. */
+/** `NAME=NUMBER`, and bare numbers, which are those parameters that are not named, in their order. */
 function shapeFrom(operation: Operation, words: ReadonlyArray<string>): Record<string, number> {
   const shape: Record<string, number> = {}
-  let place = 0
+  const named = /^([A-Za-z]+)=/
+  const names = words.flatMap((word) => named.exec(word)?.[1] ?? [])
+  const others = operation.parameters.filter(({ name }) => !names.includes(name)).values()
   for (const word of words) {
-    const [, given, text] = /^(?:([A-Za-z]+)=)?(.+)$/.exec(word) ?? []
-    const name = given ?? operation.parameters[place++]?.name
+    const given = named.exec(word)?.[1]
+    const text = word.replace(named, "")
+    const name = given ?? others.next().value?.name
     const value = Number(text)
-    if (name === undefined || text === undefined || text.trim() === "" || Number.isNaN(value))
+    if (name === undefined || text.trim() === "" || Number.isNaN(value) || name in shape)
       throw new ConfigError("Usage", {
         detail: `Cannot read ${quote(word)} as a size of ${operation.name}`,
-        advice: `give ${operation.parameters.map(({ name: known }) => known).join(" ")} as numbers in this order, or as NAME=NUMBER`,
+        advice: `give ${operation.parameters.map(({ name: known }) => known).join(" ")} as numbers in this order, or as NAME=NUMBER, each once`,
       })
     shape[name] = value
   }
@@ -115,6 +117,14 @@ function sizesOf(operation: Operation, text: string | undefined): ReadonlyArray<
   return sizes
 }
 
+async function written(path: string, text: string, flag: "a" | "w"): Promise<void> {
+  try {
+    await process.getBuiltinModule("node:fs/promises").writeFile(path, text, { flag })
+  } catch (cause) {
+    throw refusedWrite(path, cause)
+  }
+}
+
 export async function measure({
   json,
   mode,
@@ -124,15 +134,15 @@ export async function measure({
 }: Common & { readonly operation: string; readonly sizes: string | undefined; readonly output: string | undefined }): Promise<void> {
   const operation = operationOf(name)
   const sizes = sizesOf(operation, text)
-  await using accelerator = await openAccelerator({ mode: modeOf(mode) })
-  if (!json) noteLine(`Measuring ${name} of ${sizes.length} sizes; each takes up to 0.1 s a device`)
+  const isMode = modeOf(mode)
+  // What cannot be written is better known before.
+  if (output !== undefined) await written(output, "", "a")
+  await using accelerator = await openAccelerator({ mode: isMode })
+  if (!json) noteLine(`Measuring ${name} of ${sizes.length} ${sizes.length === 1 ? "size" : "sizes"}; each takes about 0.1 s a device`)
   const measurements = await accelerator.benchmark(name, { sizes })
   const cutOvers = accelerator.cutOvers(name, { most: Math.max(...sizes) })
   const isArithmetic = operation.rate === "arithmetic"
-  if (output !== undefined)
-    await process
-      .getBuiltinModule("node:fs/promises")
-      .writeFile(output, speedChart({ operation: name, measurements, cutOvers, unit: isArithmetic ? "GFLOP/s" : "GB/s" }))
+  if (output !== undefined) await written(output, speedChart({ operation: name, measurements, cutOvers, unit: isArithmetic ? "GFLOP/s" : "GB/s" }), "w")
   if (json) {
     printLine(JSON.stringify({ operation: name, measurements, cutOvers, ...(output === undefined ? {} : { chart: output }) }))
     return
@@ -144,6 +154,8 @@ export async function measure({
     ...sizes.map((size) => [String(size), ...devices.map((device) => cell(measurements.find((of) => of.device === device && of.size === size)))]),
   ]
   for (const line of table(rows, columns(process.stdout), 0, [out.bold])) printLine(line)
+  if (rows.some((row) => row.includes("-")))
+    noteLine("-: not measured, where a smaller size took more than 0.1 s, or a run is predicted to take more than 10 s")
   for (const { device, from } of cutOvers) printLine(`from size ${from}: ${device}`)
   if (output !== undefined) printLine(`chart: ${output}`)
 }
