@@ -20,6 +20,7 @@ const known = {
   templates: { file: "assemblyscript/plugin.json", checkout: "plugins/templates" },
   sdk: { file: "int128.as.ts", checkout: "plugins/sdk" },
   plugins: { file: "index.json", checkout: "dist/plugins" },
+  fpga: { file: "matcher.v", checkout: "runtime/accel/fpga/rtl" },
 } as const
 export type Shipped = keyof typeof known
 

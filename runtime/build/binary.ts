@@ -53,10 +53,10 @@ function run(command: string, args: ReadonlyArray<string>): string {
   return stdout
 }
 
-/** What is carried, by name, whole: `examples/…`, `plugins/…`, `sdk/…`, `templates/…` and `NAME-worker.js`. */
+/** What is carried, by name, whole: `examples/…`, `fpga/…`, `plugins/…`, `sdk/…`, `templates/…` and `NAME-worker.js`. */
 async function files(staging: string): Promise<ReadonlyMap<string, Uint8Array>> {
   const found = new Map<string, Uint8Array>()
-  for (const folder of ["examples", "plugins", "sdk", "templates"])
+  for (const folder of ["examples", "fpga", "plugins", "sdk", "templates"])
     for (const file of (await readdir(join(dist, folder), { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile())) {
       const path = join(file.parentPath, file.name)
       const bytes = await readFile(path)

@@ -10,6 +10,7 @@
  *   `cli.js`, which starts it with the engine's code cache on;
  * - `types/`, the declarations of all rooms;
  * - `templates/`, what `stele new` copies, and `sdk/`, what builds copy into projects;
+ * - `fpga/`, the Verilog that simulators are built of;
  * - `examples/`, by `examples.ts`, and `plugins/`, by `plugins.ts`.
  *
  *     node runtime/build/build.ts [--if-stale]
@@ -50,7 +51,7 @@ async function fingerprint(): Promise<string> {
   const templates = (await readdir(join(root, "plugins/templates"), { recursive: true, withFileTypes: true }))
     .filter((entry) => entry.isFile())
     .map((entry) => relative(root, join(entry.parentPath, entry.name)))
-  const copied = [...templates, ...(await Array.fromAsync(glob(sdkSources, { cwd: root })))]
+  const copied = [...templates, ...(await Array.fromAsync(glob([sdkSources, `${verilog}/*`], { cwd: root })))]
   for (const file of [...files, ...copied, "package.json", "package-lock.json", "tsconfig.json", "tsconfig.build.json"].sort()) {
     hash
       .update(file)
@@ -212,6 +213,9 @@ async function publish(): Promise<void> {
 /** The templates as they are; npm leaves `.gitignore` out of packages, so theirs has no dot. */
 const templates = (): Promise<void> => cp(join(root, "plugins/templates"), join(staging, "templates"), { recursive: true })
 
+/** The FPGA's design and what drives it in a simulator, as they are. */
+const verilog = "runtime/accel/fpga/rtl"
+
 /** What builds copy into projects; the SDK's WIT stays here, since a project has its own. */
 const sdkSources = "plugins/sdk/{*.as.ts,typescript/*.ts}"
 
@@ -245,6 +249,7 @@ async function main(): Promise<void> {
     declarations()
     await templates()
     await sdk()
+    await cp(join(root, verilog), join(staging, "fpga"), { recursive: true })
     await writeFile(join(staging, "inputs.sha256"), stamp)
     await publish()
   } finally {

@@ -8,13 +8,13 @@
  *        = fix:     add the grant: …
  */
 import { CapabilityError } from "../../schemas/error/capability.ts"
-import { ConfigError } from "../../schemas/error/config.ts"
 import { type ErrorJson, family, reason, SteleError } from "../../schemas/error/family.ts"
 import { LimitError, type LimitName, limits } from "../../schemas/error/limit.ts"
 import { PluginError } from "../../schemas/error/plugin.ts"
 import { toJson } from "../../schemas/value/json.ts"
 import type { ValueType } from "../../schemas/wit/model.ts"
 import { escapeText } from "../../host/port/log.ts"
+import { refusalOf } from "../refusal.ts"
 import { colourWave, prettyLines } from "./pretty.ts"
 import { type Palette, wrap } from "./terminal.ts"
 
@@ -53,25 +53,6 @@ export async function at<A>(place: Place, work: () => A | Promise<A>): Promise<A
     if (typeof error === "object" && error !== null) places.set(error, { ...place, ...placeOf(error) })
     throw error
   }
-}
-
-const denials: Readonly<Record<string, string>> = {
-  EACCES: "permission denied",
-  EPERM: "not permitted",
-  EROFS: "the file system is read-only",
-}
-
-const actions: Readonly<Record<string, string>> = { mkdir: "make", rmdir: "remove", unlink: "remove", rm: "remove", rename: "move", scandir: "list" }
-
-/** What the system refused about a file is not a mistake of ours; anything else that it says may be. */
-function refusalOf(error: unknown): SteleError | undefined {
-  if (!(error instanceof Error)) return undefined
-  const { code = "", path, syscall = "" } = error as NodeJS.ErrnoException
-  if (path === undefined) return undefined
-  const action = actions[syscall] ?? "use"
-  const why = denials[code]
-  if (why !== undefined) return new ConfigError("Denied", { path, action, why }, { cause: error })
-  return code === "ENOSPC" || code === "EDQUOT" ? new ConfigError("Full", { path, action }, { cause: error }) : undefined
 }
 
 export const asSteleError = (error: unknown): SteleError =>

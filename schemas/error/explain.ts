@@ -228,6 +228,15 @@ const explanations: Readonly<Record<string, string>> = {
   "STELE-ACC-0006": "A run did not end in the time it was given. What the device has begun is not taken back, and its result is dropped.",
   "STELE-ACC-0007": "The AbortSignal of the run was aborted.",
   "STELE-ACC-0008": "A buffer was freed, or the accelerator closed, before this use of it.",
+  "STELE-FPG-0001":
+    "The design is compiled where it runs, by tools of this machine, and placed and routed only where that is asked for. What the tool said last is shown.",
+  "STELE-FPG-0002": "A bitstream is one of the designs of this release, by the digest of its sources and parameters: what was never tested answers nothing.",
+  "STELE-FPG-0003": "Each slot has a comparator for each byte, and a byte that counts or not: a longer pattern has no place, and an empty one matches nowhere.",
+  "STELE-FPG-0004":
+    "More patterns than the design has slots are searched for in several passes of the text, each as long as the first; their number is bounded.",
+  "STELE-FPG-0005": "A simulated device takes a fifth of a second for a megabyte, and numbers words with 32 bits.",
+  "STELE-FPG-0006": "Every byte of a text may be the end of a match of every pattern; what is kept of them is bounded.",
+  "STELE-FPG-0007": "A device works on what was loaded into it, and its results are those of its last search.",
   "STELE-KRN-0001": "Kernels read and write as many numbers as they are told of; an operand of another length would be read beyond its end.",
   "STELE-KRN-0002": "Kernels are made for one type of number each, and convert nothing on their own.",
   "STELE-KRN-0003": "The sizes do not fit each other, or are no whole numbers that addresses of 32 bits hold.",

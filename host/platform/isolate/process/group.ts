@@ -11,9 +11,9 @@ const live = new Set<ChildProcess>()
 const endAll = (): void => live.forEach(endGroup)
 
 /** Starts what leads a group, and ends with this program. */
-export function startGroup(file: string, args: ReadonlyArray<string>, env: NodeJS.ProcessEnv, stdio: SpawnOptions["stdio"]): ChildProcess {
+export function startGroup(file: string, args: ReadonlyArray<string>, env: NodeJS.ProcessEnv, stdio: SpawnOptions["stdio"], cwd?: string): ChildProcess {
   // Windows has no groups, and would open a window.
-  const child = builtin("node:child_process").spawn(file, args, { env, stdio, detached: process.platform !== "win32", windowsHide: true })
+  const child = builtin("node:child_process").spawn(file, args, { env, stdio, cwd, detached: process.platform !== "win32", windowsHide: true })
   if (child.pid === undefined) return child
   if (live.size === 0) process.on("exit", endAll)
   live.add(child)
