@@ -1,12 +1,15 @@
 /**
- * `npm run bench -- kernels`: numeric kernels beside those of other libraries in one process, one thread each, by turns; `turbo` is off. Peers are installed by the
+ * `npm run bench -- kernels`: numeric kernels beside those of other libraries in one process, one thread each, by turns; `turbo` is off but in the rows that name it. Peers are installed by the
  * first run, apart from everything else (`test/bench/peers`); one that does not load is left out and so are its targets.
  *
  * GFLOP/s and GB/s are of the best of many short rounds, since whatever disturbs a round only slows it.
  */
 import { createHash, hash } from "node:crypto"
+import { spawnSync } from "node:child_process"
+import { fileURLToPath } from "node:url"
 import { gzipSync } from "node:zlib"
 import { type Floats, type Kernels, openKernels, openTextKernels, openTrainingKernels } from "../../kernels/mod.ts"
+import { openThreadedKernels } from "../../runtime/accel/threads.ts"
 import { peak, peakOperations } from "./guest/peak.ts"
 import { figureRow, type Row, type Target } from "./measure.ts"
 import { type DenseTraining, type Peer, peers, type Work } from "./peers/kernels.ts"
@@ -100,6 +103,41 @@ async function matmulRows(modes: Readonly<Record<"bitexact" | "fast", Kernels>>,
       "peak: fused operations of 128 bits",
     ),
     rateRow("f32 matmul 512³, bitexact", "GFLOP/s", all, "bitexact", { peak: 0.6 }),
+  ]
+}
+
+/** The same product on two threads, and with V8's vectors of 256 bits, which are a process's: processes with and without them, by turns. */
+async function moreRows({ fast: one }: Readonly<Record<"bitexact" | "fast", Kernels>>): Promise<ReadonlyArray<Row>> {
+  const n = 512
+  const [a, b] = [random(n * n), random(n * n)]
+  const { close, kernels } = await openThreadedKernels({ mode: "fast", threads: 2 })
+  const on = (of: Kernels): Work => {
+    const [x, y, out] = [of.numbers(a), of.numbers(b), of.zeros(n * n)]
+    return () => {
+      of.matmul(out, x, y, { m: n, k: n, n })
+      return out.array[0] as number
+    }
+  }
+  const all = rates(await least({ "one thread": on(one), two: on(kernels) }), 2 * n ** 3)
+  await close()
+  const program = fileURLToPath(new URL("./turbo-matmul.ts", import.meta.url))
+  const turbo: Record<string, number> = {}
+  const plain: Record<string, number> = {}
+  for (let round = 0; round < 3; round++)
+    for (const [best, flags] of [
+      [plain, []],
+      [turbo, ["--experimental-wasm-revectorize"]],
+    ] as const)
+      for (const [mode, ms] of Object.entries(
+        JSON.parse(spawnSync(process.execPath, [...flags, program], { encoding: "utf8" }).stdout) as Record<string, number>,
+      ))
+        best[mode] = Math.min(best[mode] ?? Number.POSITIVE_INFINITY, ms)
+  const rate = (of: Readonly<Record<string, number>>, mode: string): number => (2 * n ** 3) / (of[mode] as number) / 1e6
+  return [
+    rateRow("f32 matmul 512³, fast, two threads", "GFLOP/s", all, "two", { "one thread": 1.6 }),
+    ...(["fast", "bitexact"] as const).map((mode) =>
+      rateRow(`f32 matmul 512³, ${mode}, turbo`, "GFLOP/s", { turbo: rate(turbo, mode), without: rate(plain, mode) }, "turbo", { without: 1.5 }),
+    ),
   ]
 }
 
@@ -585,7 +623,7 @@ export async function bench(say: Say): Promise<ReadonlyArray<Row>> {
   const modes = { bitexact: await openKernels({ mode: "bitexact" }), fast: await openKernels({ mode: "fast" }) }
   const others = await peers(say)
   const rows: Array<Row> = []
-  for (const measure of [matmulRows, integerRows, convolutionRows, vectorRows, nearestRows, rowRows, trainingRows, textRows, sizeRows])
+  for (const measure of [matmulRows, moreRows, integerRows, convolutionRows, vectorRows, nearestRows, rowRows, trainingRows, textRows, sizeRows])
     rows.push(...(await measure(modes, others)))
   return rows
 }
