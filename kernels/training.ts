@@ -58,7 +58,7 @@ interface TrainingModule {
     epsilon: number,
     scratch: number,
   ) => void
-  readonly convolveWeightsScratch: (shape: number) => number
+  readonly convolveWeightsScratch: () => number
   readonly convolveWeightsF32: (dw: number, x: number, dy: number, shape: number, scratch: number) => void
   readonly convolveWeightsEachF32: (dw: number, x: number, dy: number, shape: number) => void
   readonly poolBackwardF32: (dx: number, x: number, dy: number, planes: number, shape: number, isMean: number, isPadded: number) => void
@@ -141,16 +141,18 @@ export class TrainingKernels {
   readonly kernels: Kernels
   readonly mode: Mode
   readonly #module: TrainingModule
+  readonly #parts: Kernels["parts"]
 
   constructor(kernels: Kernels, module: TrainingModule) {
     this.kernels = kernels
+    this.#parts = kernels.parts
     this.mode = kernels.mode
     this.#module = module
   }
 
   #at(kernel: string, operand: string, of: Numbers | undefined, length: number, type: NumberType = "f32"): number {
     if (of === undefined) throw new KernelError("Type", { kernel, operand, expected: type, found: "left out" })
-    return addressOf(this.kernels.parts.memory, kernel, operand, of, length, type)
+    return addressOf(this.#parts.memory, kernel, operand, of, length, type)
   }
 
   #optional(kernel: string, operand: string, of: Floats | undefined, length: number): number {
@@ -159,7 +161,7 @@ export class TrainingKernels {
 
   /** Numbers to work in while `run` does. */
   #within<A>(length: number, run: (scratch: Floats) => A): A {
-    const scratch = new Numbers(this.kernels.parts.memory, "f32", length)
+    const scratch = new Numbers(this.#parts.memory, "f32", length)
     try {
       return run(scratch)
     } finally {
@@ -253,7 +255,7 @@ export class TrainingKernels {
         if (bad >= 0)
           throw new KernelError("Shape", { kernel, operand: `labels[${bad}]`, expected: `a class from 0 to ${n - 1}`, found: String(labels.array[bad]) })
       }
-      return this.kernels.parts.module.meanF32(each, rows)
+      return this.#parts.module.meanF32(each, rows)
     })
   }
 
@@ -372,8 +374,8 @@ export class TrainingKernels {
   /** Of weights of a convolution that is not transposed. */
   #weights(dw: number, x: number, dy: number, outputs: number, shape: ConvolutionShape): void {
     const at = this.kernels.describe(shape)
-    if (this.mode === "fast" || this.kernels.parts.module.areFiniteF32(dy, outputs) !== 0)
-      this.#within(this.#module.convolveWeightsScratch(at) / 4, (scratch) => this.#module.convolveWeightsF32(dw, x, dy, at, scratch.at))
+    if (this.mode === "fast" || this.#parts.module.areFiniteF32(dy, outputs) !== 0)
+      this.#within(this.#module.convolveWeightsScratch() / 4, (scratch) => this.#module.convolveWeightsF32(dw, x, dy, at, scratch.at))
     else this.#module.convolveWeightsEachF32(dw, x, dy, at)
   }
 
@@ -413,7 +415,7 @@ export class TrainingKernels {
     k: number,
     n: number,
   ): void {
-    const { module, scratch } = this.kernels.parts
+    const { module, scratch } = this.#parts
     this.#within(k * Math.ceil(n / 8) * 8, ({ at }) => {
       module.packMatrixF32(at, b, k, n, isTransposed ? 1 : 0)
       module.matmulPackedF32(c, n * 4, a, across, along, at, m, k, n, 0, 0, scratch)
@@ -422,7 +424,7 @@ export class TrainingKernels {
 
   /** `softmax(q · kᵀ · scale + mask)` of a head. */
   #scores(to: number, q: number, k: number, mask: number, { d, keys, queries }: Attention, scale: number): void {
-    const { addF32, mulScalarF32, softmaxF32 } = this.kernels.parts.module
+    const { addF32, mulScalarF32, softmaxF32 } = this.#parts.module
     const n = queries * keys
     this.#product(to, [q, d * 4, 4], [k, true], queries, d, keys)
     mulScalarF32(to, to, scale, n)
@@ -488,7 +490,7 @@ export class TrainingKernels {
         const scores = scratch.at
         this.#product(scores, [dy, width * 4, 4], [v + valueAt, true], queries, width, keys)
         this.#module.softmaxBackwardF32(scores, weights, scores, queries, keys)
-        this.kernels.parts.module.mulScalarF32(scores, scores, scale, n)
+        this.#parts.module.mulScalarF32(scores, scores, scale, n)
         if (dq !== 0) this.#product(dq + queryAt, [scores, keys * 4, 4], [k + keyAt, false], queries, keys, d)
         if (dk !== 0) this.#product(dk + keyAt, [scores, 4, keys * 4], [q + queryAt, false], keys, queries, d)
       }
@@ -550,7 +552,7 @@ export class TrainingKernels {
    * The norm of all gradients together, the root of the sum of each one's `dot` with itself; where it is over `most`, each is multiplied by `most / norm`, in place.
    */
   clipByNorm(gradients: ReadonlyArray<Floats>, most: number): number {
-    const { dotF32, mulScalarF32 } = this.kernels.parts.module
+    const { dotF32, mulScalarF32 } = this.#parts.module
     const all = gradients.map((one, i) => [this.#at("clipByNorm", `gradients[${i}]`, one, one.length), one.length] as const)
     const norm = Math.fround(Math.sqrt(all.reduce((sum, [at, n]) => Math.fround(sum + dotF32(at, at, n)), 0)))
     if (norm > most) for (const [at, n] of all) mulScalarF32(at, at, Math.fround(most) / norm, n)

@@ -17,14 +17,16 @@ import {
   outSizeAt,
   paddingAt,
   placeOf,
-  roundedUp,
   strideAt,
   volume,
 } from "./shape.as"
 
+/** Channels whose panels are made at a time: weights are gathered anew for the next ones. */
+@inline const bandMax: i32 = 480
+
 /** Bytes that `convolveWeightsF32` works in. */
-export function convolveWeightsScratch(shape: usize): i32 {
-  return (roundedUp(field(shape, outChannelsAt) / field(shape, groupsAt)) * depthMax + depthMax * columns + rows * columns) << 2
+export function convolveWeightsScratch(): i32 {
+  return (bandMax * depthMax + depthMax * columns + rows * columns) << 2
 }
 
 /** What weight `weight` of a channel meets at `depth` pixels from `at` on, each a panel's row apart; 0 outside the image. */
@@ -68,6 +70,31 @@ function gatherWeight(to: usize, shape: usize, image: usize, weight: i32, at: i3
   }
 }
 
+/** Adds what pixels of one image and group, from `at` on, give `high` channels from `band` on. */
+function convolveBand(dw: usize, x: usize, dy: usize, shape: usize, band: i32, high: i32, at: i32, panel: usize, scratch: usize): void {
+  const n = volume(shape + outSizeAt)
+  const k = (field(shape, inChannelsAt) / field(shape, groupsAt)) * volume(shape + kernelAt)
+  const depth = min(depthMax, n - at)
+  const edge = panel + ((depthMax * columns) << 2)
+  const stride = <usize>k << 2
+  packA(scratch, dy + (<usize>(band * n + at) << 2), <usize>n << 2, 4, high, depth)
+  for (let left = 0; left < k; left += columns) {
+    const broad = min(columns, k - left)
+    for (let i = 0; i < broad; i++) gatherWeight(panel + (<usize>i << 2), shape, x, left + i, at, depth)
+    let a = scratch
+    for (let row = 0; row < high; row += rows, a += <usize>depth * panelA) {
+      const to = dw + stride * <usize>(band + row) + (<usize>left << 2)
+      const tall = min(rows, high - row)
+      if (tall == rows && broad == columns) tile(a, panel, depth, to, stride, true)
+      else {
+        copy(edge, panelB, to, stride, tall, broad)
+        tile(a, panel, depth, edge, panelB, true)
+        copy(to, stride, edge, panelB, tall, broad)
+      }
+    }
+  }
+}
+
 /** Where every `dy` is finite, so that 0 in a panel is no term. */
 export function convolveWeightsF32(dw: usize, x: usize, dy: usize, shape: usize, scratch: usize): void {
   const groups = field(shape, groupsAt)
@@ -76,31 +103,13 @@ export function convolveWeightsF32(dw: usize, x: usize, dy: usize, shape: usize,
   const k = channels * volume(shape + kernelAt)
   const n = volume(shape + outSizeAt)
   const stride = <usize>k << 2
-  const panel = scratch + (<usize>(roundedUp(high) * depthMax) << 2)
-  const edge = panel + ((depthMax * columns) << 2)
+  const panel = scratch + ((bandMax * depthMax) << 2)
   memory.fill(dw, 0, stride * <usize>(groups * high))
   for (let batch = field(shape, batchAt); batch > 0; batch--) {
     let out = dw
     for (let group = groups; group > 0; group--) {
-      for (let at = 0; at < n; at += depthMax) {
-        const depth = min(depthMax, n - at)
-        packA(scratch, dy + (<usize>at << 2), <usize>n << 2, 4, high, depth)
-        for (let left = 0; left < k; left += columns) {
-          const broad = min(columns, k - left)
-          for (let i = 0; i < broad; i++) gatherWeight(panel + (<usize>i << 2), shape, x, left + i, at, depth)
-          let a = scratch
-          for (let row = 0; row < high; row += rows, a += <usize>depth * panelA) {
-            const to = out + stride * <usize>row + (<usize>left << 2)
-            const tall = min(rows, high - row)
-            if (tall == rows && broad == columns) tile(a, panel, depth, to, stride, true)
-            else {
-              copy(edge, panelB, to, stride, tall, broad)
-              tile(a, panel, depth, edge, panelB, true)
-              copy(to, stride, edge, panelB, tall, broad)
-            }
-          }
-        }
-      }
+      for (let band = 0; band < high; band += bandMax)
+        for (let at = 0; at < n; at += depthMax) convolveBand(out, x, dy, shape, band, min(bandMax, high - band), at, panel, scratch)
       x += <usize>(channels * volume(shape + inSizeAt)) << 2
       dy += <usize>(high * n) << 2
       out += stride * <usize>high

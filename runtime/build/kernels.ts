@@ -30,7 +30,7 @@ const modules = {
   text: { entry: "text", features: ["simd"] },
 } as const
 
-/** Where a module's constants begin, in bytes: those of training lie in one memory with those of inference. The first 64 KiB are the modules' (`memory.ts`). */
+/** Where a module's constants begin, in bytes: those of training lie in one memory with those of inference. The first 64 KiB are the modules' (`memory.ts`), and a test sees that each keeps to its own. */
 const constantsAt: Readonly<Record<string, number>> = { training: 32_768 }
 
 const digestOf = (bytes: Uint8Array | string): string => createHash("sha256").update(bytes).digest("hex")

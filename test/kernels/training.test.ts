@@ -22,6 +22,7 @@ import { dropout, philox, uniform } from "../../kernels/random/random.ts"
 import { columnSums } from "../../kernels/reduce/columns.ts"
 import { mean } from "../../kernels/reduce/reduce.ts"
 import { type AdamState, openTrainingKernels, type TrainingKernels } from "../../kernels/training.ts"
+import { fromBase64 } from "../../schemas/value/base64.ts"
 import { replay, runsOf, seed } from "../seed.ts"
 import { difference, distance, Random, randomFloats } from "./random-floats.ts"
 
@@ -300,8 +301,13 @@ function randomConvolution(random: Random): Convolution {
 t.test("convolutions", (t) => {
   const random = new Random(seed + 5)
   let isTransposed = 0
+  // More pixels than a block, and more channels than a band.
+  const special: ReadonlyArray<Convolution> = [
+    { inChannels: 1, outChannels: 7, inSize: [21, 23], kernel: [3, 3], padding: [1, 1, 1, 1] },
+    { inChannels: 2, outChannels: 985, inSize: [5], kernel: [2] },
+  ]
   for (let round = 0; round < rounds * 3; round++) {
-    const of = round === 0 ? { inChannels: 1, outChannels: 7, inSize: [21, 23], kernel: [3, 3], padding: [1, 1, 1, 1] } : randomConvolution(random)
+    const of = special[round] ?? randomConvolution(random)
     const shape = exact.kernels.convolutionShape(of)
     const volume = (size: readonly [number, number, number]) => size[0] * size[1] * size[2]
     const [inputs, outputs] = [shape.batch * shape.inChannels * volume(shape.inSize), shape.batch * shape.outChannels * volume(shape.outSize)]
@@ -536,6 +542,24 @@ t.test("random numbers: Philox4x32-10", (t) => {
   freed(many)
   t.throws(() => exact.dropout(many, many, { seed: 0n, rate: 1 }), { code: "STELE-KRN-0003", message: /"rate" is 1, expected a number from 0 to below 1/ })
   t.end()
+})
+
+t.test("constants of modules that share a memory lie apart, below every array", async (t) => {
+  for (const [source, begin, end] of [
+    ["inference", 0, 32_768],
+    ["training", 32_768, 65_536],
+  ] as const)
+    for (const mode of ["bitexact", "fast"] as const)
+      // What is written shows beside one of two bytes that were everywhere before.
+      for (const before of [0x55, 0xaa]) {
+        const { wasm } = (await import(`../../kernels/${source}.${mode}.gen.ts`)) as { readonly wasm: string }
+        const memory = new WebAssembly.Memory({ initial: 2 })
+        const bytes = new Uint8Array(memory.buffer).fill(before)
+        await WebAssembly.instantiate(fromBase64(wasm) as Uint8Array<ArrayBuffer>, { env: { memory } })
+        const written = (byte: number) => byte !== before
+        const [first, last] = [bytes.findIndex(written), bytes.findLastIndex(written)]
+        t.ok(first === -1 || (first >= begin && last < end), `${source}, ${mode}: from ${first} to ${last}`)
+      }
 })
 
 /** Three spirals of 40 points each, one a class: no straight line parts them. */
