@@ -17,11 +17,13 @@ import { version } from "../cli/version.ts"
 import { fileMemory, memoryPath } from "./memory.ts"
 import { openThreadedKernels } from "./threads.ts"
 import { enableTurbo } from "./turbo.ts"
+import { webGpuSources, type WebGpuSourceOptions } from "./webgpu.ts"
 
 export { enableTurbo } from "./turbo.ts"
 export { openThreadedKernels, type ThreadedKernels, type ThreadsOptions, threadsMax } from "./threads.ts"
 
 export * from "../../kernels/mod.ts"
+export { type AdapterFound, webGpuAdapters, webGpuSource, type WebGpuSourceOptions } from "./webgpu.ts"
 
 export interface MachineOptions extends Pick<AcceleratorOptions, "mode">, Quota {
   /** Where measurements are kept; default `accelerator.json` in the user's data folder. `undefined` keeps nothing. */
@@ -30,6 +32,8 @@ export interface MachineOptions extends Pick<AcceleratorOptions, "mode">, Quota 
    * Turns on V8's 256-bit vectors, for the whole process and for good (`enableTurbo`). Measurements are kept apart. Default false.
    */
   readonly turbo?: boolean
+  /** How adapters of WebGPU are found. */
+  readonly webGpu?: WebGpuSourceOptions
   /** More devices, before those of this machine. */
   readonly sources?: ReadonlyArray<DeviceSource>
 }
@@ -64,14 +68,18 @@ const threadSources = (fingerprint: string): ReadonlyArray<DeviceSource> =>
   })
 
 /** Devices of this machine, in no order. */
-export async function machineSources({ turbo = false }: Pick<MachineOptions, "turbo"> = {}): Promise<ReadonlyArray<DeviceSource>> {
+export async function machineSources({ turbo = false, webGpu }: Pick<MachineOptions, "turbo" | "webGpu"> = {}): Promise<ReadonlyArray<DeviceSource>> {
   const fingerprint = `${processorFingerprint()}${turbo ? " turbo" : ""}`
-  return [...nativeSources, ...threadSources(fingerprint), ...ownSources(fingerprint)]
+  return [...(await webGpuSources(webGpu)), ...nativeSources, ...threadSources(fingerprint), ...ownSources(fingerprint)]
 }
 
 /** Opens the devices of this machine; where nothing is remembered of one it is measured, in 50 ms. @throws KernelError `Unknown` mode */
 export async function openAccelerator(options: MachineOptions = {}): Promise<Accelerator> {
-  const { memoryPath: path = "memoryPath" in options ? undefined : memoryPath(), sources = [], turbo = false, ...rest } = options
+  const { memoryPath: path = "memoryPath" in options ? undefined : memoryPath(), sources = [], turbo = false, webGpu, ...rest } = options
   if (turbo) enableTurbo()
-  return openOver({ ...rest, sources: [...sources, ...(await machineSources({ turbo }))], ...(path === undefined ? {} : { memory: fileMemory(path) }) })
+  return openOver({
+    ...rest,
+    sources: [...sources, ...(await machineSources({ turbo, ...(webGpu === undefined ? {} : { webGpu }) }))],
+    ...(path === undefined ? {} : { memory: fileMemory(path) }),
+  })
 }

@@ -8,7 +8,7 @@ import type { Absent, Device, DeviceSource } from "../../kernels/accelerate/devi
 import { describe, openWebGpu, type WebGpuOptions } from "../../kernels/webgpu/device.ts"
 
 export interface WebGpuSourceOptions {
-  /** dawn's, in Node and Bun: `backend=opengl`, `adapter=NAME`, `enable-dawn-features=A,B`. Default: `STELE_WEBGPU`, in which semicolons part them. */
+  /** dawn's, in Node and Bun: `backend=opengl`, `adapter=NAME`, `enable-dawn-features=A,B`. Default: `STELE_WEBGPU`, in which semicolons part them; `off` there has no device looked for. */
   readonly dawn?: ReadonlyArray<string>
   /** URL of the package `webgpu`, where it is not found by its name. */
   readonly module?: string
@@ -41,15 +41,30 @@ function runtimeName(): string {
 /** dawn's objects, never let go: what `create` returned ends the process when it is collected while a device lives. */
 const pinned = new Map<string, GPU>()
 
+/** Deno asks for permission to read a variable; without it there is none. */
+function setting(): string {
+  try {
+    return platform.process?.env["STELE_WEBGPU"] ?? ""
+  } catch {
+    return ""
+  }
+}
+
 const isBuiltIn = (): boolean => platform.navigator?.gpu !== undefined
 
 /** A `GPU` with options of dawn, which others have not, or why there is none. */
 async function gpuOf({ dawn, module = driver }: WebGpuSourceOptions, more: ReadonlyArray<string> = []): Promise<GPU | Absent> {
   const builtIn = platform.navigator?.gpu
-  if (builtIn !== undefined) return builtIn
   const { process } = platform
+  const given =
+    dawn ??
+    setting()
+      .split(";")
+      .filter((option) => option !== "")
+  if (given[0] === "off") return { state: "absent", reason: "STELE_WEBGPU is off" }
+  if (builtIn !== undefined) return builtIn
   if (process?.versions === undefined) return { state: "absent", reason: "this browser has no WebGPU, or the page is not served over HTTPS" }
-  const options = [...(dawn ?? (process.env["STELE_WEBGPU"] ?? "").split(";").filter((option) => option !== "")), ...more]
+  const options = [...given, ...more]
   const key = JSON.stringify([module, ...options])
   const kept = pinned.get(key)
   if (kept !== undefined) return kept
@@ -163,4 +178,11 @@ export async function webGpuAdapters(options: WebGpuSourceOptions = {}): Promise
     if (!found.has(description)) found.set(description, { name, description, source: sourceOf(name, find, options) })
   }
   return [...found.values()]
+}
+
+/** All adapters as sources; one that says why where there is none. */
+export async function webGpuSources(options: WebGpuSourceOptions = {}): Promise<ReadonlyArray<DeviceSource>> {
+  // What fails here fails again when it is opened, and is told there.
+  const found = await webGpuAdapters(options).catch(() => [])
+  return found.length === 0 ? [webGpuSource(options)] : found.map(({ source }) => source)
 }

@@ -11,7 +11,8 @@ import { differenceOf, selfTest } from "../../../kernels/accelerate/self-test.ts
 import { matches } from "../../../kernels/search/literals.ts"
 import { isSoftware, openWebGpu, type WebGpuDevice } from "../../../kernels/webgpu/device.ts"
 import { pass } from "../../../kernels/webgpu/plan.ts"
-import { webGpuAdapters, webGpuSource } from "../../../runtime/accel/webgpu.ts"
+import { openAccelerator as openMachine } from "../../../runtime/accel/mod.ts"
+import { webGpuAdapters, webGpuSource, type WebGpuSourceOptions } from "../../../runtime/accel/webgpu.ts"
 import { runsOf, seed } from "../../seed.ts"
 import { Random, randomFloats } from "../random-floats.ts"
 import { dawn, isLoaded, module, openMesa, skip } from "./mesa.ts"
@@ -292,6 +293,22 @@ t.test("a lost device says so, and its work is done elsewhere", { skip }, async 
     { state: "resting" },
   )
   await accelerator.close()
+})
+
+t.test("the machine's accelerator has it among its devices", { skip }, async (t) => {
+  await using accelerator = await openMachine({ mode: "fast", memoryPath: undefined, webGpu: { dawn, module } })
+  t.match(accelerator.status()[0], { name: "webgpu", kind: "gpu", state: "ready", description: /llvmpipe/, mode: "fast" })
+  const x = accelerator.buffer(Float32Array.of(1, 2, 3))
+  const { outputs, receipt } = await accelerator.run("softmax", { rows: 1, columns: 3 }, { x }, { device: "webgpu" })
+  t.match(receipt, { device: "webgpu", failed: [] })
+  t.equal(differenceOf((await outputs["out"]?.read()) as Values, Float32Array.of(0.090_030_57, 0.244_728_48, 0.665_240_94), 1e-6), undefined)
+
+  const absentFrom = async (webGpu: WebGpuSourceOptions): Promise<unknown> => {
+    await using other = await openMachine({ memoryPath: undefined, webGpu })
+    return other.status()[0]
+  }
+  t.match(await absentFrom({ dawn: ["off"], module }), { name: "webgpu", state: "absent", reason: "STELE_WEBGPU is off" })
+  t.match(await absentFrom({ dawn: ["backend=none"], module }), { name: "webgpu", state: "absent", reason: /unrecognised backend 'none'/ })
 })
 
 t.test("literals are found as the reference finds them", { skip }, async (t) => {
