@@ -126,6 +126,8 @@ export interface InferenceModule extends Record<`${BinaryName}F32`, Binary> {
   readonly packMatrixI8: (to: number, b: number, k: number, n: number, isTransposed: number, way: number) => void
   readonly columnSumsI8: (out: number, b: number, k: number, n: number, isTransposed: number) => void
   readonly matmulI8: (c: number, a: number, packed: number, m: number, k: number, n: number, scratch: number, way: number) => void
+  readonly columnsI8: (to: number, image: number, shape: number, first: number, count: number, zero: number) => void
+  readonly causalF32: (x: number, rows: number, n: number, offset: number) => void
   readonly requantizeI8: (out: number, acc: number, rows: number, n: number, bias: number, factors: number, zero: number) => void
   readonly quantizeI8: (out: number, x: number, n: number, scale: number, zero: number) => void
   readonly dequantizeI8: (out: number, x: number, n: number, scale: number, zero: number) => void

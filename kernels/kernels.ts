@@ -24,8 +24,10 @@ import { type Builds, instantiated, type Mode, modes } from "./memory/module.ts"
 import { addressOf, checkSizes, rowsOf } from "./memory/operand.ts"
 import { Elements } from "./tensor/elements.ts"
 import { Folds } from "./tensor/folds.ts"
+import { Layers } from "./tensor/layers.ts"
 import { Moves } from "./tensor/moves.ts"
 import { Operands } from "./tensor/operands.ts"
+import { Quantized } from "./tensor/quantized.ts"
 import { type Tensor, volumeOf } from "./tensor/tensor.ts"
 import { type ComparisonName, comparisonNames } from "./vector/vector.ts"
 
@@ -188,6 +190,10 @@ export class Kernels {
   readonly folds: Folds
   /** Tensors' numbers to other places. */
   readonly moves: Moves
+  /** Attention and norms of tensors. */
+  readonly layers: Layers
+  /** Convolutions of integers of 8 bits. */
+  readonly quantized: Quantized
   readonly #memory: KernelMemory
   readonly #module: InferenceModule
   /** Panels and edges of products and convolutions. */
@@ -207,6 +213,8 @@ export class Kernels {
     this.elements = new Elements(operands)
     this.folds = new Folds(operands)
     this.moves = new Moves(operands)
+    this.layers = new Layers(operands, this.elements, this.moves, this.#scratch.at)
+    this.quantized = new Quantized(operands, this)
   }
 
   /** @internal What training shares. */
@@ -653,6 +661,14 @@ export class Kernels {
     this.#module.poolF32(to, from, planes, this.#shape.at, kind === "mean" ? 1 : 0, of.isPadded === true ? 1 : 0)
   }
 
+  /** The greatest or the mean of each plane, as `pool` has it of a window that is all of it; of nothing -∞, or NaN. */
+  globalPool(out: Floats, x: Floats, kind: "max" | "mean", planes: number): void {
+    const n = planes === 0 ? 0 : x.length / planes
+    this.#sizes("globalPool", { planes, n })
+    if (n === 0 && planes > 0) return this.folds.reduce(kind, { numbers: out, shape: [planes] }, { numbers: x, shape: [planes, 0] }, [1])
+    this.pool(out, x, kind, { planes, inSize: [Math.max(n, 1)], kernel: [Math.max(n, 1)] })
+  }
+
   /** `out[columns, rows]` of `x[rows, columns]`. */
   transpose(out: Floats, x: Floats, { columns, rows }: { readonly rows: number; readonly columns: number }): void {
     this.#sizes("transpose", { rows, columns })
@@ -750,33 +766,13 @@ export class Kernels {
    * @throws KernelError `Length`, `Shape`, `Memory` for the scores of one head and its panels
    */
   attention(out: Floats, q: Floats, k: Floats, v: Floats, of: Attention): void {
-    const { d, heads, keys, mask, queries, width = of.d } = of
+    const { d, heads, keys, mask, queries, scale, width = of.d } = of
     this.#sizes("attention", { heads, queries, keys, d, width })
-    const scale = Math.fround(of.scale ?? Math.fround(1 / Math.fround(Math.sqrt(d))))
-    const to = this.#at("attention", "out", out, heads * queries * width)
-    const qAt = this.#at("attention", "q", q, heads * queries * d)
-    const kAt = this.#at("attention", "k", k, heads * keys * d)
-    const vAt = this.#at("attention", "v", v, heads * keys * width)
-    const maskAt = this.#optional("attention", "mask", mask, queries * keys)
-    const panels = new Numbers(this.#memory, "f32", Math.max(d * Math.ceil(keys / 8), keys * Math.ceil(width / 8)) * 8)
-    let scores: Floats | undefined
-    try {
-      scores = new Numbers(this.#memory, "f32", queries * keys)
-      const { addF32, matmulPackedF32, mulScalarF32, packMatrixF32, softmaxF32 } = this.#module
-      for (let head = 0; head < heads; head++) {
-        packMatrixF32(panels.at, kAt + head * keys * d * 4, d, keys, 1)
-        matmulPackedF32(scores.at, keys * 4, qAt + head * queries * d * 4, d * 4, 4, panels.at, queries, d, keys, 0, 0, this.#scratch.at)
-        mulScalarF32(scores.at, scores.at, scale, queries * keys)
-        if (maskAt !== 0) addF32(scores.at, scores.at, maskAt, queries * keys)
-        softmaxF32(scores.at, scores.at, queries, keys)
-        packMatrixF32(panels.at, vAt + head * keys * width * 4, keys, width, 0)
-        const at = to + head * queries * width * 4
-        matmulPackedF32(at, width * 4, scores.at, keys * 4, 4, panels.at, queries, keys, width, 0, 0, this.#scratch.at)
-      }
-    } finally {
-      scores?.free()
-      panels.free()
-    }
+    const tensor = (numbers: Floats, rows: number, columns: number): Tensor<"f32"> => ({ numbers, shape: [1, heads, rows, columns] })
+    this.layers.attention(tensor(out, queries, width), tensor(q, queries, d), tensor(k, keys, d), tensor(v, keys, width), {
+      ...(mask === undefined ? {} : { mask: { numbers: mask, shape: [queries, keys] } }),
+      ...(scale === undefined ? {} : { scale }),
+    })
   }
 
   /** Halves as floats, exactly. */

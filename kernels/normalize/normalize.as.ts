@@ -116,3 +116,9 @@ export function batchNormF32(
         v128.store_lane<f32>(to, settled(f32x4.add(f32x4.mul(f32x4.mul(f32x4.add(v128.load32_zero(from), by), inv), factor), term)), 0)
     }
 }
+
+/** -∞ for what comes after a row's own place, `offset` from its number on, in `x[rows, n]`. */
+export function causalF32(x: usize, rows: i32, n: i32, offset: i32): void {
+  for (let row = 0; row < rows; row++, x += <usize>n << 2)
+    for (let at = max<i32>(row + offset + 1, 0); at < n; at++) store<f32>(x + (<usize>at << 2), -Infinity)
+}

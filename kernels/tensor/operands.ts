@@ -52,6 +52,11 @@ export class Operands {
     return axis < 0 ? axis + rank : axis
   }
 
+  /** An array that its owner frees. @throws KernelError `Memory` */
+  make<T extends NumberType>(type: T, length: number): Numbers<T> {
+    return new Numbers(this.memory, type, length)
+  }
+
   /** Runs with arrays that are freed then, whatever happens. */
   with<A>(run: (make: <T extends NumberType>(type: T, length: number) => Numbers<T>) => A): A {
     const made: Array<Numbers> = []

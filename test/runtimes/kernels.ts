@@ -3,7 +3,7 @@
  * were when they were last meant to change.
  */
 import type * as KernelsModule from "../../kernels/mod.ts"
-import type { Floats, Kernels, Numbers, NumberType, TrainingKernels } from "../../kernels/mod.ts"
+import type { Floats, Kernels, Numbers, NumberType, Tensor, TrainingKernels } from "../../kernels/mod.ts"
 import { gradientNames } from "../../kernels/math/backward.ts"
 import { comparisonNames } from "../../kernels/vector/vector.ts"
 import { foldNames } from "../../kernels/tensor/folds.ts"
@@ -136,6 +136,24 @@ export async function kernelBits({ openKernels, openTrainingKernels }: typeof Ke
   await group("random", [
     made(n, (out) => training.uniform(out, { seed: 54n, counter: 2n ** 64n - 9n, least: -1 })),
     made(n, (out) => training.dropout(out, x, { seed: 54n, rate: 0.3 })),
+  ])
+  const heads = ["q", "k", "v"].map((name) => kernels.tensor("f32", name === "q" ? [2, 6, 9, 8] : [2, 3, 11, 8]))
+  for (const { numbers } of heads) numbers.array.set(floats(numbers.length, 0).array)
+  const [q, k, v] = heads as [Tensor<"f32">, Tensor<"f32">, Tensor<"f32">]
+  const bytes = { inChannels: 4, outChannels: 6, groups: 2, inSize: [9, 10], kernel: [3, 3], padding: [1, 1, 1, 1] }
+  const [image, filters] = [kernels.integers8(360), kernels.integers8(108)]
+  for (const { array } of [image, filters]) array.forEach((_, i) => (array[i] = ((i * 73) % 255) - 127))
+  await group("layers", [
+    written("f32", [2, 6, 9, 8], (out) => kernels.layers.attention(out, q, k, v, { isCausal: true })),
+    written("f32", [2, 6, 9, 8], (out) => kernels.layers.groupNorm(out, q, { groups: 3 })),
+    made(12, (out) => kernels.globalPool(out, q.numbers, "mean", 12)),
+    written("i8", [540], ({ numbers }) =>
+      kernels.quantized.convolve(numbers, image, kernels.quantized.pack(filters, bytes), {
+        factors: kernels.numbers(Array<number>(6).fill(0.0037)),
+        inZero: 3,
+        outZero: -7,
+      }),
+    ),
   ])
   return lines
 }
