@@ -155,6 +155,27 @@ export async function kernelBits({ openKernels, openTrainingKernels }: typeof Ke
       }),
     ),
   ])
+  const vectors = floats(50 * 33, 40)
+  vectors.array.fill(0, 0, 2 * 33)
+  const nearby = ["cosine", "dot"] as const
+  const ready = kernels.packVectors(vectors, 33)
+  await group(
+    "nearest",
+    nearby.flatMap((by) => {
+      const places = kernels.integers(20)
+      return [made(20, (out) => kernels.nearest(out, places, ready, floats(33, 0), by)), places]
+    }),
+  )
+  // Of integers `fast` is exact too, whatever the processor has.
+  const [left, right] = [1, 2].map(() => Int8Array.from({ length: 131 * 133 }, () => random.word() & 255)) as [Int8Array, Int8Array]
+  const products = [kernels, await openKernels({ mode: "fast" })].map((of) => {
+    const [a, b, out] = [of.integers8(131 * 133), of.integers8(133 * 131), of.integers(131 * 131)]
+    a.array.set(left)
+    b.array.set(right)
+    of.matmul8(out, a, of.packMatrix8(b, { k: 133, n: 131 }), 131)
+    return out
+  })
+  await group("bytes", products)
   return lines
 }
 
