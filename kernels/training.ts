@@ -19,6 +19,7 @@
  */
 import { KernelError } from "../schemas/error/kernel.ts"
 import { transposed } from "./convolve/backward.ts"
+import { phasesOf, spreadPhase } from "./convolve/phases.ts"
 import type { ConvolutionShape } from "./convolve/convolve.ts"
 import type { Attention, Convolution, Floats, Integers, Kernels, Pooling, ProductShape } from "./kernels.ts"
 import { type GradientName, gradientNames, gradients } from "./math/backward.ts"
@@ -233,7 +234,7 @@ export class TrainingKernels {
 
   /**
    * The mean over rows of `n` of the cross entropy of a softmax of `x`, and in `dx` its gradient, `(softmax - p) / rows`. `labels`: of each row its class, from 0, or as floats a probability
-   * of each class, which sum to 1 in a row. `losses`, where it is given, gets that of each row. Nothing overflows: the greatest is taken away first. Of no rows the mean is NaN.
+   * of each class, which sum to 1 in a row. `losses`, where it is given, gets that of each row. Nothing overflows: the greatest is taken away first. Of no rows the mean is NaN. `dx` may be `x`.
    * @throws KernelError `Length`, `Shape` for a label that is no class, `Memory`
    */
   crossEntropy(
@@ -350,7 +351,8 @@ export class TrainingKernels {
     const weights = (outChannels * inChannels * volume(shape.kernel)) / groups
     const [images, from] = [this.#at(kernel, "x", x, inputs), this.#at(kernel, "dy", dy, outputs)]
     this.#at(kernel, "w", w, weights)
-    this.#optional(kernel, "dx", out.dx, inputs)
+    const { dx } = out
+    this.#optional(kernel, "dx", dx, inputs)
     const [dw, db] = [this.#optional(kernel, "dw", out.dw, weights), this.#optional(kernel, "db", out.db, outChannels)]
     const size = volume(outSize)
     if (db !== 0) this.#within(batch * size, ({ at }) => this.#module.channelSumsF32(db, from, batch, outChannels, size, at))
@@ -358,14 +360,36 @@ export class TrainingKernels {
     if (dw !== 0)
       if (isTransposed) this.#weights(dw, from, images, inputs, back)
       else this.#weights(dw, images, from, outputs, shape)
-    if (out.dx === undefined) return
-    // Weights alone matter here; sizes are those of `back`.
-    const packed = kernels.packConvolution(w, {
-      ...{ inChannels: outChannels, outChannels: inChannels, groups, isTransposed: !isTransposed },
-      ...{ inSize: of.kernel, kernel: of.kernel },
-    })
+    if (dx !== undefined) this.#imageGradient(dx, dy, w, shape, back)
+  }
+
+  /** `dx` by the transposed convolution, phase by phase where it steps by more than one. */
+  #imageGradient(dx: Floats, dy: Floats, w: Floats, { isTransposed, stride }: ConvolutionShape, back: ConvolutionShape): void {
+    if (isTransposed || volume(stride) === 1) return this.#convolved(dx, dy, w, back)
+    const taps = volume(back.kernel)
+    // Phases that no tap meets are 0.
+    dx.array.fill(0)
+    for (const phase of phasesOf(back)) {
+      const count = phase.taps.length
+      if (count === 0) continue
+      this.#within((w.length / taps) * count, (part) =>
+        this.#within(back.batch * back.outChannels * volume(phase.shape.outSize), (image) => {
+          const [from, to] = [w.array, part.array]
+          for (let i = 0; i < to.length; i++) to[i] = from[Math.floor(i / count) * taps + (phase.taps[i % count] as number)] as number
+          this.#convolved(image, dy, part, phase.shape)
+          spreadPhase(dx.array, image.array, phase, back)
+        }),
+      )
+    }
+  }
+
+  /** By weights as the library takes them. */
+  #convolved(out: Floats, x: Floats, w: Floats, shape: ConvolutionShape): void {
+    const { groups, inChannels, isTransposed, kernel, outChannels } = shape
+    // Weights alone matter here; sizes are those of the shape.
+    const packed = this.kernels.packConvolution(w, { inChannels, outChannels, groups, isTransposed, inSize: kernel, kernel })
     try {
-      kernels.convolve(out.dx, dy, { ...packed, shape: back })
+      this.kernels.convolve(out, x, { ...packed, shape })
     } finally {
       packed.weights.free()
     }
