@@ -40,7 +40,7 @@ for (const [engine, name, bytesMax] of programs) {
       t.equal(status, 0)
       const info = JSON.parse(stdout) as BuildInfo & { readonly form: string }
       t.match(info, { form: "binary", engine: { name: engine }, target: `${process.platform}-${process.arch}`, sources: /^[0-9a-f]{64}$/ })
-      for (const carried of ["sqlite-worker.js", "sdk/decimal.as.ts"])
+      for (const carried of ["sqlite-worker.js", "sdk/decimal.as.ts", "fpga/matcher.v"])
         t.ok(
           info.files.some((file) => file.name === carried),
           carried,
