@@ -213,7 +213,7 @@ export class Kernels {
     this.elements = new Elements(operands)
     this.folds = new Folds(operands)
     this.moves = new Moves(operands)
-    this.layers = new Layers(operands, this.elements, this.moves, this.#scratch.at)
+    this.layers = new Layers(operands, this.elements, this.folds, this.moves, this.#scratch.at)
     this.quantized = new Quantized(operands, this)
   }
 

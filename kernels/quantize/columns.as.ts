@@ -20,27 +20,31 @@ export function columnsI8(to: usize, image: usize, shape: usize, first: i32, cou
   const isTransposed = field(shape, transposedAt) != 0
   const step = load<i32>(dilation, 8)
   const channels = field(shape, inChannelsAt) / field(shape, groupsAt)
-  for (let pixel = first; pixel < first + count; pixel++) {
-    const left = (pixel % outW) * load<i32>(stride, 8) - load<i32>(padding, 8)
+  const taps = <usize>volume(kernel)
+  const images = <usize>volume(size)
+  for (let pixel = first; pixel < first + count; pixel++, to += taps * <usize>channels) {
+    const outZ = pixel / (outW * outH)
+    const outY = (pixel / outW) % outH
+    const outX = pixel % outW
+    const left = outX * load<i32>(stride, 8) - load<i32>(padding, 8)
     // All taps of a row lie in the image's.
     const isInside = !isTransposed && left >= 0 && left + (kW - 1) * step < inW
-    let channel = image
-    for (let c = 0; c < channels; c++, channel += volume(size))
-      for (let tapD = 0; tapD < load<i32>(kernel); tapD++) {
-        const z = placeOf(pixel / (outW * outH), tapD, load<i32>(stride), load<i32>(padding), load<i32>(dilation), inD, isTransposed)
-        for (let tapH = 0; tapH < load<i32>(kernel, 4); tapH++) {
-          const y = placeOf((pixel / outW) % outH, tapH, load<i32>(stride, 4), load<i32>(padding, 4), load<i32>(dilation, 4), inH, isTransposed)
-          const row = channel + (z * inH + y) * inW
-          const isThere = z >= 0 && y >= 0
-          if (isInside && isThere) {
-            for (let tapW = 0, from = row + left; tapW < kW; tapW++, to++, from += step) store<u8>(to, load<u8>(from))
-            continue
-          }
-          for (let tapW = 0; tapW < kW; tapW++, to++) {
-            const x = placeOf(pixel % outW, tapW, load<i32>(stride, 8), load<i32>(padding, 8), step, inW, isTransposed)
-            store<u8>(to, isThere && x >= 0 ? load<u8>(row + x) : <u8>zero)
-          }
-        }
+    let rowTo = to
+    for (let tapD = 0; tapD < load<i32>(kernel); tapD++) {
+      const z = placeOf(outZ, tapD, load<i32>(stride), load<i32>(padding), load<i32>(dilation), inD, isTransposed)
+      for (let tapH = 0; tapH < load<i32>(kernel, 4); tapH++, rowTo += kW) {
+        const y = placeOf(outY, tapH, load<i32>(stride, 4), load<i32>(padding, 4), load<i32>(dilation, 4), inH, isTransposed)
+        const isThere = z >= 0 && y >= 0
+        let at = rowTo
+        let from = image + (z * inH + y) * inW
+        for (let c = 0; c < channels; c++, at += taps, from += images)
+          if (isInside && isThere) for (let tapW = 0; tapW < kW; tapW++) store<u8>(at + tapW, load<u8>(from + (left + tapW * step)))
+          else
+            for (let tapW = 0; tapW < kW; tapW++) {
+              const x = placeOf(outX, tapW, load<i32>(stride, 8), load<i32>(padding, 8), step, inW, isTransposed)
+              store<u8>(at + tapW, isThere && x >= 0 ? load<u8>(from + x) : <u8>zero)
+            }
       }
+    }
   }
 }

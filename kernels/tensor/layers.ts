@@ -2,6 +2,7 @@
 import { KernelError } from "../../schemas/error/kernel.ts"
 import type { Numbers } from "../memory/memory.ts"
 import type { Elements } from "./elements.ts"
+import type { Folds } from "./folds.ts"
 import type { Moves } from "./moves.ts"
 import { type Operands, textOf } from "./operands.ts"
 import { merged, stridesIn, stridesOf, type Tensor, volumeOf } from "./tensor.ts"
@@ -23,13 +24,15 @@ const [addKind, whereKind] = [0, 8] as const
 export class Layers {
   readonly #operands: Operands
   readonly #elements: Elements
+  readonly #folds: Folds
   readonly #moves: Moves
   /** What products work in. */
   readonly #scratch: number
 
-  constructor(operands: Operands, elements: Elements, moves: Moves, scratch: number) {
+  constructor(operands: Operands, elements: Elements, folds: Folds, moves: Moves, scratch: number) {
     this.#operands = operands
     this.#elements = elements
+    this.#folds = folds
     this.#moves = moves
     this.#scratch = scratch
   }
@@ -140,6 +143,43 @@ export class Layers {
       const result = turned(whole)
       this.attention(result, byHead("q", q, heads), byHead("k", k, keyHeads), byHead("v", v, keyHeads), of)
       this.#moves.transpose(whole, result, order)
+    })
+  }
+
+  /** `exp(x - max)` along a dimension, divided by their sum: in 32 lanes where it is the last, else in its order. `out` may be `x`. @throws KernelError `Memory` */
+  softmax(out: Floats, x: Floats, axis: number): void {
+    this.#soft("softmax", out, x, axis)
+  }
+
+  /** `(x - max) - log(Σ exp(x - max))` along a dimension, the sum as of `softmax`. `out` may be `x`. @throws KernelError `Memory` */
+  logSoftmax(out: Floats, x: Floats, axis: number): void {
+    this.#soft("logSoftmax", out, x, axis)
+  }
+
+  #soft(kernel: "softmax" | "logSoftmax", out: Floats, x: Floats, axis: number): void {
+    const operands = this.#operands
+    const from = operands.tensorAt(kernel, "x", x, "f32")
+    const place = operands.axis(kernel, x, axis)
+    operands.expect(kernel, "out", out, x.shape)
+    const to = operands.tensorAt(kernel, "out", out, "f32")
+    if (x.numbers.length === 0) return
+    const n = x.shape[place] as number
+    const rows = x.numbers.length / n
+    operands.with((make) => {
+      const { logSoftmaxF32, softmaxF32 } = operands.module
+      if (place === x.shape.length - 1) {
+        if (kernel === "softmax") softmaxF32(to, from, rows, n)
+        else logSoftmaxF32(to, from, rows, n, make("f32", n).at)
+        return
+      }
+      const one: Floats = { numbers: make("f32", rows), shape: x.shape.map((size, i) => (i === place ? 1 : size)) }
+      const each: Floats = kernel === "softmax" ? out : { numbers: make("f32", x.numbers.length), shape: x.shape }
+      this.#folds.reduce("max", one, x, [place])
+      this.#elements.binary("sub", out, x, one)
+      this.#elements.map("exp", each, out)
+      this.#folds.reduce("sum", one, each, [place])
+      if (kernel === "logSoftmax") this.#elements.map("log", one, one)
+      this.#elements.binary(kernel === "softmax" ? "div" : "sub", out, out, one)
     })
   }
 

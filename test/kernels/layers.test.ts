@@ -1,7 +1,8 @@
 /** Layers of several kernels and convolutions of 8 bits against their references. */
 import t from "tap"
-import { elementwise } from "../../kernels/broadcast/broadcast.ts"
+import { elementwise, fold } from "../../kernels/broadcast/broadcast.ts"
 import { type Convolution, openKernels } from "../../kernels/kernels.ts"
+import { maps } from "../../kernels/math/math.ts"
 import { matmul } from "../../kernels/matmul/matmul.ts"
 import { layerNorm, softmax } from "../../kernels/normalize/normalize.ts"
 import { convolveI8, quantizationFactor } from "../../kernels/quantize/quantize.ts"
@@ -89,6 +90,41 @@ t.test("attention of many heads, of which several share keys, with masks and in 
       check(all[3].numbers.array, "side by side")
       freed(...all, ...rows, mask)
     }
+  }
+  t.pass()
+  t.end()
+})
+
+t.test("softmax along any dimension, its sum in the order of a reduction", (t) => {
+  const random = new Random(seed + 44)
+  for (let round = 0; round < rounds; round++) {
+    const shape = Array.from({ length: random.whole(1, 4) }, () => random.pick([1, 2, 3, 5, 40]))
+    const axis = random.whole(0, shape.length - 1)
+    const total = shape.reduce((all, size) => all * size, 1)
+    const x = randomFloats(random, total, round % 4 === 0 ? 1 : 0)
+    const of = (values: ArrayLike<number>) => ({ shape, values })
+    const kept = { shape: shape.map((size, i) => (i === axis ? 1 : size)) }
+    const folded = (values: ArrayLike<number>, step: (a: number, b: number) => number, identity: number) => ({
+      ...kept,
+      values: fold(of(values), [axis], step, identity),
+    })
+    const shifted = elementwise(shape, [of(x), folded(x, Math.max, Number.NEGATIVE_INFINITY)], (value = 0, most = 0) => Math.fround(value - most))
+    const e = shifted.map(maps.exp)
+    const sums = folded(e, (a, b) => Math.fround(a + b), 0)
+    const [a, out] = [exact.tensor("f32", shape, x), exact.tensor("f32", shape)]
+    exact.layers.softmax(out, a, axis)
+    const soft = difference(
+      out.numbers.array,
+      elementwise(shape, [of(e), sums], (value = 0, sum = 0) => Math.fround(value / sum)),
+    )
+    exact.layers.logSoftmax(a, a, axis - shape.length)
+    const logs = { ...kept, values: sums.values.map(maps.log) }
+    const log = difference(
+      a.numbers.array,
+      elementwise(shape, [of(shifted), logs], (value = 0, sum = 0) => Math.fround(value - sum)),
+    )
+    if ((soft ?? log) !== undefined) t.fail(`[${shape.join()}] along ${axis}: ${soft ?? log}`)
+    freed(a, out)
   }
   t.pass()
   t.end()
