@@ -60,7 +60,7 @@ export interface DeviceStatus {
   readonly name: string
   readonly kind: DeviceKind
   /** `resting`: after failures, until it is opened again. */
-  readonly state: "ready" | "resting" | "absent" | "unavailable"
+  readonly state: "ready" | "resting" | "absent" | "unavailable" | "closed"
   readonly description?: string
   readonly mode?: Mode
   /** Why it is not ready, or used by name only. */
@@ -148,6 +148,7 @@ export class Accelerator {
   /** Devices that are there, opened if they were not. */
   async detect(): Promise<ReadonlyArray<DeviceStatus>> {
     await this.#core.open()
+    await this.#core.probe()
     return this.status()
   }
 
@@ -252,7 +253,7 @@ export class Accelerator {
   async #served<A>(
     operation: string,
     dispatches: number,
-    { deadlineMs, signal }: RunOptions,
+    { deadlineMs, device: named, signal }: RunOptions,
     how: {
       readonly choose: (tried: ReadonlyMap<Slot, string>) => { readonly plan: Plan; readonly slot: Slot | undefined }
       /** False where the device turned out not to fit, which the next choice knows. */
@@ -270,7 +271,7 @@ export class Accelerator {
     let cause: unknown
     for (;;) {
       patience.check()
-      await core.wake()
+      await core.wake(named)
       const { plan, slot } = how.choose(tried)
       const device = slot?.device
       if (slot === undefined || device === undefined) {

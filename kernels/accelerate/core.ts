@@ -82,7 +82,7 @@ export class Core {
       .map((source): Slot => ({
         source,
         device: undefined,
-        absent: undefined,
+        absent: source.onlyByName === undefined ? undefined : { state: "closed", reason: `opened when it is named: ${source.onlyByName}` },
         calibration: undefined,
         history: new History(),
         failures: 0,
@@ -95,7 +95,14 @@ export class Core {
 
   /** Opens what is not open, and measures what nothing is remembered of. One after the other: they would disturb each other's measurement. */
   async open(): Promise<void> {
-    for (const slot of this.slots) if (slot.device === undefined && slot.absent?.state !== "unavailable") await this.#openOne(slot)
+    for (const slot of this.slots)
+      if (slot.device === undefined && slot.absent?.state !== "unavailable" && slot.source.onlyByName === undefined) await this.#openOne(slot)
+  }
+
+  /** Asks those that are opened by name whether they could be. */
+  async probe(): Promise<void> {
+    for (const slot of this.slots)
+      if (slot.device === undefined && slot.source.onlyByName !== undefined) slot.absent = (await slot.source.probe?.()) ?? slot.absent
   }
 
   async #openOne(slot: Slot): Promise<void> {
@@ -126,6 +133,7 @@ export class Core {
 
   async recalibrate(named: string | undefined): Promise<void> {
     this.#listed(named)
+    await this.wake(named)
     for (const slot of this.slots) {
       if (slot.device === undefined || (named !== undefined && slot.source.name !== named)) continue
       slot.calibration = await calibrate(slot.device, { now: this.now })
@@ -161,15 +169,20 @@ export class Core {
     if (isLost || slot.failures >= failuresMax) this.#rest(slot, detailOf(error))
   }
 
-  /** Opens again what has rested for long enough. */
-  async wake(): Promise<void> {
-    for (const slot of this.slots) if (slot.restsUntilMs !== undefined && this.now() >= slot.restsUntilMs) await this.#openOne(slot)
+  /** Opens again what has rested for long enough, and what is named and was not opened yet. */
+  async wake(named: string | undefined): Promise<void> {
+    for (const slot of this.slots) {
+      const isDue = slot.restsUntilMs !== undefined && this.now() >= slot.restsUntilMs
+      const isNamed = slot.source.onlyByName !== undefined && slot.source.name === named && slot.device === undefined && slot.restsUntilMs === undefined
+      if (isDue || isNamed) await this.#openOne(slot)
+    }
   }
 
   /** Why a device can serve nothing of a mode now. */
   #unfit(slot: Slot, mode: Mode, named: string | undefined): string | undefined {
     const { absent, device, reason, restsUntilMs, source } = slot
     if (device === undefined) {
+      if (absent?.state === "closed") return absent.reason
       if (absent !== undefined) return `${absent.state}: ${absent.reason}`
       return restsUntilMs === undefined ? "it is not open" : `resting for ${Math.max(0, (restsUntilMs - this.now()) / 1_000).toFixed(1)} s after: ${reason}`
     }

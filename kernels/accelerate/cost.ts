@@ -116,6 +116,8 @@ export function cutOver(
 }
 
 const median = (times: ReadonlyArray<number>): number => times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)] as number
+/** Bytes per millisecond of a device to which nothing is copied. */
+const unmeasured = Number.MAX_SAFE_INTEGER
 /** What took less than a clock shows still took something. */
 const leastMs = 1e-6
 
@@ -162,16 +164,9 @@ export async function calibrate(
     return { work: workOf(operation, shape), run }
   }
 
-  try {
-    const can = (name: string): boolean => device.refuse(operationOf(name), shapeOf(operationOf(name), operationOf(name).scaled(64))) === undefined
-    // What only searches is launched by searching nothing.
-    const least = can("add") ? (await prepare("add", 64)).run : async () => device.search?.(new Uint8Array(1), [new Uint8Array(1)])
-    const startMs = now()
-    const launchMs = await sampled(0.05, least)
+  const copies = async (launchMs: number): Promise<Pick<Calibration, "readMs" | "upBytesPerMs" | "downBytesPerMs">> => {
     const cell = take(1)
     const readMs = await sampled(0.05, () => device.copyFromDevice(cell))
-    freeAll()
-
     const page = new Float32Array(1 << 16)
     const large = take(page.length)
     const upMs = await sampled(0.05, async () => {
@@ -180,6 +175,18 @@ export async function calibrate(
     })
     const downMs = await sampled(0.05, () => device.copyFromDevice(large))
     freeAll()
+    // What a copy takes beside the wait for anything at all; half of it where the two cannot be told apart.
+    const rate = (ms: number, waitMs: number): number => page.byteLength / Math.max(leastMs, ms - Math.min(waitMs, 0.5 * ms))
+    return { readMs, upBytesPerMs: rate(upMs, launchMs), downBytesPerMs: rate(downMs, readMs) }
+  }
+
+  try {
+    const can = (name: string): boolean => device.refuse(operationOf(name), shapeOf(operationOf(name), operationOf(name).scaled(64))) === undefined
+    // What only searches is launched by searching nothing.
+    const least = can("add") ? (await prepare("add", 64)).run : async () => device.search?.(new Uint8Array(1), [new Uint8Array(1)])
+    const startMs = now()
+    const launchMs = await sampled(0.05, least)
+    const copied = can("add") ? await copies(launchMs) : { readMs: 0, upBytesPerMs: unmeasured, downBytesPerMs: unmeasured }
 
     /** Sizes grow until the work is seen beside the launch. */
     const rateOf = async (name: string, first: number): Promise<number> => {
@@ -207,9 +214,7 @@ export async function calibrate(
       fingerprint: device.fingerprint,
       measuredAt: new Date().toISOString(),
       launchMs,
-      readMs,
-      upBytesPerMs: page.byteLength / Math.max(leastMs, upMs - Math.min(launchMs, 0.5 * upMs)),
-      downBytesPerMs: page.byteLength / Math.max(leastMs, downMs - Math.min(readMs, 0.5 * downMs)),
+      ...copied,
       rates,
       searchBytesPerMs: await searchRate(device, timed),
       tookMs: now() - startMs,

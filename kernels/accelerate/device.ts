@@ -81,8 +81,8 @@ export interface Device {
 
 /** A device that is not there. */
 export interface Absent {
-  /** `absent`: it could be, with what `reason` says. `unavailable`: this package has no backend for it. */
-  readonly state: "absent" | "unavailable"
+  /** `absent`: it could be, with what `reason` says. `unavailable`: this package has no backend for it. `closed`: it is opened when it is named. */
+  readonly state: "absent" | "unavailable" | "closed"
   readonly reason: string
 }
 
@@ -90,6 +90,10 @@ export interface Absent {
 export interface DeviceSource {
   readonly name: string
   readonly kind: DeviceKind
+  /** Used only where it is named, and opened only then. Says why. */
+  readonly onlyByName?: string
+  /** Whether one of those could be opened, without opening it. */
+  probe?(): Promise<Absent | undefined>
   /** Resolves with why it is not there where that is expected; rejects where opening failed. */
   open(): Promise<Device | Absent>
 }

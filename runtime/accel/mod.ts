@@ -14,11 +14,13 @@ import { platform } from "../../host/platform/mod.ts"
 import { modes } from "../../kernels/kernels.ts"
 import { simdDevice } from "../../kernels/accelerate/simd.ts"
 import { version } from "../cli/version.ts"
+import { fpgaSource } from "./fpga/device.ts"
 import { fileMemory, memoryPath } from "./memory.ts"
 import { openThreadedKernels } from "./threads.ts"
 import { enableTurbo } from "./turbo.ts"
 import { webGpuSources, type WebGpuSourceOptions } from "./webgpu.ts"
 
+export { type FpgaDescription, FpgaDevice, type FpgaOptions, openFpga } from "./fpga/mod.ts"
 export { enableTurbo } from "./turbo.ts"
 export { openThreadedKernels, type ThreadedKernels, type ThreadsOptions, threadsMax } from "./threads.ts"
 
@@ -32,8 +34,8 @@ export interface MachineOptions extends Pick<AcceleratorOptions, "mode">, Quota 
    * Turns on V8's 256-bit vectors, for the whole process and for good (`enableTurbo`). Measurements are kept apart. Default false.
    */
   readonly turbo?: boolean
-  /** How adapters of WebGPU are found. */
-  readonly webGpu?: WebGpuSourceOptions
+  /** How adapters of WebGPU are found; `false` for none. Each is a device: `webgpu`, `webgpu-1`. */
+  readonly webGpu?: WebGpuSourceOptions | false
   /** More devices, before those of this machine. */
   readonly sources?: ReadonlyArray<DeviceSource>
 }
@@ -68,18 +70,15 @@ const threadSources = (fingerprint: string): ReadonlyArray<DeviceSource> =>
   })
 
 /** Devices of this machine, in no order. */
-export async function machineSources({ turbo = false, webGpu }: Pick<MachineOptions, "turbo" | "webGpu"> = {}): Promise<ReadonlyArray<DeviceSource>> {
+export async function machineSources({ turbo = false, webGpu = {} }: Pick<MachineOptions, "turbo" | "webGpu"> = {}): Promise<ReadonlyArray<DeviceSource>> {
   const fingerprint = `${processorFingerprint()}${turbo ? " turbo" : ""}`
-  return [...(await webGpuSources(webGpu)), ...nativeSources, ...threadSources(fingerprint), ...ownSources(fingerprint)]
+  const gpus = webGpu === false ? [] : await webGpuSources(webGpu)
+  return [...gpus, ...nativeSources, fpgaSource, ...threadSources(fingerprint), ...ownSources(fingerprint)]
 }
 
 /** Opens the devices of this machine; where nothing is remembered of one it is measured, in 50 ms. @throws KernelError `Unknown` mode */
 export async function openAccelerator(options: MachineOptions = {}): Promise<Accelerator> {
-  const { memoryPath: path = "memoryPath" in options ? undefined : memoryPath(), sources = [], turbo = false, webGpu, ...rest } = options
+  const { memoryPath: path = "memoryPath" in options ? undefined : memoryPath(), sources = [], turbo = false, webGpu = {}, ...rest } = options
   if (turbo) enableTurbo()
-  return openOver({
-    ...rest,
-    sources: [...sources, ...(await machineSources({ turbo, ...(webGpu === undefined ? {} : { webGpu }) }))],
-    ...(path === undefined ? {} : { memory: fileMemory(path) }),
-  })
+  return openOver({ ...rest, sources: [...sources, ...(await machineSources({ turbo, webGpu }))], ...(path === undefined ? {} : { memory: fileMemory(path) }) })
 }

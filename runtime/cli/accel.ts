@@ -3,6 +3,7 @@ import { ConfigError } from "../../schemas/error/config.ts"
 import { quote } from "../../schemas/value/form.ts"
 import { type Operation, operationOf, operations } from "../../kernels/accelerate/operation.ts"
 import { type Mode, modes } from "../../kernels/kernels.ts"
+import type { Calibration } from "../../kernels/accelerate/cost.ts"
 import type { DeviceStatus, Measurement } from "../../kernels/accelerate/accelerator.ts"
 import { figure, speedChart } from "../accel/chart.ts"
 import { openAccelerator } from "../accel/mod.ts"
@@ -20,12 +21,22 @@ function modeOf(mode: string | undefined): Mode {
   return found
 }
 
+/** What was measured, of what a device does at all. */
+function speedText({ downBytesPerMs, launchMs, rates, readMs, searchBytesPerMs, upBytesPerMs }: Calibration): string {
+  const micros = (ms: number): string => `${figure(ms * 1_000)} µs`
+  const giga = (perMs: number): string => figure(perMs / 1e6)
+  const numbers =
+    rates.arithmetic === 0
+      ? []
+      : [
+          `read ${micros(readMs)}, up ${giga(upBytesPerMs)} GB/s, down ${giga(downBytesPerMs)} GB/s, ${giga(rates.arithmetic)} GFLOP/s, ${giga(rates.memory)} GB/s in memory`,
+        ]
+  return [`launch ${micros(launchMs)}`, ...numbers, ...(searchBytesPerMs === 0 ? [] : [`${giga(searchBytesPerMs)} GB/s searched`])].join(", ")
+}
+
 function showStatus(devices: ReadonlyArray<DeviceStatus>): void {
   const rows = devices.map(({ calibration, description, kind, mode, name, reason, state }) => {
-    const speed =
-      calibration === undefined
-        ? ""
-        : `: launch ${figure(calibration.launchMs * 1_000)} µs, read ${figure(calibration.readMs * 1_000)} µs, up ${figure(calibration.upBytesPerMs / 1e6)} GB/s, down ${figure(calibration.downBytesPerMs / 1e6)} GB/s, ${figure(calibration.rates.arithmetic / 1e6)} GFLOP/s, ${figure(calibration.rates.memory / 1e6)} GB/s in memory`
+    const speed = calibration === undefined ? "" : `: ${speedText(calibration)}`
     const what = state === "ready" ? `${description}, ${mode}${reason === undefined ? "" : ` (${reason})`}${speed}` : `${reason}`
     return [name, kind, state, what]
   })
@@ -35,7 +46,7 @@ function showStatus(devices: ReadonlyArray<DeviceStatus>): void {
 
 export async function status({ json, mode }: Common): Promise<void> {
   await using accelerator = await openAccelerator({ mode: modeOf(mode) })
-  const devices = accelerator.status()
+  const devices = await accelerator.detect()
   if (json) printLine(JSON.stringify({ devices }))
   else showStatus(devices)
 }

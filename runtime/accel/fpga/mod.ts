@@ -279,6 +279,20 @@ async function openClock(design: Design, sources: Sources, folder: Folder, watch
   return [clock, (asked) => place(design, [yosys, nextpnr], sources, folder, asked)]
 }
 
+/** Why there is no simulator here, without building one; undefined where there is. @throws (rejects) AccelerateError `Deadline` */
+export async function fpgaAbsence(toolPath = process.env["PATH"] ?? ""): Promise<Absent | undefined> {
+  const watch = new Watch("openFpga", {}, 10_000)
+  const reasons: Array<string> = []
+  for (const name of simulatorNames) {
+    const found = await findSimulator(name, toolPath, watch)
+    if (typeof found !== "string") return undefined
+    reasons.push(found)
+  }
+  return noSimulator(reasons)
+}
+
+const noSimulator = (reasons: ReadonlyArray<string>): Absent => ({ state: "absent", reason: `no simulator of Verilog (${reasons.join("; ")}): ${install}` })
+
 /**
  * Opens the simulated device, and builds its simulator where it is not kept from before. Without one it is absent, and a board is unavailable.
  * @throws (rejects) ConfigError of options, and `Denied`, `Full` of the folder; FpgaError `Build`, `Bitstream`; AccelerateError
@@ -327,5 +341,5 @@ export async function openFpga(options: FpgaOptions = {}): Promise<FpgaDevice | 
     }
     return new FpgaDevice(driver, design, found.tools[0] as Tool, limits, ...(await openClock(design, sources, folder, watch)))
   }
-  return { state: "absent", reason: `no simulator of Verilog (${reasons.join("; ")}): ${install}` }
+  return noSimulator(reasons)
 }

@@ -1,12 +1,12 @@
 /** Kernels on several threads give the bits of one thread, whatever a call is split into, and threads end when they are told to. */
 import t from "tap"
-import { openKernels, type Kernels } from "../../kernels/kernels.ts"
-import { mapNames } from "../../kernels/math/math.ts"
-import { openThreadedKernels } from "../../runtime/accel/threads.ts"
-import { sharing } from "../../runtime/accel/shared-import.ts"
-import { openAccelerator } from "../../runtime/accel/mod.ts"
-import { Random, randomFloats } from "../kernels/random-floats.ts"
-import { replay, runsOf, seed } from "../seed.ts"
+import { openKernels, type Kernels } from "../../../kernels/kernels.ts"
+import { mapNames } from "../../../kernels/math/math.ts"
+import { openThreadedKernels } from "../../../runtime/accel/threads.ts"
+import { sharing } from "../../../runtime/accel/shared-import.ts"
+import { openAccelerator } from "../../../runtime/accel/mod.ts"
+import { Random, randomFloats } from "../../kernels/random-floats.ts"
+import { replay, runsOf, seed } from "../../seed.ts"
 
 t.comment(`${replay} replays`)
 const one = await openKernels()

@@ -3,9 +3,9 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import t from "tap"
-import type { Remembered } from "../../kernels/accelerate/core.ts"
-import { fileMemory, memoryPath } from "../../runtime/accel/memory.ts"
-import { openAccelerator } from "../../runtime/accel/mod.ts"
+import type { Remembered } from "../../../kernels/accelerate/core.ts"
+import { fileMemory, memoryPath } from "../../../runtime/accel/memory.ts"
+import { openAccelerator } from "../../../runtime/accel/mod.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "stele-accel-"))
 t.teardown(() => rmSync(folder, { recursive: true }))
