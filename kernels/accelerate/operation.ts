@@ -4,14 +4,17 @@
  */
 import { KernelError } from "../../schemas/error/kernel.ts"
 import { convolve } from "../convolve/convolve.ts"
-import type { Convolution, Floats, Integers, Kernels } from "../kernels.ts"
+import type { Floats, Integers, Kernels } from "../kernels.ts"
 import { type MapName, maps } from "../math/math.ts"
 import { matmul } from "../matmul/matmul.ts"
 import type { Numbers } from "../memory/memory.ts"
 import { layerNorm, logSoftmax, rmsNorm, softmax } from "../normalize/normalize.ts"
 import * as reduce from "../reduce/reduce.ts"
 import { topk } from "../select/select.ts"
+import type { TrainingKernels } from "../training.ts"
 import { binary, type BinaryName, fma } from "../vector/vector.ts"
+import { convolutionCheck, convolutionOf, convolutionParameters, convolvedSize } from "./convolution.ts"
+import { trainingOperations } from "./training.ts"
 
 export type ElementType = "f32" | "i32"
 export type Values = Float32Array | Int32Array
@@ -73,6 +76,8 @@ export interface Operation {
   readonly reference: (inputs: Inputs, shape: Shape) => Readonly<Record<string, Values>>
   /** Missing where SIMD has none. */
   readonly simd?: (kernels: Kernels, inputs: Readonly<Record<string, Numbers>>, outputs: Readonly<Record<string, Numbers>>, shape: Shape) => void
+  /** The same of what the kernels for training have. */
+  readonly training?: (kernels: TrainingKernels, inputs: Readonly<Record<string, Numbers>>, outputs: Readonly<Record<string, Numbers>>, shape: Shape) => void
 }
 
 const size = (name: string, other?: number): Parameter => (other === undefined ? { name } : { name, default: other })
@@ -253,48 +258,18 @@ const matmulOperation: Operation = {
     }),
 }
 
-/** A convolution of two dimensions, as the library has it. */
-export const convolutionOf = (shape: Shape): Convolution => {
-  const { batch = 1, dilation = 1, groups: parts = 1, height = 0, inChannels = 0, kernelHeight = 1, kernelWidth = 1 } = shape
-  const { outChannels = 0, padding = 0, stride = 1, width = 0 } = shape
-  return {
-    ...{ batch, inChannels, outChannels, groups: parts },
-    inSize: [height, width],
-    kernel: [kernelHeight, kernelWidth],
-    stride: [stride, stride],
-    padding: [padding, padding, padding, padding],
-    dilation: [dilation, dilation],
-  }
-}
-
-/** Height and width of what a convolution gives. */
-export const convolvedSize = (shape: Shape): readonly [height: number, width: number] => {
-  const { dilation = 1, height = 0, kernelHeight = 1, kernelWidth = 1, padding = 0, stride = 1, width = 0 } = shape
-  const sizeOf = (from: number, taps: number): number => Math.max(0, Math.floor((from + 2 * padding - dilation * (taps - 1) - 1) / stride) + 1)
-  return [sizeOf(height, kernelHeight), sizeOf(width, kernelWidth)]
-}
-
 const conv2d: Operation = {
   name: "conv2d",
   group: "Compute",
   summary:
     "out[batch, outChannels, …] = x[batch, inChannels, height, width] convolved by w[outChannels, inChannels / groups, kernelHeight, kernelWidth] (+ bias[outChannels])",
-  parameters: [
-    ...["inChannels", "outChannels", "height", "width"].map((name) => size(name)),
-    ...["kernelHeight", "kernelWidth"].map((name) => ({ ...size(name, 3), least: 1 })),
-    ...["stride", "dilation", "groups"].map((name) => ({ ...size(name, 1), least: 1 })),
-    size("padding", 0),
-    size("batch", 1),
-  ],
+  parameters: convolutionParameters,
   inputs: ({ batch = 1, groups: parts = 1, height = 0, inChannels = 0, kernelHeight = 3, kernelWidth = 3, outChannels = 0, width = 0 }) => [
     { name: "x", length: batch * inChannels * height * width },
     { name: "w", length: (outChannels * inChannels * kernelHeight * kernelWidth) / parts },
     { name: "bias", length: outChannels, isOptional: true },
   ],
-  check: ({ groups: parts = 1, inChannels = 0, outChannels = 0 }) =>
-    inChannels % parts !== 0 || outChannels % parts !== 0
-      ? { parameter: "groups", expected: `a divisor of ${inChannels} and ${outChannels} channels` }
-      : undefined,
+  check: convolutionCheck,
   outputs: (shape) => {
     const [high, wide] = convolvedSize(shape)
     return [{ name: "out", length: of(shape, "batch") * of(shape, "outChannels") * high * wide }]
@@ -466,10 +441,9 @@ const topkOperation: Operation = {
 
 /** By name, in the order in which they are listed. */
 export const operations: ReadonlyMap<string, Operation> = new Map(
-  [...binaries, fmaOperation, ...functions, ...reductions, dot, matmulOperation, conv2d, ...rowOperations, attention, topkOperation].map((operation) => [
-    operation.name,
-    operation,
-  ]),
+  [...binaries, fmaOperation, ...functions, ...reductions, dot, matmulOperation, conv2d, ...rowOperations, attention, topkOperation, ...trainingOperations].map(
+    (operation) => [operation.name, operation],
+  ),
 )
 
 /** @throws KernelError `Unknown` */

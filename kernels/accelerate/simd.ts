@@ -5,6 +5,7 @@ import { type Kernels, type KernelsOptions, openKernels } from "../kernels.ts"
 import type { Numbers } from "../memory/memory.ts"
 import type { Match } from "../search/literals.ts"
 import { openTextKernels, type TextKernels } from "../text.ts"
+import { openTrainingKernels, type TrainingKernels } from "../training.ts"
 import type { Absent, Device, DeviceArray, Dispatch } from "./device.ts"
 import type { ElementType, Operation, Values } from "./operation.ts"
 
@@ -15,22 +16,25 @@ class SimdDevice implements Device {
   readonly fingerprint: string
   readonly mode
   readonly #kernels: Kernels
+  readonly #training: TrainingKernels | undefined
   readonly #bytesMax: number
   readonly #arrays = new Set<Numbers>()
   readonly #end: () => Promise<void>
   #text: TextKernels | undefined
 
-  constructor(kernels: Kernels, { bytesMax = 1 << 30, close = async () => undefined, description, fingerprint, name }: SimdOptions) {
+  constructor(kernels: Kernels, { bytesMax = 1 << 30, close = async () => undefined, description, fingerprint, name, training }: SimdOptions) {
     this.mode = kernels.mode
     this.name = name
     this.description = description
     this.fingerprint = `${name} ${fingerprint}`
     this.#kernels = kernels
+    this.#training = training
     this.#bytesMax = bytesMax
     this.#end = close
   }
 
   refuse(operation: Operation): string | undefined {
+    if (operation.training !== undefined) return this.#training === undefined ? "its kernels are for one thread" : undefined
     return operation.simd === undefined ? "there is no SIMD kernel for it" : undefined
   }
 
@@ -71,7 +75,11 @@ class SimdDevice implements Device {
   }
 
   dispatch(list: ReadonlyArray<Dispatch>): void {
-    for (const { inputs, operation, outputs, shape } of list) this.#taken(() => operation.simd?.(this.#kernels, numbered(inputs), numbered(outputs), shape))
+    for (const { inputs, operation, outputs, shape } of list)
+      this.#taken(() => {
+        operation.simd?.(this.#kernels, numbered(inputs), numbered(outputs), shape)
+        if (this.#training !== undefined) operation.training?.(this.#training, numbered(inputs), numbered(outputs), shape)
+      })
   }
 
   async synchronize(): Promise<void> {}
@@ -106,6 +114,8 @@ interface SimdOptions {
   readonly fingerprint: string
   /** What the kernels were opened with; default 1 GiB. */
   readonly bytesMax?: number | undefined
+  /** Over the same kernels; without them operations of training are refused. */
+  readonly training?: TrainingKernels
   /** Ends what the kernels run on. */
   readonly close?: () => Promise<void>
 }
@@ -117,7 +127,9 @@ export const simdDevice = (kernels: Kernels, options: SimdOptions): Device => ne
 export async function openSimd({ fingerprint = "", ...options }: KernelsOptions & { readonly fingerprint?: string } = {}): Promise<Device | Absent> {
   try {
     const name = options.mode === "fast" ? "simd-fast" : "simd"
-    return simdDevice(await openKernels(options), { name, description: "WebAssembly SIMD, one thread", fingerprint, bytesMax: options.bytesMax })
+    const kernels = await openKernels(options)
+    const training = await openTrainingKernels(kernels)
+    return simdDevice(kernels, { name, description: "WebAssembly SIMD, one thread", fingerprint, bytesMax: options.bytesMax, training })
   } catch (error) {
     if (error instanceof KernelError && error.reason._tag === "Engine") return { state: "absent", reason: error.reason.detail }
     throw error

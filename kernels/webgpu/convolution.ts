@@ -1,12 +1,13 @@
 /** Convolutions in two dimensions: products of the weights with the image's windows, which are never written down; or a thread an output, where a group has few of them. */
-import { convolvedSize, type Shape } from "../accelerate/operation.ts"
+import { convolvedSize } from "../accelerate/convolution.ts"
+import type { Shape } from "../accelerate/operation.ts"
 import { lanes, pass, type Program } from "./plan.ts"
 import { tiled } from "./tile.ts"
 
 /** Outputs of a group from which tiles are worth their threads. */
 const tiledChannelsLeast = 8
 
-const sizesOf = (shape: Shape, high: number, wide: number) => {
+export const sizesOf = (shape: Shape, high: number, wide: number) => {
   const { dilation = 1, groups = 1, height = 0, inChannels = 0, kernelHeight = 1, kernelWidth = 1, outChannels = 0, padding = 0, stride = 1, width = 0 } = shape
   return {
     ...{ parts: groups, height, width, kernelHeight, kernelWidth, stride, padding, dilation, high, wide },
@@ -15,7 +16,7 @@ const sizesOf = (shape: Shape, high: number, wide: number) => {
 }
 
 /** The image's number for `image` (of a batch and part), a place of the kernel `k` and an output's `place`; 0 outside. A place before the image is, unsigned, far behind it. */
-const window = `
+export const window = `
 fn inside(image: u32, k: u32, place: u32) -> f32 {
   let y = place / u.wide * u.stride + k / u.kernelWidth % u.kernelHeight * u.dilation - u.padding;
   let x = place % u.wide * u.stride + k % u.kernelWidth * u.dilation - u.padding;

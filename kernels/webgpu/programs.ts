@@ -7,7 +7,8 @@ import type { Program } from "./plan.ts"
 import { reductions } from "./reduction.ts"
 import { rowPrograms } from "./rows.ts"
 import { topk } from "./select.ts"
+import { training } from "./training.ts"
 
 export const programs: ReadonlyMap<string, Program> = new Map(
-  Object.entries({ ...elementwise, ...reductions, matmul, conv2d, ...rowPrograms, attention, topk }),
+  Object.entries({ ...elementwise, ...reductions, matmul, conv2d, ...rowPrograms, attention, topk, ...training }),
 )

@@ -1,11 +1,14 @@
 /** Softmax and the norms, row by row: a row has as many threads as it is worth, and several rows share a workgroup where they are short. */
-import { combined, lanes, type Pass, pass, type Program } from "./plan.ts"
+import { type Bound, combined, lanes, type Pass, pass, type Program, type Shader } from "./plan.ts"
 
 /** Of `x[i]`, where `at` is the row's first number, `i` a place of it all and `column` one of the row. */
 interface RowShader {
   readonly steps: ReadonlyArray<Step>
   /** Of what the steps made. */
   readonly value: string
+  /** A statement for each number beside it, and one for each row. */
+  readonly also?: string
+  readonly end?: string
 }
 
 /** A number of the row, made of a term of each of its numbers; steps after it can name it. */
@@ -16,8 +19,8 @@ interface Step {
   readonly combine: string
 }
 
-const sumOf = (name: string, term: string): Step => ({ name, term, zero: "0.0", combine: "a + b" })
-const most: Step = { name: "most", term: "x[i]", zero: "-3.4028234663852886e38", combine: "max(a, b)" }
+export const sumOf = (name: string, term: string): Step => ({ name, term, zero: "0.0", combine: "a + b" })
+export const most: Step = { name: "most", term: "x[i]", zero: "-3.4028234663852886e38", combine: "max(a, b)" }
 
 /** Threads of a row: about one for four numbers. */
 const widthOf = (columns: number): number => Math.min(lanes, 2 ** Math.ceil(Math.log2(Math.max(1, columns / 4))))
@@ -25,12 +28,14 @@ const widthOf = (columns: number): number => Math.min(lanes, 2 ** Math.ceil(Math
 interface Rows {
   readonly rows: number
   readonly columns: number
-  readonly uniforms?: Readonly<Record<string, { readonly f32: number }>>
-  readonly reads: Readonly<Record<string, string>>
+  readonly uniforms?: Shader["uniforms"]
+  readonly reads: Bound
   readonly to: string
+  /** What `also` and `end` write. */
+  readonly writes?: Bound
 }
 
-export function byRow({ steps, value }: RowShader, { columns, reads, rows, to, uniforms = {} }: Rows): Pass {
+export function byRow({ also = "", end = "", steps, value }: RowShader, { columns, reads, rows, to, uniforms = {}, writes = {} }: Rows): Pass {
   const width = widthOf(columns)
   const perGroup = lanes / width
   const loop = (body: string): string => `
@@ -43,7 +48,7 @@ export function byRow({ steps, value }: RowShader, { columns, reads, rows, to, u
   return pass({
     uniforms: { rows, columns, ...uniforms },
     reads,
-    writes: { out: to },
+    writes: { out: to, ...writes },
     before: `var<workgroup> parts: array<f32, ${lanes}>;`,
     body: `
   let row = group * ${perGroup}u + lane / ${width}u;
@@ -57,7 +62,8 @@ ${steps
   ${combined(name, "parts", width, combine)}`,
   )
   .join("\n")}
-  ${loop(`out[i] = ${value};`)}`,
+  ${loop(`out[i] = ${value}; ${also}`)}
+  ${end === "" ? "" : `if (isRow && lane % ${width}u == 0u) { ${end} }`}`,
     groups: columns === 0 ? 0 : Math.ceil(rows / perGroup),
   })
 }

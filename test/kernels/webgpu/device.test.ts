@@ -55,6 +55,7 @@ async function difference(device: Device, name: string, given: Readonly<Record<s
 function randomShape({ name, parameters }: Operation, random: Random): Record<string, number> {
   const shape: Record<string, number> = {}
   for (const { kind, least = 0, most = name === "matmul" ? 90 : 40, name: parameter } of parameters) {
+    if (parameter === "decay") shape[parameter] = random.pick([0, 0.1])
     if (kind === "number") continue
     const bound = {
       n: parameters.length < 3 ? 5_000 : most,
@@ -70,7 +71,7 @@ function randomShape({ name, parameters }: Operation, random: Random): Record<st
     shape[parameter] = random.whole(least, bound ?? most)
   }
   if (name === "topk") shape["n"] = Math.max(shape["n"] as number, shape["k"] as number)
-  if (name === "conv2d") {
+  if (name.startsWith("conv2d")) {
     const groups = shape["groups"] as number
     Object.assign(shape, {
       inChannels: groups * random.whole(0, 5),
