@@ -22,12 +22,12 @@ th[scope=col]:nth-child(n+4),td:nth-child(n+4){text-align:right}tfoot td,tfoot t
 small{color:GrayText;overflow-wrap:anywhere}a{color:LinkText}a:focus-visible{outline:2px solid}
 @media print{:root{color-scheme:light;font-size:11pt}body{margin:0;max-width:none}a{color:inherit;text-decoration:none}tr{break-inside:avoid}thead{display:table-header-group}nav{display:none}@page{margin:18mm}}`
 
-/** A whole document with this body. */
-export function page(title: string, body: string, css = style): Page {
+/** A whole document with this body. `forms`: where its forms may be sent, as a policy says that. */
+export function page(title: string, body: string, css = style, forms: "'none'" | "'self'" = "'none'"): Page {
   const hash = createHash("sha256").update(css).digest("base64")
   return {
     body: `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>${escapeHtml(title)}</title><style>${css}</style></head><body>${body}</body></html>`,
-    policy: `default-src 'none'; style-src 'sha256-${hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
+    policy: `default-src 'none'; style-src 'sha256-${hash}'; base-uri 'none'; form-action ${forms}; frame-ancestors 'none'`,
   }
 }
 

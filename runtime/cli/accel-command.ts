@@ -2,7 +2,7 @@
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Option from "effect/Option"
-import { action, text } from "./flag.ts"
+import { action, port, text } from "./flag.ts"
 
 const mode = text("mode", "MODE", "bitexact (default): the same bits everywhere; fast: may round differently")
 const device = text("device", "NAME", "This one alone, as stele accel status names it")
@@ -65,8 +65,25 @@ const measure = Command.make(
   Command.withExamples([{ command: "stele accel measure matmul" }, { command: "stele accel measure add --sizes 1024,65536,1048576 --output add.svg" }]),
 )
 
+const serve = Command.make(
+  "serve",
+  {
+    port: port("Where it listens (default 8080; 0: any that is free)"),
+    host: text("host", "ADDRESS", "The address it listens on (default 127.0.0.1: this machine alone)"),
+    operations: text("operations", "LIST", "What is measured (default matmul,conv2d,softmax,add)"),
+    mode: text("mode", "MODE", "fast (default): every device; bitexact: those that have the same bits everywhere"),
+  },
+  action(async (flags) => (await import("./accel-serve.ts")).serveAccelerator(flags)),
+).pipe(
+  Command.withDescription(
+    "Serve a page of this machine's devices: their states, charts of measured GFLOP/s and GB/s by size, and who serves from which size on. It is measured at the start, and when the page's button asks for it. A browser takes the token of stele up as a password, under any name.",
+  ),
+  Command.withShortDescription("Serve a page of devices and charts"),
+  Command.withExamples([{ command: "stele accel serve --port 8080" }, { command: "stele accel serve --operations matmul,attention" }]),
+)
+
 export const accel = Command.make("accel").pipe(
   Command.withDescription("Devices that compute: which there are, how fast they are, and which would be chosen."),
   Command.withShortDescription("Devices that compute, and the choice between them"),
-  Command.withSubcommands([status, explain, calibrate, measure]),
+  Command.withSubcommands([status, explain, calibrate, measure, serve]),
 )

@@ -6,6 +6,7 @@ import { type Mode, modes } from "../../kernels/kernels.ts"
 import type { Calibration } from "../../kernels/accelerate/cost.ts"
 import type { DeviceStatus, Measurement } from "../../kernels/accelerate/accelerator.ts"
 import { figure, speedChart } from "../accel/chart.ts"
+import { measured, sizesFor, unitOf } from "../accel/measured.ts"
 import { openAccelerator } from "../accel/mod.ts"
 import { refusedWrite } from "./argument.ts"
 import { columns, noteLine, out, printLine, table } from "./terminal.ts"
@@ -15,7 +16,7 @@ interface Common {
   readonly json: boolean
 }
 
-function modeOf(mode: string | undefined): Mode {
+export function modeOf(mode: string | undefined): Mode {
   const found = modes.find((known) => known === (mode ?? "bitexact"))
   if (found === undefined) throw new ConfigError("Option", { option: "--mode", expected: modes.join(" or "), actual: quote(mode ?? "") })
   return found
@@ -114,16 +115,9 @@ export async function explainChoice({
   else printLine(accelerator.explain(name, shape, choice))
 }
 
-const doublings = (from: number, to: number): ReadonlyArray<number> => {
-  const sizes: Array<number> = []
-  for (let size = from; size <= to; size *= 2) sizes.push(size)
-  return sizes
-}
-
-function sizesOf(operation: Operation, text: string | undefined): ReadonlyArray<number> {
-  if (text === undefined) return Object.keys(operation.scaled(8)).length === 1 ? doublings(256, 1 << 20) : doublings(8, 512)
+function sizesOf(text: string): ReadonlyArray<number> {
   const sizes = text.split(",").map(Number)
-  if (sizes.length === 0 || !sizes.every((size) => Number.isSafeInteger(size) && size > 0))
+  if (!sizes.every((size) => Number.isSafeInteger(size) && size > 0))
     throw new ConfigError("Option", { option: "--sizes", expected: "whole numbers from 1, such as 64,128,256", actual: quote(text) })
   return sizes
 }
@@ -144,24 +138,23 @@ export async function measure({
   sizes: text,
 }: Common & { readonly operation: string; readonly sizes: string | undefined; readonly output: string | undefined }): Promise<void> {
   const operation = operationOf(name)
-  const sizes = sizesOf(operation, text)
+  const sizes = text === undefined ? sizesFor(operation) : sizesOf(text)
   const isMode = modeOf(mode)
   // What cannot be written is better known before.
   if (output !== undefined) await written(output, "", "a")
   await using accelerator = await openAccelerator({ mode: isMode })
   if (!json) noteLine(`Measuring ${name} of ${sizes.length} ${sizes.length === 1 ? "size" : "sizes"}; each takes about 0.1 s a device`)
-  const measurements = await accelerator.benchmark(name, { sizes })
-  const cutOvers = accelerator.cutOvers(name, { most: Math.max(...sizes) })
-  const isArithmetic = operation.rate === "arithmetic"
-  if (output !== undefined) await written(output, speedChart({ operation: name, measurements, cutOvers, unit: isArithmetic ? "GFLOP/s" : "GB/s" }), "w")
+  const { cutOvers, measurements } = await measured(accelerator, name, { sizes })
+  const unit = unitOf(operation)
+  if (output !== undefined) await written(output, speedChart({ operation: name, measurements, cutOvers, unit }), "w")
   if (json) {
     printLine(JSON.stringify({ operation: name, measurements, cutOvers, ...(output === undefined ? {} : { chart: output }) }))
     return
   }
   const devices = [...new Set(measurements.map(({ device }) => device))]
-  const cell = (found: Measurement | undefined): string => (found === undefined ? "-" : figure(isArithmetic ? found.gigaflops : found.gigabytes))
+  const cell = (found: Measurement | undefined): string => (found === undefined ? "-" : figure(unit === "GFLOP/s" ? found.gigaflops : found.gigabytes))
   const rows = [
-    [isArithmetic ? "GFLOP/s" : "GB/s", ...devices],
+    [unit, ...devices],
     ...sizes.map((size) => [String(size), ...devices.map((device) => cell(measurements.find((of) => of.device === device && of.size === size)))]),
   ]
   for (const line of table(rows, columns(process.stdout), 0, [out.bold])) printLine(line)

@@ -6,6 +6,7 @@ import { serve } from "../http/serve.ts"
 import { keepToken, tokenFile } from "../http/token.ts"
 import { type BooksFlags, openBooks } from "./books.ts"
 import { parsePort, untilTold } from "./serve.ts"
+import { withPassword } from "./password.ts"
 import { noteLine, printLine } from "./terminal.ts"
 
 const { statSync } = process.getBuiltinModule("node:fs")
@@ -15,16 +16,6 @@ export interface PagesFlags extends BooksFlags {
   readonly port: string | undefined
   readonly host: string | undefined
   readonly account: ReadonlyArray<string>
-}
-
-/** A browser asks for a name and a password, and sends no bearer token: the password is taken for one. */
-function bearerOf(request: Request): Request {
-  const [, basic] = /^Basic +([A-Za-z0-9+/=]+)$/i.exec(request.headers.get("authorization") ?? "") ?? []
-  if (basic === undefined) return request
-  const text = Buffer.from(basic, "base64").toString("utf8")
-  const headers = new Headers(request.headers)
-  headers.set("authorization", `Bearer ${text.slice(text.indexOf(":") + 1)}`)
-  return new Request(request, { headers })
 }
 
 /** Tokens of accounts, each in a file of its own, which is made where it is not there: a flag would be seen by everybody on the machine. */
@@ -54,20 +45,7 @@ export async function serveBooks(flags: PagesFlags): Promise<void> {
   const told = untilTold()
   await using books = await openBooks(flags)
   const pages = await billingService({ billing: books.billing, tokens, log: noteLine })
-  const server = await serve(
-    {
-      limits: pages.limits,
-      drain: (ms) => pages.drain(ms),
-      async fetch(request, peer) {
-        const answer = await pages.fetch(bearerOf(request), peer)
-        if (answer.status !== 401) return answer
-        const headers = new Headers(answer.headers)
-        headers.set("www-authenticate", 'Basic realm="stele", charset="UTF-8"')
-        return new Response(answer.body, { status: 401, headers })
-      },
-    },
-    { port, ...(flags.host === undefined ? {} : { hostname: flags.host }) },
-  )
+  const server = await serve(withPassword(pages), { port, ...(flags.host === undefined ? {} : { hostname: flags.host }) })
   if (flags.json) printLine(JSON.stringify({ url: server.url, entity: flags.entity, tokenFile: file ?? null }))
   else
     noteLine(

@@ -10,41 +10,13 @@ import type { DayOfUsage, UsageOfDays } from "../billing/usage.ts"
 import { msOf } from "../port/usage.ts"
 import { uuidText } from "../storage/usage.ts"
 import { bars } from "./bars.ts"
+import { type Cell, figure, number, pageStyle, table } from "./table.ts"
 
-const style = `:root{color-scheme:light dark;--bar:light-dark(#0b7a55,#4cc79a);--part:light-dark(#b3261e,#ff8a7d);font:15px/1.5 system-ui,sans-serif}*{box-sizing:border-box}
-body{max-width:72rem;margin:2rem auto;padding:0 1rem}h1{font-size:1.6rem;margin:.5rem 0}h2{font-size:1.15rem;margin:2rem 0 .25rem}p{max-width:48rem}
-nav a{margin-right:1.2em}nav [aria-current]{font-weight:700;text-decoration:none}a{color:LinkText}a:focus-visible{outline:2px solid}
-figure{margin:1rem 0}figcaption,.dim,dt{color:GrayText}dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem}dd{margin:0}
-svg{width:100%;height:auto;max-width:72rem}.bar{fill:var(--bar)}.part{fill:var(--part)}.grid{stroke:color-mix(in srgb,CanvasText 18%,transparent)}.label{fill:GrayText;font:11px system-ui,sans-serif}
+const style = `${pageStyle}:root{--bar:light-dark(#0b7a55,#4cc79a);--part:light-dark(#b3261e,#ff8a7d)}
+.bar{fill:var(--bar)}.part{fill:var(--part)}.grid{stroke:color-mix(in srgb,CanvasText 18%,transparent)}.label{fill:GrayText;font:11px system-ui,sans-serif}
 .cost{--part:color-mix(in srgb,var(--bar) 45%,Canvas)}.key{display:inline-block;width:.8em;height:.8em;margin:0 .4em 0 1em}.key-bar{background:var(--bar)}.key-part{background:var(--part)}
 .beside td:first-child{white-space:nowrap}
-@media(min-width:64rem){.beside{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,34rem);gap:1.5rem;align-items:start}.beside .wide{max-height:30rem;overflow:auto}}
-.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}caption{text-align:left;font-weight:600;padding:.5rem 0}
-th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid color-mix(in srgb,CanvasText 20%,transparent);vertical-align:top;overflow-wrap:anywhere}th{overflow-wrap:normal}.number{text-align:right;white-space:nowrap}
-tfoot *{font-weight:700}@media print{:root{color-scheme:light}nav{display:none}body{margin:0;max-width:none}}`
-
-/** A cell: a text, a number of figures, or a text that leads somewhere. */
-type Cell = string | { readonly number: string } | { readonly text: string; readonly href: string }
-interface Column {
-  readonly name: string
-  readonly isNumber?: boolean
-}
-
-const figure = (text: string | bigint): Cell => ({ number: groupedText(String(text)) })
-function cell(of: Cell): string {
-  if (typeof of === "string") return `<td>${escapeHtml(of)}</td>`
-  if ("number" in of) return `<td class="number">${escapeHtml(of.number)}</td>`
-  return `<td><a href="${escapeHtml(of.href)}">${escapeHtml(of.text)}</a></td>`
-}
-
-function table(caption: string, columns: ReadonlyArray<Column>, rows: ReadonlyArray<ReadonlyArray<Cell>>, foot: ReadonlyArray<Cell> = []): string {
-  const head = columns.map(({ isNumber, name }) => `<th scope="col"${isNumber === true ? ' class="number"' : ""}>${escapeHtml(name)}</th>`)
-  const body = rows.map((row) => `<tr>${row.map(cell).join("")}</tr>`)
-  const end = foot.length === 0 ? "" : `<tfoot><tr>${foot.map(cell).join("")}</tr></tfoot>`
-  return `<div class="wide" tabindex="0" role="region" aria-label="${escapeHtml(caption)}"><table><caption>${escapeHtml(caption)}</caption><thead><tr>${head.join("")}</tr></thead><tbody>${body.join("")}</tbody>${end}</table></div>`
-}
-
-const number = (name: string): Column => ({ name, isNumber: true })
+@media(min-width:64rem){.beside{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,34rem);gap:1.5rem;align-items:start}.beside .wide{max-height:30rem;overflow:auto}}`
 
 /** Where pages are, and of whom. */
 export interface Where {

@@ -25,13 +25,13 @@ import { accountUsage, dayInZone } from "../billing/usage.ts"
 import { dayText } from "../port/usage.ts"
 import { textOf } from "../port/place.ts"
 import { accountPath, accountsPage, invoicesPage, projectionPage, recordsPage, usagePage, type Where } from "./billing-page.ts"
-import { InFlight } from "./in-flight.ts"
-import { problemOf, shownError } from "./problem.ts"
+import { preferredForm } from "./accept.ts"
+import { Admission } from "./admission.ts"
+import { shownError } from "./problem.ts"
 import { decodeQuery } from "./query.ts"
-import { addressKey, Buckets } from "./rate.ts"
-import { checkHeaderBytes, commonHeaders, knownMethod, refusalOf } from "./refusal.ts"
+import { commonHeaders, knownMethod, problemAnswer } from "./refusal.ts"
 import { type Peer, peerOf } from "./service.ts"
-import { checkTokens, tokenFinder } from "./token.ts"
+import { checkTokens } from "./token.ts"
 
 export const billingServiceLimits = {
   /** Days of one answer about usage. */
@@ -122,22 +122,6 @@ const fixes: Readonly<Record<string, string>> = {
   Invalid: "correct the places that the problems name",
 }
 
-/** The form that a header prefers; JSON where it says nothing of pages. RFC 9110 §12.5.1, as far as it is about two types. */
-function preferred(accept: string | null): "html" | "json" {
-  const weight = (type: string): number => {
-    let found = -1
-    for (const range of (accept ?? "").toLowerCase().split(",")) {
-      const [name = "", ...parameters] = range.split(";").map((part) => part.trim())
-      if (name !== type) continue
-      const q = parameters.find((parameter) => parameter.startsWith("q="))
-      found = Math.max(found, q === undefined ? 1 : Number(q.slice(2)) || 0)
-    }
-    return found
-  }
-  const html = weight("text/html")
-  return html > 0 && html >= weight("application/json") ? "html" : "json"
-}
-
 const texts = (of: object): object => Object.fromEntries(Object.entries(of).map(([key, value]) => [key, String(value)]))
 const behindLine = (one: Behind): string => ("record" in one ? recordLine(one.record) : textOf(kinds.event.encode(one.event)))
 
@@ -148,10 +132,7 @@ class HttpBilling implements BillingService {
   readonly #options: BillingServiceOptions
   readonly #base: string
   readonly #accounts: ReadonlyArray<string>
-  readonly #find: (header: string | null) => number
-  readonly #tokenBuckets: Buckets
-  readonly #addressBuckets: Buckets
-  readonly #inFlight = new InFlight()
+  readonly #admission: Admission
 
   constructor(options: BillingServiceOptions) {
     for (const key of Object.keys(options)) if (!optionKeys.includes(key)) throw new ConfigError("UnknownOption", { option: key, known: optionKeys })
@@ -165,9 +146,7 @@ class HttpBilling implements BillingService {
     this.#billing = options.billing
     this.#options = options
     this.#base = (options.basePath ?? "").replace(/\/+$/, "")
-    this.#find = tokenFinder(tokens)
-    this.#tokenBuckets = new Buckets({ perSecond: this.limits.tokenRate, burst: this.limits.tokenBurst })
-    this.#addressBuckets = new Buckets({ perSecond: this.limits.addressRate, burst: this.limits.addressBurst })
+    this.#admission = new Admission(tokens, this.limits, options.addressOf)
     this.#route("/", [""], (asking) => this.#list(asking))
     this.#route("/accounts", ["", ".html", ".json"], (asking) => this.#list(asking))
     const account = "/accounts/:account"
@@ -190,7 +169,7 @@ class HttpBilling implements BillingService {
   }
 
   drain(ms: number): Promise<boolean> {
-    return this.#inFlight.drain(ms)
+    return this.#admission.inFlight.drain(ms)
   }
 
   #route(path: string, endings: ReadonlyArray<string>, work: (asking: Asking) => Promise<Answer>): void {
@@ -207,24 +186,18 @@ class HttpBilling implements BillingService {
   /** The one way of a request: who may see what, the work, and an answer whatever happens. */
   async #answer(c: Context, work: (asking: Asking) => Promise<Answer>, ending = ""): Promise<Response> {
     const request = c.req.raw
-    this.#inFlight.begin()
+    this.#admission.inFlight.begin()
     try {
-      const sees = this.#admit(request, peerOf(c))
+      const sees = this.#accounts[this.#admission.admit(request, peerOf(c))] as string
       const number = c.req.param("number") ?? ""
       const own = /\.(html|json)$/.exec(c.req.param("line") === undefined ? number : "")
-      const form = (own?.[1] ?? (ending === "" ? preferred(request.headers.get("accept")) : ending.slice(1))) as Form
+      const form = (own?.[1] ?? (ending === "" ? preferredForm(request.headers.get("accept")) : ending.slice(1))) as Form
       const param = (name: string): string => (name === "number" && own !== null ? number.slice(0, own.index) : (c.req.param(name) ?? ""))
       return this.#show(form, await work({ form, query: new URL(request.url).searchParams, sees, param }))
     } catch (thrown) {
-      const { error, headers } = refusalOf(thrown, shown(thrown), this.#options.log)
-      // Codes of this service are explained by `stele explain`: it has no page of them.
-      const problem = { ...problemOf(error, ""), type: "about:blank", ...(error._tag === "HttpError" ? fixOf(error) : {}) }
-      return new Response(JSON.stringify(problem), {
-        status: error.status,
-        headers: { ...commonHeaders, ...headers, vary: "accept, authorization", "content-type": "application/problem+json" },
-      })
+      return problemAnswer(thrown, shown(thrown), { log: this.#options.log, fixes })
     } finally {
-      this.#inFlight.end()
+      this.#admission.inFlight.end()
     }
   }
 
@@ -238,26 +211,6 @@ class HttpBilling implements BillingService {
     if (form === "jsonl" && answer.lines !== undefined)
       return new Response(answer.lines(), { headers: { ...headers, "content-type": "application/jsonl; charset=utf-8" } })
     return new Response(JSON.stringify(answer.json()), { headers: { ...headers, "content-type": "application/json" } })
-  }
-
-  /** Whom the token is for. @throws what keeps the request from being answered */
-  #admit(request: Request, peer: Peer): string {
-    const { limits } = this
-    if (peer.isBounded !== true) checkHeaderBytes(request.headers, limits.headerBytesMax)
-    if (this.#inFlight.isDraining) throw new HttpError("Draining", {})
-    const nowMs = performance.now()
-    const { addressOf } = this.#options
-    const address = addressOf === undefined ? peer.address : addressOf(request, peer)
-    if (address !== undefined) {
-      const waitMs = this.#addressBuckets.take(addressKey(address), nowMs)
-      if (waitMs > 0) throw new HttpError("Rate", { whose: "address", perSecond: limits.addressRate, waitMs })
-    }
-    const place = this.#find(request.headers.get("authorization"))
-    if (place < 0) throw new HttpError("Unauthorized", {})
-    const waitMs = this.#tokenBuckets.take(String(place), nowMs)
-    if (waitMs > 0) throw new HttpError("Rate", { whose: "token", perSecond: limits.tokenRate, waitMs })
-    if (this.#inFlight.count > limits.requestsMax) throw new HttpError("Busy", { limit: limits.requestsMax })
-    return this.#accounts[place] as string
   }
 
   #now(): bigint {
@@ -386,11 +339,6 @@ class HttpBilling implements BillingService {
       next,
     }
   }
-}
-
-function fixOf(error: SteleError): { readonly fix?: string } {
-  const fix = fixes[(error as HttpError).reason._tag]
-  return fix === undefined ? {} : { fix }
 }
 
 /**

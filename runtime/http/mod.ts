@@ -11,6 +11,7 @@
 import { ConfigError } from "../../schemas/error/config.ts"
 import { Host } from "../../host/host.ts"
 import { type Loaded, Plugins, pluginsMax } from "../service/plugins.ts"
+import type { AcceleratorService, AcceleratorServiceOptions } from "./accel.ts"
 import type { BillingService, BillingServiceOptions } from "./billing.ts"
 import type { OtlpTelemetry } from "./otlp.ts"
 import { type Service as Core, service as over, type ServiceOptions as CoreOptions } from "./service.ts"
@@ -22,6 +23,10 @@ export const telemetry = async (environment: Readonly<Record<string, string | un
 export type { BillingService, BillingServiceLimits, BillingServiceOptions } from "./billing.ts"
 /** Billing over HTTP, of an entity's books: usage, projected cost, invoices. Loads billing only then. @throws ConfigError for options */
 export const billingService = async (options: BillingServiceOptions): Promise<BillingService> => (await import("./billing.ts")).billingService(options)
+export type { AcceleratorService, AcceleratorServiceLimits, AcceleratorServiceOptions } from "./accel.ts"
+/** Devices that compute, over HTTP: which there are and what they were measured to do. Loads it only then. @throws ConfigError for options; KernelError `Unknown` */
+export const acceleratorService = async (options: AcceleratorServiceOptions): Promise<AcceleratorService> =>
+  (await import("./accel.ts")).acceleratorService(options)
 export { openapi } from "./openapi.ts"
 export { type ProblemDetails } from "./problem.ts"
 export { serve, type ServeOptions, type Server } from "./serve.ts"

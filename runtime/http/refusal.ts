@@ -2,7 +2,7 @@
 import type { SteleError } from "../../schemas/error/family.ts"
 import { HttpError } from "../../schemas/error/http.ts"
 import { escapeText } from "../../host/port/log.ts"
-import { retryAfter } from "./problem.ts"
+import { problemOf, retryAfter } from "./problem.ts"
 
 const { randomBytes } = process.getBuiltinModule("node:crypto")
 
@@ -56,4 +56,19 @@ export function refusalOf(
     if (["BodyBytes", "BodyTime", "HeaderBytes", "Malformed"].includes(reason._tag)) headers["connection"] = "close"
   }
   return { error, headers }
+}
+
+/** The answer to whatever was thrown, of a service that has no page of codes: `stele explain` has. `fixes`: by reason, where it has something else to say. */
+export function problemAnswer(
+  thrown: unknown,
+  shown: SteleError | undefined,
+  { fixes, log }: { readonly fixes: Readonly<Record<string, string>>; readonly log?: ((line: string) => void) | undefined },
+): Response {
+  const { error, headers } = refusalOf(thrown, shown, log)
+  const fix = error instanceof HttpError ? fixes[error.reason._tag] : undefined
+  const problem = { ...problemOf(error, ""), type: "about:blank", ...(fix === undefined ? {} : { fix }) }
+  return new Response(JSON.stringify(problem), {
+    status: error.status,
+    headers: { ...commonHeaders, ...headers, vary: "accept, authorization", "content-type": "application/problem+json" },
+  })
 }

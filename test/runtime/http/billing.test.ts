@@ -24,6 +24,7 @@ import { invoiceJson } from "../../../runtime/billing/json.ts"
 import { bars, stepOf } from "../../../runtime/http/bars.ts"
 import { type BillingServiceOptions, billingService, serve } from "../../../runtime/http/mod.ts"
 import { at, calls, keep, openHost } from "../billing/usage.ts"
+import { wellFormed } from "./well-formed.ts"
 
 t.setTimeout(240_000)
 const hostile = `<script>alert(1)</script>"'&<img src=x onerror=alert(2)>`
@@ -120,25 +121,6 @@ interface Listed {
 const invoicesOf = async (token: string, account: string): Promise<Listed> => (await ask(`/accounts/${account}/invoices`, token)).json as unknown as Listed
 const [, january] = (await invoicesOf(adas, "ada")).invoices
 const number = january?.number ?? ""
-
-/** Tags and attributes as XML has them: each closed by its own name, no bare ampersand. @returns the names of elements, and of attributes */
-function wellFormed(text: string, isEmpty: ReadonlySet<string>): { readonly names: ReadonlySet<string>; readonly attributes: ReadonlySet<string> } {
-  const open: Array<string> = []
-  const [names, attributes] = [new Set<string>(), new Set<string>()]
-  const rest = text.replace(/<(\/?)([a-zA-Z][\w-]*)((?:\s+[\w:-]+(?:="[^"<]*")?)*)\s*(\/?)>/g, (_, end: string, name: string, of: string, empty: string) => {
-    names.add(name)
-    for (const [, attribute = ""] of of.matchAll(/\s+([\w:-]+)/g)) if (!/^\d/.test(attribute)) attributes.add(attribute)
-    if (end === "/") {
-      const last = open.pop()
-      if (last !== name) throw new Error(`</${name}> ends <${last}>`)
-    } else if (empty === "" && !isEmpty.has(name)) open.push(name)
-    return ""
-  })
-  if (open.length > 0) throw new Error(`<${open.join("><")}> is open`)
-  if (/[<>]/.test(rest)) throw new Error(`what is no tag: ${/.{0,40}[<>].{0,40}/.exec(rest)?.[0]}`)
-  if (/&(?!amp;|lt;|gt;|quot;|#\d+;)/.test(text)) throw new Error("a bare ampersand")
-  return { names, attributes }
-}
 
 t.test("a token is needed, and one for an account sees that account alone", async (t) => {
   for (const token of ["", "unknown_token_of_24_letters", `${adas}x`]) {
