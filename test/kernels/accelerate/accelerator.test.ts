@@ -2,7 +2,6 @@
 import t from "tap"
 import { type Accelerator, openAccelerator } from "../../../kernels/accelerate/accelerator.ts"
 import { ownSources, type Remembered } from "../../../kernels/accelerate/core.ts"
-import { operationOf, sampleOf, shapeOf } from "../../../kernels/accelerate/operation.ts"
 import { AccelerateError } from "../../../schemas/error/accelerate.ts"
 import { Remote } from "./remote.ts"
 
@@ -10,12 +9,20 @@ const product = { m: 2, k: 3, n: 2 }
 const [a, b] = [Float32Array.of(1, 2, 3, 4, 5, 6), Float32Array.of(7, 8, 9, 10, 11, 12)]
 const expected = Float32Array.of(58, 64, 139, 154)
 
+/** Devices are measured once for all tests; what runs taught is of one test. */
+const measured = new Map<string, Remembered>()
+const memory = {
+  get: (of: string) => measured.get(of),
+  set: (of: string, { calibration }: Remembered) => void measured.set(of, { calibration: measured.get(of)?.calibration ?? calibration, corrections: [] }),
+}
+
 /** With a clock that a test moves, beside the time that passes. */
 async function opened(remote: Remote, options: { readonly isAlone?: boolean } = {}): Promise<{ accelerator: Accelerator; pass: (ms: number) => void }> {
   let passedMs = 0
   const accelerator = await openAccelerator({
     sources: [remote.source(), ...(options.isAlone === true ? [] : ownSources())],
     now: () => performance.now() + passedMs,
+    memory,
   })
   return { accelerator, pass: (ms) => (passedMs += ms) }
 }
@@ -23,7 +30,7 @@ async function opened(remote: Remote, options: { readonly isAlone?: boolean } = 
 const failure = (device: string) => new AccelerateError("Failed", { device, detail: "it was told to" })
 
 t.test("it runs where it says, and says why", async (t) => {
-  await using accelerator = await openAccelerator()
+  await using accelerator = await openAccelerator({ memory })
   const plan = accelerator.plan("matmul", { m: 512, k: 512, n: 512 })
   t.equal(plan.device, "simd")
   t.ok((plan.predictedMs as number) > 0.5)
@@ -41,8 +48,9 @@ t.test("it runs where it says, and says why", async (t) => {
   )
   t.match(accelerator.plan("matmul", { m: 512, k: 512, n: 512 }, { mode: "fast" }).device, /^simd/)
   t.equal(accelerator.plan("matmul", product, { device: "cpu" }).reason, "it is the only one that can")
+  const planned = accelerator.plan("matmul", product).device
   const { outputs, receipt } = await accelerator.run("matmul", product, { a: accelerator.buffer(a), b: accelerator.buffer(b) })
-  t.equal(receipt.device, accelerator.plan("matmul", product).device)
+  t.equal(receipt.device, planned)
   t.ok(receipt.tookMs > 0 && receipt.predictedMs > 0)
   t.same(await outputs["out"]?.read(), expected)
   t.same(outputs["out"]?.view(), expected, "no copy is needed to look")
@@ -218,7 +226,7 @@ t.test("a deadline and a signal end a wait", async (t) => {
 })
 
 t.test("each caller has its own quota", async (t) => {
-  await using accelerator = await openAccelerator()
+  await using accelerator = await openAccelerator({ memory })
   const guest = accelerator.caller("guest", { bytesMax: 100, dispatchesMax: 2 })
   const x = guest.buffer(new Float32Array(10))
   t.throws(() => guest.buffer(new Float32Array(20)), { code: "STELE-ACC-0005", message: /"guest" more than "bytesMax" 100: 40 are used, asked for 80/ })
@@ -238,7 +246,7 @@ t.test("each caller has its own quota", async (t) => {
 })
 
 t.test("operands and names are compared with what an operation needs", async (t) => {
-  await using accelerator = await openAccelerator()
+  await using accelerator = await openAccelerator({ memory })
   const [x, i] = [accelerator.buffer([1, 2]), accelerator.buffer(Int32Array.of(1, 2))]
   await t.rejects(accelerator.run("add", { n: 2 }, { x }), { message: /add: "y" has 0 numbers, not 2/ })
   await t.rejects(accelerator.run("add", { n: 3 }, { x, y: x }), { message: /add: "x" has 2 numbers, not 3/ })
@@ -251,7 +259,7 @@ t.test("operands and names are compared with what an operation needs", async (t)
 })
 
 t.test("a search gives the same everywhere", async (t) => {
-  await using accelerator = await openAccelerator()
+  await using accelerator = await openAccelerator({ memory })
   const utf8 = new TextEncoder()
   const literals = [utf8.encode("needle"), utf8.encode("hay")]
   const { matches, receipt } = await accelerator.search(utf8.encode("a needle in a haystack"), literals)
@@ -266,10 +274,10 @@ t.test("a search gives the same everywhere", async (t) => {
 
 t.test("measurements are measured, cut-overs follow from the model, and what is known is remembered", async (t) => {
   const known = new Map<string, Remembered>()
-  const memory = { get: (of: string) => known.get(of), set: (of: string, what: Remembered) => void known.set(of, what) }
+  const own = { get: (of: string) => known.get(of), set: (of: string, what: Remembered) => void known.set(of, what) }
   {
-    await using accelerator = await openAccelerator({ memory, mode: "fast" })
-    const found = await accelerator.benchmark("matmul", { sizes: [8, 64], budgetMs: 5 })
+    await using accelerator = await openAccelerator({ memory: own, mode: "fast" })
+    const found = await accelerator.benchmark("matmul", { sizes: [8, 64], budgetMs: 20 })
     t.same(
       found.map(({ device, size }) => `${device} ${size}`),
       ["simd-fast 8", "simd-fast 64", "simd 8", "simd 64", "cpu 8", "cpu 64"],
@@ -286,7 +294,7 @@ t.test("measurements are measured, cut-overs follow from the model, and what is 
     "what a run taught is remembered",
   )
   const before = [...known.values()].map(({ calibration }) => calibration.measuredAt)
-  await using again = await openAccelerator({ memory: { ...memory, set: () => undefined } })
+  await using again = await openAccelerator({ memory: { ...own, set: () => undefined } })
   t.same(
     again.status().map(({ calibration }) => calibration?.measuredAt),
     before,
@@ -294,15 +302,24 @@ t.test("measurements are measured, cut-overs follow from the model, and what is 
 })
 
 t.test("a device that was chosen stays chosen until another is clearly faster", async (t) => {
-  await using accelerator = await openAccelerator()
-  const operation = operationOf("matmul")
-  const shape = shapeOf(operation, { m: 40, k: 40, n: 40 })
-  const inputs = Object.fromEntries(
-    operation
-      .inputs(shape)
-      .slice(0, 2)
-      .map((operand) => [operand.name, accelerator.buffer(sampleOf(operand))]),
-  )
-  const first = (await accelerator.run("matmul", shape, inputs)).receipt.device
-  for (let i = 0; i < 20; i++) t.equal((await accelerator.run("matmul", shape, inputs)).receipt.device, first)
+  const clock = { nowMs: 0 }
+  const [one, other] = [new Remote("one"), new Remote("other")]
+  for (const [remote, costMs] of [
+    [one, 1],
+    [other, 1.1],
+  ] as const)
+    Object.assign(remote, { clock, costMs })
+  const accelerator = await openAccelerator({ sources: [one.source(), other.source()], now: () => clock.nowMs })
+  const shape = { m: 40, k: 40, n: 40 }
+  const inputs = { a: accelerator.buffer(new Float32Array(1_600).fill(1)), b: accelerator.buffer(new Float32Array(1_600).fill(1)) }
+  const ask = async (): Promise<string> => (await accelerator.run("matmul", shape, inputs)).receipt.device
+  t.equal(await ask(), "one")
+  one.costMs = 1.15
+  for (let i = 0; i < 10; i++) t.equal(await ask(), "one")
+  one.costMs = 4
+  const devices: Array<string> = []
+  for (let i = 0; i < 10; i++) devices.push(await ask())
+  t.equal(devices.at(-1), "other")
+  t.equal(devices.filter((device, i) => i > 0 && device !== devices[i - 1]).length, 1, "once")
+  await accelerator.close()
 })

@@ -18,6 +18,9 @@ export class Remote {
   onlyByName: string | undefined
   isAbsent = false
   bytesMax = Number.POSITIVE_INFINITY
+  /** A clock that each `synchronize` moves on by `costMs`, in the place of real time. */
+  clock: { nowMs: number } | undefined
+  costMs = 0
   #lose: (reason: string) => void = () => undefined
 
   constructor(name = "remote") {
@@ -73,6 +76,7 @@ export class Remote {
       },
       synchronize: async () => {
         await this.stuck
+        if (this.clock !== undefined) this.clock.nowMs += this.costMs
         check()
         const failure = this.failures.shift()
         if (failure !== undefined) throw failure
