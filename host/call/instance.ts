@@ -11,7 +11,7 @@ import type { FunctionType, ResourceType } from "../../schemas/wit/model.ts"
 import { type AbiContext, AbiTrap, attachMemory, type CallBudget, createContext, type InstanceState, type Realloc, refreshViews } from "../abi/context.ts"
 import type { CoreFunction, ExportBinding } from "../abi/mod.ts"
 import type { CoreValue } from "../abi/number.ts"
-import type { CallContext } from "../capability/capability.ts"
+import type { CallContext, CallQuota } from "../capability/capability.ts"
 import type { GrantSet } from "../capability/grant.ts"
 import type { CoreRef } from "../component/blueprint.ts"
 import { printable } from "../../schemas/wit/name.ts"
@@ -25,6 +25,7 @@ import type { Wasi } from "../wasi/given.ts"
 import { Handles, type Home } from "./handles.ts"
 import { Meter } from "./meter.ts"
 import { type Image, keptGlobals } from "./remains.ts"
+import { Spending } from "./quota.ts"
 import { trap } from "./trap.ts"
 import { framesOf, trapText } from "./trap-report.ts"
 
@@ -146,6 +147,7 @@ export class Instance implements CallContext, Home {
   /** The export that runs, for messages. */
   running = ""
   readonly counts = new Map<string, { calls: number; bytes: number }>()
+  readonly spending = new Spending()
   protected readonly components: Array<Component> = []
   protected readonly contexts: Array<AbiContext>
   readonly #cores: Array<WebAssembly.Exports> = []
@@ -220,6 +222,7 @@ export class Instance implements CallContext, Home {
     this.trace = undefined
     this.wasi = this.linked.wasi
     this.counts.clear()
+    this.spending.clear()
   }
 
   /** Makes what a call has changed as it was when instances of this plugin had started. */
@@ -518,6 +521,7 @@ export class Instance implements CallContext, Home {
       budget.bytesOut = 0
       budget.hostCallsLeft = limits.hostCallsMax
       if (this.counts.size > 0) this.counts.clear()
+      this.spending.clear()
     }
     // Of earlier calls: a refused argument of this one must not end an instance that it did not touch.
     for (const component of this.components) component.isTouched = false
@@ -704,6 +708,10 @@ export class Instance implements CallContext, Home {
 
   atDiscard(close: () => void): void {
     this.#atDiscard.push(close)
+  }
+
+  spend(limit: CallQuota, amount: number): void {
+    this.spending.spend(this.limits, limit, amount)
   }
 
   used(grant: string, bytes: number): void {

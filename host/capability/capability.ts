@@ -8,6 +8,9 @@ import type { Ports, TraceContext } from "../port/mod.ts"
 import type { Wasi } from "../wasi/given.ts"
 import type { Grant, GrantSet } from "./grant.ts"
 
+/** Limits of a call that host functions count against. */
+export type CallQuota = "kernelRunsMax" | "kernelWorkMax"
+
 /**
  * What a host function sees of the call it serves. One object per plugin instance, reused between calls: never
  * keep it beyond the host call.
@@ -38,6 +41,8 @@ export interface CallContext {
   expired(): Error
   /** Runs `close` once when the instance is discarded: for what is open and in no handle table. */
   atDiscard(close: () => void): void
+  /** Counts against a limit of the call, whatever of it the call has used before. @throws LimitError of that name */
+  spend(limit: CallQuota, amount: number): void
   /** Counts one use of a grant and the bytes it moved, for `describe()` and the usage record. */
   used(grant: string, bytes: number): void
   /** Records a denial with the observer and returns the error to throw (or to map to the interface's own error). */

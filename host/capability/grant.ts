@@ -5,6 +5,7 @@
  *     config:NAME    secret:NAME       kv:read|write:PREFIX   blob:read|write:PREFIX   event:publish|subscribe:TOPIC
  *     fs:read|write:DIR                http:METHOD|*:URL-PATTERN        call:NAME   call:INTERFACE#FUNCTION
  *     tcp:connect:HOST:PORT            tcp:listen:ADDRESS:PORT          udp:send:HOST:PORT   udp:bind:ADDRESS:PORT
+ *     kernel:NAME
  *
  * A name may end in `*`. `read` never implies `write`, nor `write` `read`. Everything else is denied.
  */
@@ -15,7 +16,7 @@ import { contains, covers, type Grant, grantCharsMax, headsOf, isWithin, meet, o
 export type { Grant, Scope } from "./scope.ts"
 
 /** Names of the grammar that this version does not serve yet. */
-const planned: ReadonlySet<string> = new Set(["kernel", "gpu"])
+const planned: ReadonlySet<string> = new Set(["gpu"])
 
 const byName = new Map(capabilities.filter((c) => !c.isInert).map((c) => [c.name, c]))
 

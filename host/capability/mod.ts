@@ -12,6 +12,7 @@ import { events } from "./event.ts"
 import { fileSystem } from "./file-system.ts"
 import { http } from "./http.ts"
 import { inert } from "./inert.ts"
+import { kernel } from "./kernel.ts"
 import { keyValue } from "./key-value.ts"
 import { log } from "./log.ts"
 import { random } from "./random.ts"
@@ -33,6 +34,7 @@ export const capabilities: ReadonlyArray<Capability> = [
   socket,
   datagram,
   call,
+  kernel,
   fileSystem,
   inert,
 ]

@@ -10,7 +10,8 @@ import { WitError } from "../../schemas/error/wit.ts"
 import type { ResourceType } from "../../schemas/wit/model.ts"
 import { AbiTrap, type HandleTable } from "../abi/context.ts"
 import { GuestResource, type Home } from "../call/handles.ts"
-import type { CallContext } from "../capability/capability.ts"
+import { Spending } from "../call/quota.ts"
+import type { CallContext, CallQuota } from "../capability/capability.ts"
 import type { GrantSet } from "../capability/grant.ts"
 import type { Linked } from "../link/prepare.ts"
 import type { Limits } from "../options.ts"
@@ -36,6 +37,7 @@ export class RemoteInstance implements Home, CallContext {
   readonly ports: Ports
   readonly limits: Limits
   readonly counts = new Map<string, { calls: number; bytes: number }>()
+  readonly spending = new Spending()
   /** Nothing reaches it any more; the isolate may have to be told yet. */
   isDiscarded = false
   ownedOutside = 0
@@ -112,6 +114,10 @@ export class RemoteInstance implements Home, CallContext {
 
   expired(): Error {
     return new LimitError("deadlineMs", { limit: this.deadlineMs })
+  }
+
+  spend(limit: CallQuota, amount: number): void {
+    this.spending.spend(this.limits, limit, amount)
   }
 
   used(grant: string, bytes: number): void {

@@ -379,6 +379,7 @@ export class Isolate {
     const instance = talk.instance as RemoteInstance
     this.instances.add(instance)
     instance.counts.clear()
+    instance.spending.clear()
     instance.isRunning = true
     instance.isThere = true
     instance.signal = signal

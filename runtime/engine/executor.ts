@@ -7,6 +7,7 @@ import { WitError } from "../../schemas/error/wit.ts"
 import type { EnginePlugin } from "../../host/call/engine.ts"
 import type { Executor, Spent, Target } from "../../host/call/executor.ts"
 import type { CallLimits } from "../../host/call/instance.ts"
+import { Spending } from "../../host/call/quota.ts"
 import type { CallContext } from "../../host/capability/capability.ts"
 import { printable } from "../../schemas/wit/name.ts"
 import type { Wasi } from "../../host/wasi/given.ts"
@@ -163,6 +164,7 @@ export class EngineExecutor implements Executor {
   #context(wasi: Wasi, limits: CallLimits, signal: AbortSignal | undefined, spent: Spent, atEnd: Array<() => void>): CallContext {
     const { linked } = this.#plugin
     const { tenant, grants, ports } = linked
+    const spending = new Spending()
     return {
       tenant,
       plugin: linked.digest,
@@ -177,6 +179,7 @@ export class EngineExecutor implements Executor {
       remainingMs: () => Math.max(0, limits.deadlineAtMs - linked.nowMs()),
       expired: () => new LimitError("deadlineMs", { limit: limits.deadlineMs }),
       atDiscard: (close) => void atEnd.push(close),
+      spend: (limit, amount) => spending.spend(linked.limits, limit, amount),
       used(grant, bytes) {
         spent.hostCalls[grant] = (spent.hostCalls[grant] ?? 0) + 1
         linked.used(grant, bytes)

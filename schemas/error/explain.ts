@@ -31,6 +31,9 @@ export const limitMeanings: Readonly<Record<LimitName, string>> = {
   residentBytesMax: "memory of the process that runs a plugin, engine included, where plugins run in processes",
   tasksMax: "tasks of one plugin instance that are not over: calls between its components, and what they left running after their answer",
   streamBytesMax: "bytes lifted out of a guest for one piece of a stream or the value of a future, with all that its elements hold",
+  kernelRunsMax: "kernels that the host runs for one call of a plugin with `kernel:NAME`",
+  kernelWorkMax: "additions, multiplications and the like of all kernels of one call, by the formula of each operation; a kernel that runs is not interrupted",
+  kernelBytesMax: "memory that the host keeps for a plugin's kernels: operands and results of one run, and what it works in",
 }
 
 const explanations: Readonly<Record<string, string>> = {

@@ -27,6 +27,9 @@ export const limits = {
   residentBytesMax: { unit: "bytes", default: 512 << 20 },
   tasksMax: { unit: "tasks", default: 1_000 },
   streamBytesMax: { unit: "bytes", default: 1 << 20 },
+  kernelRunsMax: { unit: "runs", default: 10_000 },
+  kernelWorkMax: { unit: "operations", default: 2_000_000_000 },
+  kernelBytesMax: { unit: "bytes", default: 64 << 20 },
 } as const
 
 export type LimitName = keyof typeof limits
@@ -68,4 +71,7 @@ export class LimitError extends family("LimitError", {
   residentBytesMax: exceeded("STELE-LIM-0023", "residentBytesMax"),
   tasksMax: exceeded("STELE-LIM-0024", "tasksMax"),
   streamBytesMax: exceeded("STELE-LIM-0025", "streamBytesMax"),
+  kernelRunsMax: exceeded("STELE-LIM-0026", "kernelRunsMax"),
+  kernelWorkMax: exceeded("STELE-LIM-0027", "kernelWorkMax"),
+  kernelBytesMax: exceeded("STELE-LIM-0028", "kernelBytesMax"),
 }) {}

@@ -1,4 +1,5 @@
 /** Calls host functions as the binder would, with a call context that remembers what it was told. */
+import { Spending } from "../../host/call/quota.ts"
 import type { CallContext, HostResource } from "../../host/capability/capability.ts"
 import { GrantSet } from "../../host/capability/grant.ts"
 import { capabilities } from "../../host/capability/mod.ts"
@@ -46,6 +47,7 @@ export function testCall(grants: ReadonlyArray<string>, given: Partial<Ports> = 
 
 function instance(grants: GrantSet, ports: Ports, clock: TestCall["clock"], log: TestCall["log"], tenant: string): TestCall {
   const closers: Array<() => void> = []
+  const spending = new Spending()
   const call: TestCall = {
     tenant,
     plugin: "sha256:0001",
@@ -68,6 +70,7 @@ function instance(grants: GrantSet, ports: Ports, clock: TestCall["clock"], log:
     discard() {
       for (const close of closers.splice(0)) close()
     },
+    spend: (limit, amount) => spending.spend(call.limits, limit, amount),
     used: (grant, bytes) => void call.uses.push([grant, bytes]),
     denied(grant) {
       call.denials.push(grant)

@@ -30,6 +30,7 @@ const everyGrant = [
   "blob:write:*",
   "event:publish:*",
   "event:subscribe:*",
+  "kernel:*",
 ]
 /** Every interface served, with its capability; those loaded later as well. */
 const served = (
@@ -96,12 +97,14 @@ const drafts: Subject = {
     ...["types", "container", "blobstore"].map((i) => `wasi:blobstore/${i}@0.2.0-draft`),
     "stele:secret/store@0.1.0",
     "stele:event/bus@0.1.0",
+    "stele:kernel/compute@0.1.0",
   ],
   packages: [
     ...["logging", "config", "config-rc", "keyvalue-draft", "keyvalue-draft2", "blobstore"].map((name) => nested(local(name))),
     nested(wasi("io"), "0.2.2"),
     nested(stele("secret")),
     nested(stele("event")),
+    nested(stele("kernel")),
   ],
 }
 const unversioned: Subject = { imports: ["wasi:logging/logging"], packages: [nested(local("logging"), "")] }
@@ -130,7 +133,7 @@ t.test("`capabilities` serve exactly the functions that the WIT text declares", 
   // The blobstore text uses wasi:io 0.2.2, the same functions as at the newest version.
   const seen = [...declared].filter((name) => !/^wasi:io\/\w+@0\.2\.2#/.test(name)).sort()
   t.same([...new Set(functions)].sort(), seen)
-  t.equal(seen.length, 130)
+  t.equal(seen.length, 131)
 })
 
 t.test("`capabilities` serve every resource that the WIT text declares", async (t) => {

@@ -2,6 +2,7 @@
  * Every limit of `schemas/error/limit.ts` at, below and above what a guest needs: at and above its need it works, one
  * below it is refused with the limit's own code, and the error names limit, unit and figures.
  */
+import { readFile } from "node:fs/promises"
 import t from "tap"
 import { asyncGuest } from "./async-guests.ts"
 import { extismGuest } from "./extism/guest.ts"
@@ -376,6 +377,36 @@ limit("streamBytesMax", "a guest writes three texts in one piece", {
     for await (const _word of (await plugin.call("words", [])) as ReadableStream<string>);
     await new Promise((turn) => setTimeout(turn, 1))
   },
+})
+
+/** Four kernels: twice rows to one length, a product, the greatest. */
+const search = {
+  bytes: () => readFile(new URL("../../plugins/examples/nearest/build/nearest.wasm", import.meta.url)),
+  options: { grants: ["kernel:*"] },
+  call: (plugin: Plugin) => plugin.callSync("acme:nearest/search#nearest", [new Float32Array(8).fill(1), new Float32Array(80).fill(1), 3] as never),
+}
+limit("kernelRunsMax", "a guest runs four kernels", { need: 4, ...search })
+limit("kernelWorkMax", "a guest runs four kernels", {
+  // Eight a number of a norm, two a product, one a number among which the greatest are; and 200 a row, a product and a search.
+  need: 8 * 8 + 200 + (8 * 80 + 10 * 200) + (2 * 80 + 200) + (10 + 200),
+  ...search,
+})
+limit("kernelBytesMax", "kernels work in what they need", async () => {
+  const fits = async (kernelBytesMax: number): Promise<boolean> => {
+    await using plugin = await host.load(await search.bytes(), { ...search.options, limits: { kernelBytesMax } })
+    return Promise.try(search.call, plugin).then(
+      () => true,
+      () => false,
+    )
+  }
+  // Their room for panels is theirs to choose: what they need is looked for.
+  let [lacks, need] = [0, 4 << 20]
+  while (need - lacks > 1) {
+    const middle = (lacks + need) >> 1
+    if (await fits(middle)) need = middle
+    else lacks = middle
+  }
+  return { need, ...search }
 })
 
 tested.add("residentBytesMax")

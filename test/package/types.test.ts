@@ -47,7 +47,7 @@ for (const [what, call, complaint] of [
 }
 
 t.test("`stele types` prints what it would write, for every example", async (t) => {
-  for (const name of ["greeter", "snoop", "spinner", "table-stats", "text-stats"]) {
+  for (const name of ["greeter", "nearest", "snoop", "spinner", "table-stats", "text-stats"]) {
     const { status, stdout, stderr } = folder.run("stele", ["types", wasm(name)])
     t.equal(status, 0, stderr)
     await folder.write(`${name}-printed.d.ts`, stdout)

@@ -52,14 +52,14 @@ t.test("plugins, grants and stored values are there again after kill -9", async 
     "revoke text-stats log",
   ])
   const { run, answers, stderr } = session(storage, ["inspect clerk", "inspect greeter", 'call greeter greet {name: "Bo"}', "unload clerk", "unload clerk"])
-  t.strictSame(run.restored, ["clerk", "greeter", "spinner", "table-stats", "text-stats"], stderr)
+  t.strictSame(run.restored, ["clerk", "greeter", "nearest", "spinner", "table-stats", "text-stats"], stderr)
   t.ok(run.isOk, "what somebody changed is not expected to do what the example shows")
   t.match(answers[0], { grants: { granted: ["kv:write:prices/*"] } })
   t.match(answers[1], { grants: { granted: ["log", "kv:read:prices/*", "kv:read:stock/*"] } })
   t.match(answers[2], { result: { message: "Hello, Bo!" } })
   t.match(answers[3], { unloaded: "clerk" })
   t.match(answers[4], { error: { code: "STELE-CFG-0003" } })
-  t.strictSame(session(storage, []).run.restored, ["greeter", "spinner", "table-stats", "text-stats"])
+  t.strictSame(session(storage, []).run.restored, ["greeter", "nearest", "spinner", "table-stats", "text-stats"])
 })
 
 t.test("a plugin is loaded again from its kept bytes when its file is gone", async (t) => {

@@ -54,7 +54,7 @@ t.test("`npm pack` ships JavaScript, declarations, first-party and example plugi
   ]) {
     t.ok(paths.includes(wanted), wanted)
   }
-  for (const name of ["greeter", "snoop", "spinner", "table-stats", "text-stats"]) {
+  for (const name of ["greeter", "nearest", "snoop", "spinner", "table-stats", "text-stats"]) {
     t.ok(paths.includes(`dist/examples/${name}/${name}.wasm`), `${name}.wasm`)
     t.ok(paths.includes(`dist/examples/${name}/example.json`), `${name}'s example.json`)
   }

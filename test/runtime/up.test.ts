@@ -36,7 +36,7 @@ t.test("`stele up --once --json` prints the run as one line when all goes as it 
   t.same(of("greeter").result, { message: "Hello, Ada!", teaPrice: "2.80 €" })
   t.equal(of("text-stats").result?.words, 4369)
   t.equal(of("table-stats").result?.rows, 100)
-  for (const name of ["greeter", "text-stats", "table-stats"]) {
+  for (const name of ["greeter", "nearest", "text-stats", "table-stats"]) {
     t.match(of(name).usage?.fuel, /^[1-9]\d*$/, `${name} paid fuel`)
     t.ok((of(name).usage?.memoryPeakBytes as number) > 0, `${name} held memory`)
   }

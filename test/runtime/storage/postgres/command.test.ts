@@ -83,7 +83,7 @@ t.test("a database is set up, used, killed and moved by the command line alone",
   await exited
   const again = stele(["up", "--json", "--storage", service], { env, input: 'inspect clerk\ncall greeter greet {name: "Bo"}\n' })
   const [run = "", clerk = "", greeting = ""] = again.stdout.split("\n")
-  t.match(JSON.parse(run), { isOk: true, restored: ["clerk", "greeter", "spinner", "table-stats", "text-stats"] })
+  t.match(JSON.parse(run), { isOk: true, restored: ["clerk", "greeter", "nearest", "spinner", "table-stats", "text-stats"] })
   t.match(JSON.parse(clerk), { grants: { granted: ["kv:write:prices/*"] } })
   t.match(JSON.parse(greeting), { result: { message: "Hello, Bo!", teaPrice: "0.00" } }, "what was written before the kill is there")
 
