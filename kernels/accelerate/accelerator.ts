@@ -17,7 +17,19 @@ import { type BufferOwner, ComputeBuffer, type ComputeBuffers, type Step } from 
 import { type AcceleratorOptions, type ChooseOptions, Core, detailOf, type Slot } from "./core.ts"
 import { type Calibration, cutOver, predict, type Prediction, type Task, workMs } from "./cost.ts"
 import type { Device, DeviceKind, MemoryInfo } from "./device.ts"
-import { type ElementType, type Operation, operationOf, type Shape, shapeOf, trafficOf, type Values, workOf } from "./operation.ts"
+import {
+  type ElementType,
+  type Group,
+  groups,
+  type Operation,
+  operationOf,
+  operations,
+  type Shape,
+  shapeOf,
+  trafficOf,
+  type Values,
+  workOf,
+} from "./operation.ts"
 import { explainPlan, type Plan } from "./plan.ts"
 import { Patience, runOn, timesOf } from "./run-on.ts"
 import { selfTest } from "./self-test.ts"
@@ -67,6 +79,8 @@ export interface DeviceStatus {
   readonly reason?: string
   readonly calibration?: Calibration
   readonly memory?: MemoryInfo
+  /** Groups of which it does some operation (`Operation.group`), and `PatternMatching` where it searches texts. */
+  readonly capabilities?: ReadonlyArray<Group>
   /** By operation: `passed`, or where its self-test differed. */
   readonly tested?: Readonly<Record<string, string>>
 }
@@ -92,6 +106,16 @@ const taskOf = ({ operation, shape }: { readonly operation: Operation; readonly 
   work: workOf(operation, shape),
   rate: operation.rate,
 })
+
+/** Asked with a small shape of each operation. */
+const capabilitiesOf = (device: Device): ReadonlyArray<Group> =>
+  groups.filter((group) =>
+    group === "PatternMatching"
+      ? device.search !== undefined
+      : [...operations.values()].some(
+          (operation) => operation.group === group && device.refuse(operation, shapeOf(operation, operation.tests[0] ?? {})) === undefined,
+        ),
+  )
 
 export class Accelerator {
   readonly #core: Core
@@ -162,6 +186,7 @@ export class Accelerator {
         ...{ ...base, state: "ready", description: device.description, mode: device.mode, memory: device.memory() },
         ...(device.onlyByName === undefined ? {} : { reason: device.onlyByName }),
         ...(calibration === undefined ? {} : { calibration }),
+        capabilities: capabilitiesOf(device),
         tested: Object.fromEntries([...tested].map(([name, { difference }]) => [name, difference ?? "passed"])),
       }
     })

@@ -61,6 +61,27 @@ t.test("it runs where it says, and says why", async (t) => {
   ])
 })
 
+t.test("each device says what it is for", async (t) => {
+  const { accelerator } = await opened(new Remote())
+  t.match(
+    accelerator.status().map(({ capabilities, name }) => [name, capabilities]),
+    [
+      ["remote", ["VectorOps", "Reduction", "MatMul", "Compute"]],
+      ["simd-fast", ["VectorOps", "Reduction", "MatMul", "Compute"]],
+      ["simd", ["VectorOps", "Reduction", "MatMul", "Compute"]],
+      ["cpu", ["VectorOps", "Reduction", "MatMul", "Compute"]],
+    ],
+  )
+  t.same(
+    accelerator
+      .status()
+      .filter(({ capabilities }) => capabilities?.includes("PatternMatching"))
+      .map(({ name }) => name),
+    ["simd-fast", "simd"],
+  )
+  await accelerator.close()
+})
+
 t.test("a list runs as one, and nothing of it is read back", async (t) => {
   const remote = new Remote()
   const { accelerator } = await opened(remote)
