@@ -119,6 +119,17 @@ t.test("reductions", (t) => {
       if (problem !== undefined) t.fail(`sum, mean, dot, max, min, argmax of ${n}: ${problem}`)
       freed(a, b)
     }
+  // Zeros of both signs, and what is beyond them on one side.
+  for (const n of lengths(random))
+    for (const side of [-1, 1]) {
+      const x = Float32Array.from({ length: n }, () => random.pick(n % 3 === 0 ? [side] : [-0, 0, side]) * random.pick([1, n % 2]))
+      for (const kernels of both) {
+        const a = kernels.numbers(x)
+        const problem = difference(Float32Array.of(kernels.maxOf(a), kernels.minOf(a)), [reduce.max(x), reduce.min(x)])
+        if (problem !== undefined) t.fail(`max, min of zeros and ${side}, ${n} of them: ${problem}`)
+        freed(a)
+      }
+    }
   t.pass()
   t.end()
 })
