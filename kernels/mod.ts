@@ -58,6 +58,7 @@ export { type AcceleratorOptions, type ChooseOptions, ownSources, type Remembere
 export type { Calibration, Correction, Prediction } from "./accelerate/cost.ts"
 export type { Absent, Device, DeviceArray, DeviceKind, DeviceSource, Dispatch, MemoryInfo } from "./accelerate/device.ts"
 export { type Operation, operations, type Shape } from "./accelerate/operation.ts"
+export type { OutputsOf } from "./accelerate/outputs.ts"
 export { type Candidate, explainPlan, type Plan } from "./accelerate/plan.ts"
 export { openWebGpu, type WebGpuDevice, type WebGpuOptions } from "./webgpu/device.ts"
 export { type Pass, pass, type Plan as WebGpuPlan, type Program, type Shader } from "./webgpu/plan.ts"

@@ -30,6 +30,8 @@ import {
   type Values,
   workOf,
 } from "./operation.ts"
+import { acceleratorKeys, checkOptions, quotaKeys, runKeys } from "./options.ts"
+import type { OutputsOf } from "./outputs.ts"
 import { explainPlan, type Plan } from "./plan.ts"
 import { Patience, runOn, timesOf } from "./run-on.ts"
 import { selfTest } from "./self-test.ts"
@@ -63,8 +65,8 @@ export interface Receipt {
   readonly failed: ReadonlyArray<{ readonly device: string; readonly code: string; readonly detail: string }>
 }
 
-export interface Run {
-  readonly outputs: ComputeBuffers
+export interface Run<Name extends string = string> {
+  readonly outputs: OutputsOf<Name>
   readonly receipt: Receipt
 }
 
@@ -142,6 +144,7 @@ export class Accelerator {
 
   /** The same devices for somebody whose buffers and runs are counted apart. `name` is told in errors. */
   caller(name: string, quota: Quota = {}): Accelerator {
+    checkOptions(quota, quotaKeys, quotaKeys)
     return new Accelerator(this.#core, name, quota)
   }
 
@@ -233,13 +236,18 @@ export class Accelerator {
    * Runs one operation; resolves when it has run. Its outputs are new buffers, to be freed by whoever asked.
    * @throws KernelError `Unknown`, `Shape`, `Length`, `Type`; (rejects) AccelerateError, see its reasons
    */
-  async run(name: string, values: Readonly<Record<string, number>>, inputs: ComputeBuffers, options: RunOptions = {}): Promise<Run> {
+  async run<const Name extends string>(
+    name: Name,
+    values: Readonly<Record<string, number>>,
+    inputs: ComputeBuffers,
+    options: RunOptions = {},
+  ): Promise<Run<Name>> {
     const list = this.batch()
     const outputs = list.add(name, values, inputs)
     try {
       return { outputs, receipt: await list.run(options) }
     } catch (error) {
-      for (const output of Object.values(outputs)) output.free()
+      for (const output of Object.values<ComputeBuffer>(outputs)) output.free()
       throw error
     }
   }
@@ -278,7 +286,7 @@ export class Accelerator {
   async #served<A>(
     operation: string,
     dispatches: number,
-    { deadlineMs, device: named, signal }: RunOptions,
+    options: RunOptions,
     how: {
       readonly choose: (tried: ReadonlyMap<Slot, string>) => { readonly plan: Plan; readonly slot: Slot | undefined }
       /** False where the device turned out not to fit, which the next choice knows. */
@@ -286,6 +294,8 @@ export class Accelerator {
       readonly attempt: (slot: Slot, device: Device, plan: Plan, patience: Patience) => Promise<A>
     },
   ): Promise<{ readonly result: A; readonly receipt: Receipt }> {
+    checkOptions(options, runKeys, ["deadlineMs"])
+    const { deadlineMs, device: named, signal } = options
     const core = this.#core
     if (core.isClosed) throw new AccelerateError("Closed", { what: "the accelerator" })
     this.#allow("dispatchesMax", this.#dispatches, dispatches)
@@ -300,7 +310,9 @@ export class Accelerator {
       const { plan, slot } = how.choose(tried)
       const device = slot?.device
       if (slot === undefined || device === undefined) {
-        const reasons = plan.candidates.map(({ device: of, refused }) => `${of}: ${refused}`)
+        // Of a device that was named, the others have nothing to say.
+        const asked = named === undefined ? plan.candidates : plan.candidates.filter(({ device: of }) => of === named)
+        const reasons = asked.map(({ device: of, refused }) => `${of}: ${refused}`)
         throw new AccelerateError("NoDevice", { operation, mode: plan.mode, reasons }, cause === undefined ? {} : { cause })
       }
       try {
@@ -469,7 +481,7 @@ export class Batch {
    * One more operation; its outputs can be inputs of the next. They are new buffers, to be freed by whoever asked.
    * @throws KernelError `Unknown`, `Shape`, `Length`, `Type`; AccelerateError `Closed` for a buffer that was freed, `Quota`
    */
-  add(name: string, values: Readonly<Record<string, number>>, inputs: ComputeBuffers): ComputeBuffers {
+  add<const Name extends string>(name: Name, values: Readonly<Record<string, number>>, inputs: ComputeBuffers): OutputsOf<Name> {
     if (this.#hasRun) throw new AccelerateError("Closed", { what: "a batch that has run" })
     const operation = operationOf(name)
     const shape = shapeOf(operation, values)
@@ -483,13 +495,15 @@ export class Batch {
         if (isOptional === true) continue
         throw new KernelError("Length", { kernel: name, operand, expected: length, found: 0 })
       }
+      if (!(buffer instanceof ComputeBuffer))
+        throw new KernelError("Type", { kernel: name, operand, expected: `a buffer of accelerator.buffer(…), of ${type}`, found: "something else" })
       if (buffer.isFreed) throw new AccelerateError("Closed", { what: `"${operand}" of ${name}` })
       if (buffer.type !== type) throw new KernelError("Type", { kernel: name, operand, expected: type, found: buffer.type })
       if (buffer.length !== length) throw new KernelError("Length", { kernel: name, operand, expected: length, found: buffer.length })
     }
     const outputs = this.#make(operation, shape)
     this.#steps.push({ operation, shape, inputs, outputs })
-    return outputs
+    return outputs as OutputsOf<Name>
   }
 
   /** Runs all, in their order, on one device; once. @throws (rejects) AccelerateError */
@@ -502,6 +516,7 @@ export class Batch {
 
 /** Opens devices and measures them; where nothing is remembered of them, 50 ms each. @throws KernelError `Unknown` mode */
 export async function openAccelerator(options: AcceleratorOptions & Quota = {}): Promise<Accelerator> {
+  checkOptions(options, acceleratorKeys, quotaKeys)
   const core = new Core(options)
   await core.open()
   return new Accelerator(core, "this program", options)

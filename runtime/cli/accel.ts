@@ -59,6 +59,10 @@ export async function calibrateDevices({ device, json, mode }: Common & { readon
   else showStatus(devices)
 }
 
+/** An operation with its parameters, those in brackets that have a default. */
+const usageOf = ({ name, parameters }: Operation): string =>
+  [name, ...parameters.map(({ default: other, name: parameter }) => (other === undefined ? parameter : `[${parameter}]`))].join(" ")
+
 /** `NAME=NUMBER`, and bare numbers, which are those parameters that are not named, in their order. */
 function shapeFrom(operation: Operation, words: ReadonlyArray<string>): Record<string, number> {
   const shape: Record<string, number> = {}
@@ -97,17 +101,21 @@ export async function explainChoice({
           })),
         }),
       )
-    else {
-      const rows = [...operations.values()].map(({ name: operation, parameters, summary }) => [
-        `${operation} ${parameters.map(({ name: parameter, default: other }) => (other === undefined ? parameter : `[${parameter}]`)).join(" ")}`,
-        summary,
-      ])
-      for (const line of table(rows, columns(process.stdout), 0, [out.bold])) printLine(line)
-    }
+    else
+      for (const of of operations.values()) {
+        printLine(usageOf(of))
+        for (const line of table([[of.summary]], columns(process.stdout))) printLine(line)
+      }
     return
   }
   const operation = operationOf(name)
   const shape = shapeFrom(operation, sizes)
+  const missing = operation.parameters.find(({ default: other, name: parameter }) => other === undefined && !(parameter in shape))
+  if (missing !== undefined)
+    throw new ConfigError("Usage", {
+      detail: `Missing ${quote(missing.name)} of ${name}`,
+      advice: `give numbers in this order, or as NAME=NUMBER: ${usageOf(operation)}`,
+    })
   await using accelerator = await openAccelerator({ mode: modeOf(mode) })
   const choice = device === undefined ? {} : { device }
   const plan = accelerator.plan(name, shape, choice)

@@ -100,7 +100,7 @@ const measured = { ...common, operation: "add", sizes: "64", output: undefined }
 /** What somebody mistook, and the code and words he is answered with. */
 const mistakes: ReadonlyArray<readonly [what: string, run: () => Promise<void>, code: string, says: string]> = [
   ["an unknown operation", () => explainChoice({ ...explained, operation: "matmull" }), "STELE-KRN-0006", 'operation "matmull": there are add,'],
-  ["a size that is missing", () => explainChoice({ ...explained, sizes: ["1", "2"] }), "STELE-KRN-0003", '"n"'],
+  ["a size that is missing", () => explainChoice({ ...explained, sizes: ["1", "2"] }), "STELE-CFG-0003", '"n" of matmul'],
   ["a size too many", () => explainChoice({ ...explained, sizes: ["1", "2", "3", "4", "0", "0", "9"] }), "STELE-CFG-0003", '"9"'],
   ["a size that is no number", () => explainChoice({ ...explained, sizes: ["1", "x", "3"] }), "STELE-CFG-0003", '"x"'],
   ["a size without its number", () => explainChoice({ ...explained, sizes: ["1", "k=", "3"] }), "STELE-CFG-0003", '"k="'],
@@ -133,7 +133,7 @@ t.test("mistakes exit with 2, and --json tells of them on standard output", asyn
   const ended = stele(["accel", "explain", "matmul", "1", "2", "--json"], { env })
   t.equal(ended.code, 2)
   t.equal(ended.stderr, "")
-  t.match(jsonError(ended), { code: "STELE-KRN-0003" })
+  t.match(jsonError(ended), { code: "STELE-CFG-0003", fix: /matmul m k n \[batch\]/ })
   const people = stele(["accel", "measure", "add", "--output", join(folder, "missing", "a.svg")], { env })
   t.equal(people.code, 2)
   t.equal(people.stdout, "")

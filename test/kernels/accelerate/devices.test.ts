@@ -2,6 +2,7 @@
 import t from "tap"
 import { openCpu } from "../../../kernels/accelerate/cpu.ts"
 import type { Device } from "../../../kernels/accelerate/device.ts"
+import { otherOutputs } from "../../../kernels/accelerate/outputs.ts"
 import { operationOf, operations, sampleOf, shapeOf, trafficOf, workOf } from "../../../kernels/accelerate/operation.ts"
 import { openSimd } from "../../../kernels/accelerate/simd.ts"
 import { selfTest } from "../../../kernels/accelerate/self-test.ts"
@@ -14,6 +15,15 @@ for (const open of [() => openSimd(), () => openSimd({ mode: "fast" }), async ()
     await device.close()
   })
 }
+
+t.test("what operations make is what their types say", async (t) => {
+  const known: Readonly<Record<string, ReadonlyArray<string>>> = otherOutputs
+  for (const operation of operations.values()) {
+    const made = operation.outputs(shapeOf(operation, operation.scaled(64))).map(({ name }) => name)
+    t.strictSame(made, known[operation.name] ?? ["out"], operation.name)
+  }
+  for (const name of Object.keys(known)) t.ok(operations.has(name), name)
+})
 
 t.test("shapes have their defaults, and what does not fit is named", async (t) => {
   t.same(shapeOf(operationOf("matmul"), { m: 2, k: 3, n: 4 }), { m: 2, k: 3, n: 4, batch: 1, transposeA: 0, transposeB: 0 })
