@@ -5,6 +5,7 @@ type Binary = (out: number, x: number, y: number, n: number) => void
 
 /** Addresses are in bytes; what each does is said at the kernel. */
 export interface InferenceModule extends Record<`${BinaryName}F32`, Binary> {
+  readonly widen: () => void
   readonly addScalarF32: (out: number, x: number, s: number, n: number) => void
   readonly mulScalarF32: (out: number, x: number, s: number, n: number) => void
   readonly fmaF32: (out: number, x: number, y: number, z: number, n: number) => void

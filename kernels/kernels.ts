@@ -38,6 +38,8 @@ export interface KernelsOptions {
   readonly mode?: Mode
   /** Bytes of all arrays together; default 1 GiB, at most 4 GiB less 64 KiB. */
   readonly bytesMax?: number
+  /** Products are laid out for an engine that joins two vectors of 128 bits into one of 256 (`enableTurbo` of `stele/accel`); others are slower so. Default false. */
+  readonly isWide?: boolean
 }
 
 export type Floats = Numbers<"f32">
@@ -167,12 +169,14 @@ export interface PackedConvolution {
 export const builds: Builds = { bitexact: () => import("./inference.bitexact.gen.ts"), fast: () => import("./inference.fast.gen.ts") }
 
 /** Opens the kernels of a mode, in a memory of their own. @throws KernelError `Engine` without WebAssembly SIMD, `Unknown` mode, `Shape` of `bytesMax` */
-export async function openKernels({ bytesMax = 1 << 30, mode = "bitexact" }: KernelsOptions = {}): Promise<Kernels> {
+export async function openKernels({ bytesMax = 1 << 30, isWide = false, mode = "bitexact" }: KernelsOptions = {}): Promise<Kernels> {
   if (!modes.includes(mode)) throw new KernelError("Unknown", { what: "mode", name: mode, known: modes.join(", ") })
   if (!(Number.isSafeInteger(bytesMax) && bytesMax > 0 && bytesMax <= bytesMaxOfAll - 65_536))
     throw new KernelError("Shape", { kernel: "openKernels", operand: "bytesMax", expected: `1 to ${bytesMaxOfAll - 65_536} bytes`, found: String(bytesMax) })
   const memory = new KernelMemory(bytesMax)
-  return new Kernels(mode, memory, await instantiated<InferenceModule>(builds, mode, memory.memory))
+  const module = await instantiated<InferenceModule>(builds, mode, memory.memory)
+  if (isWide) module.widen()
+  return new Kernels(mode, memory, module)
 }
 
 const three = (of: ReadonlyArray<number> | undefined, other: number): Size => {

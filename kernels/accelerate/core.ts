@@ -55,10 +55,11 @@ export interface Slot {
 }
 
 export const detailOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
-/** SIMD in both modes, and the references. */
-export const ownSources = (fingerprint = ""): ReadonlyArray<DeviceSource> => [
-  { name: "simd-fast", kind: "simd", open: () => openSimd({ mode: "fast", fingerprint }) },
-  { name: "simd", kind: "simd", open: () => openSimd({ fingerprint }) },
+
+/** SIMD in both modes, and the references. `fingerprint` names engine and processor; `isWide` is that of `openKernels`. */
+export const ownSources = (options: { readonly fingerprint?: string; readonly isWide?: boolean } = {}): ReadonlyArray<DeviceSource> => [
+  { name: "simd-fast", kind: "simd", open: () => openSimd({ ...options, mode: "fast" }) },
+  { name: "simd", kind: "simd", open: () => openSimd(options) },
   { name: "cpu", kind: "cpu", open: async () => openCpu() },
 ]
 

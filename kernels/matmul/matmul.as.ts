@@ -1,7 +1,7 @@
 /** `C[m,n] = A[m,k] · B[k,n]`, by tiles. */
 import { mapF32 } from "../math/math.as"
 import { isFast } from "../simd.as"
-import { columns, copy, depthMax, highMax, packA, packB, panelA, panelB, rows, tile } from "../tile/tile.as"
+import { columns, copy, depthMax, highMax, isPair, packA, packB, panelA, panelB, rows, tile, tileWide } from "../tile/tile.as"
 import { addF32 } from "../vector/vector.as"
 
 /**
@@ -43,7 +43,6 @@ export function matmulPackedF32(
   activation: i32,
   scratch: usize,
 ): void {
-  const wide = (n + columns - 1) & -columns
   const edge = scratch + ((highMax * depthMax) << 2)
   for (let top = 0; top < m; top += highMax) {
     const high = min(highMax, m - top)
@@ -52,23 +51,37 @@ export function matmulPackedF32(
       const depth = min(depthMax, k - at)
       packA(scratch, a + across * <usize>top + along * <usize>at, across, along, high, depth)
       for (let left = 0; left < n; left += columns, b += <usize>depth * panelB) {
-        let panel = scratch
-        for (let row = 0; row < high; row += rows, panel += <usize>depth * panelA) {
-          const to = c + stride * <usize>(top + row) + (<usize>left << 2)
-          if (row + rows <= high && left + columns <= n) tile(panel, b, depth, to, stride, at > 0)
-          else {
-            const tall = min(rows, high - row)
-            const broad = min(columns, n - left)
-            if (at > 0) copy(edge, panelB, to, stride, tall, broad)
-            tile(panel, b, depth, edge, panelB, at > 0)
-            copy(to, stride, edge, panelB, tall, broad)
-          }
-        }
+        const to = c + stride * <usize>top + (<usize>left << 2)
+        let row = 0
+        if (isPair(n - left)) {
+          const next = b + <usize>depth * panelB
+          for (; row + rows <= high; row += rows)
+            tileWide(scratch + <usize>row * <usize>depth * 4, b, next, depth, to + stride * <usize>row, stride, at > 0)
+          down(scratch, b, row, high, columns, depth, to, stride, at > 0, edge)
+          left += columns
+          b = next
+          down(scratch, b, row, high, columns, depth, to + columns * 4, stride, at > 0, edge)
+        } else down(scratch, b, row, high, min(columns, n - left), depth, to, stride, at > 0, edge)
       }
     }
     const from = c + stride * <usize>top
     if (k == 0) for (let row = 0; row < high; row++) memory.fill(from + stride * <usize>row, 0, <usize>n << 2)
     finish(from, stride, high, n, bias, activation)
+  }
+}
+
+/** One panel of B with rows of A from `row` on, as far as `high`. */
+function down(a: usize, b: usize, row: i32, high: i32, broad: i32, depth: i32, to: usize, stride: usize, resume: bool, edge: usize): void {
+  a += <usize>row * <usize>depth * 4
+  to += stride * <usize>row
+  for (; row < high; row += rows, a += <usize>depth * panelA, to += stride * rows) {
+    if (row + rows <= high && broad == columns) tile(a, b, depth, to, stride, resume)
+    else {
+      const tall = min(rows, high - row)
+      if (resume) copy(edge, panelB, to, stride, tall, broad)
+      tile(a, b, depth, edge, panelB, resume)
+      copy(to, stride, edge, panelB, tall, broad)
+    }
   }
 }
 

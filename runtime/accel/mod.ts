@@ -55,7 +55,7 @@ function processorFingerprint(): string {
 }
 
 /** SIMD on all processors, in each mode; a machine with one has nothing to share. */
-const threadSources = (fingerprint: string): ReadonlyArray<DeviceSource> =>
+const threadSources = (fingerprint: string, isWide: boolean): ReadonlyArray<DeviceSource> =>
   modes.map((mode) => {
     const name = mode === "fast" ? "threads-fast" : "threads"
     return {
@@ -63,7 +63,7 @@ const threadSources = (fingerprint: string): ReadonlyArray<DeviceSource> =>
       kind: "simd",
       open: async () => {
         if (process.getBuiltinModule("node:os").availableParallelism() < 2) return { state: "absent", reason: "this machine has one processor" }
-        const { close, kernels, threads } = await openThreadedKernels({ mode })
+        const { close, kernels, threads } = await openThreadedKernels({ mode, isWide })
         return simdDevice(kernels, { name, description: `WebAssembly SIMD, ${threads} threads`, fingerprint: `${threads} ${fingerprint}`, close })
       },
     }
@@ -73,7 +73,7 @@ const threadSources = (fingerprint: string): ReadonlyArray<DeviceSource> =>
 export async function machineSources({ turbo = false, webGpu = {} }: Pick<MachineOptions, "turbo" | "webGpu"> = {}): Promise<ReadonlyArray<DeviceSource>> {
   const fingerprint = `${processorFingerprint()}${turbo ? " turbo" : ""}`
   const gpus = webGpu === false ? [] : await webGpuSources(webGpu)
-  return [...gpus, ...nativeSources, fpgaSource, ...threadSources(fingerprint), ...ownSources(fingerprint)]
+  return [...gpus, ...nativeSources, fpgaSource, ...threadSources(fingerprint, turbo), ...ownSources({ fingerprint, isWide: turbo })]
 }
 
 /** Opens the devices of this machine; where nothing is remembered of one it is measured, in 50 ms. @throws KernelError `Unknown` mode */

@@ -30,9 +30,10 @@ const callSize = 16
  */
 const program = `
 const { parentPort, workerData } = require("node:worker_threads")
-const { bytes, calls, control, index, memory, names, spins } = workerData
+const { bytes, calls, control, index, isWide, memory, names, spins } = workerData
 WebAssembly.instantiate(bytes, { env: { memory } }).then(({ instance }) => {
   const state = new Int32Array(control), call = new Float64Array(calls, index * ${callSize} * 8, ${callSize})
+  if (isWide) instance.exports.widen()
   const exports = names.map((name) => instance.exports[name])
   parentPort.postMessage("ready")
   for (let seen = 0; ; ) {
@@ -169,7 +170,7 @@ export interface ThreadedKernels {
  * Opens kernels on several threads. Their results are those of one, bit for bit.
  * @throws (rejects) KernelError `Engine` without WebAssembly SIMD or threads, `Shape` of `threads`
  */
-export async function openThreadedKernels({ bytesMax = 1 << 30, mode = "bitexact", threads }: ThreadsOptions = {}): Promise<ThreadedKernels> {
+export async function openThreadedKernels({ bytesMax = 1 << 30, isWide = false, mode = "bitexact", threads }: ThreadsOptions = {}): Promise<ThreadedKernels> {
   const { availableParallelism } = process.getBuiltinModule("node:os")
   const count = threads ?? Math.min(threadsDefaultMax, availableParallelism())
   if (!(Number.isSafeInteger(count) && count >= 2 && count <= threadsMax))
@@ -184,11 +185,12 @@ export async function openThreadedKernels({ bytesMax = 1 << 30, mode = "bitexact
   const bytes = sharing(await moduleBytes(builds, mode))
   const { instance } = await WebAssembly.instantiate(bytes, { env: { memory: memory.memory } })
   const module = instance.exports as unknown as InferenceModule
+  if (isWide) module.widen()
   const names = Object.keys(module)
   const control = new SharedArrayBuffer(header * 4)
   const calls = new SharedArrayBuffer((count - 1) * callSize * 8)
   const workers = Array.from({ length: count - 1 }, (_, index) => {
-    const workerData = { bytes, calls, control, index, memory: memory.memory, names, spins }
+    const workerData = { bytes, calls, control, index, isWide, memory: memory.memory, names, spins }
     const worker = new Thread(program, { eval: true, workerData, name: "stele-kernels", execArgv: [], env: {} })
     worker.unref()
     return worker

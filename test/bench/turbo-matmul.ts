@@ -4,7 +4,7 @@ import { modes, openKernels } from "../../kernels/kernels.ts"
 const n = 512
 const found: Record<string, number> = {}
 for (const mode of modes) {
-  const kernels = await openKernels({ mode })
+  const kernels = await openKernels({ mode, isWide: process.execArgv.includes("--experimental-wasm-revectorize") })
   const [a, out] = [kernels.numbers(Float32Array.from({ length: n * n }, (_, i) => Math.sin(i))), kernels.zeros(n * n)]
   let least = Number.POSITIVE_INFINITY
   for (const endMs = performance.now() + 600; performance.now() < endMs;) {

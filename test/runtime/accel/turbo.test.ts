@@ -8,7 +8,7 @@ import { selfTest } from "./kernels/accelerate/self-test.ts"
 import { openAccelerator } from "./runtime/accel/mod.ts"
 import { openSimd } from "./kernels/accelerate/simd.ts"
 const accelerator = await openAccelerator({ turbo: true, memoryPath: undefined })
-const device = await openSimd()
+const device = await openSimd({ isWide: true })
 const differences = []
 // Twice: first as V8 compiles at once, then as it compiles what has run for long.
 for (let round = 0; round < 2; round++) {
