@@ -17,6 +17,8 @@ import { runsOf, seed } from "../../seed.ts"
 import { Random, randomFloats } from "../random-floats.ts"
 import { dawn, isLoaded, module, openMesa, skip } from "./mesa.ts"
 
+t.setTimeout(120_000)
+
 /** One line is skipped where there is no adapter, not one a test. */
 const onAdapter = (name: string, run: (t: Test) => Promise<void>): void => {
   if (skip === false) void t.test(name, run)

@@ -17,6 +17,8 @@ import { bin } from "../../host/engine.ts"
 import { isFull } from "../../seed.ts"
 import type { Outcome } from "./outcome.ts"
 
+t.setTimeout(300_000)
+
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
 
 function judge(t: Test, { description, differences, passed }: Outcome): void {
