@@ -2,7 +2,7 @@
 import { AccelerateError } from "../../schemas/error/accelerate.ts"
 import { KernelError } from "../../schemas/error/kernel.ts"
 import { type Mode, modes } from "../kernels.ts"
-import { type Calibration, calibrate, confidenceOf, type Correction, History, predict, type Prediction, type Task } from "./cost.ts"
+import { bestOf, type Calibration, calibrate, confidenceOf, type Correction, History, isStale, predict, type Prediction, type Task } from "./cost.ts"
 import { openCpu } from "./cpu.ts"
 import { type Absent, type Device, type DeviceArray, deviceKinds, type DeviceSource } from "./device.ts"
 import type { Shape } from "./operation.ts"
@@ -116,13 +116,16 @@ export class Core {
       slot.absent = undefined
       slot.restsUntilMs = undefined
       const known = this.#memory?.get(opened.fingerprint)
-      slot.calibration = known?.calibration ?? (await calibrate(opened, { now: this.now }))
+      const isMeasured = known === undefined || isStale(known.calibration, Date.now())
+      const measured = isMeasured ? await calibrate(opened, { now: this.now }) : known.calibration
+      slot.calibration = isMeasured && known !== undefined ? bestOf(known.calibration, measured) : measured
       slot.history = new History(known?.corrections)
+      if (isMeasured && known !== undefined) slot.history = slot.history.rescaled(known.calibration, slot.calibration)
       slot.device = opened
       void opened.lost?.then((reason) => {
         if (slot.device === opened && !this.isClosed) this.#rest(slot, reason)
       })
-      if (known === undefined) this.remember(slot)
+      if (isMeasured) this.remember(slot)
     } catch (error) {
       slot.absent = { state: "absent", reason: `it could not be opened: ${detailOf(error)}` }
     }

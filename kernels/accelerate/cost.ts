@@ -3,13 +3,15 @@
  * third term by operation and by power of two of work. Pure but for `calibrate`, which measures.
  */
 import type { Device, DeviceArray } from "./device.ts"
-import { operationOf, type Rate, sampleOf, shapeOf, workOf } from "./operation.ts"
+import { operationOf, operations, type Rate, sampleOf, shapeOf, workOf } from "./operation.ts"
 
 /** In milliseconds and per millisecond. */
 export interface Calibration {
   /** Of the device that was measured. */
   readonly fingerprint: string
   readonly measuredAt: string
+  /** Measurements that this is the best of. */
+  readonly rounds: number
   readonly tookMs: number
   /** From a dispatch to the knowledge that it ran. */
   readonly launchMs: number
@@ -65,6 +67,17 @@ export class History {
     return [...this.#corrections]
   }
 
+  /** The same runs, as factors on another calibration. */
+  rescaled(before: Calibration, now: Calibration): History {
+    return new History(
+      this.entries().map(([bucket, { factor, runs }]) => {
+        const name = bucket.slice(0, bucket.lastIndexOf("/"))
+        const task: Task = { operation: name, work: 1, rate: operations.get(name)?.rate ?? "search" }
+        return [bucket, { factor: (factor * workMs(before, task)) / workMs(now, task), runs }]
+      }),
+    )
+  }
+
   of(task: Task): Correction {
     return this.#corrections.get(bucketOf(task)) ?? { factor: 1, runs: 0 }
   }
@@ -75,6 +88,29 @@ export class History {
     const { factor, runs } = this.of(task)
     // The first run replaces what was guessed; later ones move it.
     this.#corrections.set(bucketOf(task), { factor: runs === 0 ? bounded : factor + weight * (bounded - factor), runs: runs + 1 })
+  }
+}
+
+/** Measurements after which a machine has been seen doing nothing else, as well as it will be. */
+const roundsEnough = 3
+const freshMs = 86_400_000
+
+/** Whether to measure again: a busy machine is slower than it is, and a machine changes. `nowMs`: of the world's clock. */
+export const isStale = ({ measuredAt, rounds }: Calibration, nowMs: number): boolean =>
+  rounds < roundsEnough || !(Math.abs(nowMs - Date.parse(measuredAt)) <= freshMs)
+
+/** The best of each figure: whatever else a machine does only slows what is measured. */
+export function bestOf(before: Calibration, now: Calibration): Calibration {
+  const rateOf = (rate: Rate): number => Math.max(before.rates[rate], now.rates[rate])
+  return {
+    ...now,
+    rounds: before.rounds + 1,
+    launchMs: Math.min(before.launchMs, now.launchMs),
+    readMs: Math.min(before.readMs, now.readMs),
+    upBytesPerMs: Math.max(before.upBytesPerMs, now.upBytesPerMs),
+    downBytesPerMs: Math.max(before.downBytesPerMs, now.downBytesPerMs),
+    rates: { arithmetic: rateOf("arithmetic"), memory: rateOf("memory"), function: rateOf("function"), reduction: rateOf("reduction") },
+    searchBytesPerMs: Math.max(before.searchBytesPerMs, now.searchBytesPerMs),
   }
 }
 
@@ -213,6 +249,7 @@ export async function calibrate(
     return {
       fingerprint: device.fingerprint,
       measuredAt: new Date().toISOString(),
+      rounds: 1,
       launchMs,
       ...copied,
       rates,

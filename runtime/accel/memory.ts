@@ -19,9 +19,10 @@ const isFinite = (value: unknown): boolean => typeof value === "number" && Numbe
 function isRemembered(value: unknown): value is Remembered {
   const { calibration, corrections } = (value ?? {}) as Partial<Remembered>
   if (calibration === undefined || !Array.isArray(corrections)) return false
-  const { downBytesPerMs, launchMs, measuredAt, rates, readMs, searchBytesPerMs, tookMs, upBytesPerMs } = calibration
+  const { downBytesPerMs, launchMs, measuredAt, rates, readMs, rounds, searchBytesPerMs, tookMs, upBytesPerMs } = calibration
   const figures = [
     launchMs,
+    rounds,
     readMs,
     upBytesPerMs,
     downBytesPerMs,

@@ -1,13 +1,13 @@
 /** The cost model: what is predicted, what real runs teach, where one device takes over from another, and calibration within its time. */
 import t from "tap"
-import { type Calibration, calibrate, confidenceOf, cutOver, History, predict } from "../../../kernels/accelerate/cost.ts"
+import { bestOf, type Calibration, calibrate, confidenceOf, cutOver, History, isStale, predict } from "../../../kernels/accelerate/cost.ts"
 import { openCpu } from "../../../kernels/accelerate/cpu.ts"
 import type { Device } from "../../../kernels/accelerate/device.ts"
 import { rates } from "../../../kernels/accelerate/operation.ts"
 import { openSimd } from "../../../kernels/accelerate/simd.ts"
 
 const calibration: Calibration = {
-  ...{ fingerprint: "x", measuredAt: "", tookMs: 0, launchMs: 0.5, readMs: 2, upBytesPerMs: 1_000, downBytesPerMs: 500 },
+  ...{ fingerprint: "x", measuredAt: "", rounds: 1, tookMs: 0, launchMs: 0.5, readMs: 2, upBytesPerMs: 1_000, downBytesPerMs: 500 },
   rates: { arithmetic: 10_000, memory: 100, function: 50, reduction: 200 },
   searchBytesPerMs: 1_000,
 }
@@ -42,6 +42,23 @@ t.test("real runs correct it, size by size, and one disturbed run does not undo 
   t.ok(Math.abs(run() - 6) < 0.2, `${run()}`)
   t.equal(history.of(larger).runs, 0)
   t.same(new History(history.entries()).of(task), history.of(task), "what is remembered is the same")
+})
+
+t.test("the best of several measurements counts, and what runs taught is kept", async (t) => {
+  const slow: Calibration = { ...calibration, launchMs: 5, rates: { ...calibration.rates, arithmetic: 1_000 } }
+  const best = bestOf(slow, calibration)
+  t.match(best, { rounds: 2, launchMs: 0.5, rates: { arithmetic: 10_000, memory: 100 } })
+  t.match(bestOf(calibration, slow), { launchMs: 0.5, rates: { arithmetic: 10_000 } })
+  const task = { operation: "matmul", work: 20_000, rate: "arithmetic" } as const
+  const history = new History()
+  history.learn(task, 0.5)
+  const traffic = { bytesUp: 0, bytesDown: 0 }
+  t.equal(predict(best, history.rescaled(slow, best), [task], traffic).runMs, predict(slow, history, [task], traffic).runMs)
+  const at = (ageMs: number, rounds: number): Calibration => ({ ...calibration, rounds, measuredAt: new Date(1e12 - ageMs).toISOString() })
+  t.same(
+    [at(0, 2), at(1_000, 3), at(90_000_000, 3), at(-90_000_000, 3), { ...calibration, rounds: 3 }].map((of) => isStale(of, 1e12)),
+    [true, false, true, true, true],
+  )
 })
 
 t.test("a cut-over is the least size", async (t) => {
