@@ -29,7 +29,7 @@ import { type Builds, instantiated, type Mode } from "./memory/module.ts"
 import { addressOf, checkSizes, rowsOf } from "./memory/operand.ts"
 
 /** What `training.as.ts` exports. Addresses are in bytes, and 0 for what is left out; what each does is said at the kernel. */
-interface TrainingModule {
+export interface TrainingModule {
   readonly mapBackwardF32: (map: number, dx: number, of: number, dy: number, n: number, a: number, b: number) => void
   readonly columnSumsF32: (out: number, x: number, rows: number, n: number) => void
   readonly channelSumsF32: (out: number, x: number, batch: number, channels: number, size: number, scratch: number) => void
@@ -88,7 +88,8 @@ interface TrainingModule {
   readonly lerpF32: (y: number, x: number, n: number, weight: number) => void
 }
 
-const builds: Builds = { bitexact: () => import("./training.bitexact.gen.ts"), fast: () => import("./training.fast.gen.ts") }
+/** Of training. */
+export const builds: Builds = { bitexact: () => import("./training.bitexact.gen.ts"), fast: () => import("./training.fast.gen.ts") }
 
 /** Opens training over the arrays of these kernels, in their mode. @throws KernelError `Engine` */
 export async function openTrainingKernels(kernels: Kernels): Promise<TrainingKernels> {

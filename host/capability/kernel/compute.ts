@@ -9,7 +9,8 @@ import { type Operand, type Operation, operationOf, type Shape, shapeOf, type Va
 import type { InferenceModule } from "../../../kernels/inference.ts"
 import { builds, Kernels } from "../../../kernels/kernels.ts"
 import { bytesMaxOfAll, KernelMemory, type Numbers } from "../../../kernels/memory/memory.ts"
-import { moduleBytes } from "../../../kernels/memory/module.ts"
+import { type Builds, moduleBytes } from "../../../kernels/memory/module.ts"
+import { builds as trainingBuilds, TrainingKernels, type TrainingModule } from "../../../kernels/training.ts"
 import type { CallContext, HostInterface } from "../capability.ts"
 import type { GrantSet } from "../grant.ts"
 import { err, hostInterface, ok, type Result, serve } from "../serve.ts"
@@ -31,8 +32,8 @@ const turnCost = 200
 export function workOf(operation: Operation, shape: Shape): number {
   const { batch = 1, groups = 1, heads = 1, rows = 1 } = shape
   // A size of 0 leaves no arithmetic, and loops over the other sizes all the same.
-  const arithmetic =
-    operation.arithmetic(shape) || operation.arithmetic(Object.fromEntries(Object.entries(shape).map(([name, size]) => [name, Math.max(1, size)])))
+  const ones = Object.fromEntries(Object.entries(shape).map(([name, size]) => [name, Math.max(1, size)]))
+  const arithmetic = operation.arithmetic(shape) || operation.arithmetic(ones) || Object.values(ones).reduce((all, size) => all * size)
   return arithmetic + turnCost * batch * groups * heads * rows
 }
 
@@ -53,8 +54,14 @@ function operandsOf(operation: Operation, shape: Shape, inputs: Operands): Reado
   return found
 }
 
+/** The kernels over one memory. */
+interface Opened {
+  readonly kernels: Kernels
+  readonly training: TrainingKernels
+}
+
 /** Computes in memory of the plugin's own, and leaves nothing there. @throws KernelError `Memory` */
-function computed(kernels: Kernels, operation: Operation, shape: Shape, inputs: ReadonlyMap<string, Given>): Operands {
+function computed({ kernels, training }: Opened, operation: Operation, shape: Shape, inputs: ReadonlyMap<string, Given>): Operands {
   const arrays: Array<Numbers> = []
   const kept = <A extends Numbers>(made: A): A => {
     arrays.push(made)
@@ -71,6 +78,7 @@ function computed(kernels: Kernels, operation: Operation, shape: Shape, inputs: 
     )
     const outputs = operation.outputs(shape).map(({ length, name, type = "f32" }) => [name, made(type, length)] as const)
     operation.simd?.(kernels, from, Object.fromEntries(outputs), shape)
+    operation.training?.(training, from, Object.fromEntries(outputs), shape)
     return outputs.map(([name, numbers]) => [name, given(numbers.array.slice())])
   } finally {
     for (const array of arrays) array.free()
@@ -79,18 +87,20 @@ function computed(kernels: Kernels, operation: Operation, shape: Shape, inputs: 
 
 /** What serves the interface, with the module compiled. @throws (rejects) KernelError `Engine` */
 export async function computeInterfaces(): Promise<ReadonlyArray<HostInterface>> {
-  const module = await WebAssembly.compile(await moduleBytes(builds, "bitexact"))
+  const compiled = async (of: Builds) => WebAssembly.compile(await moduleBytes(of, "bitexact"))
+  const [inference, gradients] = await Promise.all([compiled(builds), compiled(trainingBuilds)])
   // A memory for each plugin: what one left there no mistake of a kernel can show to another.
-  const opened = new WeakMap<GrantSet, Kernels>()
+  const opened = new WeakMap<GrantSet, Opened>()
 
-  const kernelsOf = ({ grants, limits }: CallContext): Kernels => {
+  const kernelsOf = ({ grants, limits }: CallContext): Opened => {
     const known = opened.get(grants)
     if (known !== undefined) return known
     const memory = new KernelMemory(Math.min(limits.kernelBytesMax, bytesMaxOfAll - 65_536))
-    const { exports } = new WebAssembly.Instance(module, { env: { memory: memory.memory } })
-    const kernels = new Kernels("bitexact", memory, exports as unknown as InferenceModule)
-    opened.set(grants, kernels)
-    return kernels
+    const exportsOf = (module: WebAssembly.Module) => new WebAssembly.Instance(module, { env: { memory: memory.memory } }).exports as unknown
+    const kernels = new Kernels("bitexact", memory, exportsOf(inference) as InferenceModule)
+    const made = { kernels, training: new TrainingKernels(kernels, exportsOf(gradients) as TrainingModule) }
+    opened.set(grants, made)
+    return made
   }
 
   function run(call: CallContext, name: string, values: ReadonlyArray<readonly [string, number]>, inputs: Operands): Result<Operands, Failure> {
