@@ -220,7 +220,7 @@ inlineTest("`load()` refuses option values outside their range", async ({ stele,
   for (const options of wrong) await failure(stele, "STELE-CFG-0002", () => host.load(path("basic"), options))
   for (const grant of ["nonsense", "kv", "kv:read", "kv:erase:x", "kv:read:a*b", ""])
     await failure(stele, "STELE-CAP-0001", () => host.load(path("basic"), { grants: [grant] }))
-  await failure(stele, "STELE-CAP-0009", () => host.load(path("basic"), { grants: ["kernel:matmul"] }))
+  await failure(stele, "STELE-CAP-0009", () => host.load(path("basic"), { grants: ["gpu"] }))
   await failure(stele, "STELE-CFG-0002", () => stele.Host.open({ storage: 5 } as object))
   await failure(stele, "STELE-CFG-0002", () => stele.Host.open({ stop: "never" } as object))
 })
