@@ -28,7 +28,7 @@ export const limits = {
   tasksMax: { unit: "tasks", default: 1_000 },
   streamBytesMax: { unit: "bytes", default: 1 << 20 },
   kernelRunsMax: { unit: "runs", default: 10_000 },
-  kernelWorkMax: { unit: "operations", default: 2_000_000_000 },
+  kernelWorkMax: { unit: "operations", default: 1_000_000_000 },
   kernelBytesMax: { unit: "bytes", default: 64 << 20 },
 } as const
 

@@ -130,6 +130,8 @@ t.test("`run()` refuses what would take long or much before it begins", (t) => {
   }
   const matmul = operationOf("matmul")
   t.equal(workOf(matmul, shapeOf(matmul, { m: 2, k: 3, n: 4 })), 48 + 200)
+  const topk = operationOf("topk")
+  t.equal(workOf(topk, shapeOf(topk, { n: 9, k: 4 })), 9 + 4 * 200)
   t.end()
 })
 

@@ -30,11 +30,13 @@ const turnCost = 200
 
 /** What a run takes, in additions and multiplications: by the formula of its operation, and what its loops take where there is nothing to add in them. */
 export function workOf(operation: Operation, shape: Shape): number {
-  const { batch = 1, groups = 1, heads = 1, rows = 1 } = shape
+  const { batch = 1, groups = 1, heads = 1, k = 1, rows = 1 } = shape
   // A size of 0 leaves no arithmetic, and loops over the other sizes all the same.
   const ones = Object.fromEntries(Object.entries(shape).map(([name, size]) => [name, Math.max(1, size)]))
   const arithmetic = operation.arithmetic(shape) || operation.arithmetic(ones) || Object.values(ones).reduce((all, size) => all * size)
-  return arithmetic + turnCost * batch * groups * heads * rows
+  // Each of the greatest sinks through a heap.
+  const kept = operation.name === "topk" ? k : 1
+  return arithmetic + turnCost * batch * groups * heads * rows * kept
 }
 
 /** Operands by name, each as the operation has it. @throws KernelError `Unknown`, `Type`, `Length` */
