@@ -11,8 +11,8 @@
  * ```
  */
 import { KernelError } from "../schemas/error/kernel.ts"
-import { fromBase64 } from "../schemas/value/base64.ts"
 import { KernelMemory, Numbers } from "./memory/memory.ts"
+import { unpacked } from "./memory/module.ts"
 import { addressOf } from "./memory/operand.ts"
 import type { Match } from "./search/literals.ts"
 import { maskBytes, planOf } from "./search/plan.ts"
@@ -44,7 +44,7 @@ interface Exports {
 /** @throws KernelError `Engine` without WebAssembly SIMD, `Shape` of `bytesMax` */
 export async function openTextKernels({ bytesMax = 1 << 30 }: TextKernelsOptions = {}): Promise<TextKernels> {
   const { wasm } = await import("./text.gen.ts")
-  const module = fromBase64(wasm) as Uint8Array<ArrayBuffer>
+  const module = await unpacked(wasm)
   if (!WebAssembly.validate(module)) throw new KernelError("Engine", { detail: "this engine has no WebAssembly SIMD" })
   const memory = new KernelMemory(bytesMax)
   const { instance } = await WebAssembly.instantiate(module, { env: { memory: memory.memory } })

@@ -12,9 +12,15 @@ export const modes: ReadonlyArray<Mode> = ["bitexact", "fast"]
 /** The two builds of a source, each loaded when it is asked for. */
 export type Builds = Readonly<Record<Mode, () => Promise<{ readonly wasm: string }>>>
 
+/** A module as it was before it was deflated and written as base64. */
+export async function unpacked(wasm: string): Promise<Uint8Array<ArrayBuffer>> {
+  const packed = new Blob([fromBase64(wasm) as Uint8Array<ArrayBuffer>]).stream().pipeThrough(new DecompressionStream("deflate-raw"))
+  return new Uint8Array(await new Response(packed).arrayBuffer())
+}
+
 /** The module of a source in the build of a mode. @throws KernelError `Engine` without WebAssembly SIMD */
 export async function moduleBytes(builds: Builds, mode: Mode): Promise<Uint8Array<ArrayBuffer>> {
-  const bytesOf = async (of: Mode) => fromBase64((await builds[of]()).wasm) as Uint8Array<ArrayBuffer>
+  const bytesOf = async (of: Mode) => unpacked((await builds[of]()).wasm)
   let module = await bytesOf(mode)
   // Where an engine has no relaxed SIMD the exact build is as good as `fast` gets.
   if (mode === "fast" && !WebAssembly.validate(module)) module = await bytesOf("bitexact")

@@ -9,6 +9,7 @@ import { spawnSync } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { gzipSync } from "node:zlib"
 import { type Floats, type Kernels, openKernels, openTextKernels, openTrainingKernels } from "../../kernels/mod.ts"
+import { unpacked } from "../../kernels/memory/module.ts"
 import { openThreadedKernels } from "../../runtime/accel/threads.ts"
 import { peak, peakOperations } from "./guest/peak.ts"
 import { figureRow, type Row, type Target } from "./measure.ts"
@@ -439,11 +440,12 @@ async function sizeRows(): Promise<ReadonlyArray<Row>> {
     "training, fast": [await import("../../kernels/training.fast.gen.ts"), undefined],
     "text and hashes": [await import("../../kernels/text.gen.ts"), 30],
   } as const
-  return Object.entries(modules).map(([name, [{ wasm }, most]]) => {
-    const bytes = Buffer.from(wasm, "base64")
+  const rows = Object.entries(modules).map(async ([name, [{ wasm }, most]]) => {
+    const bytes = await unpacked(wasm)
     const [size, gzip] = [bytes.length / 1_000, gzipSync(bytes, { level: 9 }).length / 1_000]
     return figureRow(`module of ${name}`, "KB", size, { gzip }, most === undefined ? [] : [{ name: "KB", ratio: size, atMost: most }])
   })
+  return Promise.all(rows)
 }
 
 /** The textbook automaton (Aho and Corasick 1975) as one table of states and bytes, which is its fastest form in JavaScript. */

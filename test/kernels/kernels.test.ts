@@ -1,5 +1,6 @@
 /** Each kernel against its plain reference: equal bits in `bitexact`, a bound in `fast`, on random shapes and numbers of every kind. */
 import t from "tap"
+import { unpacked } from "../../kernels/memory/module.ts"
 import { convolve } from "../../kernels/convolve/convolve.ts"
 import { type Convolution, type Floats, Kernels, openKernels } from "../../kernels/kernels.ts"
 import type { InferenceModule } from "../../kernels/inference.ts"
@@ -555,7 +556,7 @@ t.test("integers of 32 bits", (t) => {
 t.test("integers of 8 bits: products are exact whichever way the processor multiplies them", async (t) => {
   const random = new Random(seed + 12)
   const { wasm } = await import("../../kernels/inference.fast.gen.ts")
-  const module = Buffer.from(wasm, "base64")
+  const module = await unpacked(wasm)
   if (!WebAssembly.validate(module)) return t.end()
   const memory = new KernelMemory(1 << 22)
   const { instance } = await WebAssembly.instantiate(module, { env: { memory: memory.memory } })

@@ -1,5 +1,6 @@
 /** Each kernel of training against its plain reference: equal bits in `bitexact`, a bound in `fast`; and what is trained with them. */
 import t, { type Test } from "tap"
+import { unpacked } from "../../kernels/memory/module.ts"
 import { attention, attentionBackward } from "../../kernels/attention/attention.ts"
 import { convolveBackward } from "../../kernels/convolve/backward.ts"
 import { type Convolution, type Floats, openKernels } from "../../kernels/kernels.ts"
@@ -22,7 +23,6 @@ import { dropout, philox, uniform } from "../../kernels/random/random.ts"
 import { columnSums } from "../../kernels/reduce/columns.ts"
 import { mean } from "../../kernels/reduce/reduce.ts"
 import { type AdamState, openTrainingKernels, type TrainingKernels } from "../../kernels/training.ts"
-import { fromBase64 } from "../../schemas/value/base64.ts"
 import { replay, runsOf, seed } from "../seed.ts"
 import { difference, distance, Random, randomFloats } from "./random-floats.ts"
 
@@ -557,7 +557,7 @@ t.test("constants of modules that share a memory lie apart, below every array", 
         const { wasm } = (await import(`../../kernels/${source}.${mode}.gen.ts`)) as { readonly wasm: string }
         const memory = new WebAssembly.Memory({ initial: 2 })
         const bytes = new Uint8Array(memory.buffer).fill(before)
-        await WebAssembly.instantiate(fromBase64(wasm) as Uint8Array<ArrayBuffer>, { env: { memory } })
+        await WebAssembly.instantiate(await unpacked(wasm), { env: { memory } })
         const written = (byte: number) => byte !== before
         const [first, last] = [bytes.findIndex(written), bytes.findLastIndex(written)]
         t.ok(first === -1 || (first >= begin && last < end), `${source}, ${mode}: from ${first} to ${last}`)

@@ -52,7 +52,7 @@ for (const [engine, name, bytesMax] of programs) {
       const first = run(["up", "--once", "--json"])
       t.equal(first.status, 0, first.stderr)
       const shown = JSON.parse(first.stdout) as { readonly plugins: ReadonlyArray<{ readonly isAsShown: boolean }> }
-      t.equal(shown.plugins.length, 5)
+      t.equal(shown.plugins.length, 6)
       t.ok(shown.plugins.every((plugin) => plugin.isAsShown))
       const listed = run(["up"], "list\n")
       t.match(listed.stdout, /greeter/)

@@ -15,8 +15,8 @@ const folder = await mkdtemp(join(tmpdir(), "stele-billing-"))
 t.teardown(() => rm(folder, { recursive: true }))
 const path = join(folder, "books.db")
 const store = await SqliteStore.open(path)
-// A month that is over, whenever this runs.
-const now = new Date()
+// A month that is over, whenever this runs; one is billed two hours after it.
+const now = new Date(Date.now() - 3 * 3_600_000)
 const month = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() - 2, 1))
 const next = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() - 1, 1))
 const day = (date: Date): string => date.toISOString().slice(0, 10)
