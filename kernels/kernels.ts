@@ -21,7 +21,7 @@ import { type MapName, mapNames, type MapWithName, mapWithNames } from "./math/m
 import { mapNumber } from "./math/number.ts"
 import { bytesMaxOfAll, KernelMemory, Numbers, type NumberType } from "./memory/memory.ts"
 import { type Builds, instantiated, type Mode, modes } from "./memory/module.ts"
-import { addressOf, checkSizes, rowsOf } from "./memory/operand.ts"
+import { addressOf, checkSizes, given, rowsOf } from "./memory/operand.ts"
 import { Elements } from "./tensor/elements.ts"
 import { Folds } from "./tensor/folds.ts"
 import { Layers } from "./tensor/layers.ts"
@@ -448,7 +448,7 @@ export class Kernels {
    * @throws KernelError `Length`, `Shape`, `Memory` for the panels of a `b` that is not packed
    */
   matmul(out: Floats, a: Floats, b: Floats | PackedMatrix, shape: ProductShape): void {
-    const { activation = "none", batch = 1, bias, isTransposedA = false, isTransposedB = false, k, m, n } = shape
+    const { activation = "none", batch = 1, bias, isTransposedA = false, isTransposedB = false, k, m, n } = given("matmul", "shape", shape)
     this.#sizes("matmul", { m, k, n, batch })
     const to = this.#at("matmul", "out", out, batch * m * n)
     const from = this.#at("matmul", "a", a, batch * m * k)
@@ -543,8 +543,8 @@ export class Kernels {
 
   /** Sizes of a convolution, with that of its output. @throws KernelError `Shape` */
   convolutionShape(of: Convolution): ConvolutionShape {
-    const { batch = 1, groups = 1, inChannels, isTransposed = false, outChannels } = of
-    const dimensions = of.inSize.length
+    const { batch = 1, groups = 1, inChannels, isTransposed = false, outChannels } = given("convolve", "of", of)
+    const dimensions = given("convolve", "inSize", of.inSize).length
     const refuse = (operand: string, expected: string, found: unknown) =>
       new KernelError("Shape", { kernel: "convolve", operand, expected, found: String(found) })
     if (dimensions < 1 || dimensions > 3) throw refuse("inSize", "1 to 3 sizes", `${dimensions} sizes`)
@@ -655,8 +655,9 @@ export class Kernels {
    * A window in which nothing lies is -∞, or NaN.
    */
   pool(out: Floats, x: Floats, kind: "max" | "mean", of: Pooling): void {
-    if (kind !== "max" && kind !== "mean") throw new KernelError("Unknown", { what: "kind of pooling", name: String(kind), known: "max, mean" })
-    const { inSize, planes } = of
+    if (kind !== "max" && kind !== "mean")
+      throw new KernelError("Unknown", { what: "kind of pooling", name: typeof kind === "string" ? kind : typeof kind, known: "max, mean" })
+    const { inSize, planes } = given("pool", "of", of)
     const shape = this.convolutionShape({ ...of, inChannels: planes, outChannels: planes, groups: Math.max(1, planes) })
     const end = three(of.padding?.slice(inSize.length), 0)
     const to = this.#at("pool", "out", out, planes * volume(shape.outSize))

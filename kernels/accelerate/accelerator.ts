@@ -493,7 +493,7 @@ export class Batch {
       const buffer = inputs[operand]
       if (buffer === undefined) {
         if (isOptional === true) continue
-        throw new KernelError("Length", { kernel: name, operand, expected: length, found: 0 })
+        throw new KernelError("Type", { kernel: name, operand, expected: `a buffer of ${length} numbers`, found: "missing" })
       }
       if (!(buffer instanceof ComputeBuffer))
         throw new KernelError("Type", { kernel: name, operand, expected: `a buffer of accelerator.buffer(…), of ${type}`, found: "something else" })

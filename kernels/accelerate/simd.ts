@@ -7,7 +7,7 @@ import type { Match } from "../search/literals.ts"
 import { openTextKernels, type TextKernels } from "../text.ts"
 import { openTrainingKernels, type TrainingKernels } from "../training.ts"
 import type { Absent, Device, DeviceArray, Dispatch } from "./device.ts"
-import type { ElementType, Operation, Values } from "./operation.ts"
+import { type ElementType, type Operation, type Shape, trafficOf, type Values } from "./operation.ts"
 
 class SimdDevice implements Device {
   readonly name: string
@@ -33,7 +33,9 @@ class SimdDevice implements Device {
     this.#end = close
   }
 
-  refuse(operation: Operation): string | undefined {
+  refuse(operation: Operation, shape: Shape): string | undefined {
+    const bytes = trafficOf(operation, shape)
+    if (bytes > this.#bytesMax) return `its operands take ${bytes} bytes, over the ${this.#bytesMax} of its memory`
     if (operation.training !== undefined) return this.#training === undefined ? "its kernels are for one thread" : undefined
     return operation.simd === undefined ? "there is no SIMD kernel for it" : undefined
   }

@@ -36,7 +36,9 @@ function speedText({ downBytesPerMs, launchMs, rates, readMs, searchBytesPerMs, 
 }
 
 function showStatus(devices: ReadonlyArray<DeviceStatus>): void {
-  const rows = devices.map(({ calibration, description, kind, mode, name, reason, state }) => {
+  // What computes is of more interest than what is not there.
+  const ordered = devices.toSorted((a, b) => Number(b.state === "ready") - Number(a.state === "ready"))
+  const rows = ordered.map(({ calibration, description, kind, mode, name, reason, state }) => {
     const speed = calibration === undefined ? "" : `: ${speedText(calibration)}`
     const what = state === "ready" ? `${description}, ${mode}${reason === undefined ? "" : ` (${reason})`}${speed}` : `${reason}`
     return [name, kind, state, what]
@@ -168,6 +170,6 @@ export async function measure({
   for (const line of table(rows, columns(process.stdout), 0, [out.bold])) printLine(line)
   if (rows.some((row) => row.includes("-")))
     noteLine("-: not measured, where a smaller size took more than 0.1 s, or a run is predicted to take more than 10 s")
-  for (const { device, from } of cutOvers) printLine(`from size ${from}: ${device}`)
+  for (const { device, from } of cutOvers) printLine(`from size ${from} on ${device} is predicted to serve, copies included`)
   if (output !== undefined) printLine(`chart: ${output}`)
 }

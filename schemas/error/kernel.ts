@@ -1,3 +1,4 @@
+import { closest } from "../value/closest.ts"
 import { family, reason } from "./family.ts"
 
 interface Operand {
@@ -53,7 +54,10 @@ export class KernelError extends family("KernelError", {
     exit: 2,
     isRetryable: false,
     message: (d) => `Cannot find the ${d.what} "${d.name}": there are ${d.known}`,
-    fix: (d) => `use one of ${d.known}`,
+    fix: (d) => {
+      const [near] = closest(String(d.name), String(d.known).split(", "))
+      return near === undefined ? "use one of those" : `did you mean "${near}"? Otherwise use one of those`
+    },
   }),
   Engine: reason<{ readonly detail: string }>({
     code: "STELE-KRN-0007",

@@ -81,7 +81,7 @@ t.test("`stele accel measure` prints a table by size, and writes a chart", async
   t.equal(stderr, "Measuring add of 2 sizes; each takes about 0.1 s a device\n")
   t.match(stdout, /^GB\/s .*cpu/)
   t.match(stdout, /^64 /m)
-  t.match(stdout, /^from size 1: \w+$/m)
+  t.match(stdout, /^from size 1 on \w+ is predicted to serve, copies included$/m)
   const svg = readFileSync(output, "utf8")
   t.match(svg, /<title>cpu, size 4096: [\d.]+ GB\/s<\/title>/)
   const { measurements } = JSON.parse(stele(["accel", "measure", "add", "--sizes", "64", "--json"], { env }).stdout) as {
