@@ -168,11 +168,16 @@ export interface PackedConvolution {
 /** Of inference. */
 export const builds: Builds = { bitexact: () => import("./inference.bitexact.gen.ts"), fast: () => import("./inference.fast.gen.ts") }
 
-/** Opens the kernels of a mode, in a memory of their own. @throws KernelError `Engine` without WebAssembly SIMD, `Unknown` mode, `Shape` of `bytesMax` */
-export async function openKernels({ bytesMax = 1 << 30, isWide = false, mode = "bitexact" }: KernelsOptions = {}): Promise<Kernels> {
+/** @throws KernelError `Unknown` mode, `Shape` of `bytesMax` */
+export function checkKernelsOptions({ bytesMax, mode }: Required<Pick<KernelsOptions, "bytesMax" | "mode">>): void {
   if (!modes.includes(mode)) throw new KernelError("Unknown", { what: "mode", name: mode, known: modes.join(", ") })
   if (!(Number.isSafeInteger(bytesMax) && bytesMax > 0 && bytesMax <= bytesMaxOfAll - 65_536))
     throw new KernelError("Shape", { kernel: "openKernels", operand: "bytesMax", expected: `1 to ${bytesMaxOfAll - 65_536} bytes`, found: String(bytesMax) })
+}
+
+/** Opens the kernels of a mode, in a memory of their own. @throws KernelError `Engine` without WebAssembly SIMD, `Unknown` mode, `Shape` of `bytesMax` */
+export async function openKernels({ bytesMax = 1 << 30, isWide = false, mode = "bitexact" }: KernelsOptions = {}): Promise<Kernels> {
+  checkKernelsOptions({ bytesMax, mode })
   const memory = new KernelMemory(bytesMax)
   const module = await instantiated<InferenceModule>(builds, mode, memory.memory)
   if (isWide) module.widen()
@@ -233,8 +238,13 @@ export class Kernels {
 
   /** An array with these numbers. @throws KernelError `Memory` */
   numbers(values: ArrayLike<number>): Floats {
-    const made = new Numbers(this.#memory, "f32", values.length)
-    made.array.set(values)
+    const made = this.#made("f32", given("numbers", "values", values).length)
+    try {
+      made.array.set(values)
+    } catch (error) {
+      made.free()
+      throw error
+    }
     return made
   }
 
@@ -840,7 +850,7 @@ export class Kernels {
     this.#sizes("matmul8", { m })
     const to = this.#at("matmul8", "out", out, m * n, "i32")
     const from = this.#at("matmul8", "a", a, m * k, "i8")
-    const right = this.#at("matmul8", "b", panels, panels.length, "u8")
+    const right = this.#at("matmul8", "b", panels, this.#module.packedBytesI8(k, n, this.#way8 ?? 0), "u8")
     const scratch = new Numbers(this.#memory, "u8", this.#module.matmulScratchI8(k))
     this.#module.matmulI8(to, from, right, m, k, n, scratch.at, this.#way8 ?? 0)
     scratch.free()

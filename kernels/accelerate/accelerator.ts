@@ -109,6 +109,37 @@ const taskOf = ({ operation, shape }: { readonly operation: Operation; readonly 
   rate: operation.rate,
 })
 
+/** What one caller has used of what he may, and those who go through him. */
+class Account {
+  /** Undefined for a caller of the embedder, who himself is bounded by nobody and has `null`. */
+  readonly parent: Account | undefined | null
+  readonly used: Record<keyof Quota, number> = { bytesMax: 0, dispatchesMax: 0, busyMsMax: 0 }
+  readonly #name: string
+  readonly #quota: Required<Quota>
+
+  constructor(
+    name: string,
+    { busyMsMax = Number.POSITIVE_INFINITY, bytesMax = 1 << 30, dispatchesMax = Number.POSITIVE_INFINITY }: Quota,
+    parent: Account["parent"],
+  ) {
+    this.parent = parent
+    this.#name = name
+    this.#quota = { busyMsMax, bytesMax, dispatchesMax }
+  }
+
+  /** @throws AccelerateError `Quota`, his own or that of one he goes through */
+  allow(quota: keyof Quota, asked: number): void {
+    const [used, limit] = [this.used[quota], this.#quota[quota]]
+    if (used + asked > limit) throw new AccelerateError("Quota", { caller: this.#name, quota, asked, used, limit })
+    this.parent?.allow(quota, asked)
+  }
+
+  add(quota: keyof Quota, amount: number): void {
+    this.used[quota] += amount
+    this.parent?.add(quota, amount)
+  }
+}
+
 /** Asked with a small shape of each operation. */
 const capabilitiesOf = (device: Device): ReadonlyArray<Group> =>
   groups.filter((group) =>
@@ -121,47 +152,36 @@ const capabilitiesOf = (device: Device): ReadonlyArray<Group> =>
 
 export class Accelerator {
   readonly #core: Core
-  readonly #caller: string
-  readonly #quota: Required<Quota>
-  #bytes = 0
-  #dispatches = 0
-  #busyMs = 0
+  readonly #account: Account
   readonly #owner: BufferOwner = {
     recompute: async (step) => {
       await this.#runSteps([step], {})
     },
-    released: (bytes) => {
-      this.#bytes -= bytes
-    },
+    released: (bytes) => this.#account.add("bytesMax", -bytes),
   }
 
   /** @internal */
-  constructor(core: Core, caller: string, { busyMsMax = Number.POSITIVE_INFINITY, bytesMax = 1 << 30, dispatchesMax = Number.POSITIVE_INFINITY }: Quota) {
+  constructor(core: Core, account: Account) {
     this.#core = core
-    this.#caller = caller
-    this.#quota = { busyMsMax, bytesMax, dispatchesMax }
+    this.#account = account
   }
 
-  /** The same devices for somebody whose buffers and runs are counted apart. `name` is told in errors. */
+  /** The same devices for somebody whose buffers and runs are counted apart, and whose own callers' are counted as his too. `name` is told in errors. */
   caller(name: string, quota: Quota = {}): Accelerator {
     checkOptions(quota, quotaKeys, quotaKeys)
-    return new Accelerator(this.#core, name, quota)
+    return new Accelerator(this.#core, new Account(name, quota, this.#account.parent === null ? undefined : this.#account))
   }
 
-  /** ComputeBuffers in bytes, operations, and milliseconds that devices worked. */
+  /** Bytes in buffers, operations that were begun, and milliseconds that devices worked. */
   get used(): { readonly bytes: number; readonly dispatches: number; readonly busyMs: number } {
-    return { bytes: this.#bytes, dispatches: this.#dispatches, busyMs: this.#busyMs }
-  }
-
-  #allow(quota: keyof Quota, used: number, asked: number): void {
-    const limit = this.#quota[quota]
-    if (used + asked > limit) throw new AccelerateError("Quota", { caller: this.#caller, quota, asked, used, limit })
+    const { bytesMax, busyMsMax, dispatchesMax } = this.#account.used
+    return { bytes: bytesMax, dispatches: dispatchesMax, busyMs: busyMsMax }
   }
 
   #made(type: ElementType, length: number, host?: Values): ComputeBuffer {
-    this.#allow("bytesMax", this.#bytes, 4 * length)
+    this.#account.allow("bytesMax", 4 * length)
     const made = new ComputeBuffer(this.#owner, type, length, host)
-    this.#bytes += made.bytes
+    this.#account.add("bytesMax", made.bytes)
     this.#core.dropped.register(made, made.places)
     return made
   }
@@ -255,7 +275,14 @@ export class Accelerator {
   /** Operations that are planned as one and submitted at once; nothing between them is read back. */
   batch(): Batch {
     return new Batch(
-      (operation, shape) => Object.fromEntries(operation.outputs(shape).map(({ length, name, type = "f32" }) => [name, this.#made(type, length)])),
+      (operation, shape) => {
+        const outputs = operation.outputs(shape)
+        this.#account.allow(
+          "bytesMax",
+          outputs.reduce((all, { length }) => all + 4 * length, 0),
+        )
+        return Object.fromEntries(outputs.map(({ length, name, type = "f32" }) => [name, this.#made(type, length)]))
+      },
       (steps, options) => this.#runSteps(steps, options),
     )
   }
@@ -298,8 +325,10 @@ export class Accelerator {
     const { deadlineMs, device: named, signal } = options
     const core = this.#core
     if (core.isClosed) throw new AccelerateError("Closed", { what: "the accelerator" })
-    this.#allow("dispatchesMax", this.#dispatches, dispatches)
-    this.#allow("busyMsMax", this.#busyMs, 0)
+    this.#account.allow("dispatchesMax", dispatches)
+    this.#account.allow("busyMsMax", 0)
+    // Counted now, so that runs at the same time do not each find room, and whatever comes of them.
+    this.#account.add("dispatchesMax", dispatches)
     const patience = new Patience(operation, core.now, deadlineMs, signal)
     const tried = new Map<Slot, string>()
     const failed: Array<Receipt["failed"][number]> = []
@@ -318,11 +347,12 @@ export class Accelerator {
       try {
         if ((await how.prepare?.(slot, device)) === false) continue
         const startMs = core.now()
-        const result = await how.attempt(slot, device, plan, patience)
-        const tookMs = core.now() - startMs
+        let tookMs = 0
+        const result = await how.attempt(slot, device, plan, patience).finally(() => {
+          tookMs = core.now() - startMs
+          this.#account.add("busyMsMax", tookMs)
+        })
         slot.failures = 0
-        this.#dispatches += dispatches
-        this.#busyMs += tookMs
         return { result, receipt: { device: slot.source.name, mode: plan.mode, predictedMs: plan.predictedMs as number, tookMs, failed } }
       } catch (error) {
         if (!isOfDevice(error)) throw error
@@ -519,5 +549,5 @@ export async function openAccelerator(options: AcceleratorOptions & Quota = {}):
   checkOptions(options, acceleratorKeys, quotaKeys)
   const core = new Core(options)
   await core.open()
-  return new Accelerator(core, "this program", options)
+  return new Accelerator(core, new Account("this program", options, null))
 }

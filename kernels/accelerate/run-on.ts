@@ -1,13 +1,16 @@
 /** Runs on one device: inputs are brought there, outputs stay there, and whoever waits waits no longer than was said. */
 import { AccelerateError } from "../../schemas/error/accelerate.ts"
+import { KernelError } from "../../schemas/error/kernel.ts"
 import type { ComputeBuffer, ComputeBuffers, Step } from "./buffer.ts"
 import type { Device, DeviceArray } from "./device.ts"
-import { type Operand, type Operation, sampleOf, type Shape } from "./operation.ts"
+import { type Operand, type Operation, sampleOf, type Shape, type Values } from "./operation.ts"
 
 /** Runs on a device that may be lost before their result is copied to the program, so that little has to be computed again. */
 const depthMax = 64
 
 /** How long a run may take, and who may end it. */
+const timerMsMax = 2 ** 31 - 1
+
 export class Patience {
   readonly #operation: string
   readonly #now: () => number
@@ -45,7 +48,9 @@ export class Patience {
     const stopped = new Promise<"stopped">((done) => {
       stop = () => done("stopped")
     })
-    const timer = this.#endMs === Number.POSITIVE_INFINITY ? undefined : setTimeout(stop, Math.max(0, this.#endMs - this.#now()))
+    const leftMs = this.#endMs - this.#now()
+    // Beyond that timers end at once; nobody waits for a month.
+    const timer = leftMs > timerMsMax ? undefined : setTimeout(stop, Math.max(0, leftMs))
     signal?.addEventListener("abort", stop, { once: true })
     try {
       // A timer may be early by less than a clock shows: that it ended is what counts.
@@ -71,16 +76,31 @@ export async function runOn(device: Device, steps: ReadonlyArray<Step>, given: R
     return array
   }
   try {
-    for (const buffer of given) {
-      if (buffer.places.has(device)) continue
-      const values = await buffer.valuesNow()
+    // While one is fetched another may be freed, or taken off the device by a run that failed: from the last look until all is dispatched nothing waits.
+    const fetched = new Map<ComputeBuffer, Values>()
+    const isLacking = (buffer: ComputeBuffer): boolean => !buffer.places.has(device) && !fetched.has(buffer)
+    for (let next = [...given].find(isLacking); next !== undefined; next = [...given].find(isLacking)) {
+      const values = await next.valuesNow()
+      if (values.length !== next.length)
+        throw new KernelError("Length", {
+          kernel: "run",
+          operand: "a buffer, whose array was detached or changed its length,",
+          expected: next.length,
+          found: values.length,
+        })
+      fetched.set(next, values)
       // What is computed from it may have to be computed again.
-      if (!isShared && buffer.made === undefined) buffer.keep(values)
-      if (!buffer.places.has(device)) device.copyToDevice(place(buffer), values)
+      if (!isShared && next.made === undefined) next.keep(values)
     }
-    const arraysOf = (buffers: ComputeBuffers): Record<string, DeviceArray> =>
+    for (const [buffer, values] of fetched) if (!buffer.places.has(device)) device.copyToDevice(place(buffer), values)
+    const inputsOf = (buffers: ComputeBuffers): Record<string, DeviceArray> =>
+      Object.fromEntries(Object.entries(buffers).map(([operand, buffer]) => [operand, buffer.places.get(device) as DeviceArray]))
+    const outputsOf = (buffers: ComputeBuffers): Record<string, DeviceArray> =>
       Object.fromEntries(Object.entries(buffers).map(([operand, buffer]) => [operand, buffer.places.get(device) ?? place(buffer)]))
-    const list = steps.map(({ inputs, operation, outputs, shape }) => ({ operation, shape, inputs: arraysOf(inputs), outputs: arraysOf(outputs) }))
+    const list = steps.map(({ inputs, operation, outputs, shape }) => {
+      const from = inputsOf(inputs)
+      return { operation, shape, inputs: from, outputs: outputsOf(outputs) }
+    })
     // A device that computes at once is asked one by one, so that a deadline is seen between them.
     for (const part of isShared ? list.map((dispatch) => [dispatch]) : [list]) {
       patience.check(device)
@@ -88,16 +108,21 @@ export async function runOn(device: Device, steps: ReadonlyArray<Step>, given: R
     }
     await patience.wait(device, device.synchronize())
     if (isShared) return
-    const depth = 1 + Math.max(0, ...[...given].map((buffer) => buffer.depth))
-    for (const step of steps)
+    for (const step of steps) {
+      const depth = 1 + Math.max(0, ...Object.values(step.inputs).map((buffer) => buffer.depth))
       for (const output of Object.values(step.outputs)) {
         output.made = step
         output.depth = depth
-        if (depth >= depthMax) output.keep(await device.copyFromDevice(output.places.get(device) as DeviceArray))
+        const array = output.places.get(device)
+        if (depth >= depthMax && array !== undefined) output.keep(await device.copyFromDevice(array))
       }
+    }
   } catch (error) {
     for (const buffer of made) buffer.evict(device)
     throw error
+  } finally {
+    // Whoever frees an input during the run does so once. An output that was freed may be what another is computed from again.
+    for (const buffer of given) if (buffer.isFreed && buffer.hasOther(device)) buffer.evict(device)
   }
 }
 

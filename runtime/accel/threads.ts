@@ -5,7 +5,7 @@
 import { AccelerateError } from "../../schemas/error/accelerate.ts"
 import { KernelError } from "../../schemas/error/kernel.ts"
 import type { InferenceModule } from "../../kernels/inference.ts"
-import { builds, Kernels, type KernelsOptions } from "../../kernels/kernels.ts"
+import { builds, checkKernelsOptions, Kernels, type KernelsOptions } from "../../kernels/kernels.ts"
 import { KernelMemory } from "../../kernels/memory/memory.ts"
 import { moduleBytes } from "../../kernels/memory/module.ts"
 import type { Worker } from "node:worker_threads"
@@ -59,6 +59,8 @@ class Pool {
   readonly #calls: Float64Array
   readonly #workers: ReadonlyArray<Worker>
   readonly threads: number
+  /** One of them has ended. */
+  #isGone = false
 
   constructor(module: InferenceModule, names: ReadonlyArray<string>, control: SharedArrayBuffer, calls: SharedArrayBuffer, workers: ReadonlyArray<Worker>) {
     this.#module = module
@@ -67,10 +69,16 @@ class Pool {
     this.#calls = new Float64Array(calls)
     this.#workers = workers
     this.threads = workers.length + 1
+    for (const worker of workers)
+      worker.on("exit", () => {
+        this.#isGone = true
+      })
   }
 
   /** Runs calls that write to different places, the first on this thread; resolves nothing, it has run. At most as many as there are threads. */
   run(calls: ReadonlyArray<Call>): void {
+    // Whoever waits for a thread that is gone waits for ever.
+    if (this.#isGone) throw new AccelerateError("Closed", { what: "kernels whose threads have ended" })
     const [own, ...others] = calls as [Call, ...Array<Call>]
     const state = this.#state
     for (let i = 0; i < this.#workers.length; i++) {
@@ -82,13 +90,18 @@ class Pool {
     Atomics.add(state, turn, 1)
     Atomics.notify(state, turn)
     const [name, ...args] = own
-    ;(this.#module[name] as (...args: ReadonlyArray<number>) => unknown)(...args)
-    for (let i = 0; i < spins && Atomics.load(state, running) > 0; i++);
-    for (let left = Atomics.load(state, running); left > 0; left = Atomics.load(state, running)) Atomics.wait(state, running, left)
-    if (Atomics.load(state, failed) !== 0) throw new AccelerateError("Failed", { device: "threads", detail: "a kernel trapped on one of its threads" })
+    try {
+      ;(this.#module[name] as (...args: ReadonlyArray<number>) => unknown)(...args)
+    } finally {
+      // Also where this part failed: the others still write.
+      for (let i = 0; i < spins && Atomics.load(state, running) > 0; i++);
+      for (let left = Atomics.load(state, running); left > 0; left = Atomics.load(state, running)) Atomics.wait(state, running, left)
+    }
+    if (Atomics.exchange(state, failed, 0) !== 0) throw new AccelerateError("Failed", { device: "threads", detail: "a kernel trapped on one of its threads" })
   }
 
   async close(): Promise<void> {
+    this.#isGone = true
     await Promise.all(this.#workers.map((worker) => worker.terminate()))
   }
 }
@@ -180,6 +193,7 @@ export async function openThreadedKernels({ bytesMax = 1 << 30, isWide = false, 
       expected: `a whole number from 2 to ${threadsMax}`,
       found: String(count),
     })
+  checkKernelsOptions({ bytesMax, mode })
   const { Worker: Thread } = process.getBuiltinModule("node:worker_threads")
   const memory = new KernelMemory(bytesMax, { isShared: true })
   const bytes = sharing(await moduleBytes(builds, mode))
@@ -217,5 +231,10 @@ export async function openThreadedKernels({ bytesMax = 1 << 30, isWide = false, 
   }
   for (const worker of workers) worker.on("error", () => undefined)
   const pool = new Pool(module, names, control, calls, workers)
-  return { kernels: new Kernels(mode, memory, split(module, pool, memory)), threads: count, close: () => pool.close() }
+  try {
+    return { kernels: new Kernels(mode, memory, split(module, pool, memory)), threads: count, close: () => pool.close() }
+  } catch (error) {
+    await pool.close()
+    throw error
+  }
 }

@@ -706,3 +706,19 @@ t.test("all bits of the awkward numbers come from the engine as they are", (t) =
   t.equal(difference(numbers.array, new Float32Array(bits.buffer)), undefined)
   t.end()
 })
+
+t.test("what JavaScript passes by mistake is told, and takes no memory", async (t) => {
+  const used = exact.bytesUsed
+  for (const values of [{ length: -1 }, { length: Number.NaN }, undefined, BigInt64Array.of(1n)]) t.throws(() => exact.numbers(values as never))
+  t.throws(() => exact.numbers({ length: -1 }), { code: "STELE-KRN-0003" })
+  t.equal(exact.bytesUsed, used)
+  const [a, b] = [exact.integers8(8 * 16), exact.integers8(16 * 8)]
+  const packed = exact.packMatrix8(b, { k: 16, n: 8 })
+  const out = exact.integers(8 * 64)
+  t.throws(() => exact.matmul8(out, a, { ...packed, n: 64 }, 8), { code: "STELE-KRN-0001", message: /"b" has/ })
+  const c = exact.zeros(4)
+  t.throws(() => exact.matmul(c, c, c, undefined as never), { code: "STELE-KRN-0003", message: /"shape" is undefined/ })
+  t.throws(() => exact.add([1] as never, c, c), { code: "STELE-KRN-0002", message: /"out" is no array of the kernels' memory/ })
+  t.throws(() => exact.add(c, undefined as never, c), { code: "STELE-KRN-0002", message: /"x" is missing/ })
+  for (const array of [a, b, c, out, packed.panels, packed.sums]) array.free()
+})

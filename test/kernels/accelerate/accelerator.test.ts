@@ -272,6 +272,52 @@ t.test("each caller has its own quota", async (t) => {
   await t.rejects(busy.run("relu", { n: 1 }, { x: busy.buffer([1]) }), { message: /busyMsMax/ })
 })
 
+t.test("a quota holds for runs at once, for those that fail, and for callers of a caller", async (t) => {
+  const remote = new Remote()
+  const { accelerator } = await opened(remote)
+  const guest = accelerator.caller("guest", { dispatchesMax: 3, bytesMax: 1_000 })
+  const x = guest.buffer([1])
+  const all = await Promise.allSettled(Array.from({ length: 5 }, () => guest.run("relu", { n: 1 }, { x }, { device: "cpu" })))
+  t.equal(all.filter(({ status }) => status === "fulfilled").length, 3)
+  t.match(
+    all.find(({ status }) => status === "rejected"),
+    { reason: { code: "STELE-ACC-0005" } },
+  )
+  const late = accelerator.caller("late", { dispatchesMax: 1 })
+  const ask = () => late.run("relu", { n: 1 }, { x: late.buffer([1]) }, { device: "remote", deadlineMs: 20 })
+  remote.stuck = new Promise((done) => setTimeout(done, 100))
+  await t.rejects(ask(), { code: "STELE-ACC-0006" })
+  t.ok(late.used.busyMs > 10 && late.used.dispatches === 1, "what was not waited for is counted")
+  await t.rejects(ask(), { code: "STELE-ACC-0005" })
+  remote.stuck = undefined
+  const inner = guest.caller("inner", { bytesMax: 2 ** 30 })
+  t.throws(() => inner.buffer(new Float32Array(300)), { code: "STELE-ACC-0005", message: /"guest" more than "bytesMax" 1000/ })
+  await t.rejects(inner.run("relu", { n: 1 }, { x: inner.buffer([1]) }), { message: /"guest" more than "dispatchesMax" 3/ })
+  const [before, narrow] = [accelerator.used.bytes, accelerator.caller("narrow", { bytesMax: 4 * 10 + 4 * 3 })]
+  await t.rejects(narrow.run("topk", { n: 10, k: 2 }, { x: narrow.buffer(new Float32Array(10)) }), { message: /"bytesMax" 52: 40 are used, asked for 16/ })
+  t.equal(narrow.used.bytes, 40, "outputs are all made or none")
+  t.equal(accelerator.used.bytes, before)
+  await accelerator.close()
+})
+
+t.test("a buffer that is freed, or whose array shrinks, while a run fetches another gives no wrong numbers", async (t) => {
+  const remote = new Remote()
+  const { accelerator } = await opened(remote)
+  const x = accelerator.buffer([1, 2])
+  await accelerator.run("relu", { n: 2 }, { x }, { device: "cpu" })
+  const y = (await accelerator.run("relu", { n: 2 }, { x: accelerator.buffer([10, 20]) }, { device: "remote" })).outputs.out
+  // `y` is fetched from the one for the other: meanwhile `x` leaves it.
+  const running = accelerator.run("add", { n: 2 }, { x, y }, { device: "cpu" })
+  x.free()
+  t.same(await (await running).outputs.out.read(), [11, 22])
+  t.equal(x.places.size, 0, "nothing stays with what was freed")
+  const shrunk = new Float32Array(4)
+  const buffer = accelerator.buffer(shrunk)
+  structuredClone(shrunk.buffer, { transfer: [shrunk.buffer] })
+  await t.rejects(accelerator.run("relu", { n: 4 }, { x: buffer }), { code: "STELE-KRN-0001", message: /detached.* has 0 numbers, not 4/ })
+  await accelerator.close()
+})
+
 t.test("operands and names are compared with what an operation needs", async (t) => {
   await using accelerator = await openAccelerator({ memory })
   const [x, i] = [accelerator.buffer([1, 2]), accelerator.buffer(Int32Array.of(1, 2))]

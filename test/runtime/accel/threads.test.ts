@@ -104,7 +104,17 @@ t.test("memory that grows while threads have it is seen by all", async (t) => {
   await close()
 })
 
+t.test("kernels whose threads have ended say so, and do not wait for them", async (t) => {
+  const { close, kernels } = await openThreadedKernels({ threads: 2 })
+  const x = kernels.zeros(1 << 16)
+  await close()
+  t.throws(() => kernels.map("exp", x, x), { code: "STELE-ACC-0008" })
+})
+
 t.test("what cannot be is refused", async (t) => {
+  for (const bytesMax of [-1, Number.NaN, 2 ** 33]) await t.rejects(openThreadedKernels({ threads: 2, bytesMax }), { code: "STELE-KRN-0003" })
+  await t.rejects(openThreadedKernels({ threads: 2, bytesMax: 1_000 }), { code: "STELE-KRN-0005" })
+  await t.rejects(openThreadedKernels({ threads: 2, mode: "slow" as never }), { code: "STELE-KRN-0006" })
   for (const threads of [1, 65, 2.5, Number.NaN])
     await t.rejects(openThreadedKernels({ threads }), { code: "STELE-KRN-0003", message: /"threads" is .*, expected a whole number from 2 to 64/ })
   t.throws(() => sharing(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)))
