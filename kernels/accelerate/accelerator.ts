@@ -155,7 +155,8 @@ export class Accelerator {
   readonly #account: Account
   readonly #owner: BufferOwner = {
     recompute: async (step) => {
-      await this.#runSteps([step], {})
+      // What was exact is exact again.
+      await this.#runSteps([step], step.mode === undefined ? {} : { mode: step.mode })
     },
     released: (bytes) => this.#account.add("bytesMax", -bytes),
   }
@@ -478,9 +479,9 @@ export class Accelerator {
     return found
   }
 
-  /** Frees everything on every device, for all callers; again does nothing. */
+  /** Frees everything on every device, for all callers; again does nothing, and neither does a caller's (`caller`). */
   async close(): Promise<void> {
-    await this.#core.close()
+    if (this.#account.parent === null) await this.#core.close()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

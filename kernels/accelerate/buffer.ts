@@ -1,5 +1,6 @@
 /** Numbers that do not change, wherever they lie: with the program, on devices, or only as what they were computed from. */
 import { AccelerateError } from "../../schemas/error/accelerate.ts"
+import type { Mode } from "../kernels.ts"
 import type { Device, DeviceArray } from "./device.ts"
 import type { ElementType, Operation, Shape, Values } from "./operation.ts"
 
@@ -11,6 +12,8 @@ export interface Step {
   readonly shape: Shape
   readonly inputs: ComputeBuffers
   readonly outputs: ComputeBuffers
+  /** What it was computed in, where it was. */
+  readonly mode?: Mode
 }
 
 /** What a buffer needs of its accelerator. */

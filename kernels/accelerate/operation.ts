@@ -13,7 +13,8 @@ import * as reduce from "../reduce/reduce.ts"
 import { topk } from "../select/select.ts"
 import type { TrainingKernels } from "../training.ts"
 import { binary, type BinaryName, fma } from "../vector/vector.ts"
-import { convolutionCheck, convolutionOf, convolutionParameters, convolvedSize } from "./convolution.ts"
+import { convolutionArithmetic, convolutionLengths, convolutionOf, convolutionSizes, referenceShapeOf } from "./convolution.ts"
+import { floats, of, rowTests, vectorTests } from "./row.ts"
 import { trainingOperations } from "./training.ts"
 
 export type ElementType = "f32" | "i32"
@@ -51,7 +52,8 @@ export type Rate = (typeof rates)[number]
 export const groups = ["VectorOps", "Reduction", "MatMul", "Compute", "NeuralTraining", "PatternMatching"] as const
 export type Group = (typeof groups)[number]
 
-type Inputs = Readonly<Record<string, Values>>
+/** By the operand's name. */
+export type Inputs = Readonly<Record<string, Values>>
 
 export interface Operation {
   readonly name: string
@@ -81,10 +83,8 @@ export interface Operation {
 }
 
 const size = (name: string, other?: number): Parameter => (other === undefined ? { name } : { name, default: other })
-const floats = (inputs: Inputs, name: string): Float32Array => inputs[name] as Float32Array
 const optional = (inputs: Inputs, name: string): Float32Array | undefined => inputs[name] as Float32Array | undefined
 const one = (value: number): Float32Array => Float32Array.of(value)
-const of = (shape: Shape, name: string): number => shape[name] as number
 
 /** Each row of `columns` numbers by a function. */
 function byRow(x: Float32Array, columns: number, map: (row: Float32Array) => Float32Array): Float32Array {
@@ -92,13 +92,6 @@ function byRow(x: Float32Array, columns: number, map: (row: Float32Array) => Flo
   for (let at = 0; at < x.length; at += columns) out.set(map(x.subarray(at, at + columns)), at)
   return out
 }
-
-const vectorTests = [{ n: 1 }, { n: 67 }, { n: 1_000 }]
-const rowTests = [
-  { rows: 1, columns: 1 },
-  { rows: 3, columns: 67 },
-  { rows: 65, columns: 130 },
-]
 
 const binaries = (Object.keys(binary) as ReadonlyArray<BinaryName>).map((name): Operation => ({
   name,
@@ -152,6 +145,8 @@ const functionCosts: Readonly<Partial<Record<MapName, number>>> = {
   abs: 1,
   neg: 1,
 }
+/** So few operations a number are done while it is read and written. */
+const cheapMost = 10
 const positive: ReadonlySet<string> = new Set(["log", "sqrt"])
 
 const functions = (Object.entries(functionCosts) as ReadonlyArray<[MapName, number]>).map(([name, cost]): Operation => ({
@@ -162,7 +157,7 @@ const functions = (Object.entries(functionCosts) as ReadonlyArray<[MapName, numb
   inputs: ({ n = 0 }) => [{ name: "x", length: n, ...(positive.has(name) ? { sample: (i: number) => 1 + (i % 97) / 8 } : {}) }],
   outputs: ({ n = 0 }) => [{ name: "out", length: n }],
   arithmetic: ({ n = 0 }) => n * cost,
-  rate: cost === 1 ? "memory" : "function",
+  rate: cost < cheapMost ? "memory" : "function",
   tolerance: 1e-5,
   tests: vectorTests,
   scaled: (n) => ({ n }),
@@ -263,51 +258,20 @@ const conv2d: Operation = {
   group: "Compute",
   summary:
     "out[batch, outChannels, …] = x[batch, inChannels, height, width] convolved by w[outChannels, inChannels / groups, kernelHeight, kernelWidth] (+ bias[outChannels])",
-  parameters: convolutionParameters,
-  inputs: ({ batch = 1, groups: parts = 1, height = 0, inChannels = 0, kernelHeight = 3, kernelWidth = 3, outChannels = 0, width = 0 }) => [
-    { name: "x", length: batch * inChannels * height * width },
-    { name: "w", length: (outChannels * inChannels * kernelHeight * kernelWidth) / parts },
-    { name: "bias", length: outChannels, isOptional: true },
-  ],
-  check: convolutionCheck,
-  outputs: (shape) => {
-    const [high, wide] = convolvedSize(shape)
-    return [{ name: "out", length: of(shape, "batch") * of(shape, "outChannels") * high * wide }]
+  ...convolutionSizes,
+  inputs: (shape) => {
+    const { w, x } = convolutionLengths(shape)
+    return [
+      { name: "x", length: x },
+      { name: "w", length: w },
+      { name: "bias", length: of(shape, "outChannels"), isOptional: true },
+    ]
   },
-  arithmetic: (shape) => {
-    const [high, wide] = convolvedSize(shape)
-    const { batch = 1, groups: parts = 1, inChannels = 0, kernelHeight = 3, kernelWidth = 3, outChannels = 0 } = shape
-    return (2 * batch * outChannels * high * wide * inChannels * kernelHeight * kernelWidth) / parts
-  },
+  outputs: (shape) => [{ name: "out", length: convolutionLengths(shape).out }],
+  arithmetic: convolutionArithmetic,
   rate: "arithmetic",
   tolerance: 1e-4,
-  tests: [
-    { inChannels: 1, outChannels: 1, height: 3, width: 3 },
-    { inChannels: 4, outChannels: 6, height: 9, width: 11, padding: 1, stride: 2, groups: 2, batch: 2 },
-    { inChannels: 3, outChannels: 8, height: 12, width: 10, dilation: 2, padding: 2, kernelWidth: 2 },
-  ],
-  scaled: (n) => ({ inChannels: 16, outChannels: 16, height: n, width: n, padding: 1 }),
-  reference: (inputs, shape) => {
-    const convolution = convolutionOf(shape)
-    const [high, wide] = convolvedSize(shape)
-    const { batch = 1, groups: parts = 1, inChannels, outChannels } = convolution
-    return {
-      out: convolve(
-        {
-          ...{ batch, inChannels, outChannels, groups: parts, isTransposed: false },
-          inSize: [1, of(shape, "height"), of(shape, "width")],
-          kernel: [1, of(shape, "kernelHeight"), of(shape, "kernelWidth")],
-          outSize: [1, high, wide],
-          stride: [1, of(shape, "stride"), of(shape, "stride")],
-          padding: [0, of(shape, "padding"), of(shape, "padding")],
-          dilation: [1, of(shape, "dilation"), of(shape, "dilation")],
-        },
-        floats(inputs, "x"),
-        floats(inputs, "w"),
-        optional(inputs, "bias"),
-      ),
-    }
-  },
+  reference: (inputs, shape) => ({ out: convolve(referenceShapeOf(shape), floats(inputs, "x"), floats(inputs, "w"), optional(inputs, "bias")) }),
   simd: (kernels, { bias, w, x }, { out }, shape) => {
     const packed = kernels.packConvolution(w as Floats, convolutionOf(shape))
     try {

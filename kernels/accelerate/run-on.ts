@@ -111,7 +111,7 @@ export async function runOn(device: Device, steps: ReadonlyArray<Step>, given: R
     for (const step of steps) {
       const depth = 1 + Math.max(0, ...Object.values(step.inputs).map((buffer) => buffer.depth))
       for (const output of Object.values(step.outputs)) {
-        output.made = step
+        output.made = { ...step, mode: device.mode }
         output.depth = depth
         const array = output.places.get(device)
         if (depth >= depthMax && array !== undefined) output.keep(await device.copyFromDevice(array))

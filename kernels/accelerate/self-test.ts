@@ -37,6 +37,7 @@ async function differenceIn(device: Device, operation: Operation, shape: Shape, 
 
 /** The first difference, in words, or undefined. Rejects as the device does. */
 export async function selfTest(device: Device, operation: Operation): Promise<string | undefined> {
+  let tested = 0
   for (const test of operation.tests) {
     const shape = shapeOf(operation, test)
     if (device.refuse(operation, shape) !== undefined) continue
@@ -45,7 +46,8 @@ export async function selfTest(device: Device, operation: Operation): Promise<st
     for (const operands of required.length === inputs.length ? [inputs] : [inputs, required]) {
       const difference = await differenceIn(device, operation, shape, operands)
       if (difference !== undefined) return difference
+      tested += 1
     }
   }
-  return undefined
+  return tested === 0 ? "it refuses every shape that it could be tested with" : undefined
 }

@@ -7,25 +7,16 @@ import { gradients } from "../math/backward.ts"
 import { layerNormBackward, logSoftmaxBackward, rmsNormBackward, softmaxBackward } from "../normalize/backward.ts"
 import { adam, momentum, sgd } from "../optimize/optimize.ts"
 import { columnSums } from "../reduce/columns.ts"
-import { convolutionCheck, convolutionOf, convolutionParameters, convolvedSize } from "./convolution.ts"
-import type { Operand, Operation, Parameter, Shape, Values } from "./operation.ts"
-
-type Inputs = Readonly<Record<string, Values>>
+import { convolutionArithmetic, convolutionLengths, convolutionOf, convolutionSizes, referenceShapeOf } from "./convolution.ts"
+import { floats, of, rowTests, vectorTests } from "./row.ts"
+import type { Operand, Operation, Parameter, Shape } from "./operation.ts"
 
 const group = "NeuralTraining"
 const size = (name: string, least = 0): Parameter => ({ name, least })
 const number = (name: string, other: number): Parameter => ({ name, kind: "number", default: other })
 const switched = (name: string): Parameter => ({ name, default: 0, most: 1 })
-const floats = (inputs: Inputs, name: string): Float32Array => inputs[name] as Float32Array
-const of = (shape: Shape, name: string): number => shape[name] as number
 const all = (length: number, ...names: ReadonlyArray<string>): ReadonlyArray<Operand> => names.map((name) => ({ name, length }))
 
-const vectorTests = [{ n: 1 }, { n: 67 }, { n: 1_000 }]
-const rowTests = [
-  { rows: 1, columns: 1 },
-  { rows: 3, columns: 67 },
-  { rows: 65, columns: 130 },
-]
 const rowShape = [size("rows"), size("columns", 1)]
 
 const slopes = (["relu", "sigmoid", "tanh", "gelu", "geluTanh", "silu"] as const).map((name): Operation => {
@@ -149,57 +140,25 @@ const conv2dBackward: Operation = {
   name: "conv2dBackward",
   group,
   summary: "dx, dw, db = gradients of conv2d of x by w, from dy[batch, outChannels, …]",
-  parameters: convolutionParameters,
-  check: convolutionCheck,
+  ...convolutionSizes,
   inputs: (shape) => {
-    const { dw, dx, dy } = convolutionLengths(shape)
-    return [...all(dx, "x"), ...all(dw, "w"), ...all(dy, "dy")]
+    const { out, w, x } = convolutionLengths(shape)
+    return [...all(x, "x"), ...all(w, "w"), ...all(out, "dy")]
   },
   outputs: (shape) => {
-    const { dw, dx } = convolutionLengths(shape)
-    return [...all(dx, "dx"), ...all(dw, "dw"), ...all(of(shape, "outChannels"), "db")]
+    const { w, x } = convolutionLengths(shape)
+    return [...all(x, "dx"), ...all(w, "dw"), ...all(of(shape, "outChannels"), "db")]
   },
-  arithmetic: (shape) => {
-    const { inChannels = 0, kernelHeight = 1, kernelWidth = 1, groups = 1 } = shape
-    return (4 * convolutionLengths(shape).dy * inChannels * kernelHeight * kernelWidth) / groups
-  },
+  arithmetic: (shape) => 2 * convolutionArithmetic(shape),
   rate: "arithmetic",
   tolerance: 1e-4,
-  tests: [
-    { inChannels: 1, outChannels: 1, height: 3, width: 3 },
-    { inChannels: 4, outChannels: 6, height: 9, width: 11, padding: 1, stride: 2, groups: 2, batch: 2 },
-    { inChannels: 3, outChannels: 8, height: 12, width: 10, dilation: 2, padding: 2, kernelWidth: 2 },
-  ],
-  scaled: (n) => ({ inChannels: 16, outChannels: 16, height: n, width: n, padding: 1 }),
-  reference: (inputs, shape) => {
-    const [high, wide] = convolvedSize(shape)
-    const { batch = 1, groups = 1, inChannels, outChannels } = convolutionOf(shape)
-    const along = (name: string, before: number): [number, number, number] => [before, of(shape, name), of(shape, name)]
-    const full = {
-      ...{ batch, groups, inChannels, outChannels, isTransposed: false },
-      inSize: [1, of(shape, "height"), of(shape, "width")] as const,
-      kernel: [1, of(shape, "kernelHeight"), of(shape, "kernelWidth")] as const,
-      outSize: [1, high, wide] as const,
-      ...{ stride: along("stride", 1), padding: along("padding", 0), dilation: along("dilation", 1) },
-    }
-    return { ...convolveBackward(full, floats(inputs, "x"), floats(inputs, "w"), floats(inputs, "dy")) }
-  },
+  reference: (inputs, shape) => ({ ...convolveBackward(referenceShapeOf(shape), floats(inputs, "x"), floats(inputs, "w"), floats(inputs, "dy")) }),
   training: (kernels, { dy, w, x }, { db, dw, dx }, shape) =>
     kernels.convolveBackward(
       { dx: dx as Floats, dw: dw as Floats, db: db as Floats },
       { x: x as Floats, w: w as Floats, dy: dy as Floats },
       convolutionOf(shape),
     ),
-}
-
-function convolutionLengths(shape: Shape): { readonly dx: number; readonly dw: number; readonly dy: number } {
-  const { batch = 1, groups = 1, height = 0, inChannels = 0, kernelHeight = 1, kernelWidth = 1, outChannels = 0, width = 0 } = shape
-  const [high, wide] = convolvedSize(shape)
-  return {
-    dx: batch * inChannels * height * width,
-    dw: (outChannels * inChannels * kernelHeight * kernelWidth) / groups,
-    dy: batch * outChannels * high * wide,
-  }
 }
 
 const attentionBackwardOperation: Operation = {

@@ -1,5 +1,5 @@
 /** What kernels of doubles are in `bitexact`: JavaScript's own arithmetic. */
-import { nearest } from "../math/math.ts"
+import { maps } from "../math/math.ts"
 
 export const doubleBinary = {
   add: (x: number, y: number): number => x + y,
@@ -10,18 +10,10 @@ export const doubleBinary = {
   max: (x: number, y: number): number => Math.max(x, y),
 } as const
 
-/** In the order of their numbers in `double.as.ts`. */
-export const doubleMaps = {
-  relu: (x: number): number => (Number.isNaN(x) ? x : x > 0 ? x : 0),
-  sqrt: Math.sqrt,
-  abs: Math.abs,
-  neg: (x: number): number => -x,
-  sign: Math.sign,
-  floor: Math.floor,
-  ceil: Math.ceil,
-  round: (x: number): number => (Number.isFinite(x) && x !== 0 ? (x < 0 ? -nearest(-x) : nearest(x)) : x),
-  trunc: Math.trunc,
-} as const
+const { abs, ceil, floor, neg, relu, round, sign, trunc } = maps
+
+/** In the order of their numbers in `double.as.ts`; those of floats, but for the root, do not round. */
+export const doubleMaps = { relu, sqrt: Math.sqrt, abs, neg, sign, floor, ceil, round, trunc } as const
 
 /** Of `[m, k]` and `[k, n]`: one sum over k each, ascending. */
 export function matmulF64(a: Float64Array, b: Float64Array, m: number, k: number, n: number): Float64Array {

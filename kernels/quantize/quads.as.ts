@@ -5,18 +5,12 @@
  * Panels have four integers of k in the place of each float of those of `tile.as.ts`. A panel of A begins with what six sums begin with.
  */
 import { isFast } from "../simd.as"
-import { columns, panelA, panelB, rows } from "../tile/tile.as"
+import { columns, panelA, rows } from "../tile/tile.as"
+import { headBytes, plus } from "./tile.as"
 
 /** Unsigned: B is packed with 128 added to each, and sums begin with -128 times the sum of a row of A. */
 @inline const signed = 1
 @inline const unsigned = 2
-
-/** Bytes before the integers of a panel of A. */
-@inline export const headBytes: usize = rows * 4
-
-@inline function plus(sum: v128, a: v128, b: v128): v128 {
-  return i32x4.relaxed_dot_i8x16_i7x16_add_s(a, b, sum)
-}
 
 /** The integer at `place` of four. */
 @inline function byteOf(four: i32, place: i32): i32 {
@@ -27,7 +21,7 @@ import { columns, panelA, panelB, rows } from "../tile/tile.as"
 function isExact(way: i32, a: i32, b: i32): bool {
   let sum = 1
   for (let place = 0; place < 4; place++) sum += byteOf(a, place) * (byteOf(b, place) & (way == unsigned ? 0xff : -1))
-  return i32x4.extract_lane(plus(i32x4.splat(1), i32x4.splat(a), i32x4.splat(b)), 0) == sum
+  return i32x4.extract_lane(plus<u8>(i32x4.splat(1), i32x4.splat(a), i32x4.splat(b)), 0) == sum
 }
 
 /** Four integers, each one of the four bytes of `values`, by two bits of `which`. */
@@ -90,60 +84,4 @@ export function packColumnQuads(to: usize, b: usize, k: i32, n: i32, along: usiz
       for (let i = 0; i < columns; i++)
         for (let j = 0; j < 4; j++, to++)
           store<u8>(to, left + i < n && at + j < k ? <i32>load<u8>(b + across * <usize>(left + i) + along * <usize>(at + j)) ^ flip : 0)
-}
-
-/** 6 × 8 sums. */
-export function tileQuads(a: usize, b: usize, quads: i32, c: usize, stride: usize): void {
-  let s00 = v128.load32_splat(a)
-  let s01 = s00
-  let s10 = v128.load32_splat(a, 4)
-  let s11 = s10
-  let s20 = v128.load32_splat(a, 8)
-  let s21 = s20
-  let s30 = v128.load32_splat(a, 12)
-  let s31 = s30
-  let s40 = v128.load32_splat(a, 16)
-  let s41 = s40
-  let s50 = v128.load32_splat(a, 20)
-  let s51 = s50
-  a += headBytes
-  for (const end = a + <usize>quads * panelA; a < end; a += panelA, b += panelB) {
-    const b0 = v128.load(b)
-    const b1 = v128.load(b, 16)
-    const a0 = v128.load32_splat(a)
-    s00 = plus(s00, a0, b0)
-    s01 = plus(s01, a0, b1)
-    const a1 = v128.load32_splat(a, 4)
-    s10 = plus(s10, a1, b0)
-    s11 = plus(s11, a1, b1)
-    const a2 = v128.load32_splat(a, 8)
-    s20 = plus(s20, a2, b0)
-    s21 = plus(s21, a2, b1)
-    const a3 = v128.load32_splat(a, 12)
-    s30 = plus(s30, a3, b0)
-    s31 = plus(s31, a3, b1)
-    const a4 = v128.load32_splat(a, 16)
-    s40 = plus(s40, a4, b0)
-    s41 = plus(s41, a4, b1)
-    const a5 = v128.load32_splat(a, 20)
-    s50 = plus(s50, a5, b0)
-    s51 = plus(s51, a5, b1)
-  }
-  v128.store(c, s00)
-  v128.store(c, s01, 16)
-  c += stride
-  v128.store(c, s10)
-  v128.store(c, s11, 16)
-  c += stride
-  v128.store(c, s20)
-  v128.store(c, s21, 16)
-  c += stride
-  v128.store(c, s30)
-  v128.store(c, s31, 16)
-  c += stride
-  v128.store(c, s40)
-  v128.store(c, s41, 16)
-  c += stride
-  v128.store(c, s50)
-  v128.store(c, s51, 16)
 }

@@ -4,7 +4,8 @@
  */
 import { isFast } from "../simd.as"
 import { columns, copy, highMax, panelB, rows } from "../tile/tile.as"
-import { headBytes, packColumnQuads, packRowQuads, tileQuads } from "./quads.as"
+import { packColumnQuads, packRowQuads } from "./quads.as"
+import { headBytes, tile } from "./tile.as"
 export { byteProducts } from "./quads.as"
 
 /** Steps of k in a panel. */
@@ -34,8 +35,8 @@ export function matmulI8(c: usize, a: usize, packed: usize, m: i32, k: i32, n: i
         const isWhole = row + rows <= high && left + columns <= n
         const at = isWhole ? to : edge
         const stride = isWhole ? <usize>n << 2 : panelB
-        if (isQuads) tileQuads(panel, b, steps, at, stride)
-        else tile(panel, b, steps, at, stride)
+        if (isQuads) tile<u8>(panel, b, steps, at, stride)
+        else tile<u16>(panel, b, steps, at, stride)
         if (!isWhole) copy(to, <usize>n << 2, edge, panelB, min(rows, high - row), min(columns, n - left))
       }
     }
@@ -75,64 +76,6 @@ export function packMatrixI8(to: usize, b: usize, k: i32, n: i32, isTransposed: 
         const second = left + i < n && at + 1 < k ? <i32>load<i8>(from + along) : 0
         store<i32>(to, (first & 0xffff) | (second << 16))
       }
-}
-
-@inline function plus(sum: v128, a: v128, b: v128): v128 {
-  return i32x4.add(sum, i32x4.dot_i16x8_s(a, b))
-}
-
-function tile(a: usize, b: usize, pairs: i32, c: usize, stride: usize): void {
-  let s00 = i32x4.splat(0)
-  let s01 = s00
-  let s10 = s00
-  let s11 = s00
-  let s20 = s00
-  let s21 = s00
-  let s30 = s00
-  let s31 = s00
-  let s40 = s00
-  let s41 = s00
-  let s50 = s00
-  let s51 = s00
-  for (; pairs > 0; pairs--, a += 24, b += 32) {
-    const b0 = v128.load(b)
-    const b1 = v128.load(b, 16)
-    const a0 = v128.load32_splat(a)
-    s00 = plus(s00, a0, b0)
-    s01 = plus(s01, a0, b1)
-    const a1 = v128.load32_splat(a, 4)
-    s10 = plus(s10, a1, b0)
-    s11 = plus(s11, a1, b1)
-    const a2 = v128.load32_splat(a, 8)
-    s20 = plus(s20, a2, b0)
-    s21 = plus(s21, a2, b1)
-    const a3 = v128.load32_splat(a, 12)
-    s30 = plus(s30, a3, b0)
-    s31 = plus(s31, a3, b1)
-    const a4 = v128.load32_splat(a, 16)
-    s40 = plus(s40, a4, b0)
-    s41 = plus(s41, a4, b1)
-    const a5 = v128.load32_splat(a, 20)
-    s50 = plus(s50, a5, b0)
-    s51 = plus(s51, a5, b1)
-  }
-  v128.store(c, s00)
-  v128.store(c, s01, 16)
-  c += stride
-  v128.store(c, s10)
-  v128.store(c, s11, 16)
-  c += stride
-  v128.store(c, s20)
-  v128.store(c, s21, 16)
-  c += stride
-  v128.store(c, s30)
-  v128.store(c, s31, 16)
-  c += stride
-  v128.store(c, s40)
-  v128.store(c, s41, 16)
-  c += stride
-  v128.store(c, s50)
-  v128.store(c, s51, 16)
 }
 
 /** Sums of the columns of B `[k, n]` (or `[n, k]`), of 32 bits: what a zero point of A is multiplied with. */

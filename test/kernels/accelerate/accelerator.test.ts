@@ -213,6 +213,30 @@ t.test("a device that computes something else is refused before it serves", asyn
   await accelerator.close()
 })
 
+t.test("what was exact and is lost is computed again exactly", async (t) => {
+  const remote = new Remote()
+  const accelerator = await openAccelerator({ mode: "fast", memory, sources: [remote.source(), ...ownSources()] })
+  const n = 500
+  const random = (from: number) => accelerator.buffer(Float32Array.from({ length: n }, (_, i) => Math.fround(Math.sin(i + from) / 3)))
+  const [x, y, z] = [random(0), random(1), random(2)]
+  const exact = (await accelerator.run("fma", { n }, { x, y, z }, { device: "simd", mode: "bitexact" })).outputs.out
+  const { outputs } = await accelerator.run("fma", { n }, { x, y, z }, { device: "remote", mode: "bitexact" })
+  remote.lose("in between")
+  t.same(await outputs.out.read(), await exact.read())
+  t.ok(
+    outputs.out.residency.every((place) => ["simd", "cpu"].includes(place)),
+    outputs.out.residency.join(),
+  )
+  await accelerator.close()
+})
+
+t.test("a caller's close closes nobody else's devices", async (t) => {
+  await using accelerator = await openAccelerator({ memory })
+  const guest = accelerator.caller("guest")
+  await guest.close()
+  t.same(await (await accelerator.run("relu", { n: 1 }, { x: accelerator.buffer([-1]) })).outputs.out.read(), [0])
+})
+
 t.test("memory that a device has not sends work elsewhere, and does not count against it", async (t) => {
   const remote = new Remote()
   const { accelerator } = await opened(remote, { isAlone: true })

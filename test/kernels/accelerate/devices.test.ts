@@ -25,6 +25,11 @@ t.test("what operations make is what their types say", async (t) => {
   for (const name of Object.keys(known)) t.ok(operations.has(name), name)
 })
 
+t.test("an operation that a device refuses to be tested with has not passed", async (t) => {
+  const device = Object.assign(Object.create(openCpu()) as Device, { refuse: () => "not now" })
+  t.match(await selfTest(device, operationOf("add")), /refuses every shape/)
+})
+
 t.test("shapes have their defaults, and what does not fit is named", async (t) => {
   t.same(shapeOf(operationOf("matmul"), { m: 2, k: 3, n: 4 }), { m: 2, k: 3, n: 4, batch: 1, transposeA: 0, transposeB: 0 })
   t.match(shapeOf(operationOf("attention"), { heads: 1, queries: 2, keys: 3, d: 4 }), { width: 4 })
