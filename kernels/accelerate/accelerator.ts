@@ -18,6 +18,7 @@ import { type AcceleratorOptions, type ChooseOptions, Core, detailOf, type Slot 
 import { type Calibration, cutOver, predict, type Prediction, type Task, workMs } from "./cost.ts"
 import type { Device, DeviceKind, MemoryInfo } from "./device.ts"
 import {
+  checkOperands,
   type ElementType,
   type Group,
   groups,
@@ -111,18 +112,13 @@ const taskOf = ({ operation, shape }: { readonly operation: Operation; readonly 
 
 /** What one caller has used of what he may, and those who go through him. */
 class Account {
-  /** Undefined for a caller of the embedder, who himself is bounded by nobody and has `null`. */
-  readonly parent: Account | undefined | null
+  readonly #parent: Account | undefined
   readonly used: Record<keyof Quota, number> = { bytesMax: 0, dispatchesMax: 0, busyMsMax: 0 }
   readonly #name: string
   readonly #quota: Required<Quota>
 
-  constructor(
-    name: string,
-    { busyMsMax = Number.POSITIVE_INFINITY, bytesMax = 1 << 30, dispatchesMax = Number.POSITIVE_INFINITY }: Quota,
-    parent: Account["parent"],
-  ) {
-    this.parent = parent
+  constructor(name: string, { busyMsMax = Number.POSITIVE_INFINITY, bytesMax = 1 << 30, dispatchesMax = Number.POSITIVE_INFINITY }: Quota, parent?: Account) {
+    this.#parent = parent
     this.#name = name
     this.#quota = { busyMsMax, bytesMax, dispatchesMax }
   }
@@ -131,12 +127,12 @@ class Account {
   allow(quota: keyof Quota, asked: number): void {
     const [used, limit] = [this.used[quota], this.#quota[quota]]
     if (used + asked > limit) throw new AccelerateError("Quota", { caller: this.#name, quota, asked, used, limit })
-    this.parent?.allow(quota, asked)
+    this.#parent?.allow(quota, asked)
   }
 
   add(quota: keyof Quota, amount: number): void {
     this.used[quota] += amount
-    this.parent?.add(quota, amount)
+    this.#parent?.add(quota, amount)
   }
 }
 
@@ -153,6 +149,8 @@ const capabilitiesOf = (device: Device): ReadonlyArray<Group> =>
 export class Accelerator {
   readonly #core: Core
   readonly #account: Account
+  /** Whether it is the embedder's, who is bounded by nobody and closes the devices. */
+  readonly #isWhole: boolean
   readonly #owner: BufferOwner = {
     recompute: async (step) => {
       // What was exact is exact again.
@@ -162,15 +160,16 @@ export class Accelerator {
   }
 
   /** @internal */
-  constructor(core: Core, account: Account) {
+  constructor(core: Core, account: Account, isWhole = false) {
     this.#core = core
     this.#account = account
+    this.#isWhole = isWhole
   }
 
   /** The same devices for somebody whose buffers and runs are counted apart, and whose own callers' are counted as his too. `name` is told in errors. */
   caller(name: string, quota: Quota = {}): Accelerator {
     checkOptions(quota, quotaKeys, quotaKeys)
-    return new Accelerator(this.#core, new Account(name, quota, this.#account.parent === null ? undefined : this.#account))
+    return new Accelerator(this.#core, new Account(name, quota, this.#isWhole ? undefined : this.#account))
   }
 
   /** Bytes in buffers, operations that were begun, and milliseconds that devices worked. */
@@ -481,7 +480,7 @@ export class Accelerator {
 
   /** Frees everything on every device, for all callers; again does nothing, and neither does a caller's (`caller`). */
   async close(): Promise<void> {
-    if (this.#account.parent === null) await this.#core.close()
+    if (this.#isWhole) await this.#core.close()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -516,22 +515,12 @@ export class Batch {
     if (this.#hasRun) throw new AccelerateError("Closed", { what: "a batch that has run" })
     const operation = operationOf(name)
     const shape = shapeOf(operation, values)
-    const operands = operation.inputs(shape)
-    const known = operands.map(({ name: operand }) => operand)
-    for (const operand of Object.keys(inputs))
-      if (!known.includes(operand)) throw new KernelError("Unknown", { what: `operand of ${name}`, name: operand, known: known.join(", ") })
-    for (const { isOptional, length, name: operand, type = "f32" } of operands) {
-      const buffer = inputs[operand]
-      if (buffer === undefined) {
-        if (isOptional === true) continue
-        throw new KernelError("Type", { kernel: name, operand, expected: `a buffer of ${length} numbers`, found: "missing" })
-      }
+    for (const [operand, buffer] of Object.entries(inputs)) {
       if (!(buffer instanceof ComputeBuffer))
-        throw new KernelError("Type", { kernel: name, operand, expected: `a buffer of accelerator.buffer(…), of ${type}`, found: "something else" })
+        throw new KernelError("Type", { kernel: name, operand, expected: "a buffer of accelerator.buffer(…)", found: "something else" })
       if (buffer.isFreed) throw new AccelerateError("Closed", { what: `"${operand}" of ${name}` })
-      if (buffer.type !== type) throw new KernelError("Type", { kernel: name, operand, expected: type, found: buffer.type })
-      if (buffer.length !== length) throw new KernelError("Length", { kernel: name, operand, expected: length, found: buffer.length })
     }
+    checkOperands(operation, shape, new Map(Object.entries(inputs)))
     const outputs = this.#make(operation, shape)
     this.#steps.push({ operation, shape, inputs, outputs })
     return outputs as OutputsOf<Name>
@@ -550,5 +539,5 @@ export async function openAccelerator(options: AcceleratorOptions & Quota = {}):
   checkOptions(options, acceleratorKeys, quotaKeys)
   const core = new Core(options)
   await core.open()
-  return new Accelerator(core, new Account("this program", options, null))
+  return new Accelerator(core, new Account("this program", options), true)
 }

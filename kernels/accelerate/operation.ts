@@ -438,6 +438,24 @@ export function shapeOf(operation: Operation, values: Readonly<Record<string, nu
   return shape
 }
 
+/** Whether these are the operands of an operation, by name. @throws KernelError `Unknown`, `Type` of one that is missing too, `Length` */
+export function checkOperands(operation: Operation, shape: Shape, found: ReadonlyMap<string, { readonly type: ElementType; readonly length: number }>): void {
+  const operands = operation.inputs(shape)
+  const known = operands.map(({ name }) => name)
+  for (const name of found.keys())
+    if (!known.includes(name)) throw new KernelError("Unknown", { what: `operand of ${operation.name}`, name, known: known.join(", ") })
+  for (const { isOptional = false, length, name, type = "f32" } of operands) {
+    const values = found.get(name)
+    const at = { kernel: operation.name, operand: name }
+    if (values === undefined) {
+      if (isOptional) continue
+      throw new KernelError("Type", { ...at, expected: `${length} numbers`, found: "missing" })
+    }
+    if (values.type !== type) throw new KernelError("Type", { ...at, expected: type, found: values.type })
+    if (values.length !== length) throw new KernelError("Length", { ...at, expected: length, found: values.length })
+  }
+}
+
 const bytesOf = (operands: ReadonlyArray<Operand>): number => operands.reduce((all, { length }) => all + 4 * length, 0)
 
 /** Bytes of all operands, optional ones too. */

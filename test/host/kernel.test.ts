@@ -54,7 +54,7 @@ t.test("`run()` names what does not fit: operation, size, operand, length and ty
     t.match(run(call, "dot", { n }, { x, y: x }), invalid("STELE-KRN-0003", /"n" is/), String(n))
   t.match(run(call, "dot", { n: 2, __proto__: null, constructor: 1 } as never, { x, y: x }), invalid("STELE-KRN-0006", /"constructor"/))
   t.match(run(call, "layerNorm", { rows: 1, columns: 2, epsilon: Number.NaN }, { x }), invalid("STELE-KRN-0003", /"epsilon"/))
-  t.match(run(call, "dot", { n: 2 }, { x }), invalid("STELE-KRN-0001", /"y" has 0 numbers, not 2/))
+  t.match(run(call, "dot", { n: 2 }, { x }), invalid("STELE-KRN-0002", /"y" is missing, not 2 numbers/))
   t.match(run(call, "dot", { n: 3 }, { x, y: x }), invalid("STELE-KRN-0001", /"x" has 2 numbers, not 3/))
   t.match(run(call, "dot", { n: 2 }, { x, y: x, z: x }), invalid("STELE-KRN-0006", /"z"/))
   t.match(run(call, "dot", { n: 2 }, { x, y: numbers(Int32Array.of(1, 2)) }), invalid("STELE-KRN-0002", /"y" is i32, not f32/))
@@ -102,7 +102,7 @@ t.test("`run()` refuses what would take long or much before it begins", (t) => {
       "STELE-LIM-0027",
     ],
     ["matmul", { m: 1, k: 0, n: 1, batch: 15_000_000 }, { a: none, b: none }, "STELE-LIM-0027"],
-    ["attention", { heads: 1, queries: 1_000_000, keys: 1_000_000, d: 1, width: 0 }, {}, "STELE-KRN-0001"],
+    ["attention", { heads: 1, queries: 1_000_000, keys: 1_000_000, d: 1, width: 0 }, { q: one, k: one, v: none }, "STELE-KRN-0001"],
     // Results that nothing in the operands is as long as.
     [
       "conv2d",

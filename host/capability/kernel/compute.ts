@@ -5,7 +5,7 @@
 import { KernelError } from "../../../schemas/error/kernel.ts"
 import { LimitError } from "../../../schemas/error/limit.ts"
 import { func, list, primitive, record, result, tuple, variant } from "../../../schemas/wit/model.ts"
-import { type Operand, type Operation, operationOf, type Shape, shapeOf, type Values } from "../../../kernels/accelerate/operation.ts"
+import { checkOperands, type Operand, type Operation, operationOf, type Shape, shapeOf, type Values } from "../../../kernels/accelerate/operation.ts"
 import type { InferenceModule } from "../../../kernels/inference.ts"
 import { builds, Kernels } from "../../../kernels/kernels.ts"
 import { bytesMaxOfAll, KernelMemory, type Numbers } from "../../../kernels/memory/memory.ts"
@@ -37,23 +37,6 @@ export function workOf(operation: Operation, shape: Shape): number {
   // Each of the greatest sinks through a heap.
   const kept = operation.name === "topk" ? k : 1
   return arithmetic + turnCost * batch * groups * heads * rows * kept
-}
-
-/** Operands by name, each as the operation has it. @throws KernelError `Unknown`, `Type`, `Length` */
-function operandsOf(operation: Operation, shape: Shape, inputs: Operands): ReadonlyMap<string, Given> {
-  const operands = operation.inputs(shape)
-  const found = new Map(inputs)
-  const known = operands.map(({ name }) => name).join(", ")
-  for (const [name] of inputs)
-    if (!operands.some((operand) => operand.name === name)) throw new KernelError("Unknown", { what: `operand of ${operation.name}`, name, known })
-  for (const { isOptional = false, length, name, type = "f32" } of operands) {
-    const values = found.get(name)
-    if (values === undefined && isOptional) continue
-    const at = { kernel: operation.name, operand: name }
-    if (values !== undefined && typeOf(values) !== type) throw new KernelError("Type", { ...at, expected: type, found: typeOf(values) })
-    if (values?.val.length !== length) throw new KernelError("Length", { ...at, expected: length, found: values?.val.length ?? 0 })
-  }
-  return found
 }
 
 /** The kernels over one memory. */
@@ -116,7 +99,8 @@ export async function computeInterfaces(): Promise<ReadonlyArray<HostInterface>>
       }
       call.spend("kernelRunsMax", 1)
       const shape = shapeOf(operation, Object.fromEntries(values))
-      const operands = operandsOf(operation, shape, inputs)
+      const operands = new Map(inputs)
+      checkOperands(operation, shape, new Map(inputs.map(([of, values]) => [of, { type: typeOf(values), length: values.val.length }])))
       const outputs = operation.outputs(shape)
       const bytes = 4 * (numbersIn(operation.inputs(shape)) + numbersIn(outputs))
       if (bytes > limit) throw new LimitError("kernelBytesMax", { limit, actual: bytes })
